@@ -1,0 +1,90 @@
+"""A classifier on the encoder: pooled hidden states and the two-layer head of ULMFiT.
+
+Howard and Ruder 2018 (arXiv:1801.06146): the last hidden state, the maximum and the mean over time.
+"""
+
+import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is loaded
+import torch
+from torch import Tensor, nn
+
+from genolm.config import CLASSIFIER_DROPOUTS, Dropouts, EncoderConfig, HeadConfig
+from genolm.model import AWDEncoder, PlainDropout, encoder_groups
+
+SECOND_DROPOUT = 0.1
+
+
+def pool(hidden: Tensor, lengths: Tensor) -> Tensor:
+    """Return last, maximum and mean hidden state over the real tokens of each sequence.
+
+    Parameters
+    ----------
+    hidden : Tensor (batch, time, emb)
+    lengths : Tensor (batch,) int64
+        Real tokens of each sequence; what comes after them is padding and counts for nothing.
+
+    Returns
+    -------
+    Tensor (batch, 3 * emb), float32
+    """
+    hidden = hidden.float()
+    places = torch.arange(hidden.shape[1], device=hidden.device)
+    real = (places[None, :] < lengths[:, None]).unsqueeze(2)
+    last = hidden[torch.arange(len(lengths), device=hidden.device), lengths - 1]
+    highest = hidden.masked_fill(~real, float("-inf")).amax(1)
+    mean = (hidden * real).sum(1) / lengths[:, None]
+    return torch.cat([last, highest, mean], 1)
+
+
+class PoolingHead(nn.Module):
+    """BatchNorm, dropout, linear, ReLU, BatchNorm, dropout, linear: pooled states to logits."""
+
+    def __init__(self, emb: int, config: HeadConfig, p: float) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.BatchNorm1d(3 * emb),
+            PlainDropout(p),
+            nn.Linear(3 * emb, config.hidden),
+            nn.ReLU(),
+            nn.BatchNorm1d(config.hidden),
+            PlainDropout(SECOND_DROPOUT),
+            nn.Linear(config.hidden, len(config.classes)),
+        )
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """Turn ``pooled`` (batch, 3 * emb) into logits (batch, outputs), in float32."""
+        with torch.autocast(pooled.device.type, enabled=False):
+            return self.layers(pooled.float())
+
+
+class SequenceClassifier(nn.Module):
+    """Encoder, pooling and head.
+
+    Parameters
+    ----------
+    encoder : EncoderConfig
+    head : HeadConfig
+        Task and classes; one output per class.
+    vocab_size : int
+    dropouts : Dropouts, optional
+        ``output`` is the head's first dropout.
+    """
+
+    def __init__(
+        self, encoder: EncoderConfig, head: HeadConfig, vocab_size: int, dropouts: Dropouts | None = None
+    ) -> None:
+        super().__init__()
+        dropouts = dropouts or CLASSIFIER_DROPOUTS
+        self.encoder = AWDEncoder(encoder, vocab_size, dropouts)
+        self.head = PoolingHead(encoder.emb, head, dropouts.output)
+
+    def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """Classify ``tokens`` (batch, time), right-padded; returns logits (batch, outputs) float32."""
+        return self.head(self.features(tokens, lengths))
+
+    def features(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """Return the pooled hidden states (batch, 3 * emb), the sequences' embedding."""
+        return pool(self.encoder(tokens).hidden, lengths)
+
+    def layer_groups(self) -> list[list[nn.Parameter]]:
+        """Return parameters lowest layer first, the head last, for gradual unfreezing."""
+        return [*encoder_groups(self.encoder), list(self.head.parameters())]

@@ -1,0 +1,182 @@
+"""The settings of everything that genolm builds: frozen dataclasses, free of torch.
+
+A run is its configurations written as one JSON; :func:`to_json` and :func:`from_json` go both ways.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, TypeVar, get_args
+
+from genolm.errors import SettingsError
+
+TaskKind = Literal["binary", "multiclass", "multilabel", "regression"]
+TASK_KINDS: tuple[str, ...] = get_args(TaskKind)
+
+ConfigT = TypeVar("ConfigT")
+
+
+def to_json(config: Any) -> dict[str, Any]:
+    """Return a configuration as plain JSON data."""
+    return asdict(config)
+
+
+def from_json(kind: type[ConfigT], data: Mapping[str, Any]) -> ConfigT:
+    """Build a configuration from JSON data; an unknown key is a :class:`SettingsError`."""
+    known = {item.name for item in fields(kind)}  # type: ignore[arg-type]
+    unknown = sorted(set(data) - known)
+    if unknown:
+        raise SettingsError(
+            f"{kind.__name__} has no setting {', '.join(unknown)}; it knows {', '.join(sorted(known))}."
+        )
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in data.items()}
+    return kind(**values)
+
+
+@dataclass(frozen=True)
+class TokenizerConfig:
+    """k-mers of length ``k`` taken every ``stride`` bases."""
+
+    k: int = 3
+    stride: int = 3
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.k <= 8:
+            raise SettingsError(f"k is {self.k}; a k-mer has 1 to 8 bases.")
+        if not 1 <= self.stride <= self.k:
+            raise SettingsError(f"stride is {self.stride}; with k = {self.k} it must be 1 to {self.k}.")
+
+
+@dataclass(frozen=True)
+class Dropouts:
+    """The five dropouts of AWD-LSTM (Merity et al. 2017, arXiv:1708.02182), as probabilities.
+
+    ``output`` acts before the decoder or the classifier head, ``hidden`` between the LSTMs,
+    ``input`` after the embedding, ``embedding`` on whole vocabulary rows, ``weight`` on the
+    hidden-to-hidden matrices.
+    """
+
+    output: float = 0.25
+    hidden: float = 0.10
+    input: float = 0.20
+    embedding: float = 0.02
+    weight: float = 0.15
+
+    def scaled(self, multiplier: float) -> "Dropouts":
+        """Return these probabilities times ``multiplier`` (``drop_mult`` in ULMFiT)."""
+        return Dropouts(**{key: value * multiplier for key, value in asdict(self).items()})
+
+
+LANGUAGE_MODEL_DROPOUTS = Dropouts()
+CLASSIFIER_DROPOUTS = Dropouts(output=0.40, hidden=0.20, input=0.60, embedding=0.10, weight=0.50)
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """An AWD-LSTM encoder: embedding ``emb``, LSTMs emb->hid, hid->hid ..., hid->emb."""
+
+    emb: int = 256
+    hid: int = 512
+    layers: int = 3
+
+    def widths(self) -> list[tuple[int, int]]:
+        """Return (input size, output size) of each LSTM."""
+        sizes = [self.emb, *[self.hid] * (self.layers - 1), self.emb]
+        return list(zip(sizes[:-1], sizes[1:], strict=True))
+
+
+PRESETS: dict[str, EncoderConfig] = {
+    "tiny": EncoderConfig(emb=32, hid=48),
+    "small": EncoderConfig(emb=256, hid=512),
+    "base": EncoderConfig(emb=320, hid=768),
+    "ulmfit": EncoderConfig(emb=400, hid=1150),
+}
+
+
+def encoder_preset(name: str) -> EncoderConfig:
+    """Return the encoder sizes called ``name`` (see :data:`PRESETS`)."""
+    if name not in PRESETS:
+        raise SettingsError(f"There is no preset '{name}'; choose one of {', '.join(PRESETS)}.")
+    return PRESETS[name]
+
+
+@dataclass(frozen=True)
+class HeadConfig:
+    """What a classifier answers.
+
+    Attributes
+    ----------
+    task : {"binary", "multiclass", "multilabel", "regression"}
+        ``binary`` has two classes, the second of which is the positive one, and two outputs.
+    classes : tuple of str
+        Class names in output order; for regression the names of the predicted quantities.
+    hidden : int
+        Width of the middle layer, 50 as in ULMFiT.
+    """
+
+    task: TaskKind = "binary"
+    classes: tuple[str, ...] = ("negative", "positive")
+    hidden: int = 50
+
+    def __post_init__(self) -> None:
+        if self.task not in TASK_KINDS:
+            raise SettingsError(f"task is '{self.task}'; it must be one of {', '.join(TASK_KINDS)}.")
+        if len(set(self.classes)) != len(self.classes) or not self.classes:
+            raise SettingsError(f"classes are {self.classes}; names must be there and must differ.")
+        if self.task == "binary" and len(self.classes) != 2:
+            raise SettingsError(f"A binary task has two classes, not {len(self.classes)}.")
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How raw outputs become probabilities: logits are divided by ``temperature``.
+
+    ``threshold`` is the calibrated probability of the positive class from which a binary model says yes.
+    """
+
+    temperature: float = 1.0
+    threshold: float = 0.5
+
+
+@dataclass(frozen=True)
+class Window:
+    """The piece of DNA that a model was trained on.
+
+    ``length`` in bp; ``anchor`` is the 0-based index in the window of the site that it was centred on
+    (TSS, start codon), or None when there is none; ``anchor_name`` is what that site is called.
+    """
+
+    length: int
+    anchor: int | None = None
+    anchor_name: str = ""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """One call of one-cycle training: ``epochs`` at peak rate ``lr``.
+
+    ``unfreeze`` counts the layer groups that learn, from the head down; 0 means all.
+    """
+
+    epochs: float
+    lr: float
+    unfreeze: int = 0
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """Settings of the training loop; defaults follow Genomic-ULMFiT, with clipping added."""
+
+    schedule: tuple[Schedule, ...] = field(default_factory=tuple)
+    batch_size: int = 128
+    bptt: int = 70
+    weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.99)
+    clip: float = 0.4
+    alpha: float = 2.0
+    beta: float = 1.0
+    lr_factor: float = 2.6
+    warmup: float = 0.3
+    drop_mult: float = 1.0
+    seed: int = 1
+    precision: Literal["auto", "bf16", "fp32"] = "auto"
+    threads: int | None = None

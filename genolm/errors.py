@@ -1,0 +1,37 @@
+"""Every error that genolm raises on purpose, on one page.
+
+A message is one sentence or two: what was found, where (file, record, line), and what to do.
+The command line prints the message and ends with exit code 2; a page shows it in place of a result.
+"""
+
+
+class GenolmError(Exception):
+    """Base of every error that a user can mend; its text is meant to be shown as it stands."""
+
+
+class SequenceError(GenolmError):
+    """A sequence file or a pasted sequence that cannot be used: names file, record and line."""
+
+
+class TableError(GenolmError):
+    """A labelled table that cannot be used: names file, row and column."""
+
+
+class RegionError(GenolmError):
+    """A region such as ``chr1:1K-2M`` that cannot be read or lies outside the sequence."""
+
+
+class BundleError(GenolmError):
+    """A model bundle that is missing, corrupt, of a newer format, or of the wrong kind."""
+
+
+class SettingsError(GenolmError):
+    """An option with a value that cannot work: names the option, the value and what is allowed."""
+
+
+class TrainingError(GenolmError):
+    """A training that cannot start or had to stop, such as a loss that is no longer finite."""
+
+
+class Cancelled(GenolmError):
+    """The user asked for a stop; what was finished before is kept."""

@@ -1,0 +1,112 @@
+"""What a language model is trained and judged on: the next k-mer, in bits per base."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is loaded
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from genolm.batches import LanguageStream, TextBatch, scored_targets
+from genolm.model import LanguageModel
+from genolm.training import Batches, Memory
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A run of consecutive batches of a longer epoch."""
+
+    stream: LanguageStream
+    start: int
+    steps: int
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, step: int) -> TextBatch:
+        """Return batch ``step`` of the slice."""
+        return self.stream[self.start + step]
+
+
+class NextToken:
+    """Predict the token that follows, with activation and temporal activation regularisation (AR, TAR).
+
+    Parameters
+    ----------
+    make_stream : callable (epoch) -> LanguageStream
+        The training text of a pass over the data.
+    held_out : sequence of TextBatch
+        Scored after each slice.
+    slice_steps : int
+        Steps between validations; the trainer's epoch is such a slice.
+    alpha, beta : float
+        Weights of AR and TAR (Merity et al. 2017, arXiv:1708.01009).
+    """
+
+    def __init__(
+        self,
+        make_stream: Callable[[int], LanguageStream],
+        held_out: Sequence[TextBatch],
+        *,
+        slice_steps: int,
+        stride: int,
+        alpha: float = 0.0,
+        beta: float = 0.0,
+    ) -> None:
+        self._make_stream, self._held_out = make_stream, held_out
+        self._pass, self._stream = 0, make_stream(0)
+        self._slice = min(slice_steps, len(self._stream))
+        self._stride, self._alpha, self._beta = stride, alpha, beta
+
+    def batches(self, epoch: int) -> Batches:
+        """Return slice ``epoch``, going into another pass over the data where one ends."""
+        per_pass = len(self._stream) // self._slice
+        number, part = divmod(epoch, per_pass)
+        if number != self._pass:
+            self._pass, self._stream = number, self._make_stream(number)
+        return Slice(self._stream, part * self._slice, self._slice)
+
+    def loss(self, model: nn.Module, batch: TextBatch, memory: Memory) -> tuple[Tensor, Memory]:
+        """Return cross entropy in nats per token, plus AR and TAR, and the LSTM states to carry."""
+        device = next(model.parameters()).device
+        states = None if memory is None or batch.fresh else list(zip(memory[::2], memory[1::2], strict=True))
+        output = model(batch.inputs.to(device), states)
+        loss = functional.cross_entropy(output.logits.flatten(0, 1), batch.targets.to(device).flatten())
+        if self._alpha:
+            loss = loss + self._alpha * output.dropped.float().pow(2).mean()
+        if self._beta:
+            steps = output.hidden[:, 1:].float() - output.hidden[:, :-1].float()
+            loss = loss + self._beta * steps.pow(2).mean()
+        return loss, [item.detach() for pair in output.states for item in pair]
+
+    def validate(self, model: nn.Module) -> dict[str, float]:
+        """Return ``loss`` (nats per scored token) and ``bits_per_base`` on the held-out text."""
+        loss = float(np.mean(token_losses(model, self._held_out)))
+        return {"loss": loss, "bits_per_base": loss / (self._stride * math.log(2))}
+
+
+def token_losses(model: nn.Module, batches: Sequence[TextBatch]) -> np.ndarray:
+    """Return the loss of every scored token of a text, nats, float32; see :func:`scored_targets`.
+
+    Notes
+    -----
+    Runs in bf16 where the CPU is fast at it, in a copy of the model.
+    """
+    device = next(model.parameters()).device
+    dtype = genolm.compute.pick_dtype("auto", device)
+    copy = LanguageModel(model.encoder.config, model.decoder_bias.shape[0])  # type: ignore[union-attr,arg-type]
+    copy.load_state_dict(model.state_dict())
+    copy = copy.to(device, dtype).eval()
+    found, states = [], None
+    with torch.inference_mode():
+        for batch in batches:
+            output = copy(batch.inputs.to(device), None if batch.fresh else states)
+            states = output.states
+            targets = batch.targets.to(device)
+            losses = functional.cross_entropy(output.logits.transpose(1, 2), targets, reduction="none")
+            found.append(losses[scored_targets(batch).to(device)].cpu().numpy())
+    return np.concatenate(found)

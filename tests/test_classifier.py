@@ -1,0 +1,50 @@
+import numpy as np
+
+import genolm.compute  # noqa: F401
+import torch
+
+from genolm.batches import pack
+from genolm.classifier import SequenceClassifier, pool
+from genolm.config import PRESETS, HeadConfig, TokenizerConfig
+from genolm.tokenizer import PAD, SPECIAL_COUNT, KmerTokenizer
+
+
+def test_pooling_is_last_max_mean_of_real_tokens():
+    hidden = torch.tensor([[[1.0], [5.0], [3.0], [99.0]], [[-2.0], [-4.0], [-1.0], [-3.0]]])
+    found = pool(hidden, torch.tensor([3, 4]))
+    assert found.tolist() == [[3.0, 5.0, 3.0], [-3.0, -1.0, -2.5]]
+
+
+def test_padding_changes_nothing_and_the_commonest_kmer_is_not_taken_for_it():
+    """The original masks token 1, its commonest k-mer, and pools padding in."""
+    torch.manual_seed(0)
+    tokenizer = KmerTokenizer(TokenizerConfig(3, 1))
+    model = SequenceClassifier(PRESETS["tiny"], HeadConfig(), tokenizer.vocab_size).eval()
+    poly_a = tokenizer.encode("A" * 30 + "CGT")
+    alone = pack([poly_a])
+    beside = pack([poly_a, tokenizer.encode("ACGT" * 30)])
+    assert beside[0].shape[1] > alone[0].shape[1] and beside[0][0, -1] == PAD
+    assert poly_a[0] == SPECIAL_COUNT
+    with torch.no_grad():
+        assert torch.allclose(model(*alone)[0], model(*beside)[0], atol=1e-5)
+        features = model.features(*alone)
+        hidden = model.encoder(alone[0]).hidden[0]
+    width = PRESETS["tiny"].emb
+    assert torch.allclose(features[0, 2 * width :], hidden.mean(0), atol=1e-6)
+    assert torch.allclose(features[0, width : 2 * width], hidden.max(0).values, atol=1e-6)
+
+
+def test_a_sequence_without_any_token_is_a_lone_separator():
+    tokens, lengths = pack([np.zeros(0, np.int32), np.array([5, 6], np.int32)])
+    assert tokens.tolist() == [[2, 0, 0], [2, 5, 6]] and lengths.tolist() == [1, 3]
+    model = SequenceClassifier(PRESETS["tiny"], HeadConfig("multiclass", ("a", "b", "c")), 67).eval()
+    with torch.no_grad():
+        assert model(tokens, lengths).shape == (2, 3)
+
+
+def test_layer_groups_run_from_the_embedding_to_the_head():
+    model = SequenceClassifier(PRESETS["tiny"], HeadConfig(), 67)
+    groups = model.layer_groups()
+    assert len(groups) == 5
+    assert groups[0][0] is model.encoder.embedding.weight
+    assert {id(p) for p in groups[-1]} == {id(p) for p in model.head.parameters()}
