@@ -1,0 +1,374 @@
+"""One model on disk: a bundle, read with every check and written whole or not at all.
+
+A bundle is a folder, or a zip of it, with ``config.json`` (what the model is), ``model.safetensors``
+(weights), ``card.json`` and ``card.md`` (what it is for and how good it is). Nothing in it is ever run or
+unpickled. Format 1: ``config.json`` has the fields of :class:`BundleConfig` and, under ``weights``, the
+sha256 of the weights file, so that weights cannot be swapped unseen. Matrices are stored as fp16 (or as
+asked) and everything of one dimension as fp32; a model is always built in fp32.
+"""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+import struct
+import tempfile
+import weakref
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+
+from genolm import compute  # noqa: F401  before torch: it sets the OpenMP wait policy
+from genolm.cards import render_card
+from genolm.config import Calibration, EncoderConfig, HeadConfig, TokenizerConfig, Window, from_json, to_json
+from genolm.errors import BundleError, SettingsError
+from genolm.record import write_json
+from genolm.tokenizer import SPECIAL_COUNT
+
+if TYPE_CHECKING:
+    import torch
+
+FORMAT_VERSION = 1
+Kind = Literal["language-model", "classifier"]
+StorageType = Literal["fp16", "bf16", "fp32"]
+CONFIG_FILE, WEIGHTS_FILE, CARD_FILE, CARD_PAGE = "config.json", "model.safetensors", "card.json", "card.md"
+BUNDLE_FILES = (CONFIG_FILE, WEIGHTS_FILE, CARD_FILE, CARD_PAGE)
+MAX_BUNDLE_BYTES = 4 << 30
+MAX_TEXT_BYTES = 16 << 20
+_PARTS = {
+    "tokenizer": TokenizerConfig,
+    "encoder": EncoderConfig,
+    "head": HeadConfig,
+    "window": Window,
+    "calibration": Calibration,
+}
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class BundleConfig:
+    """What a bundle's model is.
+
+    Attributes
+    ----------
+    name : str
+        Letters, digits and dashes; what the user types.
+    kind : {"language-model", "classifier"}
+    head, window
+        Only of a classifier; ``window`` only when all its sequences had one length.
+    """
+
+    format_version: int = FORMAT_VERSION
+    name: str
+    kind: Kind
+    title: str = ""
+    purpose: str = ""
+    tokenizer: TokenizerConfig = TokenizerConfig()
+    encoder: EncoderConfig = EncoderConfig()
+    head: HeadConfig | None = None
+    window: Window | None = None
+    calibration: Calibration = Calibration()
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        if self.kind not in get_args(Kind):
+            raise BundleError(f"kind is '{self.kind}'; a bundle is a language-model or a classifier.")
+        if (self.kind == "classifier") != (self.head is not None):
+            raise BundleError(f"Model '{self.name}' is a {self.kind}; a classifier has a head, and only it.")
+
+    @property
+    def vocab_size(self) -> int:
+        """Rows of the embedding: every k-mer and the special tokens."""
+        return SPECIAL_COUNT + 4**self.tokenizer.k
+
+
+@dataclass(frozen=True)
+class ModelBundle:
+    """A bundle that was read and checked; the model itself is made by :meth:`build`."""
+
+    config: BundleConfig
+    card: dict[str, Any]
+    path: Path
+    sha256: str
+    _scratch: Any = field(default=None, repr=False, compare=False)
+
+    @property
+    def name(self) -> str:
+        """The bundle's name."""
+        return self.config.name
+
+    def state_dict(self) -> dict[str, "torch.Tensor"]:
+        """Return the weights, on the CPU, floating ones in fp32."""
+        from safetensors.torch import load_file
+
+        state = load_file(self.path / WEIGHTS_FILE)
+        return {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+
+    def build(self) -> "torch.nn.Module":
+        """Return the model with its weights, in fp32, on the CPU and in eval mode."""
+        model = _empty_model(self.config)
+        try:
+            model.load_state_dict(self.state_dict())
+        except RuntimeError as error:
+            reason = next((line.strip() for line in str(error).splitlines()[1:]), str(error))
+            raise BundleError(f"The weights in {self.path} do not fit its {CONFIG_FILE}: {reason}") from error
+        return model.eval()
+
+
+class _Scratch:
+    """A temporary folder that goes when the last bundle that reads from it is gone."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="genolm-bundle-"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+
+class Description(NamedTuple):
+    """What a bundle's folder says of itself; ``weights`` is that entry of ``config.json``."""
+
+    config: BundleConfig
+    card: dict[str, Any]
+    weights: dict[str, Any]
+
+
+def check_name(name: str) -> str:
+    """Return ``name`` if a model may be called so: letters, digits and dashes, 64 at most, no dash first."""
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise BundleError(f"'{name}' cannot be a model's name; use letters, digits and dashes (at most 64).")
+    return name
+
+
+def config_facts(config: BundleConfig) -> dict[str, str]:
+    """Return what a model is, in words for a card or a page: label to text."""
+    facts = {
+        "Name": config.name,
+        "Kind": config.kind.replace("-", " "),
+        "Tokens": f"{config.tokenizer.k}-mers every {config.tokenizer.stride} bp",
+        "Encoder": f"AWD-LSTM, embedding {config.encoder.emb}, hidden {config.encoder.hid}, "
+        f"{config.encoder.layers} layers",
+    }
+    if config.head:
+        facts["Answers"] = f"{', '.join(config.head.classes)} ({config.head.task})"
+    if config.window:
+        facts["Window"] = f"{config.window.length} bp"
+        if config.window.anchor is not None:
+            facts["Window"] += f", {config.window.anchor_name or 'anchor'} at base {config.window.anchor + 1}"
+    return facts
+
+
+def save_bundle(
+    folder: str | os.PathLike[str],
+    config: BundleConfig,
+    state_dict: Mapping[str, "torch.Tensor"],
+    card: Mapping[str, Any],
+    *,
+    dtype: StorageType = "fp16",
+) -> ModelBundle:
+    """Write a bundle; it appears in ``folder`` whole or not at all, and takes the place of a bundle there.
+
+    Parameters
+    ----------
+    folder : path
+        New, empty, or a bundle to be replaced.
+    config : BundleConfig
+    state_dict : mapping of str to Tensor
+        All of the model's weights and buffers.
+    card : mapping
+        See :func:`genolm.cards.render_card`; title and purpose default to those of ``config``.
+    dtype : {"fp16", "bf16", "fp32"}
+        How matrices are stored.
+    """
+    from safetensors.torch import save_file
+
+    stored = _stored_state(state_dict, dtype)
+    with replaced_folder(Path(folder)) as work:
+        save_file(stored, work / WEIGHTS_FILE, metadata={"format": "pt"})
+        os.chmod(work / WEIGHTS_FILE, 0o644)
+        weights = {"sha256": file_sha256(work / WEIGHTS_FILE), "dtype": dtype}
+        card = {"title": config.title or config.name, "purpose": config.purpose, **card}
+        write_description(work, config, card, weights)
+    return read_bundle(folder)
+
+
+def read_bundle(path: str | os.PathLike[str]) -> ModelBundle:
+    """Return the bundle in a folder or zip after checking that it is whole.
+
+    Raises
+    ------
+    BundleError
+        Not there, corrupt, of a newer format, or weights and configuration that do not belong together.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise BundleError(f"There is no bundle at {path}.")
+    if path.is_dir():
+        return _read_folder(path)
+    scratch = _Scratch()
+    try:
+        _unpack(path, scratch.path)
+        return _read_folder(scratch.path, scratch)
+    except BundleError as error:
+        raise BundleError(str(error).replace(str(scratch.path), str(path))) from error
+
+
+def read_description(folder: Path) -> Description:
+    """Return what a bundle's folder says of itself; of its weights only the header is read, so it is quick."""
+    config, weights = _read_config(folder / CONFIG_FILE)
+    card = _read_json(folder / CARD_FILE)
+    _check_weights(folder / WEIGHTS_FILE)
+    return Description(config, card, weights)
+
+
+def write_description(
+    folder: Path, config: BundleConfig, card: Mapping[str, Any], weights: Mapping[str, Any]
+) -> None:
+    """Write the configuration and both forms of the card."""
+    write_json(folder / CONFIG_FILE, {**to_json(config), "weights": dict(weights)})
+    write_json(folder / CARD_FILE, card)
+    (folder / CARD_PAGE).write_text(render_card(card, facts=config_facts(config)), encoding="utf-8")
+
+
+def file_sha256(path: Path) -> str:
+    """Return the sha256 of a file as hex digits, read in pieces."""
+    with path.open("rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+@contextmanager
+def replaced_folder(target: Path) -> Iterator[Path]:
+    """Give a folder to fill; put it in the place of ``target`` at the end, or leave everything as it was."""
+    if target.exists() and not target.is_dir():
+        raise BundleError(f"{target} is a file; a bundle needs a folder.")
+    if target.exists() and not (target / CONFIG_FILE).exists() and any(target.iterdir()):
+        raise BundleError(f"{target} is not empty and is no bundle; nothing was written.")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as scratch:
+        work = Path(scratch) / "new"
+        work.mkdir()
+        yield work
+        if target.exists():
+            os.rename(target, Path(scratch) / "old")
+        os.rename(work, target)
+
+
+def _empty_model(config: BundleConfig) -> "torch.nn.Module":
+    if config.head is None:
+        from genolm.model import LanguageModel
+
+        return LanguageModel(config.encoder, config.vocab_size)
+    from genolm.classifier import SequenceClassifier
+
+    return SequenceClassifier(config.encoder, config.head, config.vocab_size)
+
+
+def _stored_state(state: Mapping[str, "torch.Tensor"], dtype: StorageType) -> dict[str, "torch.Tensor"]:
+    import torch
+
+    types = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
+    if dtype not in types:
+        raise SettingsError(f"dtype is '{dtype}'; weights are stored as {', '.join(types)}.")
+    stored = {}
+    for key, value in state.items():
+        value = value.detach().cpu()
+        if value.is_floating_point():
+            value = value.to(types[dtype] if value.dim() > 1 else torch.float32)
+            if not torch.isfinite(value).all():
+                raise BundleError(f"Weight {key} is not finite as {dtype}; the model cannot be saved.")
+        # A tied weight occurs under two names and safetensors takes no shared memory.
+        stored[key] = value.contiguous().clone()
+    return stored
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > MAX_TEXT_BYTES:
+            raise BundleError(f"{path} is larger than {MAX_TEXT_BYTES >> 20} MiB; it is no file of a bundle.")
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BundleError(f"{path.parent} has no {path.name}; it is not a whole bundle.") from error
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{path} cannot be read as JSON: {error}.") from error
+    if not isinstance(data, dict):
+        raise BundleError(f"{path} does not hold a JSON object; the bundle is corrupt.")
+    return data
+
+
+def _read_config(path: Path) -> tuple[BundleConfig, dict[str, Any]]:
+    data = _read_json(path)
+    version = data.get("format_version")
+    if not isinstance(version, int) or version < 1:
+        raise BundleError(f"{path} has format_version {version!r}; it is no bundle of genolm.")
+    if version > FORMAT_VERSION:
+        raise BundleError(
+            f"{path} has format {version}; this genolm reads up to {FORMAT_VERSION}. Update genolm to use it."
+        )
+    weights = data.pop("weights", None)
+    if not isinstance(weights, dict) or "sha256" not in weights:
+        raise BundleError(f"{path} does not give the sha256 of its weights; the bundle is not whole.")
+    try:
+        given = {key: kind for key, kind in _PARTS.items() if data.get(key) is not None}
+        nested = {key: from_json(kind, data[key]) for key, kind in given.items()}
+        return from_json(BundleConfig, {**data, **nested}), weights
+    except (SettingsError, BundleError, TypeError, ValueError, AttributeError) as error:
+        raise BundleError(f"{path} does not describe a model: {error}") from error
+
+
+def _check_weights(path: Path) -> None:
+    """Refuse a safetensors file whose header cannot be read or whose length is not what the header says."""
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as handle:
+            length = struct.unpack("<Q", handle.read(8))[0]
+            header = json.loads(handle.read(length)) if length <= MAX_TEXT_BYTES else {}
+        ends = [item["data_offsets"][1] for key, item in header.items() if key != "__metadata__"]
+        whole = bool(ends) and size == 8 + length + max(ends)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, struct.error) as error:
+        raise BundleError(f"{path} is missing or is no safetensors file; the bundle is corrupt.") from error
+    if not whole:
+        raise BundleError(f"{path} is cut short or too long ({size:,} bytes); copy or download it again.")
+
+
+def _read_folder(folder: Path, scratch: Any = None) -> ModelBundle:
+    config, card, weights = read_description(folder)
+    digest = file_sha256(folder / WEIGHTS_FILE)
+    if digest != weights["sha256"]:
+        raise BundleError(
+            f"{folder / WEIGHTS_FILE} is not the file that {CONFIG_FILE} was written for (its sha256 differs); "
+            "the bundle is corrupt or was mixed from two."
+        )
+    return ModelBundle(config, card, folder, digest, scratch)
+
+
+def _unpack(path: Path, target: Path) -> None:
+    """Copy the files of a zipped bundle to ``target``; a zip with anything else is refused."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for item, info in _members(path, archive).items():
+                with archive.open(info) as source, (target / item).open("wb") as sink:
+                    shutil.copyfileobj(source, sink, _CHUNK)
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
+        raise BundleError(f"{path} is not a whole zip: {error}.") from error
+
+
+def _members(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+    infos = [info for info in archive.infolist() if not info.is_dir() and not _is_finder_litter(info.filename)]
+    if sum(info.file_size for info in infos) > MAX_BUNDLE_BYTES:
+        raise BundleError(f"{path} would unpack to more than {MAX_BUNDLE_BYTES >> 30} GiB; it is refused.")
+    found: dict[str, zipfile.ZipInfo] = {}
+    for info in infos:
+        folder, _, item = info.filename.rpartition("/")
+        if item not in BUNDLE_FILES or item in found or "/" in folder or folder.startswith("."):
+            raise BundleError(f"{path} holds '{info.filename}', which a zip of one bundle has not; it is refused.")
+        found[item] = info
+    return found
+
+
+def _is_finder_litter(name: str) -> bool:
+    # macOS adds these to every zip it makes.
+    return name.startswith("__MACOSX/") or name.rpartition("/")[2] == ".DS_Store"

@@ -1,0 +1,221 @@
+"""From raw outputs to probabilities that mean what they say, and the threshold for a yes.
+
+Temperature scaling (Guo et al. 2017, arXiv:1706.04599): all logits are divided by one number, fitted on
+held-out items by likelihood. It changes no ranking, so AUROC stays what it was.
+"""
+
+import math
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import minimize_scalar
+from scipy.special import expit, log_softmax, softmax
+
+from genolm.config import TASK_KINDS, Calibration
+from genolm.errors import SettingsError
+
+TEMPERATURE_RANGE = (0.2, 10.0)
+RELIABILITY_BINS = 15
+_Z95 = 1.959963984540054
+
+
+def fit_temperature(logits: np.ndarray, labels: np.ndarray, task: str) -> float:
+    """Return the temperature under which held-out labels are likeliest.
+
+    Parameters
+    ----------
+    logits : np.ndarray
+        (n, outputs) of items that the model was not trained on.
+    labels : np.ndarray
+        Class numbers (n,) for binary and multiclass, 0 and 1 (n, outputs) for multilabel.
+    task : str
+        One of :data:`genolm.config.TASK_KINDS`; regression needs no temperature and gets 1.
+
+    Returns
+    -------
+    float
+        Within :data:`TEMPERATURE_RANGE`: where a model is right on every item no finite temperature is
+        best, and the range keeps the answer sober.
+    """
+    if task == "regression":
+        return 1.0
+    logits, labels = np.asarray(logits, dtype=np.float64), np.asarray(labels)
+    _check(logits, labels, task)
+    if task == "multilabel":
+        signed = np.where(labels == 1, -logits, logits)
+
+        def loss(log_temperature: float) -> float:
+            return float(np.logaddexp(0.0, signed * math.exp(-log_temperature)).mean())
+
+    else:
+        rows, wanted = np.arange(len(logits)), labels.astype(np.int64)
+
+        def loss(log_temperature: float) -> float:
+            scaled = log_softmax(logits * math.exp(-log_temperature), axis=1)
+            return float(-scaled[rows, wanted].mean())
+
+    bounds = tuple(math.log(end) for end in TEMPERATURE_RANGE)
+    found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-5})
+    return math.exp(found.x)
+
+
+def apply(logits: np.ndarray, calibration: Calibration, task: str) -> np.ndarray:
+    """Return calibrated probabilities of logits (n, outputs), same shape and floating type.
+
+    Softmax for binary and multiclass, logistic for each multilabel output; regression values are given
+    back as they are.
+    """
+    if task not in TASK_KINDS:
+        raise SettingsError(f"task is '{task}'; it must be one of {', '.join(TASK_KINDS)}.")
+    logits = np.asarray(logits)
+    if task == "regression":
+        return logits
+    if not calibration.temperature > 0:
+        raise SettingsError(f"The temperature is {calibration.temperature}; it must be above 0.")
+    scaled = logits / np.asarray(calibration.temperature, dtype=np.result_type(logits.dtype, np.float32))
+    return expit(scaled) if task == "multilabel" else softmax(scaled, axis=-1)
+
+
+def threshold_table(probabilities: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
+    """Return what every possible threshold would give, from the highest threshold down.
+
+    Parameters
+    ----------
+    probabilities : np.ndarray
+        (n,) of the positive class; an item is called positive at or over the threshold.
+    labels : np.ndarray
+        (n,) of 0 and 1.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row per distinct probability with ``threshold, called, precision, recall, specificity, f1,
+        mcc``; specificity is NaN without negatives.
+    """
+    scores, truth = _binary_input(probabilities, labels)
+    order = np.argsort(-scores, kind="stable")
+    scores, truth = scores[order], truth[order].astype(np.float64)
+    lasts = np.flatnonzero(np.concatenate([scores[1:] != scores[:-1], [True]]))
+    called, tp = lasts + 1.0, np.cumsum(truth)[lasts]
+    positives, total = truth.sum(), float(len(truth))
+    fp, tn = called - tp, total - positives - (called - tp)
+    spread = np.sqrt(called * (total - called)) * math.sqrt(positives * (total - positives))
+    above = tp * total - called * positives
+    return pd.DataFrame(
+        {
+            "threshold": scores[lasts],
+            "called": called.astype(np.int64),
+            "precision": tp / called,
+            "recall": tp / positives,
+            "specificity": tn / (fp + tn) if positives < total else np.full(len(lasts), np.nan),
+            "f1": 2 * tp / (called + positives),
+            "mcc": np.divide(above, spread, out=np.zeros_like(above), where=spread > 0),
+        }
+    )
+
+
+def pick_threshold(
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    *,
+    precision: float | None = None,
+    recall: float | None = None,
+) -> float:
+    """Return the threshold of highest MCC, or the best one that reaches a wanted precision or recall.
+
+    Parameters
+    ----------
+    probabilities, labels : np.ndarray
+        See :func:`threshold_table`; held-out items, not those of the test.
+    precision : float, optional
+        Reach at least this precision and, of all such thresholds, the highest recall.
+    recall : float, optional
+        Reach at least this recall with the highest threshold that does; not together with ``precision``.
+
+    Raises
+    ------
+    SettingsError
+        When the precision is out of reach; the message says what is in reach.
+    """
+    if precision is not None and recall is not None:
+        raise SettingsError("Ask for a precision or for a recall, not for both.")
+    for name, wanted in (("precision", precision), ("recall", recall)):
+        if wanted is not None and not 0 < wanted <= 1:
+            raise SettingsError(f"{name} is {wanted}; it must be above 0 and at most 1.")
+    table = threshold_table(probabilities, labels)
+    if precision is not None:
+        reached = np.flatnonzero(table["precision"] >= precision)
+        if not len(reached):
+            best = table["precision"].max()
+            raise SettingsError(f"No threshold has a precision of {precision:g}; the highest is {best:.3f}.")
+        place = reached[-1]
+    elif recall is not None:
+        place = np.flatnonzero(table["recall"] >= recall)[0]
+    else:
+        place = table["mcc"].argmax()
+    return float(table["threshold"].iloc[place])
+
+
+def reliability_table(
+    probabilities: np.ndarray, labels: np.ndarray, *, bins: int = RELIABILITY_BINS
+) -> pd.DataFrame:
+    """Return how often items with about the same probability are what they are said to be, for a plot.
+
+    Parameters
+    ----------
+    probabilities : np.ndarray
+        (n,) of the positive class, or (n, classes): then the highest one, against being right.
+    labels : np.ndarray
+        (n,) class numbers.
+    bins : int
+        Bins of equal width from 0 to 1.
+
+    Returns
+    -------
+    pd.DataFrame
+        One row per bin that holds items: ``left, right, count, probability`` (their mean), ``observed``
+        (the share), ``low, high`` (its 95 % Wilson interval).
+    """
+    table, labels = np.asarray(probabilities, dtype=np.float64), np.asarray(labels)
+    if bins < 1:
+        raise SettingsError(f"bins is {bins}; it must be 1 or more.")
+    hit = labels == 1 if table.ndim == 1 else table.argmax(axis=1) == labels
+    confidence = table if table.ndim == 1 else table.max(axis=1)
+    column = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    counts = np.bincount(column, minlength=bins)
+    filled = np.flatnonzero(counts)
+    count = counts[filled].astype(np.float64)
+    observed = np.bincount(column, weights=hit, minlength=bins)[filled] / count
+    middle = (observed + _Z95**2 / (2 * count)) / (1 + _Z95**2 / count)
+    reach = _Z95 / (1 + _Z95**2 / count) * np.sqrt(observed * (1 - observed) / count + (_Z95 / count) ** 2 / 4)
+    return pd.DataFrame(
+        {
+            "left": filled / bins,
+            "right": (filled + 1) / bins,
+            "count": counts[filled],
+            "probability": np.bincount(column, weights=confidence, minlength=bins)[filled] / count,
+            "observed": observed,
+            "low": np.maximum(middle - reach, 0.0),
+            "high": np.minimum(middle + reach, 1.0),
+        }
+    )
+
+
+def _binary_input(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    scores, truth = np.asarray(probabilities), np.asarray(labels)
+    if scores.ndim != 1 or scores.shape != truth.shape:
+        raise SettingsError(f"Probabilities {scores.shape} and labels {truth.shape} must be rows of one length.")
+    if np.isnan(scores).any() or not np.isin(truth, (0, 1)).all() or not (truth == 1).any():
+        raise SettingsError("A threshold needs probabilities without NaN and labels 0 and 1, some of them 1.")
+    return scores, truth == 1
+
+
+def _check(logits: np.ndarray, labels: np.ndarray, task: str) -> None:
+    if task not in TASK_KINDS:
+        raise SettingsError(f"task is '{task}'; it must be one of {', '.join(TASK_KINDS)}.")
+    wanted = logits.shape if task == "multilabel" else logits.shape[:1]
+    if logits.ndim != 2 or labels.shape != wanted:
+        raise SettingsError(f"Logits {logits.shape} and labels {labels.shape} do not fit together.")
+    classes = 2 if task == "multilabel" else logits.shape[1]
+    if not len(logits) or not np.isfinite(logits).all() or not np.isin(labels, np.arange(classes)).all():
+        raise SettingsError("A temperature needs finite logits and labels that are class numbers, at least one.")

@@ -1,0 +1,167 @@
+"""Model cards: what a model is for, what it learned from and how good it is, as data and as a page.
+
+A card is plain JSON data (``card.json`` in a bundle); the page (``card.md``) is always rendered from it, so
+the two cannot disagree. Every part is optional: a card says what is known and leaves out the rest.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+Card = Mapping[str, Any]
+
+METRIC_NAMES = {
+    "accuracy": "Accuracy",
+    "precision": "Precision",
+    "recall": "Recall",
+    "f1": "F1",
+    "mcc": "MCC",
+    "auroc": "AUROC",
+    "auprc": "AUPRC",
+    "ece": "Calibration error",
+    "bits_per_base": "Bits per base",
+    "rmse": "RMSE",
+    "mae": "MAE",
+    "r2": "R²",
+    "spearman": "Spearman",
+    "pearson": "Pearson",
+}
+HEADLINE_METRICS = ("auroc", "mcc", "accuracy", "spearman", "bits_per_base")
+PREFERRED_SPLITS = ("test", "holdout", "valid", "validation")
+
+
+def metric_name(key: str) -> str:
+    """Return how a metric is called on a page; an unknown key is shown with spaces for underscores."""
+    return METRIC_NAMES.get(key, key.replace("_", " "))
+
+
+def format_number(value: float) -> str:
+    """Return a score with three decimals, or a dash when it could not be worked out (NaN or missing)."""
+    if value is None or value != value:
+        return "–"
+    return f"{value:.3f}"
+
+
+def format_estimate(estimate: Any) -> str:
+    """Return ``0.931 (0.915-0.946)`` for a value with its 95 % interval; a bare number has no interval."""
+    if not isinstance(estimate, Mapping):
+        return format_number(estimate)
+    text = format_number(estimate.get("value"))
+    low, high = estimate.get("low"), estimate.get("high")
+    if low is None or high is None:
+        return text
+    return f"{text} ({format_number(low)}–{format_number(high)})"
+
+
+def headline(card: Card) -> str:
+    """Return the one score to show beside a model's name, with its split, or "" when none was measured.
+
+    The test split is preferred, and of its metrics the first of :data:`HEADLINE_METRICS` that is there.
+    """
+    splits = card.get("metrics") or {}
+    for split in [*(name for name in PREFERRED_SPLITS if name in splits), *splits]:
+        for key in HEADLINE_METRICS:
+            if key in splits[split]:
+                return f"{metric_name(key)} {format_estimate(splits[split][key])} on {split}"
+    return ""
+
+
+def render_card(card: Card, *, facts: Mapping[str, str] | None = None) -> str:
+    """Return the card as Markdown.
+
+    Parameters
+    ----------
+    card : mapping
+        Keys: title, purpose, date, licence, data, recipe, settings, training, metrics, baselines, limits,
+        sample; all optional.
+    facts : mapping of str to str, optional
+        What the model is, from its configuration: shown first, in the order given.
+
+    Returns
+    -------
+    str
+        One page, ending in a line break.
+    """
+    sections = [
+        f"# {card.get('title') or 'Untitled model'}",
+        str(card.get("purpose") or ""),
+        _facts_part({**(facts or {}), **_own_facts(card)}),
+        _scores_part(card),
+        _data_part(card.get("data") or []),
+        _settings_part("Training", card.get("training") or {}),
+        _settings_part("Settings", card.get("settings") or {}),
+        _settings_part("Sample", card.get("sample") or {}),
+        _limits_part(card.get("limits") or []),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _own_facts(card: Card) -> dict[str, str]:
+    names = {"date": "Date", "licence": "Licence", "recipe": "Recipe"}
+    return {label: _words(card[key]) for key, label in names.items() if card.get(key)}
+
+
+def _facts_part(facts: Mapping[str, str]) -> str:
+    return "\n".join(f"- **{name}:** {value}" for name, value in facts.items())
+
+
+def _scores_part(card: Card) -> str:
+    rows = [(f"this model, {split}", scores) for split, scores in (card.get("metrics") or {}).items()]
+    rows += [(f"baseline: {name}", scores) for name, scores in (card.get("baselines") or {}).items()]
+    if not rows:
+        return ""
+    keys = list(dict.fromkeys(key for _, scores in rows for key in scores))
+    header = ["", *(metric_name(key) for key in keys)]
+    body = [[name, *(_cell(scores, key) for key in keys)] for name, scores in rows]
+    note = "Values with 95 % intervals in parentheses."
+    return f"## Scores\n\n{_table(header, body)}\n\n{note}"
+
+
+def _cell(scores: Mapping[str, Any], key: str) -> str:
+    return format_estimate(scores[key]) if key in scores else ""
+
+
+def _data_part(items: list[Mapping[str, Any]]) -> str:
+    if not items:
+        return ""
+    header = ["Name", "Source", "Records", "Bases", "Licence", "SHA-256"]
+    keys = ("name", "source", "records", "bases", "licence", "sha256")
+    body = [[_words(item.get(key, "")) for key in keys] for item in items]
+    return f"## Data\n\n{_table(header, body)}"
+
+
+def _settings_part(title: str, values: Any) -> str:
+    if not values:
+        return ""
+    if not isinstance(values, Mapping):
+        return f"## {title}\n\n{values}"
+    lines = [f"- {key.replace('_', ' ')}: {_words(value)}" for key, value in values.items()]
+    return f"## {title}\n\n" + "\n".join(lines)
+
+
+def _limits_part(limits: list[str]) -> str:
+    return "## Known limits\n\n" + "\n".join(f"- {text}" for text in limits) if limits else ""
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "; ".join(f"{key.replace('_', ' ')} {_words(item)}" for key, item in value.items())
+    if isinstance(value, (list, tuple)):
+        if any(isinstance(item, Mapping) for item in value):
+            return f"{len(value)} entries, see card.json"
+        return ", ".join(_words(item) for item in value)
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "–"}[value]
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.6g}"
+    return str(value)
+
+
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(_escaped(cell) for cell in line) + " |" for line in lines)
+
+
+def _escaped(cell: str) -> str:
+    return str(cell).replace("|", "\\|").replace("\n", " ")

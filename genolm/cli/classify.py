@@ -1,0 +1,36 @@
+"""``genolm classify``: FASTA and a model to classes and calibrated probabilities."""
+
+from pathlib import Path
+
+import click
+
+from genolm.cli.reporting import (
+    fasta_argument,
+    json_option,
+    model_option,
+    precision_option,
+    progress_reports,
+    report_files,
+    threads_option,
+)
+
+
+@click.command("classify")
+@fasta_argument
+@model_option
+@click.option("--out", "-o", required=True, type=click.Path(path_type=Path), help="A .csv, .tsv or .json file.")
+@threads_option
+@precision_option
+@json_option
+def command(fasta: Path, model: str, out: Path, threads: int | None, precision: str, as_json: bool) -> None:
+    """Classify every record of FASTA.
+
+    Columns of the result: record, length, predicted, and p_CLASS for each class (calibrated).
+    """
+    from genolm.pipelines import classify_file
+
+    with progress_reports() as progress:
+        result = classify_file(
+            fasta, out, model=model, threads=threads, precision=precision, progress=progress
+        )
+    report_files(result, as_json=as_json)

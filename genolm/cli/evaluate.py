@@ -1,0 +1,46 @@
+"""``genolm evaluate``: a model and a labelled table to scores with intervals."""
+
+from pathlib import Path
+
+import click
+
+from genolm.cli.reporting import (
+    json_option,
+    precision_option,
+    print_json,
+    print_table,
+    progress_reports,
+    threads_option,
+)
+
+
+@click.command("evaluate")
+@click.argument("model")
+@click.argument("table", type=click.Path(path_type=Path))
+@click.option("--split", metavar="NAME", help="Only rows with this in the column `split`, such as test.")
+@threads_option
+@precision_option
+@json_option
+def command(
+    model: str, table: Path, split: str | None, threads: int | None, precision: str, as_json: bool
+) -> None:
+    """Score MODEL on a labelled TABLE.
+
+    TABLE is CSV or TSV with the columns sequence and label. Printed with 95 % intervals: accuracy, precision, recall, mcc, auroc, auprc, ece.
+    """
+    from genolm.cards import format_number, metric_name
+    from genolm.pipelines import evaluate_table
+
+    with progress_reports() as progress:
+        result = evaluate_table(
+            table, model=model, split=split, threads=threads, precision=precision, progress=progress
+        )
+    if as_json:
+        print_json(result)
+        return
+    columns = ("value", "low", "high")
+    rows = [
+        [metric_name(key), *(format_number(item[column]) for column in columns)]
+        for key, item in result["metrics"].items()
+    ]
+    print_table(["SCORE", *map(str.upper, columns)], rows)

@@ -1,0 +1,76 @@
+"""``genolm jobs``: long work that runs by itself."""
+
+import click
+
+from genolm import jobs
+from genolm.cli.reporting import clock, json_option, print_json, print_table
+
+
+@click.group("jobs")
+def command() -> None:
+    """List, show, cancel and remove jobs.
+
+    Jobs are the long work that pages and scripts have started.
+
+    A job may be named by the first digits of its id, four or more.
+    """
+
+
+@command.command("list")
+@json_option
+def list_command(as_json: bool) -> None:
+    """List all jobs, newest first."""
+    found = jobs.list_jobs()
+    if as_json:
+        print_json([job.as_json() for job in found])
+        return
+    rows = [[job.id[:12], job.state, _progress(job), job.created, job.title] for job in found]
+    print_table(["JOB", "STATE", "PROGRESS", "CREATED", "TITLE"], rows)
+
+
+@command.command("show")
+@click.argument("job_id", metavar="JOB")
+@json_option
+def show_command(job_id: str, as_json: bool) -> None:
+    """Say how a job stands and where its results are."""
+    job = jobs.find_job(job_id)
+    if as_json:
+        print_json(job.as_json())
+        return
+    for key in ("id", "title", "kind", "state", "reason", "created", "ended", "result"):
+        if value := getattr(job, key):
+            click.echo(f"{key + ':':10}{value}")
+    if not job.is_over:
+        click.echo(f"{'progress:':10}{_progress(job)}")
+
+
+@command.command("log")
+@click.argument("job_id", metavar="JOB")
+def log_command(job_id: str) -> None:
+    """Print the end of a job's log."""
+    click.echo(jobs.find_job(job_id).log(), nl=False)
+
+
+@command.command("cancel")
+@click.argument("job_id", metavar="JOB")
+def cancel_command(job_id: str) -> None:
+    """Stop a job; what it has finished stays."""
+    job = jobs.cancel_job(jobs.find_job(job_id).id)
+    click.echo(f"Job {job.id} is {job.state}", err=True)
+
+
+@command.command("remove")
+@click.argument("job_id", metavar="JOB")
+def remove_command(job_id: str) -> None:
+    """Delete a job that is over, with its log and results."""
+    job = jobs.find_job(job_id)
+    jobs.remove_job(job.id)
+    click.echo(f"Removed job {job.id}", err=True)
+
+
+def _progress(job: jobs.Job) -> str:
+    if job.progress is None:
+        return ""
+    left = job.progress.eta
+    tail = f", {clock(left)} left" if left is not None and not job.is_over else ""
+    return f"{job.progress.fraction:.0%}{tail}"

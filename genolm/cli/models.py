@@ -1,0 +1,91 @@
+"""``genolm models``: the models that there are."""
+
+from pathlib import Path
+
+import click
+
+from genolm.cli.reporting import json_option, print_json, print_table
+
+
+@click.group("models")
+def command() -> None:
+    """List, show, import, export and remove models."""
+
+
+@command.command("list")
+@json_option
+def list_command(as_json: bool) -> None:
+    """List all models.
+
+    Built-in and your own; a broken one is named with what is wrong.
+    """
+    from genolm.registry import list_bundles
+
+    bundles = list_bundles()
+    if as_json:
+        keys = ("name", "path", "builtin", "size", "error", "headline")
+        print_json([{**{key: getattr(b, key) for key in keys}, "kind": _kind(b)} for b in bundles])
+        return
+    rows = [
+        [b.name, _kind(b), "built-in" if b.builtin else "yours", b.headline, b.error or b.config.title]
+        for b in bundles
+    ]
+    print_table(["NAME", "KIND", "FROM", "SCORE", "WHAT"], rows)
+
+
+@command.command("show")
+@click.argument("name")
+@json_option
+def show_command(name: str, as_json: bool) -> None:
+    """Print the card of a model.
+
+    What it is for, what it learned from, how good it is.
+    """
+    from genolm.cards import render_card
+    from genolm.registry import config_facts, load_bundle
+
+    bundle = load_bundle(name)
+    if as_json:
+        print_json({"config": bundle.config, "card": bundle.card, "sha256": bundle.sha256, "path": bundle.path})
+    else:
+        click.echo(render_card(bundle.card, facts=config_facts(bundle.config)), nl=False)
+
+
+@command.command("import")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--name", metavar="NEW", help="What to call it; by default what it calls itself.")
+@click.option("--replace", is_flag=True, help="Take the place of a model of yours that has the name.")
+def import_command(path: Path, name: str | None, replace: bool) -> None:
+    """Take a bundle, folder or zip, into the list."""
+    from genolm.registry import import_bundle
+
+    info = import_bundle(path, name=name, replace=replace)
+    click.echo(f"Imported the model {info.name}", err=True)
+
+
+@command.command("export")
+@click.argument("name")
+@click.argument("zip_path", metavar="FILE.zip", type=click.Path(path_type=Path))
+def export_command(name: str, zip_path: Path) -> None:
+    """Write a model as one zip, to import elsewhere."""
+    from genolm.registry import export_bundle
+
+    click.echo(f"Wrote {export_bundle(name, zip_path)}", err=True)
+
+
+@command.command("remove")
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def remove_command(name: str, yes: bool) -> None:
+    """Delete a model of yours; a built-in one stays."""
+    from genolm.registry import find_bundle, remove_bundle
+
+    if not find_bundle(name).builtin and not yes:
+        click.confirm(f"Delete the model {name} for good?", abort=True, err=True)
+    remove_bundle(name)
+    click.echo(f"Removed the model {name}", err=True)
+
+
+def _kind(info: object) -> str:
+    config = getattr(info, "config", None)
+    return "broken" if config is None else str(config.kind)

@@ -1,0 +1,188 @@
+"""How commands speak: progress on stderr and to the job's file, errors as one sentence, JSON on stdout."""
+
+import errno
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from genolm.errors import GenolmError
+from genolm.jobs import PROGRESS_VARIABLE, ProgressFile
+from genolm.progress import Progress, ProgressCallback
+
+USER_ERROR = 2
+LOG_SECONDS = 30.0
+BAR_FORMAT = "{desc} {percentage:3.0f}%|{bar:24}|{postfix}"
+_USERS_FAULTS = {
+    errno.ENOENT,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EISDIR,
+    errno.ENOTDIR,
+    errno.EEXIST,
+    errno.ENOSPC,
+    errno.EROFS,
+    errno.ENAMETOOLONG,
+}
+
+CommandT = TypeVar("CommandT", bound=Callable[..., Any])
+
+class_option = click.option(
+    "--class", "class_name", metavar="NAME", help="Class to look for; the positive one by default."
+)
+fasta_argument = click.argument("fasta", type=click.Path(path_type=Path))
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON on stdout.")
+threads_option = click.option(
+    "--threads", type=click.IntRange(1), help="CPU threads; all cores by default (also GENOLM_THREADS)."
+)
+precision_option = click.option(
+    "--precision",
+    type=click.Choice(["auto", "bf16", "fp32"]),
+    default="auto",
+    show_default=True,
+    help="Numbers to calculate with; auto takes bf16 where it is faster.",
+)
+
+
+class SentenceGroup(click.Group):
+    """A command group that turns an error of the user's into one sentence and exit code 2."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except GenolmError as error:
+            raise _failure(str(error)) from error
+        except OSError as error:
+            if error.errno not in _USERS_FAULTS or error.filename is None:
+                raise
+            raise _failure(f"{error.filename}: {error.strerror}.") from error
+
+
+def model_option(command: CommandT) -> CommandT:
+    """Add ``--model`` to a command."""
+    text = "Name of a model (see `genolm models list`), or the path of a bundle."
+    return click.option("--model", "-m", required=True, metavar="NAME", help=text)(command)
+
+
+@contextmanager
+def progress_reports() -> Iterator[ProgressCallback]:
+    """Give a progress callback: a bar or log lines on stderr, and the job's file if this runs as a job."""
+    with ExitStack() as stack:
+        show = stack.enter_context(_Bar() if sys.stderr.isatty() else _Lines())
+        sinks: list[ProgressCallback] = [show]
+        if os.environ.get(PROGRESS_VARIABLE):
+            sinks.append(stack.enter_context(ProgressFile(os.environ[PROGRESS_VARIABLE])))
+
+        def report(progress: Progress) -> None:
+            for sink in sinks:
+                sink(progress)
+
+        yield report
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON on stdout; dataclasses and paths are made plain, NaN becomes null."""
+    from genolm.record import plain
+
+    click.echo(json.dumps(plain(_plain(value)), indent=2, ensure_ascii=False))
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print left-aligned columns on stdout."""
+    lines = [list(header), *[list(row) for row in rows]]
+    widths = [max(len(line[index]) for line in lines) for index in range(len(header))]
+    for line in lines:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def report_files(result: Any, *, as_json: bool) -> None:
+    """Say what a pipeline wrote: a sentence on stderr, or all of it as JSON on stdout.
+
+    ``result`` has ``files``, ``records``, ``seconds`` and ``summary``.
+    """
+    if as_json:
+        print_json({key: getattr(result, key) for key in ("files", "records", "seconds", "summary")})
+        return
+    names = ", ".join(str(path) for path in result.files)
+    click.echo(f"{result.records:,} records in {clock(result.seconds)}; wrote {names}", err=True)
+
+
+def clock(seconds: float) -> str:
+    """Return seconds as ``1:02:03``, ``2:03`` or, under ten, ``4.5 s``."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+class _Bar:
+    def __init__(self) -> None:
+        self._bar: Any = None
+
+    def __enter__(self) -> "_Bar":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def __call__(self, progress: Progress) -> None:
+        from tqdm import tqdm
+
+        if self._bar is None:
+            self._bar = tqdm(total=1.0, file=sys.stderr, leave=False, bar_format=BAR_FORMAT)
+        self._bar.n = progress.fraction
+        self._bar.set_description_str(progress.stage, refresh=False)
+        self._bar.set_postfix_str(_details(progress), refresh=True)
+
+
+class _Lines:
+    """For a log: a line at each new stage and every half minute."""
+
+    def __init__(self) -> None:
+        self._stage: str | None = None
+        self._last = 0.0
+
+    def __enter__(self) -> "_Lines":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        return None
+
+    def __call__(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if progress.stage == self._stage and now - self._last < LOG_SECONDS:
+            return
+        self._stage, self._last = progress.stage, now
+        details = _details(progress)
+        click.echo(f"{progress.stage}: {progress.fraction:.0%}{', ' + details if details else ''}", err=True)
+
+
+def _details(progress: Progress) -> str:
+    parts = [] if progress.eta is None else [f"{clock(progress.eta)} left"]
+    return ", ".join([*parts, *(f"{key} {value:.4g}" for key, value in progress.values.items())])
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return _plain(asdict(value))
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) else value
+
+
+def _failure(sentence: str) -> click.ClickException:
+    failure = click.ClickException(sentence)
+    failure.exit_code = USER_ERROR
+    return failure

@@ -1,0 +1,58 @@
+"""``genolm saliency``: FASTA and a model to a score of importance for every base."""
+
+from pathlib import Path
+
+import click
+
+from genolm.cli.reporting import (
+    class_option,
+    fasta_argument,
+    json_option,
+    model_option,
+    progress_reports,
+    report_files,
+    threads_option,
+)
+
+
+@click.command("saliency")
+@fasta_argument
+@model_option
+@click.option("--out", "-o", required=True, type=click.Path(path_type=Path), help="A .csv or .tsv file.")
+@click.option("--strand", type=click.Choice(["+", "-", "both"]), default="+", show_default=True)
+@click.option("--fills", type=click.IntRange(1), default=8, show_default=True, help="Random fills per place.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Of the random fills.")
+@class_option
+@threads_option
+@json_option
+def command(
+    fasta: Path,
+    model: str,
+    out: Path,
+    strand: str,
+    fills: int,
+    seed: int,
+    class_name: str | None,
+    threads: int | None,
+    as_json: bool,
+) -> None:
+    """Score how much each base of FASTA speaks for the class.
+
+    Stretches of 1 to 15 bases are replaced at random; the score is what the log-odds of the class lose.
+    Columns of the result: record, position (0-based), base, strand, score, low, high.
+    """
+    from genolm.pipelines import saliency_file
+
+    with progress_reports() as progress:
+        result = saliency_file(
+            fasta,
+            out,
+            model=model,
+            strand=strand,
+            fills=fills,
+            seed=seed,
+            class_name=class_name,
+            threads=threads,
+            progress=progress,
+        )
+    report_files(result, as_json=as_json)

@@ -1,0 +1,131 @@
+"""How good a classifier is on labelled sequences."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from genolm import metrics
+from genolm.config import HeadConfig
+from genolm.errors import TableError
+from genolm.labels import SEPARATOR
+from genolm.metrics import Estimate
+from genolm.predict import Predictor
+from genolm.progress import ProgressCallback
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How good a model is on a table, and what was asked.
+
+    Attributes
+    ----------
+    model, table : dict
+        ``name`` and ``sha256`` of the model; ``name``, ``bytes`` and ``sha256`` of the file.
+    split : str or None
+    rows : int
+        Rows scored.
+    task : str
+    classes : tuple of str
+    threshold : float
+        Probability from which a binary or multi-label answer is yes.
+    seed : int
+        Of the bootstrap.
+    metrics : dict of str to Estimate
+    compute : dict
+        ``device``, ``precision``, ``threads``.
+    seconds : float
+    """
+
+    model: dict[str, Any]
+    table: dict[str, Any]
+    split: str | None
+    rows: int
+    task: str
+    classes: tuple[str, ...]
+    threshold: float
+    seed: int
+    metrics: dict[str, Estimate]
+    compute: dict[str, Any]
+    seconds: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON data; a figure that is not defined is None."""
+        return {**vars(self), "classes": list(self.classes), "metrics": metrics.as_json(self.metrics)}
+
+
+def evaluate(
+    predictor: Predictor,
+    sequences: Sequence[str],
+    labels: Sequence[str],
+    *,
+    names: Sequence[str] | None = None,
+    source: str = "table",
+    n_boot: int = 1000,
+    seed: int = 1,
+    progress: ProgressCallback | None = None,
+) -> dict[str, Estimate]:
+    """Return each metric of the model's task with its 95 % interval.
+
+    Parameters
+    ----------
+    predictor : Predictor
+    sequences, labels : sequences of str
+        See :func:`coded_labels` for what a label may be.
+    names : sequence of str, optional
+        What to call each sequence in a message.
+    source : str
+        What to call the labels' origin in a message.
+    n_boot, seed : int
+        Bootstrap draws, see :mod:`genolm.metrics`.
+    progress : callable, optional
+        Told of finished sequences.
+    """
+    truth = coded_labels(labels, predictor.head, source)
+    found = predictor.predict(sequences, names, progress=progress)
+    threshold = predictor.config.calibration.threshold
+    return metrics.score(
+        predictor.task, found.probabilities, truth, threshold=threshold, n_boot=n_boot, seed=seed
+    )
+
+
+def coded_labels(labels: Sequence[str], head: HeadConfig, source: str = "table") -> np.ndarray:
+    """Return a table's labels as numbers in the order of a model's outputs.
+
+    Class names for binary and multi-class models (0 and 1 also stand for a binary model's two classes),
+    names joined by ";" for multi-label ones, numbers for regression.
+
+    Returns
+    -------
+    np.ndarray
+        int64 (n,) class numbers, or float32 (n, outputs) for multi-label and regression.
+
+    Raises
+    ------
+    TableError
+        For a label that the model does not know; names it and what the model knows.
+    """
+    try:
+        if head.task == "regression":
+            numbers = [[float(part) for part in label.split(SEPARATOR)] for label in labels]
+            return np.array(numbers, dtype=np.float32)
+        places = {name: index for index, name in enumerate(head.classes)}
+        if head.task == "multilabel":
+            rows = [[places[name] for name in _parts(label)] for label in labels]
+            return np.array([np.isin(np.arange(len(places)), row) for row in rows], dtype=np.float32)
+        if head.task == "binary" and set(labels) <= {"0", "1"}:
+            places = {"0": 0, "1": 1}
+        return np.array([places[label] for label in labels], dtype=np.int64)
+    except KeyError as error:
+        raise TableError(
+            f"{source}: the label {error} is none of the model's classes {', '.join(head.classes)}."
+        ) from error
+    except ValueError as error:
+        raise TableError(
+            f"{source}: the model predicts a number, and a label is not one: {error}."
+        ) from error
+
+
+def _parts(label: str) -> list[str]:
+    return [name.strip() for name in label.split(SEPARATOR) if name.strip()]

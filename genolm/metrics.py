@@ -1,0 +1,410 @@
+"""How good predictions are, each figure with a 95 % interval.
+
+Intervals are percentile bootstrap intervals (Efron 1979): items are drawn with replacement as often as there
+are items, the figure is worked out anew from the same draws for all figures, and the 2.5 % and 97.5 %
+quantiles are given. A draw is a row of weights (how often each item came up), so scores are sorted once and
+every figure is sums over weights. A figure that is not defined, such as AUROC with one class only, is NaN;
+draws in which it is not defined are left out of its interval.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import sparse
+
+from genolm.errors import SettingsError
+
+BINARY_METRICS = ("accuracy", "precision", "recall", "mcc", "auroc", "auprc", "ece")
+REGRESSION_METRICS = ("r2", "pearson", "spearman", "rmse", "mae")
+ECE_BINS = 15
+_CELLS_AT_ONCE = 100_000
+
+Figures = dict[str, np.ndarray]
+Statistic = Callable[[np.ndarray], Figures]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure with the ends of its 95 % interval; NaN where it is not defined."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        if math.isnan(self.value):
+            return "not defined"
+        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
+
+    def as_dict(self) -> dict[str, float | None]:
+        """Return ``value``, ``low`` and ``high`` as JSON can hold them: None for NaN."""
+        return {key: None if math.isnan(number) else number for key, number in vars(self).items()}
+
+
+def binary_metrics(
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    *,
+    threshold: float = 0.5,
+    n_boot: int = 1000,
+    seed: int = 1,
+) -> dict[str, Estimate]:
+    """Return :data:`BINARY_METRICS` of a two-class model.
+
+    Parameters
+    ----------
+    probabilities : np.ndarray
+        (n,) of the positive class, or (n, 2) whose second column is taken.
+    labels : np.ndarray
+        (n,) of 0 and 1 or bool, 1 the positive class.
+    threshold : float
+        Probability from which an item is called positive.
+    n_boot, seed : int
+        Bootstrap draws and their seed; 0 draws leave the intervals NaN.
+
+    Returns
+    -------
+    dict of str to Estimate
+        Precision is NaN when nothing is called positive; recall and MCC are NaN without positives and
+        without both classes; MCC is 0 when all items are called the same. AUPRC is average precision.
+    """
+    positive = _positive_column(np.asarray(probabilities, dtype=np.float64))
+    truth = _whole_labels(labels, len(positive), 2) == 1
+    _check_probabilities(positive)
+    order = np.argsort(-positive, kind="stable")
+    return _bootstrap(_binary_statistic(positive[order], truth[order], threshold), len(truth), n_boot, seed)
+
+
+def multiclass_metrics(
+    probabilities: np.ndarray, labels: np.ndarray, *, n_boot: int = 1000, seed: int = 1
+) -> dict[str, Estimate]:
+    """Return :data:`BINARY_METRICS` of a model with several classes, the class of highest probability called.
+
+    Parameters
+    ----------
+    probabilities : np.ndarray
+        (n, classes).
+    labels : np.ndarray
+        (n,) class numbers.
+    n_boot, seed : int
+        See :func:`binary_metrics`.
+
+    Returns
+    -------
+    dict of str to Estimate
+        Precision, recall, AUROC and AUPRC are means over the classes that occur in ``labels``, one against
+        the rest; a class that occurs but is never called counts as precision 0. MCC is R_K of Gorodkin
+        (2004, doi:10.1016/j.compbiolchem.2004.09.006).
+    """
+    table = _table(probabilities)
+    _check_probabilities(table)
+    classes = _whole_labels(labels, len(table), table.shape[1])
+    return _bootstrap(_multiclass_statistic(table, classes), len(table), n_boot, seed)
+
+
+def multilabel_metrics(
+    probabilities: np.ndarray,
+    labels: np.ndarray,
+    *,
+    threshold: float = 0.5,
+    n_boot: int = 1000,
+    seed: int = 1,
+) -> dict[str, Estimate]:
+    """Return :data:`BINARY_METRICS` of a model with independent labels, each a mean over the labels.
+
+    ``accuracy`` is the share of right yes/no answers over all labels, ``exact_match`` the share of items
+    with every label right. ``probabilities`` and ``labels`` (0 or 1) are (n, labels).
+    """
+    table = _table(probabilities)
+    _check_probabilities(table)
+    truth = np.asarray(labels)
+    if truth.shape != table.shape or not np.isin(truth, (0, 1)).all():
+        raise SettingsError(f"labels have shape {truth.shape}; {table.shape} of 0 and 1 is wanted.")
+    parts = [_binary_statistic(table[:, j], truth[:, j] == 1, threshold) for j in range(table.shape[1])]
+    exact = ((table >= threshold) == (truth == 1)).all(axis=1).astype(np.float64)
+
+    def statistic(weights: np.ndarray) -> Figures:
+        figures = _mean_of([part(weights) for part in parts])
+        return {**figures, "exact_match": _ratio(weights @ exact, weights.sum(axis=1))}
+
+    return _bootstrap(statistic, len(table), n_boot, seed)
+
+
+def regression_metrics(
+    predictions: np.ndarray, targets: np.ndarray, *, n_boot: int = 1000, seed: int = 1
+) -> dict[str, Estimate]:
+    """Return :data:`REGRESSION_METRICS`; (n,) or (n, quantities), then each is a mean over the quantities."""
+    found, wanted = _table(predictions), _table(targets)
+    if found.shape != wanted.shape or not len(found):
+        raise SettingsError(f"predictions have shape {found.shape} and targets {wanted.shape}; they must agree and not be empty.")
+    order = np.argsort(found[:, 0], kind="stable")
+    found, wanted = found[order], wanted[order]
+    parts = [_regression_statistic(found[:, j], wanted[:, j]) for j in range(found.shape[1])]
+    return _bootstrap(lambda weights: _mean_of([part(weights) for part in parts]), len(found), n_boot, seed)
+
+
+def score(
+    task: str, predictions: np.ndarray, labels: np.ndarray, *, threshold: float = 0.5, **options: int
+) -> dict[str, Estimate]:
+    """Return the metrics of a task of :data:`genolm.config.TASK_KINDS`; ``options`` are ``n_boot`` and ``seed``."""
+    if task in ("binary", "multilabel"):
+        measure = binary_metrics if task == "binary" else multilabel_metrics
+        return measure(predictions, labels, threshold=threshold, **options)
+    if task in ("multiclass", "regression"):
+        return (multiclass_metrics if task == "multiclass" else regression_metrics)(predictions, labels, **options)
+    raise SettingsError(f"There are no metrics for the task '{task}'.")
+
+
+def ece(probabilities: np.ndarray, labels: np.ndarray, *, bins: int = ECE_BINS) -> float:
+    """Return the expected calibration error with bins of equal width (Guo et al. 2017, arXiv:1706.04599).
+
+    For (n,) probabilities of the positive class: the mean difference between probability and share of
+    positives. For (n, classes): the same between the highest probability and being right.
+    """
+    table = np.asarray(probabilities, dtype=np.float64)
+    _check_probabilities(table)
+    if table.ndim == 1:
+        hit, confidence = _whole_labels(labels, len(table), 2) == 1, table
+    else:
+        hit = table.argmax(axis=1) == _whole_labels(labels, len(table), table.shape[1])
+        confidence = table.max(axis=1)
+    return float(_ece_statistic(confidence, hit, bins)(np.ones((1, len(table))))[0])
+
+
+def as_json(metrics: Mapping[str, Estimate]) -> dict[str, dict[str, float | None]]:
+    """Return metrics as plain JSON data."""
+    return {name: estimate.as_dict() for name, estimate in metrics.items()}
+
+
+def _bootstrap(statistic: Statistic, count: int, n_boot: int, seed: int) -> dict[str, Estimate]:
+    if count == 0:
+        raise SettingsError("There are no items to score.")
+    values = {name: float(found[0]) for name, found in statistic(np.ones((1, count))).items()}
+    rng = np.random.default_rng(seed)
+    draws: dict[str, list[np.ndarray]] = {name: [] for name in values}
+    rows_at_once = max(1, _CELLS_AT_ONCE // count)
+    for done in range(0, n_boot, rows_at_once):
+        weights = _draw_weights(rng, min(rows_at_once, n_boot - done), count)
+        for name, found in statistic(weights).items():
+            draws[name].append(found)
+    return {name: _interval(value, draws[name]) for name, value in values.items()}
+
+
+def _draw_weights(rng: np.random.Generator, rows: int, count: int) -> np.ndarray:
+    """Return how often each item comes up in each draw, float64 (rows, count)."""
+    chosen = rng.integers(0, count, (rows, count))
+    chosen += np.arange(rows)[:, None] * count
+    return np.bincount(chosen.ravel(), minlength=rows * count).reshape(rows, count).astype(np.float64)
+
+
+def _sorting(keys: np.ndarray) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
+    """Return the order of ``keys`` and a function that puts columns in it, free when they are already."""
+    order = np.argsort(keys, kind="stable")
+    if np.array_equal(order, np.arange(len(keys))):
+        return order, lambda table: table
+    return order, lambda table: np.take(table, order, axis=1)
+
+
+def _interval(value: float, draws: list[np.ndarray]) -> Estimate:
+    found = np.concatenate(draws) if draws else np.empty(0)
+    found = found[~np.isnan(found)]
+    if math.isnan(value) or not len(found):
+        return Estimate(value, math.nan, math.nan)
+    low, high = np.quantile(found, [0.025, 0.975])
+    return Estimate(value, float(low), float(high))
+
+
+def _binary_statistic(probabilities: np.ndarray, truth: np.ndarray, threshold: float) -> Statistic:
+    called = probabilities >= threshold
+    cells = np.stack([called & truth, called & ~truth, ~called & truth, ~called & ~truth]).astype(np.float64)
+    ranked = _ranking_statistic(probabilities, truth)
+    calibrated = _ece_statistic(probabilities, truth, ECE_BINS)
+
+    def statistic(weights: np.ndarray) -> Figures:
+        tp, fp, fn, tn = cells @ weights.T
+        auroc, auprc = ranked(weights)
+        return {
+            "accuracy": _ratio(tp + tn, tp + fp + fn + tn),
+            "precision": _ratio(tp, tp + fp),
+            "recall": _ratio(tp, tp + fn),
+            "mcc": _mcc(*(np.stack(pair, axis=1) for pair in ((tn + fp, tp + fn), (tn + fn, tp + fp), (tn, tp)))),
+            "auroc": auroc,
+            "auprc": auprc,
+            "ece": calibrated(weights),
+        }
+
+    return statistic
+
+
+def _ranking_statistic(scores: np.ndarray, truth: np.ndarray) -> Callable[[np.ndarray], tuple[np.ndarray, ...]]:
+    """Return a function from weights to (AUROC, average precision); equal scores count as ties."""
+    order, in_order = _sorting(-scores)
+    ordered, positive = scores[order], truth[order].astype(np.float64)
+    firsts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+
+    def statistic(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        every = in_order(weights)
+        hits = every * positive
+        if len(firsts) < len(scores):
+            every = np.add.reduceat(every, firsts, axis=1)
+            hits = np.add.reduceat(hits, firsts, axis=1)
+        seen_hits, seen = np.cumsum(hits, axis=1), np.cumsum(every, axis=1)
+        positives = seen_hits[:, -1]
+        # Sum over ties of (misses * hits above, half of its own) with misses = every - hits.
+        better = _dot(every, seen_hits) - 0.5 * (positives**2 + _dot(every, hits))
+        np.maximum(seen, 1.0, out=seen)
+        np.divide(seen_hits, seen, out=seen)
+        return _ratio(better, positives * (weights.sum(axis=1) - positives)), _ratio(_dot(hits, seen), positives)
+
+    return statistic
+
+
+def _dot(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    return np.einsum("rg,rg->r", left, right)
+
+
+def _ece_statistic(confidence: np.ndarray, hit: np.ndarray, bins: int) -> Callable[[np.ndarray], np.ndarray]:
+    rows = np.arange(len(confidence))
+    columns = np.minimum((confidence * bins).astype(np.int64), bins - 1)
+    excess = sparse.csr_array((confidence - hit, (rows, columns)), shape=(len(rows), bins))
+    return lambda weights: _ratio(np.abs(weights @ excess).sum(axis=1), weights.sum(axis=1))
+
+
+def _multiclass_statistic(table: np.ndarray, classes: np.ndarray) -> Statistic:
+    count, width = table.shape
+    called, rows = table.argmax(axis=1), np.arange(count)
+    cells = ((np.ones(count), classes), (np.ones(count), called), (np.equal(called, classes) * 1.0, classes))
+    truth_of, called_of, right_of = (
+        sparse.csr_array((values, (rows, columns)), shape=(count, width)) for values, columns in cells
+    )
+    present = np.unique(classes)
+    ranked = [_ranking_statistic(table[:, j], classes == j) for j in present]
+    calibrated = _ece_statistic(table.max(axis=1), called == classes, ECE_BINS)
+
+    def statistic(weights: np.ndarray) -> Figures:
+        truth, calls, right = weights @ truth_of, weights @ called_of, weights @ right_of
+        total = weights.sum(axis=1)
+        precision = np.where(truth > 0, right / np.maximum(calls, 1.0), np.nan)
+        areas = [part(weights) for part in ranked]
+        return {
+            "accuracy": _ratio(right.sum(axis=1), total),
+            "precision": _mean(precision.T),
+            "recall": _mean(_ratio(right, truth).T),
+            "mcc": _mcc(truth, calls, right),
+            "auroc": _mean(np.stack([area[0] for area in areas])),
+            "auprc": _mean(np.stack([area[1] for area in areas])),
+            "ece": calibrated(weights),
+        }
+
+    return statistic
+
+
+def _mcc(truth: np.ndarray, calls: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Return R_K from counts (draws, classes); 0 if one class is called only, NaN if one is there only."""
+    total = truth.sum(axis=1)
+    above = right.sum(axis=1) * total - (truth * calls).sum(axis=1)
+    spread_truth = total**2 - (truth**2).sum(axis=1)
+    spread_calls = total**2 - (calls**2).sum(axis=1)
+    below = np.sqrt(spread_truth) * np.sqrt(spread_calls)
+    found = np.divide(above, below, out=np.zeros_like(above), where=below > 0)
+    return np.where(spread_truth > 0, found, np.nan)
+
+
+def _regression_statistic(found: np.ndarray, wanted: np.ndarray) -> Statistic:
+    rank_found, rank_wanted = _rank_statistic(found), _rank_statistic(wanted)
+    error = found - wanted
+    # Shift and scale change no correlation and keep the sums of squares exact.
+    (x, _), (y, scale) = _standard(found), _standard(wanted)
+    columns = np.stack([error**2, np.abs(error), x, y, x**2, y**2, x * y])
+
+    def statistic(weights: np.ndarray) -> Figures:
+        square, absolute, x, y, xx, yy, xy = columns @ weights.T / weights.sum(axis=1)
+        spread = yy - y**2
+        ranks, others = rank_found(weights), rank_wanted(weights)
+        scaled = weights * ranks
+        return {
+            "r2": 1.0 - _ratio(square, np.where(spread > 1e-12, spread, 0.0) * scale**2),
+            "pearson": _correlation(xy - x * y, xx - x**2, spread),
+            "spearman": _correlation(_dot(scaled, others), _dot(scaled, ranks), _dot(weights * others, others)),
+            "rmse": np.sqrt(square),
+            "mae": absolute,
+        }
+
+    return statistic
+
+
+def _standard(values: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return values with mean 0 and deviation 1, and their scale; all 0 when they are equal but for rounding."""
+    scale = float(values.std())
+    scale = scale if scale > 1e-12 * float(np.abs(values).max()) else 0.0
+    return (values - values.mean()) / (scale or np.inf), scale
+
+
+def _correlation(both: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    defined = (left > 1e-12) & (right > 1e-12)
+    return _ratio(both, np.sqrt(np.where(defined, left * right, 0.0)))
+
+
+def _rank_statistic(values: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """Return a function from weights to ranks in the draw, ties sharing their mean rank, 0 in the middle."""
+    order, in_order = _sorting(values)
+    new = np.concatenate([[True], np.diff(values[order]) > 0])
+    firsts = np.flatnonzero(new)
+    group = np.empty(len(values), dtype=np.int64)
+    group[order] = np.cumsum(new) - 1
+
+    def statistic(weights: np.ndarray) -> np.ndarray:
+        sizes = in_order(weights)
+        sizes = sizes if len(firsts) == len(order) else np.add.reduceat(sizes, firsts, axis=1)
+        ranks = np.cumsum(sizes, axis=1) - (sizes + weights.sum(axis=1, keepdims=True)) / 2.0
+        return np.take(ranks, group, axis=1)
+
+    return statistic
+
+
+def _mean_of(parts: list[Figures]) -> Figures:
+    return {name: _mean(np.stack([part[name] for part in parts])) for name in parts[0]}
+
+
+def _mean(stack: np.ndarray) -> np.ndarray:
+    """Return the mean over the first axis of what is not NaN, NaN where nothing is."""
+    there = ~np.isnan(stack)
+    return _ratio(np.where(there, stack, 0.0).sum(axis=0), there.sum(axis=0).astype(np.float64))
+
+
+def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+    return np.divide(above, below, out=np.full(np.shape(above), np.nan), where=below != 0)
+
+
+def _table(values: np.ndarray) -> np.ndarray:
+    table = np.asarray(values, dtype=np.float64)
+    table = table[:, None] if table.ndim == 1 else table
+    if table.ndim != 2:
+        raise SettingsError(f"Predictions have shape {table.shape}; one row per item is wanted.")
+    if not np.isfinite(table).all():
+        raise SettingsError("Predictions or targets hold values that are not numbers (NaN or infinite).")
+    return table
+
+
+def _positive_column(table: np.ndarray) -> np.ndarray:
+    if table.ndim == 1:
+        return table
+    if table.ndim == 2 and table.shape[1] == 2:
+        return table[:, 1]
+    raise SettingsError(f"Probabilities have shape {table.shape}; (n,) or (n, 2) is wanted for two classes.")
+
+
+def _check_probabilities(values: np.ndarray) -> None:
+    if values.size and not ((values >= -1e-6) & (values <= 1 + 1e-6)).all():
+        raise SettingsError("Probabilities lie outside 0 to 1 or are not numbers.")
+
+
+def _whole_labels(labels: np.ndarray, count: int, classes: int) -> np.ndarray:
+    found = np.asarray(labels)
+    if found.shape != (count,):
+        raise SettingsError(f"There are {count} predictions and labels of shape {found.shape}; they must agree.")
+    if not np.isin(found, np.arange(classes)).all():
+        raise SettingsError(f"Labels must be class numbers from 0 to {classes - 1}.")
+    return found.astype(np.int64)

@@ -1,0 +1,143 @@
+"""How results reach the disk: tables row by row and folders of files, complete or not at all."""
+
+import csv
+import io
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+import pandas as pd
+
+from genolm import features
+from genolm.errors import SettingsError
+from genolm.tracks import Track
+from genolm.workspace import atomic_write
+
+TABLE_SUFFIXES = (".csv", ".tsv", ".json")
+
+SCAN_FILES = (
+    "calls.csv",
+    "calls.bed",
+    "calls.gff3",
+    "scores_plus.bw",
+    "scores_minus.bw",
+    "scores_plus.bedgraph",
+    "scores_minus.bedgraph",
+    "run.json",
+)
+_FEATURE_TERMS = {"promoter": "promoter", "enhancer": "enhancer", "tss": "TSS", "gene_start": "start_codon"}
+
+PathLike = str | os.PathLike[str]
+WriteRow = Callable[[Iterable[Any]], None]
+
+
+def check_suffix(out: PathLike) -> str:
+    """Return the suffix of a result's name in lower case; one that is no known format is refused."""
+    suffix = Path(out).suffix.lower()
+    if suffix not in TABLE_SUFFIXES:
+        raise SettingsError(
+            f"The result is to be written to '{Path(out).name}'; "
+            f"its name must end in {', '.join(TABLE_SUFFIXES)}."
+        )
+    return suffix
+
+
+@contextmanager
+def rows_to(out: Path, columns: Sequence[str]) -> Iterator[WriteRow]:
+    """Give a function that writes one row to ``out``: CSV, TSV or JSON by suffix, there only when complete.
+
+    Numbers have six significant digits.
+    """
+    suffix = check_suffix(out)
+    _make_folder(out.parent)
+    with atomic_write(out) as stream, io.TextIOWrapper(stream, encoding="utf-8", newline="") as handle:
+        writer = _json_rows if suffix == ".json" else _delimited_rows
+        with writer(handle, columns, "\t" if suffix == ".tsv" else ",") as write:
+            yield write
+
+
+@contextmanager
+def _delimited_rows(handle: TextIO, columns: Sequence[str], delimiter: str) -> Iterator[WriteRow]:
+    rows = csv.writer(handle, delimiter=delimiter, lineterminator="\n")
+    rows.writerow(columns)
+    yield lambda row: rows.writerow([_short(value) for value in row])
+
+
+@contextmanager
+def _json_rows(handle: TextIO, columns: Sequence[str], _: str) -> Iterator[WriteRow]:
+    count = 0
+
+    def write(row: Iterable[Any]) -> None:
+        nonlocal count
+        values = [float(f"{value:.6g}") if isinstance(value, float) else value for value in row]
+        handle.write(("\n" if count == 0 else ",\n") + json.dumps(dict(zip(columns, values, strict=True))))
+        count += 1
+
+    handle.write("[")
+    yield write
+    handle.write("\n]\n")
+
+
+@contextmanager
+def atomic_files(folder: PathLike, names: Iterable[str]) -> Iterator[Path]:
+    """Give a temporary folder inside ``folder``; move its files up when the block ends well, else drop them.
+
+    Of ``names``, a file of an earlier run that this one did not write is removed, so that ``folder`` never
+    holds a mixture of two runs; other files in it stay. Files are moved in the order of ``names``.
+    """
+    folder, order = Path(folder), list(names)
+    _make_folder(folder)
+    partial = folder / f".{os.getpid()}.partial"
+    partial.mkdir(exist_ok=True)
+    try:
+        yield partial
+        written = {path.name for path in partial.iterdir()}
+        for name in order:
+            if name not in written:
+                (folder / name).unlink(missing_ok=True)
+        for name in [*sorted(written - set(order)), *(name for name in order if name in written)]:
+            os.replace(partial / name, folder / name)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def write_calls(
+    folder: Path, calls: pd.DataFrame, lengths: Mapping[str, int], *, model: str = "", label: str = "promoter"
+) -> None:
+    """Write the calls of a scan as ``calls.csv``, ``calls.bed`` and ``calls.gff3``.
+
+    ``lengths`` of all contigs and ``model`` go into the GFF3; the scanned class, ``label``, decides its
+    feature type: the Sequence Ontology's term where it has one, else ``sequence_feature``.
+    """
+    features.write_calls(folder / "calls.csv", calls)
+    features.write_bed(folder / "calls.bed", calls)
+    plain = label.lower().replace("-", "_").replace(" ", "_")
+    term = next((term for word, term in _FEATURE_TERMS.items() if word in plain), "sequence_feature")
+    features.write_gff3(folder / "calls.gff3", calls, lengths=lengths, model=model, feature=term)
+
+
+def write_scores(
+    folder: Path, tracks: Sequence[Track], lengths: Mapping[str, int], *, bedgraph: bool = False
+) -> None:
+    """Write ``scores_plus.bw`` and ``scores_minus.bw`` of the strands at hand, on request bedGraph too."""
+    for sign, word in (("+", "plus"), ("-", "minus")):
+        chosen = [track for track in tracks if track.strand == sign]
+        if chosen:
+            features.write_bigwig(folder / f"scores_{word}.bw", chosen, lengths)
+            if bedgraph:
+                features.write_bedgraph(folder / f"scores_{word}.bedgraph", chosen)
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"The folder {folder} cannot be made: {error.strerror or error}.") from error
+
+
+def _short(value: Any) -> Any:
+    return f"{value:.6g}" if isinstance(value, float) else value

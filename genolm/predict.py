@@ -1,0 +1,369 @@
+"""The one place that talks to a model: sequences in, logits and calibrated probabilities out.
+
+Sequences of like length share a batch, so that little is padded and a batch never outgrows memory. What
+a sequence gets does not depend on its batch: within 1e-5 of a logit in fp32; in bf16 within 0.05, since
+the matrix library may round differently for another batch shape.
+"""
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Protocol
+
+from genolm import compute  # before torch: it sets the OpenMP wait policy
+
+import numpy as np
+import pandas as pd
+import torch
+
+from genolm import calibration
+from genolm.errors import BundleError, SequenceError, SettingsError
+from genolm.progress import ProgressCallback, Ticker
+from genolm.tokenizer import KmerTokenizer
+
+if TYPE_CHECKING:
+    from genolm.registry import BundleConfig
+
+FP32_TOLERANCE = 1e-5
+BF16_TOLERANCE = 0.05
+MAX_TOKENS = 65_536
+BATCH_TOKENS = {"cpu": 16_384, "cuda": 262_144}
+
+
+class Bundle(Protocol):
+    """What a predictor needs of a model bundle: its configuration and a way to build the model."""
+
+    config: "BundleConfig"
+
+    def build(self) -> torch.nn.Module:
+        """Return a new model with the bundle's weights; the caller may change it."""
+        ...
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a classifier says of some sequences; row i of every array is sequence i.
+
+    Attributes
+    ----------
+    names : tuple of str
+    lengths : int64 array (n,)
+        Bases of each sequence.
+    logits : float32 array (n, outputs)
+        Raw outputs, not calibrated.
+    probabilities : float32 array (n, outputs)
+        Calibrated; for regression the predicted quantities themselves.
+    predicted : tuple
+        Class name; for multi-label the names from the threshold up, joined by ";" ("" for none); for
+        regression the first quantity.
+    classes : tuple of str
+    task : str
+    """
+
+    names: tuple[str, ...]
+    lengths: np.ndarray
+    logits: np.ndarray
+    probabilities: np.ndarray
+    predicted: tuple[Any, ...]
+    classes: tuple[str, ...]
+    task: str = "binary"
+
+    def frame(self) -> pd.DataFrame:
+        """Return the table ``record, length, predicted`` and one ``p_<class>`` per class.
+
+        For regression the last columns are ``value_<name>``.
+        """
+        columns = {"record": self.names, "length": self.lengths, "predicted": self.predicted}
+        for index, name in enumerate(value_columns(self.classes, self.task)):
+            columns[name] = self.probabilities[:, index]
+        return pd.DataFrame(columns)
+
+
+def value_columns(classes: Sequence[str], task: str) -> list[str]:
+    """Return the names of a prediction table's number columns."""
+    prefix = "value_" if task == "regression" else "p_"
+    return [prefix + name for name in classes]
+
+
+def log_odds(logits: np.ndarray, class_index: int, task: str) -> np.ndarray:
+    """Return how much the logits speak for one class against all others, float32 (n,).
+
+    Binary: its logit minus the other; multi-class: minus the log-sum-exp of the others (the same thing
+    for two classes); multi-label: its logit; regression: its value.
+    """
+    chosen = logits[:, class_index]
+    if task in ("multilabel", "regression") or logits.shape[1] == 1:
+        return chosen
+    others = np.delete(logits, class_index, axis=1)
+    top = others.max(axis=1)
+    return chosen - (top + np.log(np.exp(others - top[:, None]).sum(axis=1)))
+
+
+class Predictor:
+    """A classifier ready to answer, on one device in one number type.
+
+    It works on a copy of its own: the bundle, and a model given to :meth:`from_model`, stay as they are.
+
+    Parameters
+    ----------
+    bundle : ModelBundle
+        A classifier.
+    device : str, optional
+        ``cpu``, ``cuda`` or ``cuda:N``; CUDA if there is one, else the CPU.
+    precision : {"auto", "bf16", "fp32"}
+        ``auto`` is bf16 where the hardware is faster in it. The head always works in fp32.
+    threads : int, optional
+        CPU threads, all cores by default (see :func:`genolm.compute.thread_budget`).
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        device: str | None = None,
+        precision: compute.Precision = "auto",
+        threads: int | None = None,
+    ) -> None:
+        head = bundle.config.head
+        if bundle.config.kind != "classifier" or head is None:
+            raise BundleError(
+                f"Model '{bundle.config.name}' is a language model and has no classes; "
+                "fine-tune it to a classifier or pick a classifier."
+            )
+        self.bundle, self.config, self.head = bundle, bundle.config, head
+        self.classes, self.task = tuple(head.classes), head.task
+        self.tokenizer = KmerTokenizer(bundle.config.tokenizer)
+        self.device = compute.pick_device(device)
+        self.dtype = compute.pick_dtype(precision, self.device)
+        self.threads = compute.thread_budget(threads)
+        self._model = self._prepared(bundle.build())
+
+    @classmethod
+    def from_model(cls, config: "BundleConfig", model: torch.nn.Module, **options: Any) -> "Predictor":
+        """Return a predictor of a model in memory, such as one in training; the model is copied."""
+        return cls(_Live(config, model), **options)
+
+    def _prepared(self, model: torch.nn.Module) -> torch.nn.Module:
+        model = model.to(self.device).eval()
+        model.encoder.to(self.dtype)
+        return model.requires_grad_(False)
+
+    @property
+    def precision(self) -> str:
+        """Number type in use: ``bf16`` or ``fp32``."""
+        return "bf16" if self.dtype == torch.bfloat16 else "fp32"
+
+    @property
+    def positive_index(self) -> int:
+        """Output that a binary model's score is read from: the last class of two, else the first."""
+        return 1 if self.task == "binary" else 0
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """Device, precision and threads in use, for the record of a run."""
+        return {"device": str(self.device), "precision": self.precision, "threads": self.threads}
+
+    def class_index(self, name: str | None = None) -> int:
+        """Return the output of a class by name; None is the positive class of a binary model.
+
+        Raises
+        ------
+        SettingsError
+            For an unknown name, and for None where a model has several classes to choose from.
+        """
+        if name is None and (self.task == "binary" or len(self.classes) == 1):
+            return self.positive_index
+        if name not in self.classes:
+            said = "No class was named" if name is None else f"There is no class '{name}'"
+            raise SettingsError(f"{said}; model '{self.config.name}' knows {', '.join(self.classes)}.")
+        return self.classes.index(name)
+
+    def score_of(self, values: np.ndarray, class_index: int | None = None) -> np.ndarray:
+        """Return the column of ``values`` (n, outputs) of one class, by default the positive one."""
+        return values[:, self.positive_index if class_index is None else class_index]
+
+    def probabilities(self, logits: np.ndarray) -> np.ndarray:
+        """Return calibrated probabilities of logits (for regression the values), float32 (n, outputs)."""
+        return np.asarray(calibration.apply(logits, self.config.calibration, self.task), dtype=np.float32)
+
+    def logits(
+        self,
+        sequences: Sequence[str],
+        *,
+        names: Sequence[str] | None = None,
+        batch_tokens: int | None = None,
+        progress: ProgressCallback | None = None,
+    ) -> np.ndarray:
+        """Return raw outputs, float32 (n, outputs), in the order of ``sequences``.
+
+        Parameters
+        ----------
+        sequences : sequence of str
+            Letters of any case; a sequence without a whole k-mer is the separator token alone.
+        names : sequence of str, optional
+            For messages; "sequence 1" and so on by default.
+        batch_tokens : int, optional
+            Cap on tokens in a batch, padding counted; 16,384 on a CPU.
+        progress : callable, optional
+            Told of finished sequences.
+        """
+        self._check(sequences, names)
+        tokens = [self.tokenizer.encode(sequence) for sequence in sequences]
+        lengths = np.array([len(ids) + 1 for ids in tokens], dtype=np.int64)
+        out = np.empty((len(tokens), len(self.classes)), dtype=np.float32)
+        ticker = Ticker(progress, len(tokens), stage="predicting")
+        with compute.torch_threads(self.threads):
+            for rows in _batches(lengths, self._cap(batch_tokens)):
+                block = np.full((len(rows), lengths[rows].max()), self.tokenizer.pad_id, dtype=np.int64)
+                block[:, 0] = self.tokenizer.sep_id
+                for line, row in zip(block, rows, strict=True):
+                    line[1 : lengths[row]] = tokens[row]
+                out[rows] = self._forward(block, lengths[rows])
+                ticker.advance(len(rows))
+        return self._finite(out)
+
+    def logits_of_codes(
+        self,
+        codes: np.ndarray,
+        *,
+        batch_tokens: int | None = None,
+        ticker: Ticker | None = None,
+    ) -> np.ndarray:
+        """Return raw outputs of sequences of one length, given as base codes uint8 (n, length)."""
+        rows = max(1, self._cap(batch_tokens) * 4 // max(1, codes.shape[1]))
+        parts = [
+            self.logits_of_tokens(
+                self.tokenizer.encode(codes[first : first + rows]), batch_tokens=batch_tokens, ticker=ticker
+            )
+            for first in range(0, len(codes), rows)
+        ]
+        return np.concatenate(parts) if parts else np.empty((0, len(self.classes)), dtype=np.float32)
+
+    def logits_of_tokens(
+        self,
+        tokens: np.ndarray,
+        *,
+        batch_tokens: int | None = None,
+        ticker: Ticker | None = None,
+    ) -> np.ndarray:
+        """Return raw outputs of token rows of one length: no padding, one pass per batch.
+
+        Parameters
+        ----------
+        tokens : integer array (n, tokens)
+            Without the separator in front; may be a strided view, it is copied batch by batch.
+        batch_tokens : int, optional
+            Cap on tokens in a batch.
+        ticker : Ticker, optional
+            Told of finished rows.
+        """
+        count, width = tokens.shape[0], tokens.shape[1] + 1
+        out = np.empty((count, len(self.classes)), dtype=np.float32)
+        rows = max(1, self._cap(batch_tokens) // width)
+        with compute.torch_threads(self.threads):
+            for first in range(0, count, rows):
+                part = tokens[first : first + rows]
+                block = np.empty((len(part), width), dtype=np.int64)
+                block[:, 0] = self.tokenizer.sep_id
+                block[:, 1:] = part
+                lengths = np.full(len(part), width, dtype=np.int64)
+                out[first : first + rows] = self._forward(block, lengths)
+                if ticker:
+                    ticker.advance(len(part))
+        return self._finite(out)
+
+    def predict(
+        self,
+        sequences: Sequence[str],
+        names: Sequence[str] | None = None,
+        *,
+        batch_tokens: int | None = None,
+        progress: ProgressCallback | None = None,
+    ) -> Prediction:
+        """Return classes and calibrated probabilities of sequences; see :meth:`logits`."""
+        if names is None:
+            names = [f"sequence {number}" for number in range(1, len(sequences) + 1)]
+        logits = self.logits(sequences, names=names, batch_tokens=batch_tokens, progress=progress)
+        probabilities = self.probabilities(logits)
+        lengths = np.array([len(sequence) for sequence in sequences], dtype=np.int64)
+        predicted = tuple(self.decide(probabilities))
+        return Prediction(
+            tuple(names), lengths, logits, probabilities, predicted, self.classes, self.task
+        )
+
+    def decide(self, probabilities: np.ndarray) -> list[Any]:
+        """Return the answer for each row of probabilities; see :class:`Prediction`, ``predicted``."""
+        threshold = self.config.calibration.threshold
+        if self.task == "regression":
+            return [float(value) for value in probabilities[:, 0]]
+        if self.task == "multilabel":
+            return [
+                ";".join(name for name, p in zip(self.classes, row, strict=True) if p >= threshold)
+                for row in probabilities
+            ]
+        if self.task == "binary":
+            return [self.classes[int(p >= threshold)] for p in self.score_of(probabilities)]
+        return [self.classes[index] for index in probabilities.argmax(axis=1)]
+
+    def check_length(self, name: str, length: int) -> None:
+        """Refuse a sequence that is empty or too long to be classified as a whole (65,536 tokens)."""
+        if length == 0:
+            raise SequenceError(f"Record {name} is empty; remove it or give its bases.")
+        if self.tokenizer.count(length) >= MAX_TOKENS:
+            raise SequenceError(
+                f"Record {name} has {length:,} bases; a sequence to classify as a whole has up to "
+                f"{MAX_TOKENS * self.tokenizer.stride:,} with this model. Scan it, or cut it into pieces."
+            )
+
+    def _cap(self, batch_tokens: int | None) -> int:
+        cap = BATCH_TOKENS.get(self.device.type, 16_384) if batch_tokens is None else batch_tokens
+        if cap < 1:
+            raise SettingsError(f"batch_tokens is {cap}; it must be 1 or more.")
+        return cap
+
+    def _check(self, sequences: Sequence[str], names: Sequence[str] | None) -> None:
+        if isinstance(sequences, str):
+            raise SettingsError("One text was given where a list of sequences is expected; put it in a list.")
+        if not len(sequences):
+            raise SequenceError("There is no sequence to classify.")
+        if names is not None and len(names) != len(sequences):
+            raise SettingsError(f"There are {len(names)} names for {len(sequences)} sequences.")
+        for index, sequence in enumerate(sequences):
+            name = f"sequence {index + 1}" if names is None else f"'{names[index]}'"
+            self.check_length(name, len(sequence))
+
+    def _forward(self, tokens: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            block = torch.from_numpy(tokens).to(self.device)
+            logits = self._model(block, torch.from_numpy(lengths).to(self.device))
+        return logits.float().cpu().numpy()
+
+    def _finite(self, logits: np.ndarray) -> np.ndarray:
+        if not np.isfinite(logits).all():
+            raise BundleError(
+                f"Model '{self.config.name}' gave a result that is not a number; its weights are damaged "
+                "or its training failed. Import it again or use another model."
+            )
+        return logits
+
+
+@dataclass(frozen=True)
+class _Live:
+    """A model in memory in the shape of a bundle."""
+
+    config: "BundleConfig"
+    model: torch.nn.Module
+
+    def build(self) -> torch.nn.Module:
+        return copy.deepcopy(self.model)
+
+
+def _batches(lengths: np.ndarray, cap: int) -> Iterator[np.ndarray]:
+    """Yield row numbers of batches, longest rows first so that a lack of memory shows at once."""
+    order = np.argsort(-lengths, kind="stable")
+    first = 0
+    while first < len(order):
+        rows = max(1, cap // int(lengths[order[first]]))
+        yield order[first : first + rows]
+        first += rows

@@ -1,0 +1,133 @@
+"""The record of a run: what ran on what, with which model, settings and code, and how long it took.
+
+It is written beside every scan as ``run.json`` and is enough to repeat the run and to compare its
+result, byte for byte, with another.
+"""
+
+import hashlib
+import json
+import math
+import os
+import platform
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from genolm.errors import SequenceError
+
+RECORD_VERSION = 1
+_CHUNK = 1 << 20
+
+
+def file_facts(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return name, size in bytes and sha256 of a file, read in pieces."""
+    path = Path(path)
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as handle:
+            while piece := handle.read(_CHUNK):
+                digest.update(piece)
+        size = path.stat().st_size
+    except OSError as error:
+        raise SequenceError(f"{path} cannot be read: {error.strerror or error}.") from error
+    return {"name": path.name, "bytes": size, "sha256": digest.hexdigest()}
+
+
+def package_version(name: str) -> str | None:
+    """Return the version of an installed package, None when it is not installed."""
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def code_version() -> str:
+    """Return the version of genolm, installed or run from a checkout."""
+    import genolm
+
+    return str(getattr(genolm, "__version__", None) or package_version("genolm") or "unknown")
+
+
+def code_facts() -> dict[str, Any]:
+    """Return the versions of genolm, Python and the libraries that work out the numbers, and the platform."""
+    return {
+        "genolm": code_version(),
+        "python": platform.python_version(),
+        "torch": package_version("torch"),
+        "numpy": package_version("numpy"),
+        "platform": f"{sys.platform} {platform.machine()}",
+    }
+
+
+def timestamp() -> str:
+    """Return the time now in UTC as ISO 8601 to the second."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def run_record(
+    command: str,
+    *,
+    inputs: Sequence[Mapping[str, Any]],
+    model: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    compute: Mapping[str, Any],
+    started: str,
+    seconds: float,
+    results: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the record of one run as plain JSON data.
+
+    Parameters
+    ----------
+    command : str
+        The verb: classify, saliency, scan, evaluate.
+    inputs : sequence of mappings
+        One per input file, see :func:`file_facts`; more keys may be there.
+    model : mapping
+        ``name`` and ``sha256`` of the bundle's weights.
+    settings : mapping
+        Every option that changes the result, ``seed`` among them where chance takes part.
+    compute : mapping
+        ``device``, ``precision`` and ``threads`` as used, not as asked for.
+    started : str
+        See :func:`timestamp`.
+    seconds : float
+        Wall time of the work.
+    results : mapping
+        Counts of what was found, skipped and left out.
+    """
+    return {
+        "record_version": RECORD_VERSION,
+        "command": command,
+        "model": dict(model),
+        "inputs": [dict(item) for item in inputs],
+        "settings": dict(settings),
+        "compute": dict(compute),
+        "results": dict(results),
+        "code": code_facts(),
+        "started": started,
+        "finished": timestamp(),
+        "seconds": round(seconds, 3),
+    }
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON can hold it: arrays as lists, numpy numbers as numbers, NaN as null."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def write_json(path: str | os.PathLike[str], data: Any) -> None:
+    """Write JSON data, indented, UTF-8, with a last line break."""
+    text = json.dumps(plain(data), indent=2, ensure_ascii=False, allow_nan=False)
+    Path(path).write_text(text + "\n", encoding="utf-8")

@@ -1,0 +1,200 @@
+"""The models that there are: built-in ones and the user's own, by name.
+
+Built-in bundles lie in ``assets/models``, the user's in the workspace. What a bundle is and how one is
+read and written stands in :mod:`genolm.bundles`.
+"""
+
+import dataclasses
+import difflib
+import os
+import shutil
+import tempfile
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from genolm import workspace
+from genolm.bundles import (
+    BUNDLE_FILES,
+    FORMAT_VERSION,
+    BundleConfig,
+    ModelBundle,
+    check_name,
+    config_facts,
+    file_sha256,
+    read_bundle,
+    read_description,
+    replaced_folder,
+    save_bundle,
+    write_description,
+)
+from genolm.cards import headline
+from genolm.errors import BundleError
+
+__all__ = [
+    "FORMAT_VERSION",
+    "BundleConfig",
+    "BundleInfo",
+    "ModelBundle",
+    "check_name",
+    "config_facts",
+    "export_bundle",
+    "file_sha256",
+    "find_bundle",
+    "import_bundle",
+    "list_bundles",
+    "load_bundle",
+    "remove_bundle",
+    "save_bundle",
+]
+
+
+@dataclass(frozen=True)
+class BundleInfo:
+    """One line of the list of models.
+
+    Attributes
+    ----------
+    name : str
+        Name of the bundle's folder.
+    size : int
+        Bytes on disk.
+    config, card
+        None and empty for a broken bundle.
+    error : str or None
+        Why the bundle cannot be used.
+    """
+
+    name: str
+    path: Path
+    builtin: bool
+    size: int
+    config: BundleConfig | None = None
+    card: dict[str, Any] = field(default_factory=dict)
+    error: str | None = None
+
+    @property
+    def headline(self) -> str:
+        """The score to show beside the name, see :func:`genolm.cards.headline`."""
+        return headline(self.card)
+
+
+def list_bundles(*, kind: str | None = None) -> list[BundleInfo]:
+    """Return all models, built-in ones first, then by name; a broken one is there with its error.
+
+    With ``kind`` ("classifier" or "language-model") only the usable ones of that kind.
+    """
+    found: dict[str, BundleInfo] = {}
+    for root, builtin in ((workspace.builtin_models_dir(), True), (workspace.models_dir(), False)):
+        folders = sorted(item for item in root.iterdir() if item.is_dir()) if root.is_dir() else []
+        for folder in folders:
+            if not folder.name.startswith(".") and folder.name not in found:
+                found[folder.name] = _describe(folder, builtin)
+    return [info for info in found.values() if kind is None or (info.config and info.config.kind == kind)]
+
+
+def find_bundle(name: str) -> BundleInfo:
+    """Return the model called ``name``; the message of the error lists what there is."""
+    bundles = {info.name: info for info in list_bundles()}
+    if name in bundles:
+        return bundles[name]
+    close = difflib.get_close_matches(name, bundles, n=1)
+    hint = f" Did you mean '{close[0]}'?" if close else ""
+    raise BundleError(f"There is no model '{name}'; there are: {', '.join(bundles) or 'none'}.{hint}")
+
+
+def load_bundle(name_or_path: str | os.PathLike[str]) -> ModelBundle:
+    """Return the model with this name, or the bundle in this folder or zip, after checking that it is whole.
+
+    A plain word is a model's name; write ``./word`` for a folder of that name.
+
+    Raises
+    ------
+    BundleError
+        See :func:`genolm.bundles.read_bundle`.
+    """
+    text = os.fspath(name_or_path)
+    if isinstance(name_or_path, Path) or Path(text).name != text or text.endswith(".zip"):
+        return read_bundle(text)
+    info = find_bundle(text)
+    bundle = read_bundle(info.path)
+    return dataclasses.replace(bundle, config=dataclasses.replace(bundle.config, name=info.name))
+
+
+def import_bundle(
+    path: str | os.PathLike[str], *, name: str | None = None, replace: bool = False
+) -> BundleInfo:
+    """Take a bundle, folder or zip, into the workspace after building its model once as a check.
+
+    Parameters
+    ----------
+    path : path
+    name : str, optional
+        What to call it; by default what it calls itself.
+    replace : bool
+        Whether it may take the place of a model of the same name; never of a built-in one.
+    """
+    bundle = read_bundle(path)
+    bundle.build()
+    name = check_new_name(name or bundle.name, replace=replace)
+    target = workspace.models_dir() / name
+    with replaced_folder(target) as work:
+        for item in BUNDLE_FILES:
+            if (bundle.path / item).exists():
+                shutil.copyfile(bundle.path / item, work / item)
+        config = dataclasses.replace(bundle.config, name=name)
+        write_description(work, config, bundle.card, read_description(bundle.path).weights)
+    return find_bundle(name)
+
+
+def check_new_name(name: str, *, replace: bool = False) -> str:
+    """Return ``name`` if a new model of the user's may be called so.
+
+    A model of the user's that has the name already is in the way unless ``replace``; a built-in one
+    always is.
+    """
+    check_name(name)
+    if (workspace.builtin_models_dir() / name).exists():
+        raise BundleError(f"'{name}' is a built-in model; choose another name.")
+    if (workspace.models_dir() / name).exists() and not replace:
+        raise BundleError(f"There already is a model '{name}'; choose another name, or remove or replace it.")
+    return name
+
+
+def export_bundle(name: str, zip_path: str | os.PathLike[str]) -> Path:
+    """Write the model called ``name`` as one zip, whole or not at all, and return its path."""
+    bundle, target = load_bundle(name), Path(zip_path)
+    if not target.parent.is_dir():
+        raise BundleError(f"There is no folder {target.parent} to write {target.name} into.")
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-")
+    os.close(handle)
+    try:
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+            for item in BUNDLE_FILES:
+                if (bundle.path / item).exists():
+                    archive.write(bundle.path / item, f"{bundle.name}/{item}")
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, target)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+    return target
+
+
+def remove_bundle(name: str) -> None:
+    """Delete the user's model called ``name``, also a broken one; a built-in one stays."""
+    info = find_bundle(name)
+    if info.builtin:
+        raise BundleError(f"'{name}' is a built-in model and cannot be removed.")
+    shutil.rmtree(info.path)
+
+
+def _describe(folder: Path, builtin: bool) -> BundleInfo:
+    size = sum(item.stat().st_size for item in folder.iterdir() if item.is_file())
+    try:
+        check_name(folder.name)
+        found = read_description(folder)
+    except BundleError as error:
+        return BundleInfo(folder.name, folder, builtin, size, error=str(error))
+    config = dataclasses.replace(found.config, name=folder.name)
+    return BundleInfo(folder.name, folder, builtin, size, config, found.card)

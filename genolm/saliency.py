@@ -1,0 +1,299 @@
+"""Which bases a classifier's answer rests on: stretches are replaced by random ones and the loss is measured.
+
+The procedure of Genomic-ULMFiT (lengths 1, 3, ..., 15 at every position) with its gaps closed: every base of
+a stretch is really replaced (a random k-mer keeps a base one time in four), several fills are averaged with
+an error band, and the measure is the log-odds of the class against the unperturbed sequence, so that a
+saturated probability hides nothing.
+
+A score above 0 means that the base supports the class: the log-odds fall by that much, on average, when
+stretches that cover it are replaced.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from genolm.errors import SequenceError, SettingsError
+from genolm.predict import Predictor, log_odds
+from genolm.progress import ProgressCallback, Ticker
+from genolm.tokenizer import AMBIGUOUS_CODE, encode_bases, reverse_complement_codes
+
+LENGTHS = (1, 3, 5, 7, 9, 11, 13, 15)
+FILLS = 8
+_OTHER_BASES = 3
+_CHUNK_BASES = 4_000_000
+_BAND = 1.96
+
+
+@dataclass(frozen=True)
+class Saliency:
+    """The saliency of one sequence on one strand; every array is in the coordinates of the given sequence.
+
+    Attributes
+    ----------
+    sequence : str
+        As given, also for the minus strand.
+    strand : str
+        The strand that was analysed.
+    class_name : str
+    base_logit : float
+        Log-odds of the class for the unperturbed sequence; of its best window where the sequence is longer
+        than the model's window.
+    per_length : dict of int to float32 array (bases - length + 1,)
+        Mean loss of log-odds when [i, i + length) is replaced.
+    score, low, high : float32 array (bases,)
+        Loss per base: the mean over the stretches that cover it, then over lengths; with a band of 1.96
+        standard errors over the random fills.
+    anchor : int or None
+        0-based position of a site to mark, such as the TSS, as given.
+    windows : int
+        Forward passes of the model that this took.
+    """
+
+    sequence: str
+    strand: str
+    class_name: str
+    base_logit: float
+    per_length: dict[int, np.ndarray]
+    score: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    anchor: int | None = None
+    windows: int = 0
+
+    def frame(self, record: str = "sequence") -> pd.DataFrame:
+        """Return the table ``record, position, base, strand, score, low, high``; positions are 0-based."""
+        columns = {
+            "record": record,
+            "position": np.arange(len(self.sequence)),
+            "base": list(self.sequence),
+            "strand": self.strand,
+            "score": self.score,
+            "low": self.low,
+            "high": self.high,
+        }
+        return pd.DataFrame(columns)
+
+
+def saliency_windows(
+    length: int, *, lengths: Sequence[int] = LENGTHS, fills: int = FILLS, window: int | None = None
+) -> int:
+    """Return how many forward passes the saliency of one strand of ``length`` bases takes: its cost.
+
+    About ``length * len(lengths) * fills``, plus one for each window where the sequence is longer than
+    the model's ``window``.
+    """
+    width = length if window is None or length <= window else window
+    perturbed = sum((length - k + 1) * _fill_count(k, fills) for k in set(lengths) if k <= width)
+    return perturbed + length - width + 1
+
+
+def perturbation_saliency(
+    predictor: Predictor,
+    sequence: str,
+    *,
+    lengths: Sequence[int] = LENGTHS,
+    fills: int = FILLS,
+    seed: int = 1,
+    class_index: int | None = None,
+    strand: str = "+",
+    anchor: int | None = None,
+    progress: ProgressCallback | None = None,
+) -> Saliency:
+    """Measure how much each base supports a class.
+
+    Parameters
+    ----------
+    predictor : Predictor
+    sequence : str
+        Up to the model's window it is analysed as a whole. In a longer one, each stretch is judged in the
+        training window that holds it and scores highest unperturbed (the call that the stretch could
+        support); around a given ``anchor`` it is the window whose own anchor lies there.
+    lengths : sequence of int
+        Lengths of the replaced stretches, in bases; those longer than the sequence are left out.
+    fills : int
+        Random fills at each place, 2 or more. Length 1 always takes the three other bases.
+    seed : int
+        The same seed gives the same fills.
+    class_index : int, optional
+        The class to explain; by default the positive one of a binary model, else the predicted one.
+    strand : {"+", "-"}
+        "-" analyses the reverse complement; positions stay those of the given sequence.
+    anchor : int, optional
+        0-based position of a site in ``sequence``, to mark and to align the window with.
+    progress : callable, optional
+        Told of finished forward passes.
+    """
+    codes = _checked(sequence, lengths, fills, strand)
+    if anchor is not None and not 0 <= anchor < len(codes):
+        raise SettingsError(
+            f"The site to mark is at {anchor}; the sequence has positions 0 to {len(codes) - 1}."
+        )
+    place = anchor if anchor is None or strand == "+" else len(codes) - 1 - anchor
+    if strand == "-":
+        codes = reverse_complement_codes(codes)
+    window = None if predictor.config.window is None else predictor.config.window.length
+    used = _usable(lengths, min(len(codes), window or len(codes)))
+    cost = saliency_windows(len(codes), lengths=used, fills=fills, window=window)
+    ticker = Ticker(progress, cost, stage="replacing stretches")
+    base = _Unperturbed.of(predictor, codes, class_index, place, ticker)
+    losses = {k: _losses(predictor, base, k, _fills(codes, k, fills, seed), ticker) for k in used}
+    score, error = _per_base(losses, len(codes))
+    turn = slice(None) if strand == "+" else slice(None, None, -1)
+    return Saliency(
+        sequence=sequence,
+        strand=strand,
+        class_name=predictor.classes[base.class_index],
+        base_logit=base.best,
+        per_length={k: mean[turn].astype(np.float32) for k, (mean, _) in losses.items()},
+        score=score[turn].astype(np.float32),
+        low=(score - _BAND * error)[turn].astype(np.float32),
+        high=(score + _BAND * error)[turn].astype(np.float32),
+        anchor=anchor,
+        windows=cost,
+    )
+
+
+class _Unperturbed(NamedTuple):
+    """The windows of a sequence and their log-odds; one window where the sequence is not longer than it."""
+
+    views: np.ndarray  # (starts, width) codes
+    margins: np.ndarray  # (starts,)
+    class_index: int
+    aligned: int | None  # start of the window whose anchor lies on the given site
+
+    @classmethod
+    def of(
+        cls,
+        predictor: Predictor,
+        codes: np.ndarray,
+        class_index: int | None,
+        place: int | None,
+        ticker: Ticker,
+    ) -> "_Unperturbed":
+        """Score all windows of ``codes``; ``place`` is the site that a window shall be aligned with."""
+        window = predictor.config.window
+        width = len(codes) if window is None else min(window.length, len(codes))
+        views = np.lib.stride_tricks.sliding_window_view(codes, width)
+        logits = predictor.logits_of_codes(views, ticker=ticker)
+        if class_index is None:
+            class_index = _default_class(predictor, logits)
+        margins = log_odds(logits, class_index, predictor.task)
+        aligned = None
+        if place is not None and window is not None and window.anchor is not None:
+            start = place - window.anchor
+            aligned = start if 0 <= start < len(views) else None
+        return cls(views, margins, class_index, aligned)
+
+    @property
+    def best(self) -> float:
+        start = int(self.margins.argmax()) if self.aligned is None else self.aligned
+        return float(self.margins[start])
+
+    def starts(self, length: int) -> np.ndarray:
+        """Return, for each stretch [i, i + length), the start of the window in which it is judged."""
+        width, count = self.views.shape[1], len(self.views)
+        total = count + width - length  # stretches: sequence length - length + 1
+        behind = width - length
+        padded = np.concatenate([np.full(behind, -np.inf), self.margins, np.full(behind, -np.inf)])
+        options = np.lib.stride_tricks.sliding_window_view(padded, behind + 1)
+        chosen = np.empty(total, dtype=np.int64)
+        rows = max(1, _CHUNK_BASES // (behind + 1))
+        for first in range(0, total, rows):
+            chosen[first : first + rows] = options[first : first + rows].argmax(axis=1)
+        chosen += np.arange(total) - behind
+        if self.aligned is not None:
+            chosen[self.aligned : self.aligned + behind + 1] = self.aligned
+        return chosen
+
+
+def _checked(sequence: str, lengths: Sequence[int], fills: int, strand: str) -> np.ndarray:
+    if not sequence:
+        raise SequenceError("The sequence is empty; give its bases.")
+    if strand not in ("+", "-"):
+        raise SettingsError(f"strand is '{strand}'; it must be + or -.")
+    if fills < 2:
+        raise SettingsError(f"fills is {fills}; an error band needs at least 2 random fills.")
+    if not lengths or min(lengths) < 1:
+        raise SettingsError(f"lengths are {list(lengths)}; give whole numbers of bases from 1 up.")
+    return encode_bases(sequence)
+
+
+def _usable(lengths: Sequence[int], width: int) -> list[int]:
+    used = sorted({k for k in lengths if k <= width})
+    if not used:
+        raise SettingsError(f"The shortest stretch has {min(lengths)} bases; there are {width} to replace.")
+    return used
+
+
+def _default_class(predictor: Predictor, logits: np.ndarray) -> int:
+    if predictor.task in ("multiclass", "multilabel"):
+        return int(np.unravel_index(logits.argmax(), logits.shape)[1])
+    return predictor.positive_index
+
+
+def _fill_count(length: int, fills: int) -> int:
+    return _OTHER_BASES if length == 1 else fills
+
+
+def _fills(codes: np.ndarray, length: int, fills: int, seed: int) -> np.ndarray:
+    """Return replacements, uint8 (stretches, fills, length); each base differs from the one it replaces."""
+    random = np.random.default_rng([seed, length])
+    avoided = np.where(codes == AMBIGUOUS_CODE, random.integers(4, size=len(codes), dtype=np.uint8), codes)
+    stretches = np.lib.stride_tricks.sliding_window_view(avoided, length)[:, None, :]
+    shape = (len(stretches), _fill_count(length, fills), length)
+    if length == 1:
+        shift = np.broadcast_to(np.arange(_OTHER_BASES, dtype=np.uint8)[None, :, None], shape)
+    else:
+        shift = random.integers(_OTHER_BASES, size=shape, dtype=np.uint8)
+    return (stretches + 1 + shift) % 4
+
+
+def _perturbed(
+    base: _Unperturbed, starts: np.ndarray, fills: np.ndarray
+) -> Iterator[tuple[slice, np.ndarray]]:
+    """Yield (stretches, their perturbed windows (stretches * fills, width)) in pieces of even memory."""
+    width, (total, per_place, length) = base.views.shape[1], fills.shape
+    rows = max(1, _CHUNK_BASES // (per_place * width))
+    for first in range(0, total, rows):
+        part = slice(first, min(first + rows, total))
+        windows = np.repeat(base.views[starts[part], None], per_place, axis=1)
+        inside = np.arange(part.start, part.stop) - starts[part]
+        columns = inside[:, None, None] + np.arange(length)
+        np.put_along_axis(windows, np.broadcast_to(columns, fills[part].shape), fills[part], axis=2)
+        yield part, windows.reshape(-1, width)
+
+
+def _losses(
+    predictor: Predictor, base: _Unperturbed, length: int, fills: np.ndarray, ticker: Ticker
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the mean loss of log-odds for each stretch and the squared error of that mean."""
+    starts = base.starts(length)
+    mean, error = np.empty(len(starts)), np.zeros(len(starts))
+    for part, windows in _perturbed(base, starts, fills):
+        logits = predictor.logits_of_codes(windows, ticker=ticker)
+        after = log_odds(logits, base.class_index, predictor.task).reshape(-1, fills.shape[1])
+        loss = base.margins[starts[part], None].astype(np.float64) - after
+        mean[part] = loss.mean(axis=1)
+        # The three other bases are all there are: their mean has no sampling error.
+        if length > 1:
+            error[part] = loss.var(axis=1, ddof=1) / loss.shape[1]
+    return mean, error
+
+
+def _per_base(losses: dict[int, tuple[np.ndarray, np.ndarray]], bases: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return each base's score and its standard error; fills are independent, so errors add in squares."""
+    score, squares = np.zeros(bases), np.zeros(bases)
+    for length, (mean, error) in losses.items():
+        covering = _covering_sum(np.ones(len(mean)), length)
+        score += _covering_sum(mean, length) / covering
+        squares += _covering_sum(error, length) / covering**2
+    return score / len(losses), np.sqrt(squares) / len(losses)
+
+
+def _covering_sum(values: np.ndarray, length: int) -> np.ndarray:
+    """Return, for each base, the sum over the stretches of ``length`` that cover it."""
+    return np.convolve(values, np.ones(length))

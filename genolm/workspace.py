@@ -1,0 +1,96 @@
+"""Where genolm keeps its files: the user's workspace, and what is shipped with the package."""
+
+import os
+import secrets
+import sysconfig
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from genolm.errors import SettingsError
+
+HOME_VARIABLE = "GENOLM_HOME"
+
+
+def home() -> Path:
+    """Return the workspace folder, made if it is missing: ``GENOLM_HOME``, else ``~/.genolm``."""
+    chosen = os.environ.get(HOME_VARIABLE, "").strip()
+    return _made(Path(chosen).expanduser().absolute() if chosen else Path.home() / ".genolm")
+
+
+def models_dir() -> Path:
+    """Return the folder of the user's own model bundles, made if it is missing."""
+    return _made(home() / "models")
+
+
+def index_dir() -> Path:
+    """Return the folder of FASTA indexes and normalised copies, made if it is missing."""
+    return _made(home() / "index")
+
+
+def jobs_dir() -> Path:
+    """Return the folder of running and finished jobs, made if it is missing."""
+    return _made(home() / "jobs")
+
+
+def uploads_dir() -> Path:
+    """Return the folder of files that users uploaded, made if it is missing."""
+    return _made(home() / "uploads")
+
+
+def builtin_models_dir() -> Path:
+    """Return the folder of the model bundles that are shipped with genolm; nothing is made."""
+    return _shipped("models")
+
+
+def samples_dir() -> Path:
+    """Return the folder of the sample data that are shipped with genolm; nothing is made."""
+    return _shipped("samples")
+
+
+@contextmanager
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
+    """Open a file for writing that takes its name only when it is complete.
+
+    Parameters
+    ----------
+    path : path-like
+        The file to make or to replace; its folder must exist.
+
+    Yields
+    ------
+    BinaryIO
+        A temporary file in the same folder. When the block ends without an error it replaces
+        ``path`` in one step; after an error it is removed and ``path`` stays as it was.
+    """
+    target = Path(path)
+    draft = target.with_name(f".{target.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
+    try:
+        with open(draft, "xb") as stream:
+            yield stream
+        os.replace(draft, target)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"The workspace folder {folder} cannot be made ({error.strerror}); "
+            f"set {HOME_VARIABLE} to a folder that can be written."
+        ) from error
+    return folder
+
+
+def _asset_roots() -> list[Path]:
+    package = Path(__file__).resolve().parent
+    installed = Path(sysconfig.get_path("data")) / "share" / "genolm" / "assets"
+    return [package / "assets", package.parent / "assets", installed]
+
+
+def _shipped(kind: str) -> Path:
+    candidates = [root / kind for root in _asset_roots()]
+    return next((folder for folder in candidates if folder.is_dir()), candidates[1])

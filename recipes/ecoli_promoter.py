@@ -1,0 +1,182 @@
+"""Train the promoter model for scans of E. coli and its relatives, and judge it on a stretch it never saw.
+
+    python recipes/ecoli_promoter.py --tables FOLDER --genome NC_000913.fna.gz --out RUNS \\
+        --base assets/models/bacteria-lm --publish assets/models/ecoli-promoter
+
+FOLDER holds what ecoli_promoter_data.py writes: ``promoter.csv.gz`` (strongly supported transcription starts
+and the negatives that a scan meets), ``promoter_extra.csv.gz`` (more for training alone: weakly supported
+starts, starts shifted by a base or two, more of genes) and ``tss.csv``. Runs that are done are not done again.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from common import sha256
+from ladder import NAIVE, Run, best_of, over_seeds, publish, run_once, samples_of, seeds_of
+
+from genolm.config import HeadConfig, Schedule, Window
+from genolm.finetuning import FinetuneSettings, Samples
+from genolm.peaks import call_peaks
+from genolm.predict import Predictor
+from genolm.registry import load_bundle
+from genolm.scan import scan_genome
+from genolm.sequences import open_fasta, write_fasta
+from genolm.sequences import SequenceRecord
+
+HEAD = HeadConfig("binary", ("other", "promoter"))
+GRADUAL = (
+    Schedule(1, 1e-2, unfreeze=1),
+    Schedule(1, 5e-3, unfreeze=2),
+    Schedule(1, 3e-3, unfreeze=3),
+    Schedule(3, 2e-3),
+)
+NAIVE_SCHEDULE = (Schedule(4, 2e-3),)
+TEST_STRETCH = (0, 600_000)
+TOLERANCE = 20
+TITLE = "E. coli promoters"
+PURPOSE = (
+    "Finds transcription start sites of E. coli: 120 bp, 80 before the start and 40 from it on. Made for scans of"
+    " both strands of enterobacterial genomes."
+)
+LIMITS = [
+    "Learned from E. coli K-12 alone, mostly from sigma-70 promoters; use on distant species was not tested.",
+    "RegulonDB does not know every promoter: a call without a known start near it may still be one.",
+    "A 120 bp window does not tell a promoter's activity, nor when it is used.",
+    "Bases 3,600,000 to 4,100,000 of NC_000913.3 took no part in training, tuning or these figures.",
+]
+
+
+def read_parts(folder: Path, extra: bool) -> tuple[dict[str, Samples], pd.DataFrame]:
+    """Return the splits and the whole table; ``extra`` adds the rows for training alone."""
+    table = pd.read_csv(folder / "promoter.csv.gz")
+    train = table[table["split"] == "train"]
+    if extra:
+        more = pd.read_csv(folder / "promoter_extra.csv.gz")
+        train = pd.concat([train, more[more["split"] == "train"]])
+    parts = {part: samples_of(table[table["split"] == part]) for part in ("valid", "test")}
+    return {"train": samples_of(train), **parts}, table
+
+
+def scan_scores(model: Path, genome: Path, tss: pd.DataFrame) -> dict[str, Any]:
+    """Scan the test stretch on both strands and compare calls with known starts, strand by strand.
+
+    A call is right when a start of any confidence lies within ``TOLERANCE`` bases of its summit; a start is
+    found when a call's summit lies that near. Recall is of strongly supported starts.
+    """
+    bundle = load_bundle(model)
+    with open_fasta(genome) as whole:
+        contig = next(iter(whole.contigs))
+        piece = SequenceRecord(contig, "", whole.fetch(contig, *TEST_STRETCH))
+    fasta = model.with_name(model.name + "-stretch.fa")
+    write_fasta(fasta, [piece])
+    with open_fasta(fasta) as stretch:
+        result = scan_genome(stretch, Predictor(bundle), stride=10)
+    fasta.unlink()
+    inside = tss[tss["position"].between(TEST_STRETCH[0], TEST_STRETCH[1] - 1)]
+    rows = []
+    for threshold in (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95):
+        calls = call_peaks(result.tracks, threshold=threshold, window_length=bundle.config.window.length)
+        rows.append({"threshold": threshold, **_compare(calls, inside)})
+    return {"stretch": list(TEST_STRETCH), "tolerance": TOLERANCE, "seconds": round(result.seconds, 1), "table": rows}
+
+
+def _compare(calls: pd.DataFrame, tss: pd.DataFrame) -> dict[str, float]:
+    right, found, strong_total = 0, 0, 0
+    for strand in "+-":
+        summits = np.sort(calls.loc[calls["strand"] == strand, "summit"].to_numpy())
+        known = tss[tss["strand"] == strand]
+        strong = known.loc[known["confidence"].isin(["C", "S"]), "position"].to_numpy()
+        right += int(_near(summits, np.sort(known["position"].to_numpy())).sum())
+        found += int(_near(strong, summits).sum())
+        strong_total += len(strong)
+    megabases = 2 * (TEST_STRETCH[1] - TEST_STRETCH[0]) / 1e6
+    return {
+        "calls": len(calls),
+        "calls_per_mb_of_strand": round(len(calls) / megabases, 1),
+        "precision": round(right / max(1, len(calls)), 4),
+        "recall_strong": round(found / max(1, strong_total), 4),
+    }
+
+
+def _near(queries: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Return which queries have one of the sorted targets within ``TOLERANCE`` bases."""
+    if not len(targets):
+        return np.zeros(len(queries), dtype=bool)
+    left = np.searchsorted(targets, queries - TOLERANCE)
+    return (left < len(targets)) & (targets[np.minimum(left, len(targets) - 1)] <= queries + TOLERANCE)
+
+
+def runs_of(base: str, extra: bool, seeds: int, window: Window) -> list[Run]:
+    """Return a base's runs."""
+    naive = base == NAIVE
+    settings = FinetuneSettings(
+        schedule=NAIVE_SCHEDULE if naive else GRADUAL, drop_mult=0.2 if naive else 0.4, batch_size=64
+    )
+    name = f"promoter-{Path(base).name}{'-extra' if extra else ''}"
+    return seeds_of(Run(name, base, settings, HEAD, window), seeds)
+
+
+def main(arguments: list[str]) -> None:
+    """Train, scan the test stretch with the best model of the last base, publish if asked."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--tables", type=Path, required=True)
+    parser.add_argument("--genome", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--base", action="append", required=True)
+    parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--no-extra", action="store_true")
+    parser.add_argument("--baselines", type=Path, help="result of baselines.py, for the card")
+    parser.add_argument("--publish", type=Path)
+    options = parser.parse_args(arguments)
+    parts, table = read_parts(options.tables, not options.no_extra)
+    facts = json.loads((options.tables / "promoter.json").read_text())["window"]
+    window = Window(facts["length"], facts["anchor"], "TSS")
+    ladder = {}
+    for base in options.base:
+        runs = runs_of(base, not options.no_extra, options.seeds, window)
+        done = [run_once(run, parts, options.out) for run in runs]
+        ladder[Path(base).name] = {"over_seeds": over_seeds(done), "runs": done}
+    best = options.out / best_of(done)["name"]
+    scanned = scan_scores(best, options.genome, pd.read_csv(options.tables / "tss.csv"))
+    result = {"ladder": ladder, "scan": scanned}
+    (options.out / "promoter.json").write_text(json.dumps(result, indent=1))
+    print(json.dumps(scanned, indent=1), flush=True)
+    if options.publish:
+        publish(best, options.publish, card_changes(options, ladder, table, scanned))
+
+
+def card_changes(
+    options: argparse.Namespace, ladder: dict[str, Any], table: pd.DataFrame, scanned: dict[str, Any]
+) -> dict[str, Any]:
+    """Return what the published card says beyond the run's own."""
+    extra = json.loads(options.baselines.read_text())["baselines"] if options.baselines else {}
+    starts = {f"start from {key}, best seed": value["over_seeds"] for key, value in ladder.items()}
+    tables = ["promoter.csv.gz"] + ([] if options.no_extra else ["promoter_extra.csv.gz"])
+    return {
+        "title": TITLE,
+        "purpose": PURPOSE,
+        "licence": "weights for academic, non-commercial use, as RegulonDB",
+        "data": [
+            {
+                "name": f"{name} by recipes/ecoli_promoter_data.py",
+                "source": "RegulonDB 13 promoter set (Salgado et al. 2023, gkad1072) and GCF_000005845.2",
+                "sha256": sha256(options.tables / name),
+                "records": len(pd.read_csv(options.tables / name, usecols=["label"])),
+                "licence": "RegulonDB: free for academic, non-commercial use",
+            }
+            for name in tables
+        ],
+        "recipe": "recipes/ecoli_promoter.py",
+        "baselines": {**extra, **starts},
+        "limits": LIMITS,
+        "scan": scanned,
+    }
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

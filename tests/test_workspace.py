@@ -1,0 +1,93 @@
+"""The workspace: where it is, that it is made, and that files appear in it whole or not at all."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from genolm import workspace
+from genolm.errors import SettingsError
+
+
+@pytest.fixture
+def chosen_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "deep" / "home"
+    monkeypatch.setenv("GENOLM_HOME", str(folder))
+    return folder
+
+
+def test_home_is_the_variable_and_is_made(chosen_home: Path) -> None:
+    assert workspace.home() == chosen_home
+    assert chosen_home.is_dir()
+
+
+def test_home_without_the_variable_is_in_the_users_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GENOLM_HOME", " ")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert workspace.home() == tmp_path / ".genolm"
+
+
+def test_a_tilde_and_a_relative_path_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("GENOLM_HOME", "~/lab")
+    assert workspace.home() == tmp_path / "lab"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GENOLM_HOME", "here")
+    assert workspace.home() == tmp_path / "here"
+
+
+@pytest.mark.parametrize("kind", ["models", "index", "jobs", "uploads"])
+def test_each_folder_lies_in_the_home_and_is_made(chosen_home: Path, kind: str) -> None:
+    folder = getattr(workspace, f"{kind}_dir")()
+    assert folder == chosen_home / kind
+    assert folder.is_dir()
+
+
+def test_a_home_that_cannot_be_made_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("GENOLM_HOME", str(tmp_path / "file" / "home"))
+    with pytest.raises(SettingsError, match="GENOLM_HOME"):
+        workspace.home()
+
+
+def test_shipped_folders_are_those_of_the_checkout_or_of_an_installed_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "genolm"
+    monkeypatch.setattr(workspace, "__file__", str(package / "workspace.py"))
+    monkeypatch.setattr(workspace.sysconfig, "get_path", lambda _: str(tmp_path / "prefix"))
+    assert workspace.builtin_models_dir() == tmp_path / "assets" / "models"
+    installed = tmp_path / "prefix" / "share" / "genolm" / "assets" / "models"
+    installed.mkdir(parents=True)
+    assert workspace.builtin_models_dir() == installed
+    (tmp_path / "assets" / "models").mkdir(parents=True)
+    assert workspace.builtin_models_dir() == tmp_path / "assets" / "models"
+    (package / "assets" / "samples").mkdir(parents=True)
+    assert workspace.samples_dir() == package / "assets" / "samples"
+
+
+def test_atomic_write_shows_the_file_only_when_complete(tmp_path: Path) -> None:
+    target = tmp_path / "out.txt"
+    with workspace.atomic_write(target) as stream:
+        stream.write(b"one")
+        assert not target.exists()
+    assert target.read_bytes() == b"one"
+    assert target.stat().st_mode & 0o777 == 0o666 & ~_umask()
+
+
+def test_atomic_write_leaves_the_old_file_after_an_error(tmp_path: Path) -> None:
+    target = tmp_path / "out.txt"
+    target.write_bytes(b"old")
+    with pytest.raises(ZeroDivisionError), workspace.atomic_write(target) as stream:
+        stream.write(b"new")
+        raise ZeroDivisionError
+    assert [path.name for path in tmp_path.iterdir()] == ["out.txt"]
+    assert target.read_bytes() == b"old"
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
