@@ -1,7 +1,8 @@
 """The models that a language model has to beat: majority, logistic regression on k-mers, a small network.
 
-Each has :meth:`Baseline.fit` (train on one set, tune on another) and :meth:`Baseline.probabilities`. They know
-nothing of each other's features, so that what the split or the composition alone gives away shows itself.
+Each has :meth:`Baseline.fit` (train on one set, tune on another) and :meth:`Baseline.probabilities`. They
+know nothing of each other's features, so that what the split or the composition alone gives away shows
+itself.
 """
 
 from abc import ABC, abstractmethod
@@ -9,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import genolm.compute as compute
 import numpy as np
 from scipy import sparse
 
+from genolm import compute
 from genolm.errors import TrainingError
 from genolm.tokenizer import AMBIGUOUS_CODE, encode_bases
 
@@ -77,7 +78,7 @@ class Majority(Baseline):
 
 
 def kmer_codes(sequence: str, k: int) -> np.ndarray:
-    """Return the number of each k-mer in order, int64 (length - k + 1,), -1 where it holds an ambiguous letter."""
+    """Return each k-mer's number in order, int64 (length - k + 1,), -1 where a letter is ambiguous."""
     codes = encode_bases(sequence).astype(np.int64)
     count = max(0, len(codes) - k + 1)
     numbers, known = np.zeros(count, dtype=np.int64), np.ones(count, dtype=bool)
@@ -102,12 +103,14 @@ def kmer_counts(sequences: Sequence[str], sizes: Sequence[int]) -> sparse.csr_ma
 
 
 def positional_kmers(sequences: Sequence[str], sizes: Sequence[int], length: int) -> sparse.csr_matrix:
-    """Return which k-mer stands where, float32 (sequences, length * sum of 4**k), for windows of one length."""
+    """Return which k-mer stands where, float32 (sequences, length * sum of 4**k), for equal windows."""
     starts = np.cumsum([0, *(4**k * length for k in sizes)])
     rows, columns = [], []
     for row, sequence in enumerate(sequences):
         if len(sequence) != length:
-            raise TrainingError(f"Sequence {row + 1} has {len(sequence)} bases; this baseline needs {length}.")
+            raise TrainingError(
+                f"Sequence {row + 1} has {len(sequence)} bases; this baseline needs {length}."
+            )
         for k, start in zip(sizes, starts[:-1], strict=True):
             found = kmer_codes(sequence, k)
             places = np.flatnonzero(found >= 0)
@@ -155,8 +158,9 @@ class _Logistic(Baseline):
         """Return the probability of each class, float64 (sequences, classes)."""
         return self._answers(sequences, *self.weights)
 
-    def _answers(self, sequences: Sequence[str], classes: np.ndarray, weights: np.ndarray,
-                 offsets: np.ndarray) -> np.ndarray:
+    def _answers(
+        self, sequences: Sequence[str], classes: np.ndarray, weights: np.ndarray, offsets: np.ndarray
+    ) -> np.ndarray:
         scores = self.scaler.transform(self.features(sequences)) @ weights.T + offsets
         if scores.shape[1] == 1:
             scores = np.hstack([np.zeros_like(scores), scores])
@@ -209,8 +213,17 @@ class SmallCNN(Baseline):
 
     name = "cnn"
 
-    def __init__(self, *, channels: int = 96, epochs: int = 25, patience: int = 4, seed: int = 1,
-                 batch_size: int = 64, lr: float = 1e-3, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        channels: int = 96,
+        epochs: int = 25,
+        patience: int = 4,
+        seed: int = 1,
+        batch_size: int = 64,
+        lr: float = 1e-3,
+        threads: int | None = None,
+    ) -> None:
         self.channels, self.epochs, self.patience, self.seed = channels, epochs, patience, seed
         self.batch_size, self.lr, self.threads = batch_size, lr, threads
 
@@ -220,9 +233,19 @@ class SmallCNN(Baseline):
 
         width = self.channels
         return nn.Sequential(
-            nn.Conv1d(4, width, 13, padding=6), nn.BatchNorm1d(width), nn.ReLU(), nn.MaxPool1d(3),
-            nn.Conv1d(width, width, 7, padding=3), nn.BatchNorm1d(width), nn.ReLU(), nn.Dropout(0.2),
-            nn.AdaptiveMaxPool1d(10), nn.Flatten(), nn.Linear(10 * width, 64), nn.ReLU(), nn.Dropout(0.4),
+            nn.Conv1d(4, width, 13, padding=6),
+            nn.BatchNorm1d(width),
+            nn.ReLU(),
+            nn.MaxPool1d(3),
+            nn.Conv1d(width, width, 7, padding=3),
+            nn.BatchNorm1d(width),
+            nn.ReLU(),
+            nn.Dropout(0.2),
+            nn.AdaptiveMaxPool1d(10),
+            nn.Flatten(),
+            nn.Linear(10 * width, 64),
+            nn.ReLU(),
+            nn.Dropout(0.4),
             nn.Linear(64, classes),
         )
 
@@ -266,8 +289,10 @@ class SmallCNN(Baseline):
 
         self.network.eval()
         with torch.inference_mode(), compute.torch_threads(self.threads):
-            parts = [self.network(_one_hot(sequences[place : place + 256])).softmax(-1)
-                     for place in range(0, len(sequences), 256)]
+            parts = [
+                self.network(_one_hot(sequences[place : place + 256])).softmax(-1)
+                for place in range(0, len(sequences), 256)
+            ]
         return torch.cat(parts).double().numpy()
 
     def settings(self) -> dict[str, Any]:
@@ -286,7 +311,9 @@ def _one_hot(sequences: Sequence[str]) -> "torch.Tensor":
     return torch.from_numpy(np.eye(5, 4, dtype=np.float32)[codes]).transpose(1, 2).contiguous()
 
 
-def standard_baselines(sequences: Sequence[str], *, seed: int = 1, threads: int | None = None) -> list[Baseline]:
+def standard_baselines(
+    sequences: Sequence[str], *, seed: int = 1, threads: int | None = None
+) -> list[Baseline]:
     """Return the baselines that fit these sequences; the positional one needs windows of one length."""
     found: list[Baseline] = [Majority(), KmerLogistic(), SmallCNN(seed=seed, threads=threads)]
     if len({len(sequence) for sequence in sequences}) == 1:

@@ -201,7 +201,7 @@ class LabelledWindows:
         mirrored: bool = False,
     ) -> None:
         self._codes = [encode_bases(item) for item in sequences]
-        self._labels, self._tokenizer = torch.as_tensor(labels), tokenizer
+        self._labels, self._tokenizer = torch.tensor(np.asarray(labels)), tokenizer
         order = np.arange(len(sequences))
         self._minus = np.zeros(len(sequences), dtype=bool)
         if seed is not None:

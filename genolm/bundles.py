@@ -218,7 +218,7 @@ def read_bundle(path: str | os.PathLike[str]) -> ModelBundle:
 
 
 def read_description(folder: Path) -> Description:
-    """Return what a bundle's folder says of itself; of its weights only the header is read, so it is quick."""
+    """Return what a bundle's folder says of itself; of its weights only the header is read."""
     config, weights = _read_config(folder / CONFIG_FILE)
     card = _read_json(folder / CARD_FILE)
     _check_weights(folder / WEIGHTS_FILE)
@@ -339,8 +339,8 @@ def _read_folder(folder: Path, scratch: Any = None) -> ModelBundle:
     digest = file_sha256(folder / WEIGHTS_FILE)
     if digest != weights["sha256"]:
         raise BundleError(
-            f"{folder / WEIGHTS_FILE} is not the file that {CONFIG_FILE} was written for (its sha256 differs); "
-            "the bundle is corrupt or was mixed from two."
+            f"{folder / WEIGHTS_FILE} is not the file that {CONFIG_FILE} was written for (its sha256 "
+            "differs); the bundle is corrupt or was mixed from two."
         )
     return ModelBundle(config, card, folder, digest, scratch)
 
@@ -357,14 +357,18 @@ def _unpack(path: Path, target: Path) -> None:
 
 
 def _members(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
-    infos = [info for info in archive.infolist() if not info.is_dir() and not _is_finder_litter(info.filename)]
+    infos = [
+        info for info in archive.infolist() if not info.is_dir() and not _is_finder_litter(info.filename)
+    ]
     if sum(info.file_size for info in infos) > MAX_BUNDLE_BYTES:
         raise BundleError(f"{path} would unpack to more than {MAX_BUNDLE_BYTES >> 30} GiB; it is refused.")
     found: dict[str, zipfile.ZipInfo] = {}
     for info in infos:
         folder, _, item = info.filename.rpartition("/")
         if item not in BUNDLE_FILES or item in found or "/" in folder or folder.startswith("."):
-            raise BundleError(f"{path} holds '{info.filename}', which a zip of one bundle has not; it is refused.")
+            raise BundleError(
+                f"{path} holds '{info.filename}', which a zip of one bundle has not; it is refused."
+            )
         found[item] = info
     return found
 

@@ -187,7 +187,8 @@ def reliability_table(
     count = counts[filled].astype(np.float64)
     observed = np.bincount(column, weights=hit, minlength=bins)[filled] / count
     middle = (observed + _Z95**2 / (2 * count)) / (1 + _Z95**2 / count)
-    reach = _Z95 / (1 + _Z95**2 / count) * np.sqrt(observed * (1 - observed) / count + (_Z95 / count) ** 2 / 4)
+    spread = np.sqrt(observed * (1 - observed) / count + (_Z95 / count) ** 2 / 4)
+    reach = _Z95 / (1 + _Z95**2 / count) * spread
     return pd.DataFrame(
         {
             "left": filled / bins,
@@ -204,7 +205,7 @@ def reliability_table(
 def _binary_input(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     scores, truth = np.asarray(probabilities), np.asarray(labels)
     if scores.ndim != 1 or scores.shape != truth.shape:
-        raise SettingsError(f"Probabilities {scores.shape} and labels {truth.shape} must be rows of one length.")
+        raise SettingsError(f"Probabilities {scores.shape} and labels {truth.shape} must be of one length.")
     if np.isnan(scores).any() or not np.isin(truth, (0, 1)).all() or not (truth == 1).any():
         raise SettingsError("A threshold needs probabilities without NaN and labels 0 and 1, some of them 1.")
     return scores, truth == 1
@@ -218,4 +219,4 @@ def _check(logits: np.ndarray, labels: np.ndarray, task: str) -> None:
         raise SettingsError(f"Logits {logits.shape} and labels {labels.shape} do not fit together.")
     classes = 2 if task == "multilabel" else logits.shape[1]
     if not len(logits) or not np.isfinite(logits).all() or not np.isin(labels, np.arange(classes)).all():
-        raise SettingsError("A temperature needs finite logits and labels that are class numbers, at least one.")
+        raise SettingsError("A temperature needs finite logits and labels that are class numbers.")

@@ -61,14 +61,14 @@ def read_calls(path: PathLike) -> pd.DataFrame:
 
 
 def write_bed(path: PathLike, calls: pd.DataFrame, *, prefix: str = "call") -> None:
-    """Write calls as BED6: the score column is the probability times 1000, rounded; names are call_1, call_2 ...
+    """Write calls as BED6; the score column is the probability times 1000, rounded.
 
     Parameters
     ----------
     path : path
     calls : pd.DataFrame
     prefix : str
-        Start of every name, the same as the ID in GFF3.
+        Start of every name (call_1, call_2 ...), the same as the ID in GFF3.
     """
     checked = _check_calls(calls, path)
     table = checked[["contig", "start", "end"]].assign(
@@ -300,14 +300,14 @@ def _escape(text: str, forbidden: re.Pattern[str]) -> str:
 def _refuse_blanks(contigs: pd.Series, path: PathLike) -> None:
     for contig in contigs.unique():
         if re.search(r"\s", contig) or not contig:
-            raise SettingsError(f"Cannot write {path}: the contig name '{contig}' has blanks, which BED cannot hold.")
+            raise SettingsError(f"Cannot write {path}: BED cannot hold the blanks in contig '{contig}'.")
 
 
 def _one_strand(tracks: Iterable["Track"], path: PathLike) -> list["Track"]:
     listed = list(tracks)
     strands = sorted({track.strand for track in listed})
     if len(strands) > 1:
-        raise SettingsError(f"Cannot write {path}: tracks of the strands {' and '.join(strands)} need a file each.")
+        raise SettingsError(f"Cannot write {path}: the strands {' and '.join(strands)} need a file each.")
     return listed
 
 
@@ -341,7 +341,7 @@ def _lines(path: PathLike) -> Iterator[tuple[int, str]]:
             for number, line in enumerate(handle, start=1):
                 yield number, line.rstrip("\r\n")
     except (UnicodeDecodeError, EOFError, gzip.BadGzipFile) as error:
-        raise TableError(f"{path}, after line {number}: the file is damaged or not text ({error}).") from error
+        raise TableError(f"{path}, after line {number}: damaged or not text ({error}).") from error
     except OSError as error:
         raise TableError(f"{path} cannot be read: {error.strerror or error}.") from error
 

@@ -299,7 +299,9 @@ def _read_job(folder: Path) -> Job:
     )
 
 
-def _state(folder: Path, record: Mapping[str, Any], ending: Mapping[str, Any] | None, alive: bool) -> JobState:
+def _state(
+    folder: Path, record: Mapping[str, Any], ending: Mapping[str, Any] | None, alive: bool
+) -> JobState:
     if ending and ending["code"] == 0:
         return "done"
     if alive and not ending:
@@ -339,7 +341,7 @@ def _log_tail(folder: Path) -> str:
 
 
 def _is_alive(record: Mapping[str, Any], folder: Path) -> bool:
-    """Whether the worker lives: its process here, its heartbeat where the workspace is shared between machines."""
+    """Whether the worker lives: by its process, or by its heartbeat if it is on another machine."""
     if "pid" not in record:
         return False
     if record["host"] == platform.node():

@@ -21,8 +21,11 @@ REGRESSION_METRICS = ("r2", "pearson", "spearman", "rmse", "mae")
 ECE_BINS = 15
 _CELLS_AT_ONCE = 100_000
 
-Figures = dict[str, np.ndarray]
-Statistic = Callable[[np.ndarray], Figures]
+Array = np.ndarray
+Figures = dict[str, Array]
+Statistic = Callable[[Array], Figures]
+Column = Callable[[Array], Array]
+Pair = Callable[[Array], tuple[Array, Array]]
 
 
 @dataclass(frozen=True)
@@ -44,20 +47,15 @@ class Estimate:
 
 
 def binary_metrics(
-    probabilities: np.ndarray,
-    labels: np.ndarray,
-    *,
-    threshold: float = 0.5,
-    n_boot: int = 1000,
-    seed: int = 1,
+    probabilities: Array, labels: Array, *, threshold: float = 0.5, n_boot: int = 1000, seed: int = 1
 ) -> dict[str, Estimate]:
     """Return :data:`BINARY_METRICS` of a two-class model.
 
     Parameters
     ----------
-    probabilities : np.ndarray
+    probabilities : Array
         (n,) of the positive class, or (n, 2) whose second column is taken.
-    labels : np.ndarray
+    labels : Array
         (n,) of 0 and 1 or bool, 1 the positive class.
     threshold : float
         Probability from which an item is called positive.
@@ -78,15 +76,15 @@ def binary_metrics(
 
 
 def multiclass_metrics(
-    probabilities: np.ndarray, labels: np.ndarray, *, n_boot: int = 1000, seed: int = 1
+    probabilities: Array, labels: Array, *, n_boot: int = 1000, seed: int = 1
 ) -> dict[str, Estimate]:
     """Return :data:`BINARY_METRICS` of a model with several classes, the class of highest probability called.
 
     Parameters
     ----------
-    probabilities : np.ndarray
+    probabilities : Array
         (n, classes).
-    labels : np.ndarray
+    labels : Array
         (n,) class numbers.
     n_boot, seed : int
         See :func:`binary_metrics`.
@@ -105,12 +103,7 @@ def multiclass_metrics(
 
 
 def multilabel_metrics(
-    probabilities: np.ndarray,
-    labels: np.ndarray,
-    *,
-    threshold: float = 0.5,
-    n_boot: int = 1000,
-    seed: int = 1,
+    probabilities: Array, labels: Array, *, threshold: float = 0.5, n_boot: int = 1000, seed: int = 1
 ) -> dict[str, Estimate]:
     """Return :data:`BINARY_METRICS` of a model with independent labels, each a mean over the labels.
 
@@ -125,7 +118,7 @@ def multilabel_metrics(
     parts = [_binary_statistic(table[:, j], truth[:, j] == 1, threshold) for j in range(table.shape[1])]
     exact = ((table >= threshold) == (truth == 1)).all(axis=1).astype(np.float64)
 
-    def statistic(weights: np.ndarray) -> Figures:
+    def statistic(weights: Array) -> Figures:
         figures = _mean_of([part(weights) for part in parts])
         return {**figures, "exact_match": _ratio(weights @ exact, weights.sum(axis=1))}
 
@@ -133,12 +126,13 @@ def multilabel_metrics(
 
 
 def regression_metrics(
-    predictions: np.ndarray, targets: np.ndarray, *, n_boot: int = 1000, seed: int = 1
+    predictions: Array, targets: Array, *, n_boot: int = 1000, seed: int = 1
 ) -> dict[str, Estimate]:
     """Return :data:`REGRESSION_METRICS`; (n,) or (n, quantities), then each is a mean over the quantities."""
     found, wanted = _table(predictions), _table(targets)
     if found.shape != wanted.shape or not len(found):
-        raise SettingsError(f"predictions have shape {found.shape} and targets {wanted.shape}; they must agree and not be empty.")
+        shapes = f"{found.shape} and targets {wanted.shape}"
+        raise SettingsError(f"predictions have shape {shapes}; they must agree and not be empty.")
     order = np.argsort(found[:, 0], kind="stable")
     found, wanted = found[order], wanted[order]
     parts = [_regression_statistic(found[:, j], wanted[:, j]) for j in range(found.shape[1])]
@@ -146,18 +140,19 @@ def regression_metrics(
 
 
 def score(
-    task: str, predictions: np.ndarray, labels: np.ndarray, *, threshold: float = 0.5, **options: int
+    task: str, predictions: Array, labels: Array, *, threshold: float = 0.5, **options: int
 ) -> dict[str, Estimate]:
-    """Return the metrics of a task of :data:`genolm.config.TASK_KINDS`; ``options`` are ``n_boot`` and ``seed``."""
-    if task in ("binary", "multilabel"):
-        measure = binary_metrics if task == "binary" else multilabel_metrics
-        return measure(predictions, labels, threshold=threshold, **options)
-    if task in ("multiclass", "regression"):
-        return (multiclass_metrics if task == "multiclass" else regression_metrics)(predictions, labels, **options)
+    """Return the metrics that go with a task; ``options`` are ``n_boot`` and ``seed``."""
+    thresholded = {"binary": binary_metrics, "multilabel": multilabel_metrics}
+    plain = {"multiclass": multiclass_metrics, "regression": regression_metrics}
+    if task in thresholded:
+        return thresholded[task](predictions, labels, threshold=threshold, **options)
+    if task in plain:
+        return plain[task](predictions, labels, **options)
     raise SettingsError(f"There are no metrics for the task '{task}'.")
 
 
-def ece(probabilities: np.ndarray, labels: np.ndarray, *, bins: int = ECE_BINS) -> float:
+def ece(probabilities: Array, labels: Array, *, bins: int = ECE_BINS) -> float:
     """Return the expected calibration error with bins of equal width (Guo et al. 2017, arXiv:1706.04599).
 
     For (n,) probabilities of the positive class: the mean difference between probability and share of
@@ -165,11 +160,10 @@ def ece(probabilities: np.ndarray, labels: np.ndarray, *, bins: int = ECE_BINS) 
     """
     table = np.asarray(probabilities, dtype=np.float64)
     _check_probabilities(table)
-    if table.ndim == 1:
-        hit, confidence = _whole_labels(labels, len(table), 2) == 1, table
-    else:
-        hit = table.argmax(axis=1) == _whole_labels(labels, len(table), table.shape[1])
-        confidence = table.max(axis=1)
+    classes = _whole_labels(labels, len(table), 2 if table.ndim == 1 else table.shape[1])
+    hit, confidence = classes == 1, table
+    if table.ndim == 2:
+        hit, confidence = table.argmax(axis=1) == classes, table.max(axis=1)
     return float(_ece_statistic(confidence, hit, bins)(np.ones((1, len(table))))[0])
 
 
@@ -183,31 +177,27 @@ def _bootstrap(statistic: Statistic, count: int, n_boot: int, seed: int) -> dict
         raise SettingsError("There are no items to score.")
     values = {name: float(found[0]) for name, found in statistic(np.ones((1, count))).items()}
     rng = np.random.default_rng(seed)
-    draws: dict[str, list[np.ndarray]] = {name: [] for name in values}
-    rows_at_once = max(1, _CELLS_AT_ONCE // count)
-    for done in range(0, n_boot, rows_at_once):
-        weights = _draw_weights(rng, min(rows_at_once, n_boot - done), count)
-        for name, found in statistic(weights).items():
-            draws[name].append(found)
-    return {name: _interval(value, draws[name]) for name, value in values.items()}
+    rows = max(1, _CELLS_AT_ONCE // count)
+    blocks = [min(rows, n_boot - done) for done in range(0, n_boot, rows)]
+    draws = [statistic(_draw_weights(rng, block, count)) for block in blocks]
+    return {name: _interval(value, [draw[name] for draw in draws]) for name, value in values.items()}
 
 
-def _draw_weights(rng: np.random.Generator, rows: int, count: int) -> np.ndarray:
+def _draw_weights(rng: np.random.Generator, rows: int, count: int) -> Array:
     """Return how often each item comes up in each draw, float64 (rows, count)."""
     chosen = rng.integers(0, count, (rows, count))
     chosen += np.arange(rows)[:, None] * count
     return np.bincount(chosen.ravel(), minlength=rows * count).reshape(rows, count).astype(np.float64)
 
 
-def _sorting(keys: np.ndarray) -> tuple[np.ndarray, Callable[[np.ndarray], np.ndarray]]:
+def _sorting(keys: Array) -> tuple[Array, Column]:
     """Return the order of ``keys`` and a function that puts columns in it, free when they are already."""
     order = np.argsort(keys, kind="stable")
-    if np.array_equal(order, np.arange(len(keys))):
-        return order, lambda table: table
-    return order, lambda table: np.take(table, order, axis=1)
+    sorted_already = np.array_equal(order, np.arange(len(keys)))
+    return order, lambda table: table if sorted_already else np.take(table, order, axis=1)
 
 
-def _interval(value: float, draws: list[np.ndarray]) -> Estimate:
+def _interval(value: float, draws: list[Array]) -> Estimate:
     found = np.concatenate(draws) if draws else np.empty(0)
     found = found[~np.isnan(found)]
     if math.isnan(value) or not len(found):
@@ -216,20 +206,20 @@ def _interval(value: float, draws: list[np.ndarray]) -> Estimate:
     return Estimate(value, float(low), float(high))
 
 
-def _binary_statistic(probabilities: np.ndarray, truth: np.ndarray, threshold: float) -> Statistic:
+def _binary_statistic(probabilities: Array, truth: Array, threshold: float) -> Statistic:
     called = probabilities >= threshold
-    cells = np.stack([called & truth, called & ~truth, ~called & truth, ~called & ~truth]).astype(np.float64)
+    cells = np.stack([called & truth, called & ~truth, ~called & truth, ~(called | truth)]) * 1.0
     ranked = _ranking_statistic(probabilities, truth)
     calibrated = _ece_statistic(probabilities, truth, ECE_BINS)
 
-    def statistic(weights: np.ndarray) -> Figures:
+    def statistic(weights: Array) -> Figures:
         tp, fp, fn, tn = cells @ weights.T
         auroc, auprc = ranked(weights)
         return {
             "accuracy": _ratio(tp + tn, tp + fp + fn + tn),
             "precision": _ratio(tp, tp + fp),
             "recall": _ratio(tp, tp + fn),
-            "mcc": _mcc(*(np.stack(pair, axis=1) for pair in ((tn + fp, tp + fn), (tn + fn, tp + fp), (tn, tp)))),
+            "mcc": _mcc(np.stack([tn + fp, tp + fn]).T, np.stack([tn + fn, tp + fp]).T, np.stack([tn, tp]).T),
             "auroc": auroc,
             "auprc": auprc,
             "ece": calibrated(weights),
@@ -238,13 +228,13 @@ def _binary_statistic(probabilities: np.ndarray, truth: np.ndarray, threshold: f
     return statistic
 
 
-def _ranking_statistic(scores: np.ndarray, truth: np.ndarray) -> Callable[[np.ndarray], tuple[np.ndarray, ...]]:
+def _ranking_statistic(scores: Array, truth: Array) -> Pair:
     """Return a function from weights to (AUROC, average precision); equal scores count as ties."""
     order, in_order = _sorting(-scores)
     ordered, positive = scores[order], truth[order].astype(np.float64)
     firsts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
 
-    def statistic(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def statistic(weights: Array) -> tuple[Array, Array]:
         every = in_order(weights)
         hits = every * positive
         if len(firsts) < len(scores):
@@ -256,34 +246,37 @@ def _ranking_statistic(scores: np.ndarray, truth: np.ndarray) -> Callable[[np.nd
         better = _dot(every, seen_hits) - 0.5 * (positives**2 + _dot(every, hits))
         np.maximum(seen, 1.0, out=seen)
         np.divide(seen_hits, seen, out=seen)
-        return _ratio(better, positives * (weights.sum(axis=1) - positives)), _ratio(_dot(hits, seen), positives)
+        negatives = weights.sum(axis=1) - positives
+        return _ratio(better, positives * negatives), _ratio(_dot(hits, seen), positives)
 
     return statistic
 
 
-def _dot(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+def _dot(left: Array, right: Array) -> Array:
     return np.einsum("rg,rg->r", left, right)
 
 
-def _ece_statistic(confidence: np.ndarray, hit: np.ndarray, bins: int) -> Callable[[np.ndarray], np.ndarray]:
+def _ece_statistic(confidence: Array, hit: Array, bins: int) -> Column:
     rows = np.arange(len(confidence))
     columns = np.minimum((confidence * bins).astype(np.int64), bins - 1)
     excess = sparse.csr_array((confidence - hit, (rows, columns)), shape=(len(rows), bins))
     return lambda weights: _ratio(np.abs(weights @ excess).sum(axis=1), weights.sum(axis=1))
 
 
-def _multiclass_statistic(table: np.ndarray, classes: np.ndarray) -> Statistic:
+def _multiclass_statistic(table: Array, classes: Array) -> Statistic:
     count, width = table.shape
     called, rows = table.argmax(axis=1), np.arange(count)
-    cells = ((np.ones(count), classes), (np.ones(count), called), (np.equal(called, classes) * 1.0, classes))
-    truth_of, called_of, right_of = (
-        sparse.csr_array((values, (rows, columns)), shape=(count, width)) for values, columns in cells
-    )
+
+    def one_hot(values: Array, columns: Array) -> sparse.csr_array:
+        return sparse.csr_array((values, (rows, columns)), shape=(count, width))
+
+    truth_of, called_of = one_hot(np.ones(count), classes), one_hot(np.ones(count), called)
+    right_of = one_hot((called == classes) * 1.0, classes)
     present = np.unique(classes)
     ranked = [_ranking_statistic(table[:, j], classes == j) for j in present]
     calibrated = _ece_statistic(table.max(axis=1), called == classes, ECE_BINS)
 
-    def statistic(weights: np.ndarray) -> Figures:
+    def statistic(weights: Array) -> Figures:
         truth, calls, right = weights @ truth_of, weights @ called_of, weights @ right_of
         total = weights.sum(axis=1)
         precision = np.where(truth > 0, right / np.maximum(calls, 1.0), np.nan)
@@ -301,33 +294,32 @@ def _multiclass_statistic(table: np.ndarray, classes: np.ndarray) -> Statistic:
     return statistic
 
 
-def _mcc(truth: np.ndarray, calls: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Return R_K from counts (draws, classes); 0 if one class is called only, NaN if one is there only."""
+def _mcc(truth: Array, calls: Array, right: Array) -> Array:
+    """Return R_K of counts (draws, classes): 0 if one class only is called, NaN if one only is there."""
     total = truth.sum(axis=1)
     above = right.sum(axis=1) * total - (truth * calls).sum(axis=1)
     spread_truth = total**2 - (truth**2).sum(axis=1)
     spread_calls = total**2 - (calls**2).sum(axis=1)
     below = np.sqrt(spread_truth) * np.sqrt(spread_calls)
-    found = np.divide(above, below, out=np.zeros_like(above), where=below > 0)
-    return np.where(spread_truth > 0, found, np.nan)
+    return np.where(spread_truth > 0, above / np.where(below > 0, below, np.inf), np.nan)
 
 
-def _regression_statistic(found: np.ndarray, wanted: np.ndarray) -> Statistic:
+def _regression_statistic(found: Array, wanted: Array) -> Statistic:
     rank_found, rank_wanted = _rank_statistic(found), _rank_statistic(wanted)
     error = found - wanted
     # Shift and scale change no correlation and keep the sums of squares exact.
     (x, _), (y, scale) = _standard(found), _standard(wanted)
     columns = np.stack([error**2, np.abs(error), x, y, x**2, y**2, x * y])
 
-    def statistic(weights: np.ndarray) -> Figures:
+    def statistic(weights: Array) -> Figures:
         square, absolute, x, y, xx, yy, xy = columns @ weights.T / weights.sum(axis=1)
         spread = yy - y**2
         ranks, others = rank_found(weights), rank_wanted(weights)
-        scaled = weights * ranks
+        left, right = weights * ranks, weights * others
         return {
             "r2": 1.0 - _ratio(square, np.where(spread > 1e-12, spread, 0.0) * scale**2),
             "pearson": _correlation(xy - x * y, xx - x**2, spread),
-            "spearman": _correlation(_dot(scaled, others), _dot(scaled, ranks), _dot(weights * others, others)),
+            "spearman": _correlation(_dot(left, others), _dot(left, ranks), _dot(right, others)),
             "rmse": np.sqrt(square),
             "mae": absolute,
         }
@@ -335,19 +327,19 @@ def _regression_statistic(found: np.ndarray, wanted: np.ndarray) -> Statistic:
     return statistic
 
 
-def _standard(values: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return values with mean 0 and deviation 1, and their scale; all 0 when they are equal but for rounding."""
+def _standard(values: Array) -> tuple[Array, float]:
+    """Return values with mean 0 and deviation 1, and their scale; all 0 when they are all equal."""
     scale = float(values.std())
     scale = scale if scale > 1e-12 * float(np.abs(values).max()) else 0.0
     return (values - values.mean()) / (scale or np.inf), scale
 
 
-def _correlation(both: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+def _correlation(both: Array, left: Array, right: Array) -> Array:
     defined = (left > 1e-12) & (right > 1e-12)
     return _ratio(both, np.sqrt(np.where(defined, left * right, 0.0)))
 
 
-def _rank_statistic(values: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+def _rank_statistic(values: Array) -> Column:
     """Return a function from weights to ranks in the draw, ties sharing their mean rank, 0 in the middle."""
     order, in_order = _sorting(values)
     new = np.concatenate([[True], np.diff(values[order]) > 0])
@@ -355,7 +347,7 @@ def _rank_statistic(values: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
     group = np.empty(len(values), dtype=np.int64)
     group[order] = np.cumsum(new) - 1
 
-    def statistic(weights: np.ndarray) -> np.ndarray:
+    def statistic(weights: Array) -> Array:
         sizes = in_order(weights)
         sizes = sizes if len(firsts) == len(order) else np.add.reduceat(sizes, firsts, axis=1)
         ranks = np.cumsum(sizes, axis=1) - (sizes + weights.sum(axis=1, keepdims=True)) / 2.0
@@ -368,43 +360,41 @@ def _mean_of(parts: list[Figures]) -> Figures:
     return {name: _mean(np.stack([part[name] for part in parts])) for name in parts[0]}
 
 
-def _mean(stack: np.ndarray) -> np.ndarray:
+def _mean(stack: Array) -> Array:
     """Return the mean over the first axis of what is not NaN, NaN where nothing is."""
     there = ~np.isnan(stack)
     return _ratio(np.where(there, stack, 0.0).sum(axis=0), there.sum(axis=0).astype(np.float64))
 
 
-def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
+def _ratio(above: Array, below: Array) -> Array:
     return np.divide(above, below, out=np.full(np.shape(above), np.nan), where=below != 0)
 
 
-def _table(values: np.ndarray) -> np.ndarray:
+def _table(values: Array) -> Array:
     table = np.asarray(values, dtype=np.float64)
     table = table[:, None] if table.ndim == 1 else table
-    if table.ndim != 2:
-        raise SettingsError(f"Predictions have shape {table.shape}; one row per item is wanted.")
-    if not np.isfinite(table).all():
-        raise SettingsError("Predictions or targets hold values that are not numbers (NaN or infinite).")
+    if table.ndim != 2 or not np.isfinite(table).all():
+        raise SettingsError(f"Predictions {table.shape} must be one row per item, and not NaN or infinite.")
     return table
 
 
-def _positive_column(table: np.ndarray) -> np.ndarray:
+def _positive_column(table: Array) -> Array:
     if table.ndim == 1:
         return table
     if table.ndim == 2 and table.shape[1] == 2:
         return table[:, 1]
-    raise SettingsError(f"Probabilities have shape {table.shape}; (n,) or (n, 2) is wanted for two classes.")
+    raise SettingsError(f"Probabilities of two classes have shape {table.shape}; (n,) or (n, 2) is wanted.")
 
 
-def _check_probabilities(values: np.ndarray) -> None:
+def _check_probabilities(values: Array) -> None:
     if values.size and not ((values >= -1e-6) & (values <= 1 + 1e-6)).all():
         raise SettingsError("Probabilities lie outside 0 to 1 or are not numbers.")
 
 
-def _whole_labels(labels: np.ndarray, count: int, classes: int) -> np.ndarray:
+def _whole_labels(labels: Array, count: int, classes: int) -> Array:
     found = np.asarray(labels)
     if found.shape != (count,):
-        raise SettingsError(f"There are {count} predictions and labels of shape {found.shape}; they must agree.")
+        raise SettingsError(f"{count} predictions and labels of shape {found.shape} must agree.")
     if not np.isin(found, np.arange(classes)).all():
         raise SettingsError(f"Labels must be class numbers from 0 to {classes - 1}.")
     return found.astype(np.int64)

@@ -79,7 +79,8 @@ def call_peaks(
         groups.setdefault((track.contig, track.strand), []).append(track)
     frames = []
     for (contig, strand), pieces in groups.items():
-        calls = _merge(_hits(pieces, threshold), merge_distance, max(piece.step for piece in pieces))
+        step = max(piece.step for piece in pieces)
+        calls = _merge(_hits(pieces, threshold), merge_distance, step)
         calls.insert(0, "contig", contig)
         calls.insert(3, "strand", strand)
         frames.append(calls[keep_best(calls["summit"], calls["score"], min_distance)])

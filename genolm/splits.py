@@ -1,15 +1,16 @@
 """Splits into train, validation and test that tell the truth: near-duplicates never straddle them.
 
-Two sequences count as similar when they share at least ``min_shared`` (0.3) of the minimizers of the one that
-has fewer, on either strand. Minimizers are the k-mers (15 bases, the lesser of both strands) with the lowest
-hash in any ``window`` (10) neighbours (Roberts et al. 2004, doi:10.1093/bioinformatics/bth408), so that any 24
-bases in common give one in common. In practice 0.3 links sequences that share an exact stretch of about 40 % of
-the shorter one, or are identical at more than about 92 % of their bases; more distant relatives are not
-linked. k-mers with letters other than A, C, G, T are left out. A k-mer counts once per sequence, so that
-repeats and runs of one letter weigh little. Clusters are the connected components of these links.
+Two sequences count as similar when they share at least ``min_shared`` (0.3) of the minimizers of the one
+that has fewer, on either strand. Minimizers are the k-mers (15 bases, the lesser of both strands) with the
+lowest hash in any ``window`` (5) neighbours (Roberts et al. 2004, doi:10.1093/bioinformatics/bth408), so
+that any 19 bases in common give one in common. k-mers with letters other than A, C, G, T are left out. A
+k-mer counts once per sequence, so that repeats and runs of one letter weigh little. Clusters are the
+connected components of these links. As measured, half of the pairs are linked that have an exact stretch of
+40 % (150 bp; 35 % at 500 bp) or 93 % of their bases in common; at 50 % or 98 % nearly all are, and below 30 %
+or 88 % hardly any: more distant relatives stay apart.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +22,7 @@ from genolm.tokenizer import AMBIGUOUS_CODE, encode_bases
 
 SPLIT_NAMES = ("train", "valid", "test")
 _CHUNK_BASES = 500_000
-_PAIR_BUDGET = 20_000_000
+_PAIR_BUDGET = 5_000_000
 _MAX_LISTED = 50_000_000
 _PAIRS_AT_ONCE = 200_000
 _STAR_ROUNDS = 12
@@ -29,7 +30,7 @@ _NO_KMER = np.uint64(2**64 - 1)
 
 
 class LeakageReport(NamedTuple):
-    """What a split lets through: ``test`` items, how many are ``leaked`` (a neighbour in train), and the share."""
+    """What a split lets through: ``test`` items, those ``leaked`` (a neighbour in train), the ``share``."""
 
     test: int
     leaked: int
@@ -37,7 +38,7 @@ class LeakageReport(NamedTuple):
 
 
 def similarity_clusters(
-    sequences: Sequence[str], *, k: int = 15, window: int = 10, min_shared: float = 0.3
+    sequences: Sequence[str], *, k: int = 15, window: int = 5, min_shared: float = 0.3
 ) -> np.ndarray:
     """Return the cluster of each sequence, int64 numbers from 0 in order of first appearance.
 
@@ -52,25 +53,23 @@ def similarity_clusters(
 
     Notes
     -----
-    Links are exact while the pairs that share any k-mer number below 20 million, the rarest k-mers first.
-    k-mers beyond that, those of large families, are followed by stars in rounds: each group's members are
-    compared with one of them, then those left over with one of their own, as in Linclust (Steinegger &
-    Söding 2018, doi:10.1038/s41467-018-04964-5). Every link is checked against ``min_shared``.
+    All pairs are looked at for the rarest k-mers, up to 5 million pairs. The members of the other k-mers,
+    those of large families, are compared with one of them each, in rounds with other ones, as in Linclust
+    (Steinegger & Söding 2018, doi:10.1038/s41467-018-04964-5). Every link is checked exactly.
     """
     if not 1 <= window <= k or not 0 < min_shared <= 1:
-        raise SettingsError(f"window is {window} and min_shared {min_shared}; they must be 1 to k, and 0 to 1.")
+        raise SettingsError(f"window is {window}, min_shared {min_shared}; they must be 1 to k and 0 to 1.")
     sets = _KmerSets.build(*_sequence_kmers(sequences, k, window), len(sequences))
     rare, frequent = sets.groups()
     sure, unsure = sets.similar_pairs(rare, min_shared)
     labels = _components(np.concatenate([sets.twins(), sure]), len(sequences))
-    labels = sets.merged(labels, unsure, min_shared)
     rng = np.random.default_rng(0)
     for _ in range(_STAR_ROUNDS if len(frequent) else 0):
         before = labels.max()
         labels = sets.merged(labels, sets.star_pairs(frequent, rng), min_shared)
         if labels.max() == before:
             break
-    return _by_appearance(labels)
+    return _by_appearance(sets.merged(labels, unsure, min_shared))
 
 
 def similarity_pairs(sequences: Sequence[str], *, word: int = 15) -> np.ndarray:
@@ -79,12 +78,10 @@ def similarity_pairs(sequences: Sequence[str], *, word: int = 15) -> np.ndarray:
     The graph of a BLAST search with that word size and no further filter.
     """
     sets = _KmerSets.build(*_sequence_kmers(sequences, word, 1), len(sequences))
-    sizes = np.diff(sets.bounds)
-    count = int((sizes * (sizes - 1) // 2).sum())
+    count = sum(size * (size - 1) // 2 for size in np.diff(sets.bounds).tolist())
     if count > _MAX_LISTED:
-        raise SettingsError(f"Words of {word} bases link {count:,} pairs, too many to list; take a longer word.")
-    pairs, _ = sets.counted_pairs(np.arange(len(sizes)))
-    return pairs
+        raise SettingsError(f"Words of {word} bases link {count:,} pairs, too many; take a longer word.")
+    return sets.counted_pairs(np.arange(len(sets.bounds) - 1))[0]
 
 
 def independent_set(edges: np.ndarray, n: int, *, seed: int = 1) -> np.ndarray:
@@ -92,8 +89,8 @@ def independent_set(edges: np.ndarray, n: int, *, seed: int = 1) -> np.ndarray:
     graph = _graph(edges, n)
     chosen, blocked = np.zeros(n, dtype=bool), np.zeros(n, dtype=bool)
     for item in np.random.default_rng(seed).permutation(n).tolist():
-        if not blocked[item]:
-            chosen[item] = True
+        chosen[item] = not blocked[item]
+        if chosen[item]:
             blocked[graph.indices[graph.indptr[item] : graph.indptr[item + 1]]] = True
     return chosen
 
@@ -130,13 +127,11 @@ def split_by_cluster(
     -------
     np.ndarray
         (n,) of "train", "valid", "test".
-
-    Raises
-    ------
-    SettingsError
-        When a part would stay empty because the clusters are too few or too large.
+        A part that would stay empty, with clusters too few or too large, is a :class:`SettingsError`.
     """
-    strata, clusters, wanted = _strata(labels), np.asarray(clusters), _checked_fractions(fractions)
+    strata, clusters, wanted = _strata(labels), np.asarray(clusters), np.asarray(fractions, dtype=np.float64)
+    if wanted.shape != (3,) or (wanted < 0).any() or abs(wanted.sum() - 1) > 1e-6:
+        raise SettingsError(f"fractions are {tuple(fractions)}; three shares that add up to 1 are wanted.")
     if len(clusters) != len(strata):
         raise SettingsError(f"There are {len(strata)} labels and {len(clusters)} clusters; they must agree.")
     rng = np.random.default_rng(seed)
@@ -145,12 +140,11 @@ def split_by_cluster(
     _, number, sizes = np.unique(clusters, return_inverse=True, return_counts=True)
     missing = _place_clusters(part, strata, np.where(sizes[number] > 1, number, -1), goal, rng)
     _place_singles(part, strata, missing, rng)
-    empty = [name for name, share in zip(SPLIT_NAMES, wanted, strict=True) if share > 0 and not
-             (part == SPLIT_NAMES.index(name)).any()]
+    empty = [SPLIT_NAMES[place] for place in np.flatnonzero(wanted) if not (part == place).any()]
     if empty:
         raise SettingsError(
-            f"{len(strata)} items in {len(sizes)} clusters, the largest of {sizes.max(initial=0)}, leave no item for "
-            f"{' and '.join(empty)}: use more or less similar sequences, or split by a column of your own."
+            f"{len(sizes)} clusters, the largest of {sizes.max(initial=0)} items, leave none for "
+            f"{' and '.join(empty)}: use more sequences, or split by a column of your own."
         )
     return np.array(SPLIT_NAMES)[part]
 
@@ -158,12 +152,15 @@ def split_by_cluster(
 def split_random(
     labels: Sequence[Any] | np.ndarray, *, fractions: Sequence[float] = (0.8, 0.1, 0.1), seed: int = 1
 ) -> np.ndarray:
-    """Divide items at random, stratified by class; near-duplicates may straddle (see :func:`split_by_cluster`)."""
+    """Divide items at random, stratified by class; near-duplicates may straddle.
+
+    Parameters and result are those of :func:`split_by_cluster`.
+    """
     return split_by_cluster(labels, np.arange(len(labels)), fractions=fractions, seed=seed)
 
 
 def leakage_report(clusters: Sequence[int] | np.ndarray, split: Sequence[str] | np.ndarray) -> LeakageReport:
-    """Return how many test items have a member of their cluster in train; share is NaN without test items."""
+    """Return how many test items have a member of their cluster in train; share NaN without test items."""
     clusters, split = np.asarray(clusters), np.asarray(split)
     test = clusters[split == "test"]
     leaked = int(np.isin(test, clusters[split == "train"]).sum())
@@ -171,7 +168,7 @@ def leakage_report(clusters: Sequence[int] | np.ndarray, split: Sequence[str] | 
 
 
 class _KmerSets(NamedTuple):
-    """Which sequence has which k-mer: ``members[bounds[g]:bounds[g+1]]`` are the sequences that share k-mer g.
+    """Which sequence has which k-mer: ``members[bounds[g]:bounds[g+1]]`` are those that share k-mer g.
 
     Only k-mers of two or more sequences are groups; ``sizes`` counts all k-mers of a sequence and ``marks``
     is a sum over hashes of them all, equal for equal sets.
@@ -225,7 +222,7 @@ class _KmerSets(NamedTuple):
 
     def needed(self, pairs: np.ndarray, min_shared: float) -> np.ndarray:
         """Return how many common k-mers link each pair."""
-        fewer = self.sizes[pairs].min(axis=1)
+        fewer = np.minimum(self.sizes[pairs[:, 0]], self.sizes[pairs[:, 1]])
         return np.maximum(np.ceil(min_shared * fewer - 1e-9), np.minimum(2, fewer))
 
     def similar_pairs(self, groups: np.ndarray, min_shared: float) -> tuple[np.ndarray, np.ndarray]:
@@ -234,9 +231,10 @@ class _KmerSets(NamedTuple):
         needed = self.needed(pairs, min_shared)
         others = np.ones(len(self.bounds) - 1, dtype=bool)
         others[groups] = False
-        elsewhere = np.bincount(self.members[np.repeat(others, np.diff(self.bounds))], minlength=len(self.sizes))
+        elsewhere = self.members[np.repeat(others, np.diff(self.bounds))]
+        elsewhere = np.bincount(elsewhere, minlength=len(self.sizes))
         sure = times >= needed
-        possible = times + elsewhere[pairs].min(axis=1) >= needed
+        possible = times + np.minimum(elsewhere[pairs[:, 0]], elsewhere[pairs[:, 1]]) >= needed
         return pairs[sure], pairs[~sure & possible]
 
     def star_pairs(self, groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -273,30 +271,21 @@ def _sequence_kmers(sequences: Sequence[str], k: int, window: int) -> tuple[np.n
     """Return (sequence number int32, hashed k-mer uint64) of all minimizers, by sequence."""
     if not 1 <= k <= 31:
         raise SettingsError(f"k-mers have {k} bases; 1 to 31 are possible.")
-    owners, kmers = [np.empty(0, dtype=np.int32)], [np.empty(0, dtype=np.uint64)]
-    for first, chunk in _chunks(sequences):
-        starts = np.cumsum([0, *(len(sequence) + 1 for sequence in chunk)])
-        hashes = _canonical_hashes(encode_bases("N".join(chunk)), k)
+    sequences = list(sequences)
+    chunks = np.cumsum([len(sequence) + 1 for sequence in sequences], dtype=np.int64) // _CHUNK_BASES
+    edges = [0, *(np.flatnonzero(np.diff(chunks)) + 1).tolist(), len(sequences)]
+    owners, kmers = [], []
+    for first, last in zip(edges[:-1], edges[1:], strict=True):
+        starts = np.cumsum([0, *(len(sequence) + 1 for sequence in sequences[first:last])])
+        hashes = _canonical_hashes(encode_bases("N".join(sequences[first:last])), k)
         chosen = np.flatnonzero(_is_minimizer(hashes, window) & (hashes != _NO_KMER))
         owners.append((first + np.searchsorted(starts, chosen, side="right") - 1).astype(np.int32))
         kmers.append(hashes[chosen])
     return np.concatenate(owners), np.concatenate(kmers)
 
 
-def _chunks(sequences: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
-    first, chunk, size = 0, [], 0
-    for number, sequence in enumerate(sequences):
-        if chunk and size + len(sequence) > _CHUNK_BASES:
-            yield first, chunk
-            first, chunk, size = number, [], 0
-        chunk.append(sequence)
-        size += len(sequence)
-    if chunk:
-        yield first, chunk
-
-
 def _canonical_hashes(codes: np.ndarray, k: int) -> np.ndarray:
-    """Return a hash of the k-mer at each position, the same for both strands; _NO_KMER where it is ambiguous."""
+    """Return a hash of each position's k-mer, the same for both strands; _NO_KMER if it is ambiguous."""
     if len(codes) < k:
         return np.empty(0, dtype=np.uint64)
     count = len(codes) - k + 1
@@ -321,7 +310,7 @@ def _mixed(values: np.ndarray) -> np.ndarray:
 
 
 def _is_minimizer(hashes: np.ndarray, window: int) -> np.ndarray:
-    """Return where a hash is the lowest of any window that covers it, windows cut off at the ends included."""
+    """Return where a hash is the lowest of any window over it, windows cut off at the ends included."""
     if window == 1 or not len(hashes):
         return np.ones(len(hashes), dtype=bool)
     edge = np.full(window - 1, _NO_KMER)
@@ -330,12 +319,7 @@ def _is_minimizer(hashes: np.ndarray, window: int) -> np.ndarray:
 
 
 def _sliding(values: np.ndarray, window: int, best: np.ufunc) -> np.ndarray:
-    width = 1
-    while 2 * width <= window:
-        values = best(values[:-width], values[width:])
-        width *= 2
-    rest = window - width
-    return best(values[:-rest], values[rest:]) if rest else values
+    return best.reduce([values[start : len(values) - window + 1 + start] for start in range(window)])
 
 
 def _graph(edges: np.ndarray, n: int) -> sparse.csr_array:
@@ -348,8 +332,7 @@ def _graph(edges: np.ndarray, n: int) -> sparse.csr_array:
 
 
 def _components(edges: np.ndarray, n: int) -> np.ndarray:
-    graph = sparse.csr_array((np.ones(len(edges), dtype=np.int8), (edges[:, 0], edges[:, 1])), shape=(n, n))
-    return connected_components(graph, directed=False)[1].astype(np.int64)
+    return connected_components(_graph(edges, n), directed=False)[1].astype(np.int64)
 
 
 def _links_of(labels: np.ndarray) -> np.ndarray:
@@ -359,8 +342,7 @@ def _links_of(labels: np.ndarray) -> np.ndarray:
 
 
 def _by_appearance(labels: np.ndarray) -> np.ndarray:
-    _, firsts, number = np.unique(labels, return_index=True, return_inverse=True)
-    return np.argsort(np.argsort(firsts))[number]
+    return np.unique(_links_of(labels)[:, 0], return_inverse=True)[1]
 
 
 def _strata(labels: Sequence[Any] | np.ndarray) -> np.ndarray:
@@ -373,21 +355,19 @@ def _strata(labels: Sequence[Any] | np.ndarray) -> np.ndarray:
     return np.unique(table.astype(str), return_inverse=True)[1]
 
 
-def _checked_fractions(fractions: Sequence[float]) -> np.ndarray:
-    wanted = np.asarray(fractions, dtype=np.float64)
-    if wanted.shape != (3,) or (wanted < 0).any() or abs(wanted.sum() - 1) > 1e-6:
-        raise SettingsError(f"fractions are {tuple(fractions)}; three shares that add up to 1 are wanted.")
-    return wanted
+def _groups(items: np.ndarray, keys: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
+    """Return the items of each key, shuffled."""
+    items = rng.permutation(items)
+    items = items[np.argsort(keys[items], kind="stable")]
+    return np.split(items, np.flatnonzero(np.diff(keys[items])) + 1) if len(items) else []
 
 
 def _place_clusters(
     part: np.ndarray, strata: np.ndarray, number: np.ndarray, goal: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Fill ``part`` for items with a cluster ``number`` from 0 up; return what each part misses of each class."""
+    """Fill ``part`` for items with a cluster ``number`` from 0 up; return what parts miss of each class."""
     missing = goal.copy()
-    items = rng.permutation(np.flatnonzero(number >= 0))
-    items = items[np.argsort(number[items], kind="stable")]
-    groups = np.split(items, np.flatnonzero(np.diff(number[items])) + 1) if len(items) else []
+    groups = _groups(np.flatnonzero(number >= 0), number, rng)
     weight = np.divide(1.0, goal, out=np.zeros_like(goal), where=goal > 0)
     closed = np.where(goal.sum(axis=1) > 0, 0.0, -np.inf)
     for place in sorted(rng.permutation(len(groups)).tolist(), key=lambda index: -len(groups[index])):
@@ -400,12 +380,12 @@ def _place_clusters(
     return missing
 
 
-def _place_singles(part: np.ndarray, strata: np.ndarray, missing: np.ndarray, rng: np.random.Generator) -> None:
+def _place_singles(
+    part: np.ndarray, strata: np.ndarray, missing: np.ndarray, rng: np.random.Generator
+) -> None:
     """Give the items still without a part to the parts that miss their class."""
-    items = rng.permutation(np.flatnonzero(part < 0))
-    items = items[np.argsort(strata[items], kind="stable")]
     owed = np.zeros(len(SPLIT_NAMES))
-    for group in np.split(items, np.flatnonzero(np.diff(strata[items])) + 1) if len(items) else []:
+    for group in _groups(np.flatnonzero(part < 0), strata, rng):
         lacking = np.maximum(missing[:, strata[group[0]]], 0.0)
         exact = lacking / lacking.sum() * len(group)
         given = np.floor(exact + 1e-9).astype(np.int64)

@@ -61,7 +61,7 @@ class Track:
 
     def __post_init__(self) -> None:
         if self.strand not in STRANDS:
-            raise SettingsError(f"Strand of a track is '{self.strand}'; it must be one of {', '.join(STRANDS)}.")
+            raise SettingsError(f"Strand of a track is '{self.strand}'; it must be {', '.join(STRANDS)}.")
         if self.start < 0:
             raise SettingsError(f"A track of {self.contig} starts at {self.start}; 0 is the first base.")
         if not 1 <= self.span <= self.step:
@@ -71,7 +71,7 @@ class Track:
             )
         values = np.asarray(self.values, dtype=np.float32)
         if values.ndim != 1:
-            raise SettingsError(f"A track of {self.contig} has values of shape {values.shape}; one row is wanted.")
+            raise SettingsError(f"Values of a track of {self.contig} have shape {values.shape}, not one row.")
         object.__setattr__(self, "values", values)
 
     def __len__(self) -> int:
@@ -108,9 +108,8 @@ class Track:
     def between(self, start: int, end: int) -> "Track":
         """Return the part whose values overlap [start, end); values stay whole, nothing is copied."""
         first, last = self._index_range(start, end)
-        return Track(
-            self.contig, self.strand, self.start + first * self.step, self.step, self.span, self.values[first:last]
-        )
+        left = self.start + first * self.step
+        return Track(self.contig, self.strand, left, self.step, self.span, self.values[first:last])
 
     def binned_max(self, bins: int, start: int | None = None, end: int | None = None) -> Bins:
         """Return the maxima of at most ``bins`` pieces of [start, end), so that a plot keeps every peak.
@@ -126,7 +125,8 @@ class Track:
         """
         if bins < 1:
             raise SettingsError(f"bins is {bins}; it must be 1 or more.")
-        first, last = self._index_range(self.start if start is None else start, self.end if end is None else end)
+        left, right = self.start if start is None else start, self.end if end is None else end
+        first, last = self._index_range(left, right)
         count = last - first
         bins = min(bins, count)
         if count == 0:
@@ -190,8 +190,8 @@ def _check_neighbours(before: Track, after: Track) -> None:
     if (before.contig, before.strand) != (after.contig, after.strand):
         raise SettingsError(f"Cannot join {pair}: they lie on different contigs or strands.")
     if (before.step, before.span) != (after.step, after.span):
-        raise SettingsError(f"Cannot join {pair}: step and span are {before.step}, {before.span} "
-                            f"and {after.step}, {after.span}.")
+        sizes = f"{before.step}, {before.span} and {after.step}, {after.span}"
+        raise SettingsError(f"Cannot join {pair}: step and span are {sizes}.")
     if after.start < before.start + len(before) * before.step:
         raise SettingsError(f"Cannot join {pair}: they overlap.")
     if (after.start - before.start) % before.step:

@@ -2,20 +2,21 @@
 
     python recipes/baselines.py --table gene_start.csv.gz --out gene_start_baselines.json
 
-The table has the columns sequence, label (0 or 1) and split. Everything is fitted on train and chosen on valid,
-the threshold for accuracy, precision, recall and MCC too. Where the table has a column ``kind`` with several
-kinds of negatives, AUROC is given against each.
+The table has the columns sequence, label (0 or 1) and split. Everything is fitted on train and chosen on
+valid, the threshold for accuracy, precision, recall and MCC too. Where the table has a column ``kind`` with
+several kinds of negatives, AUROC is given against each.
 """
 
 import argparse
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-
 from common import SPLITS, sha256, write_record
+
 from genolm.baselines import Baseline, Examples, standard_baselines
 from genolm.calibration import pick_threshold
 from genolm.errors import GenolmError
@@ -45,9 +46,12 @@ def score(baseline: Baseline, valid: pd.DataFrame, test: pd.DataFrame) -> dict[s
     tuned = baseline.probabilities(valid["sequence"].tolist())[:, 1]
     threshold = pick_threshold(tuned, valid["label"].to_numpy())
     found, labels = baseline.probabilities(test["sequence"].tolist())[:, 1], test["label"].to_numpy()
-    result = {"threshold": threshold, "settings": baseline.settings(),
-              "valid": as_json(binary_metrics(tuned, valid["label"].to_numpy(), threshold=threshold)),
-              "test": as_json(binary_metrics(found, labels, threshold=threshold))}
+    result = {
+        "threshold": threshold,
+        "settings": baseline.settings(),
+        "valid": as_json(binary_metrics(tuned, valid["label"].to_numpy(), threshold=threshold)),
+        "test": as_json(binary_metrics(found, labels, threshold=threshold)),
+    }
     if "kind" in test and test.loc[test["label"] == 0, "kind"].nunique() > 1:
         result["test_auroc_against"] = against_kinds(found, test)
     return result
@@ -63,26 +67,47 @@ def against_kinds(probabilities: np.ndarray, test: pd.DataFrame) -> dict[str, di
     return scores
 
 
-def run(path: Path, *, drop_excluded: bool = False, seed: int = 1, threads: int | None = None) -> dict[str, Any]:
-    """Fit and score every baseline on one table; return the record."""
+def run(
+    path: Path,
+    *,
+    drop_excluded: bool = False,
+    only: Sequence[str] = (),
+    seed: int = 1,
+    threads: int | None = None,
+) -> dict[str, Any]:
+    """Fit and score the baselines of these names, or all, on one table; return the record."""
     parts = read_splits(path, drop_excluded=drop_excluded)
     train, valid = examples(parts["train"]), examples(parts["valid"])
-    record: dict[str, Any] = {"table": path.name, "table_sha256": sha256(path), "seed": seed,
-                              "drop_excluded": drop_excluded, "baselines": {},
-                              "rows": {split: len(rows) for split, rows in parts.items()}}
+    record: dict[str, Any] = {
+        "table": path.name,
+        "table_sha256": sha256(path),
+        "seed": seed,
+        "drop_excluded": drop_excluded,
+        "baselines": {},
+        "rows": {split: len(rows) for split, rows in parts.items()},
+    }
     for baseline in standard_baselines(train.sequences, seed=seed, threads=threads):
+        if only and baseline.name not in only:
+            continue
         began = time.perf_counter()
         baseline.fit(train, valid)
         record["baselines"][baseline.name] = score(baseline, parts["valid"], parts["test"]) | {
-            "seconds": round(time.perf_counter() - began, 1)}
+            "seconds": round(time.perf_counter() - began, 1)
+        }
     return record
 
 
 def shown(scores: dict[str, dict[str, float | None]]) -> str:
     """Return metrics on one line; "-" where one is not defined."""
-    return "  ".join(f"{name} " + ("-" if found["value"] is None else
-                                   f"{found['value']:.3f} ({found['low']:.3f}-{found['high']:.3f})")
-                     for name, found in scores.items())
+    return "  ".join(
+        f"{name} "
+        + (
+            "-"
+            if found["value"] is None
+            else f"{found['value']:.3f} ({found['low']:.3f}-{found['high']:.3f})"
+        )
+        for name, found in scores.items()
+    )
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -90,11 +115,20 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--table", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
-    parser.add_argument("--drop-excluded", action="store_true", help="leave out training rows with excluded = 1")
+    parser.add_argument(
+        "--drop-excluded", action="store_true", help="leave out training rows with excluded = 1"
+    )
+    parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="fit these baselines alone")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--threads", type=int)
     options = parser.parse_args(arguments)
-    record = run(options.table, drop_excluded=options.drop_excluded, seed=options.seed, threads=options.threads)
+    record = run(
+        options.table,
+        drop_excluded=options.drop_excluded,
+        only=options.only,
+        seed=options.seed,
+        threads=options.threads,
+    )
     write_record(options.out, record)
     for name, result in record["baselines"].items():
         print(f"{name}: {shown(result['test'])}")

@@ -1,10 +1,11 @@
-"""Shared by the recipes: sources and their hashes, windows of a genome, shared k-mers, tables with a record."""
+"""Shared by the recipes: sources and their hashes, windows of a genome, k-mers, tables with a record."""
 
 import gzip
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,7 @@ def overlaps(start: int, end: int, region: tuple[int, int]) -> bool:
 
 
 def canonical_kmers(sequences: Sequence[str], k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return (k-mers, owners), int64: each distinct k-mer of each sequence as a number, the same on either strand.
+    """Return (k-mers, owners), int64: each distinct k-mer of each sequence, numbered alike on both strands.
 
     k-mers with other letters than A, C, G, T are left out; ``k`` is at most 31.
     """
@@ -149,9 +150,9 @@ def has_neighbour(queries: Sequence[str], others: Sequence[str], *, k: int) -> n
 
 
 def dinucleotide_shuffle(sequence: str, rng: np.random.Generator) -> str:
-    """Return the letters in a random order that keeps the count of every dinucleotide (Altschul, Erickson 1985)."""
+    """Return the letters in a random order that keeps all dinucleotide counts (Altschul, Erickson 1985)."""
     followers: dict[str, list[str]] = {}
-    for left, right in zip(sequence, sequence[1:]):
+    for left, right in pairwise(sequence):
         followers.setdefault(left, []).append(right)
     last = _random_tree(followers, sequence[-1], rng)
     for base, letters in followers.items():
@@ -182,14 +183,16 @@ def _reaches(base: str, root: str, last: dict[str, str]) -> bool:
 
 
 def leakage(table: pd.DataFrame, *, sizes: Sequence[int] = (15, 20, 30), seed: int = 1) -> dict[str, float]:
-    """Return the share of test items with a neighbour in training, per shared length, and after a random split."""
+    """Return the share of test items with a neighbour in training, per length, and in a random split."""
     shuffled = table["split"].sample(frac=1, random_state=seed).to_numpy()
     figures = {}
     for name, split in (("split", table["split"].to_numpy()), ("random", shuffled)):
         test, train = (table.loc[split == part, "sequence"].tolist() for part in ("test", "train"))
         for size in sizes:
             near = has_neighbour(test, train, k=size)
-            figures[f"{name}_test_sharing_{size}bp_with_train"] = round(float(near.mean()), 4) if len(near) else 0.0
+            figures[f"{name}_test_sharing_{size}bp_with_train"] = (
+                round(float(near.mean()), 4) if len(near) else 0.0
+            )
     return figures
 
 

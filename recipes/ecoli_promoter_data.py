@@ -1,29 +1,30 @@
 """Promoters of E. coli K-12 against what a scan of its genome meets: the table of the default scanning model.
 
-Positives: transcription start sites (TSS) of RegulonDB 13 with confidence Confirmed or Strong, that is with the
-start mapped by experiment. Sites of one strand that lie 5 bp or less apart are one site (the best confidence,
-then the middle one). Weak sites are mostly computer predictions: they are never labels of the main table and
-serve as extra training rows only; all sites, weak ones too, keep negatives away.
+Positives: transcription start sites (TSS) of RegulonDB 13 with confidence Confirmed or Strong, that is with
+the start mapped by experiment. Sites of one strand that lie 5 bp or less apart are one site (the best
+confidence, then the middle one). Weak sites are mostly computer predictions: they are never labels of the
+main table and serve as extra training rows only; all sites, weak ones too, keep negatives away.
 
 Window: 80 bp before the TSS to 40 bp from it on, 120 bp with the TSS at index 80. That holds the -10 and -35
-boxes, the UP element (-38 to -59), the activator sites next to it (CRP at -61.5, -71.5) and the discriminator
-and early transcribed bases. Of six windows from 60+20 to 120+80 bp it gave a positional logistic regression the
-best validation AUPRC (0.515; the others 0.45 to 0.49, so the choice matters little).
+boxes, the UP element (-38 to -59), the activator sites next to it (CRP at -61.5, -71.5) and the
+discriminator and early transcribed bases. Of six windows from 60+20 to 120+80 bp it gave a positional
+logistic regression the best validation AUPRC (0.515; the others 0.45 to 0.49, so the choice matters little).
 
-Negatives, 8 for each positive, in two parts. The natural part is drawn evenly from the positions of both strands
-and named by what its TSS position lies in: ``gene_sense``, ``gene_antisense`` or ``intergenic``. The hard part
-has a fixed share: more ``intergenic`` ones, ``shifted`` (20 to 150 bp beside a TSS), ``opposite`` (a TSS read on the
-other strand), ``shuffled`` (a promoter with its dinucleotide counts kept). No negative lies less than 20 bp from a
-known site on its strand, and no natural one less than 150 bp. The stretch of 300 bp before a gene that starts a
-transcription unit but has no known site there must hold a promoter that nobody mapped: no negative is
-drawn from it.
+Negatives, 8 for each positive, in two parts. The natural part is drawn evenly from the positions of both
+strands and named by what its TSS position lies in: ``gene_sense``, ``gene_antisense`` or ``intergenic``. The
+hard part has a fixed share: more ``intergenic`` ones, ``shifted`` (20 to 150 bp beside a TSS), ``opposite``
+(a TSS read on the other strand), ``shuffled`` (a promoter with its dinucleotide counts kept). No negative
+lies less than 20 bp from a known site on its strand, and no natural one less than 150 bp. The stretch of 300
+bp before a gene that starts a transcription unit but has no known site there must hold a promoter that
+nobody mapped: no negative is drawn from it.
 
-Split: by blocks of 50 kb, the first 600 kb wholly test (for the evaluation of scans), and the reserved region with
-200 bp on either side in nothing. Training rows that share 16 bp on either strand with a validation or test row are
-dropped, so are validation rows that do with a test row.
+Split: by blocks of 50 kb, the first 600 kb wholly test (for the evaluation of scans), and the reserved
+region with 200 bp on either side in nothing. Training rows that share 16 bp on either strand with a
+validation or test row are dropped, so are validation rows that do with a test row.
 
-Written: ``promoter.csv.gz``; ``promoter_extra.csv.gz``, more training rows (kinds ``tss_weak``, ``tss_jitter``: a
-site off by 1 to 4 bp, and natural negatives); ``tss.csv``, every site with its split; ``promoter.json``.
+Written: ``promoter.csv.gz``; ``promoter_extra.csv.gz``, more training rows (kinds ``tss_weak``,
+``tss_jitter``: a site off by 1 to 4 bp, and natural negatives); ``tss.csv``, every site with its split;
+``promoter.json``.
 """
 
 import argparse
@@ -35,19 +36,46 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-
 from common import (
-    ECOLI_GENBANK, AnnotatedGenome, counts_by, cut, dinucleotide_shuffle, five_prime, has_neighbour, leakage,
-    open_text, overlaps, read_genbank, reverse_complement, sha256, source_file, strand_of, window_around,
-    write_record, write_table,
+    ECOLI_GENBANK,
+    AnnotatedGenome,
+    counts_by,
+    cut,
+    dinucleotide_shuffle,
+    five_prime,
+    has_neighbour,
+    leakage,
+    open_text,
+    overlaps,
+    read_genbank,
+    reverse_complement,
+    sha256,
+    source_file,
+    strand_of,
+    window_around,
+    write_record,
+    write_table,
 )
+
 from genolm.errors import GenolmError
 
 REGULONDB = "regulondb/PromoterSet_v13_without_reserved_region.tsv.gz"
 RANK = {"C": 0, "S": 1, "W": 2}
 NATURAL_KINDS = ("gene_sense", "gene_antisense", "intergenic")
-COLUMNS = ["sequence", "label", "split", "group", "name", "contig", "start", "end", "strand", "kind",
-           "confidence", "sigma"]
+COLUMNS = [
+    "sequence",
+    "label",
+    "split",
+    "group",
+    "name",
+    "contig",
+    "start",
+    "end",
+    "strand",
+    "kind",
+    "confidence",
+    "sigma",
+]
 
 
 @dataclass(frozen=True)
@@ -101,12 +129,16 @@ def read_tss(path: Path, genome: AnnotatedGenome) -> tuple[pd.DataFrame, dict[st
             left_out["without_position"] += 1
             continue
         if fields[2] not in ("forward", "reverse"):
-            raise GenolmError(f"{path}: {fields[0]} has the strand '{fields[2]}'; forward or reverse is expected.")
+            raise GenolmError(
+                f"{path}: {fields[0]} has the strand '{fields[2]}'; forward or reverse is expected."
+            )
         position, strand = int(fields[3]) - 1, "+" if fields[2] == "forward" else "-"
         confidence = fields[10] if fields[10] in RANK else ""
         seen = genome.sequence[slice(*window_around(position, strand, before=60, after=21))]
         seen = seen if strand == "+" else reverse_complement(seen)
-        rows.append((fields[1] or fields[0], position, strand, confidence, fields[4], seen == fields[5].upper()))
+        rows.append(
+            (fields[1] or fields[0], position, strand, confidence, fields[4], seen == fields[5].upper())
+        )
     table = pd.DataFrame(rows, columns=["name", "position", "strand", "confidence", "sigma", "agrees"])
     return table.sort_values(["position", "strand"], kind="stable").reset_index(drop=True), left_out
 
@@ -120,12 +152,14 @@ def merge_sites(tss: pd.DataFrame, distance: int) -> list[Site]:
             best = run[run["confidence"].map(RANK) == run["confidence"].map(RANK).min()]
             chosen = best.iloc[(len(best) - 1) // 2]
             sigma = ";".join(sorted({name for name in run["sigma"] if name}))
-            sites.append(Site(int(chosen["position"]), strand, "tss", chosen["name"], chosen["confidence"], sigma))
+            sites.append(
+                Site(int(chosen["position"]), strand, "tss", chosen["name"], chosen["confidence"], sigma)
+            )
     return sorted(sites)
 
 
 class Masks:
-    """What holds at each position of the genome, per strand: in a gene, near a TSS, before an unmapped gene."""
+    """What holds at each position, per strand: in a gene, near a TSS, before an unmapped gene."""
 
     def __init__(self, genome: AnnotatedGenome, tss: pd.DataFrame, settings: Settings) -> None:
         size = len(genome.sequence)
@@ -142,8 +176,11 @@ class Masks:
 
     def _mark_genes(self, genome: AnnotatedGenome) -> None:
         for strand in "+-":
-            genes = sorted((int(gene.location.start), int(gene.location.end))
-                           for gene in genome.of_type("gene") if strand_of(gene) == strand)
+            genes = sorted(
+                (int(gene.location.start), int(gene.location.end))
+                for gene in genome.of_type("gene")
+                if strand_of(gene) == strand
+            )
             for start, end in genes:
                 self.gene[strand][start:end] = True
             for start, end in genes:
@@ -179,8 +216,12 @@ class Masks:
     def allows(self, position: int, strand: str) -> bool:
         """Tell whether a hard negative may be anchored here."""
         inside = 0 <= position < len(self.usable[strand])
-        return bool(inside and self.usable[strand][position] and not self.near[strand][position]
-                    and not self.unmapped[strand][position])
+        return bool(
+            inside
+            and self.usable[strand][position]
+            and not self.near[strand][position]
+            and not self.unmapped[strand][position]
+        )
 
     def kind(self, position: int, strand: str) -> str:
         """Return what a position lies in, of :data:`NATURAL_KINDS`."""
@@ -189,11 +230,15 @@ class Masks:
         return "gene_antisense" if self.gene["-" if strand == "+" else "+"][position] else "intergenic"
 
 
-def natural_sites(masks: Masks, count: int, rng: np.random.Generator, *, only: str | None = None) -> list[Site]:
+def natural_sites(
+    masks: Masks, count: int, rng: np.random.Generator, *, only: str | None = None
+) -> list[Site]:
     """Return ``count`` distinct sites drawn evenly from both strands, or from one kind of place."""
-    places = [(int(position), strand) for strand in "+-" for position in _candidates(masks, strand, only)]
+    plus, minus = (_candidates(masks, strand, only) for strand in "+-")
+    places = np.concatenate([plus, minus])
     chosen = rng.choice(len(places), size=min(count, len(places)), replace=False)
-    return [Site(*places[number], masks.kind(*places[number])) for number in chosen]
+    drawn = [(int(places[number]), "+" if number < len(plus) else "-") for number in chosen]
+    return [Site(*place, masks.kind(*place)) for place in drawn]
 
 
 def _candidates(masks: Masks, strand: str, only: str | None) -> np.ndarray:
@@ -201,8 +246,11 @@ def _candidates(masks: Masks, strand: str, only: str | None) -> np.ndarray:
     if only is None:
         return places
     other = "-" if strand == "+" else "+"
-    inside = {"gene_sense": masks.gene[strand], "gene_antisense": ~masks.gene[strand] & masks.gene[other],
-              "intergenic": ~masks.gene[strand] & ~masks.gene[other]}[only]
+    inside = {
+        "gene_sense": masks.gene[strand],
+        "gene_antisense": ~masks.gene[strand] & masks.gene[other],
+        "intergenic": ~masks.gene[strand] & ~masks.gene[other],
+    }[only]
     return places[inside[places]]
 
 
@@ -220,7 +268,9 @@ def shifted_sites(sites: list[Site], masks: Masks, count: int, rng: np.random.Ge
 
 def opposite_sites(sites: list[Site], masks: Masks, count: int, rng: np.random.Generator) -> list[Site]:
     """Return up to ``count`` TSS read on the other strand, none of them near a TSS there."""
-    turned = [Site(site.position, "-" if site.strand == "+" else "+", "opposite", site.name) for site in sites]
+    turned = [
+        Site(site.position, "-" if site.strand == "+" else "+", "opposite", site.name) for site in sites
+    ]
     allowed = [site for site in turned if masks.allows(site.position, site.strand)]
     chosen = rng.choice(len(allowed), size=min(count, len(allowed)), replace=False)
     return [allowed[number] for number in chosen]
@@ -251,8 +301,21 @@ def cut_rows(sites: list[Site], genome: AnnotatedGenome, settings: Settings, *, 
             sequence = dinucleotide_shuffle(sequence, rng)
         block = site.position // settings.block
         name = f"{site.name or site.position}{site.strand}:{site.kind}"
-        rows.append((sequence, int(site.kind.startswith("tss")), splits[block], f"b{block}", name, genome.contig,
-                     *span, site.strand, site.kind, site.confidence, site.sigma))
+        rows.append(
+            (
+                sequence,
+                int(site.kind.startswith("tss")),
+                splits[block],
+                f"b{block}",
+                name,
+                genome.contig,
+                *span,
+                site.strand,
+                site.kind,
+                site.confidence,
+                site.sigma,
+            )
+        )
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -270,16 +333,23 @@ def main_sites(sites: list[Site], masks: Masks, settings: Settings, rng: np.rand
     ]
 
 
-def extra_sites(sites: list[Site], weak: list[Site], masks: Masks, settings: Settings,
-                rng: np.random.Generator) -> list[Site]:
+def extra_sites(
+    sites: list[Site], weak: list[Site], masks: Masks, settings: Settings, rng: np.random.Generator
+) -> list[Site]:
     """Return further sites for training: weak TSS, TSS off by 1 to 4 bp, more natural negatives."""
-    jittered = [site._replace(position=site.position + int(offset), kind="tss_jitter")
-                for site in sites for offset in rng.choice((-4, -3, -2, -1, 1, 2, 3, 4), size=2, replace=False)]
+    jittered = [
+        site._replace(position=site.position + int(offset), kind="tss_jitter")
+        for site in sites
+        for offset in rng.choice((-4, -3, -2, -1, 1, 2, 3, 4), size=2, replace=False)
+    ]
     return [site for site in (*weak, *jittered) if masks.usable[site.strand][site.position]] + natural_sites(
-        masks, round(settings.extra_natural_per * len(sites)), rng)
+        masks, round(settings.extra_natural_per * len(sites)), rng
+    )
 
 
-def drop_neighbours(table: pd.DataFrame, against: pd.DataFrame, shared: int) -> tuple[pd.DataFrame, dict[str, int]]:
+def drop_neighbours(
+    table: pd.DataFrame, against: pd.DataFrame, shared: int
+) -> tuple[pd.DataFrame, dict[str, int]]:
     """Drop training rows near a valid or test row of ``against``, valid rows near a test row; count them."""
     drop = np.zeros(len(table), dtype=bool)
     counts = {}
@@ -288,8 +358,10 @@ def drop_neighbours(table: pd.DataFrame, against: pd.DataFrame, shared: int) -> 
         held_out = against.loc[against["split"].isin(others), "sequence"].tolist()
         near = has_neighbour(table.loc[rows, "sequence"].tolist(), held_out, k=shared)
         drop[np.flatnonzero(rows)[near]] = True
-        counts |= {f"{split}_rows": int(near.sum()),
-                   f"{split}_positives": int((near & (table.loc[rows, "label"] == 1)).sum())}
+        counts |= {
+            f"{split}_rows": int(near.sum()),
+            f"{split}_positives": int((near & (table.loc[rows, "label"] == 1)).sum()),
+        }
     return table[~drop].reset_index(drop=True), counts
 
 
@@ -326,20 +398,30 @@ def build(genome: AnnotatedGenome, tss: pd.DataFrame, settings: Settings) -> Bui
     splits = block_splits(len(genome.sequence), genome.reserved, settings)
     used = {(site.position, site.strand) for site in sites}
     tss = tss.assign(
-        contig=genome.contig, split=[splits[position // settings.block] for position in tss["position"]],
-        in_table=[int(key in used) for key in zip(tss["position"], tss["strand"])], agrees=tss["agrees"].astype(int))
+        contig=genome.contig,
+        split=[splits[position // settings.block] for position in tss["position"]],
+        in_table=[int(key in used) for key in zip(tss["position"], tss["strand"])],
+        agrees=tss["agrees"].astype(int),
+    )
     record = {
-        "positives_before_neighbours_were_dropped": len(sites), "dropped_as_neighbours": dropped,
-        "extra_dropped_as_neighbours": extra_dropped, "split_label": counts_by(table, "split", "label"),
-        "split_kind": counts_by(table, "split", "kind"), "extra_kind": counts_by(extra, "kind"),
-        "tss_confidence": counts_by(tss, "confidence"), "tss_not_as_in_the_genome": int((tss["agrees"] == 0).sum()),
+        "positives_before_neighbours_were_dropped": len(sites),
+        "dropped_as_neighbours": dropped,
+        "extra_dropped_as_neighbours": extra_dropped,
+        "split_label": counts_by(table, "split", "label"),
+        "split_kind": counts_by(table, "split", "kind"),
+        "extra_kind": counts_by(extra, "kind"),
+        "tss_confidence": counts_by(tss, "confidence"),
+        "tss_not_as_in_the_genome": int((tss["agrees"] == 0).sum()),
         "tss_by_split": counts_by(tss, "split", "confidence"),
         "blocks": {name: splits.count(name) for name in sorted(set(splits))},
-        "share_of_strand_positions_before_unmapped_genes": round(float(np.mean(
-            [masks.unmapped[strand].mean() for strand in "+-"])), 4),
+        "share_of_strand_positions_before_unmapped_genes": round(
+            float(np.mean([masks.unmapped[strand].mean() for strand in "+-"])), 4
+        ),
         "leakage": leakage(table, sizes=(settings.shared, 20, 30)),
         "window": {"length": settings.before + settings.after, "anchor": settings.before},
-        "reserved": genome.reserved, "settings": asdict(settings), "seed": settings.seed,
+        "reserved": genome.reserved,
+        "settings": asdict(settings),
+        "seed": settings.seed,
     }
     return Built(table, extra, tss, record)
 
@@ -355,7 +437,9 @@ def check_reserved(built: Built, genome: AnnotatedGenome) -> None:
 def main(arguments: list[str] | None = None) -> None:
     """Read the command line and write the three tables and the record."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help=f"folder with {ECOLI_GENBANK} and {REGULONDB}")
+    parser.add_argument(
+        "--data", type=Path, required=True, help=f"folder with {ECOLI_GENBANK} and {REGULONDB}"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder to write into")
     parser.add_argument("--before", type=int, default=Settings.before, help="bases before the TSS")
     parser.add_argument("--after", type=int, default=Settings.after, help="bases from the TSS on")
@@ -366,12 +450,20 @@ def main(arguments: list[str] | None = None) -> None:
     tss, left_out = read_tss(paths[REGULONDB], genome)
     built = build(genome, tss, Settings(before=options.before, after=options.after, seed=options.seed))
     check_reserved(built, genome)
-    hashes = {name: write_table(getattr(built, part), options.out / name) for name, part in
-              (("promoter.csv.gz", "table"), ("promoter_extra.csv.gz", "extra"))}
+    hashes = {
+        name: write_table(getattr(built, part), options.out / name)
+        for name, part in (("promoter.csv.gz", "table"), ("promoter_extra.csv.gz", "extra"))
+    }
     built.tss.to_csv(options.out / "tss.csv", index=False, lineterminator="\n")
-    write_record(options.out / "promoter.json", built.record | {
-        "tss_left_out": left_out, "table_sha256": hashes,
-        "sources": {name: sha256(path) for name, path in paths.items()}})
+    write_record(
+        options.out / "promoter.json",
+        built.record
+        | {
+            "tss_left_out": left_out,
+            "table_sha256": hashes,
+            "sources": {name: sha256(path) for name, path in paths.items()},
+        },
+    )
     print(f"{len(built.table)} rows written to {options.out / 'promoter.csv.gz'}")
 
 

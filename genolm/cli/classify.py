@@ -18,7 +18,9 @@ from genolm.cli.reporting import (
 @click.command("classify")
 @fasta_argument
 @model_option
-@click.option("--out", "-o", required=True, type=click.Path(path_type=Path), help="A .csv, .tsv or .json file.")
+@click.option(
+    "--out", "-o", required=True, type=click.Path(path_type=Path), help="A .csv, .tsv or .json file."
+)
 @threads_option
 @precision_option
 @json_option

@@ -98,7 +98,9 @@ def _self_test() -> dict[str, Any]:
     config = BundleConfig(
         name="self-test", kind="classifier", encoder=encoder_preset("small"), head=HeadConfig()
     )
-    predictor = Predictor.from_model(config, SequenceClassifier(config.encoder, config.head, config.vocab_size))
+    predictor = Predictor.from_model(
+        config, SequenceClassifier(config.encoder, config.head, config.vocab_size)
+    )
     codes = np.random.default_rng(1).integers(0, 4, (TEST_WINDOWS, TEST_WINDOW), dtype=np.uint8)
     predictor.logits_of_codes(codes[:8])
     began = time.perf_counter()
@@ -120,8 +122,12 @@ def _print(found: dict[str, Any]) -> None:
     test = found["self_test"]
     lines = {
         "genolm": f"{found['genolm']} on Python {found['python']}",
-        "packages": ", ".join(f"{name} {version or 'MISSING'}" for name, version in found["packages"].items()),
-        "extras": ", ".join(f"{name} {version or 'not installed'}" for name, version in found["extras"].items()),
+        "packages": ", ".join(
+            f"{name} {version or 'MISSING'}" for name, version in found["packages"].items()
+        ),
+        "extras": ", ".join(
+            f"{name} {version or 'not installed'}" for name, version in found["extras"].items()
+        ),
         "device": f"{found['device']} ({found['device_name']}), numbers in {found['precision']}",
         "cores": f"{found['cores']}, of which {found['threads']} are used",
         "workspace": f"{found['workspace']}, {found['free_bytes'] / 1e9:.1f} GB free",

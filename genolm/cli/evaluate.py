@@ -26,21 +26,21 @@ def command(
 ) -> None:
     """Score MODEL on a labelled TABLE.
 
-    TABLE is CSV or TSV with the columns sequence and label. Printed with 95 % intervals: accuracy, precision, recall, mcc, auroc, auprc, ece.
+    TABLE is CSV or TSV with the columns sequence and label. Printed with 95 % intervals:
+    accuracy, precision, recall, mcc, auroc, auprc, ece.
     """
     from genolm.cards import format_number, metric_name
     from genolm.pipelines import evaluate_table
 
     with progress_reports() as progress:
         result = evaluate_table(
-            table, model=model, split=split, threads=threads, precision=precision, progress=progress
+            model, table, split=split, threads=threads, precision=precision, progress=progress
         )
     if as_json:
-        print_json(result)
+        print_json(result.as_dict())
         return
-    columns = ("value", "low", "high")
     rows = [
-        [metric_name(key), *(format_number(item[column]) for column in columns)]
-        for key, item in result["metrics"].items()
+        [metric_name(key), *map(format_number, (item.value, item.low, item.high))]
+        for key, item in result.metrics.items()
     ]
-    print_table(["SCORE", *map(str.upper, columns)], rows)
+    print_table(["SCORE", "VALUE", "LOW", "HIGH"], rows)

@@ -46,7 +46,9 @@ def show_command(name: str, as_json: bool) -> None:
 
     bundle = load_bundle(name)
     if as_json:
-        print_json({"config": bundle.config, "card": bundle.card, "sha256": bundle.sha256, "path": bundle.path})
+        print_json(
+            {"config": bundle.config, "card": bundle.card, "sha256": bundle.sha256, "path": bundle.path}
+        )
     else:
         click.echo(render_card(bundle.card, facts=config_facts(bundle.config)), nl=False)
 

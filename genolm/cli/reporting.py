@@ -168,7 +168,7 @@ class _Lines:
 
 
 def _details(progress: Progress) -> str:
-    parts = [] if progress.eta is None else [f"{clock(progress.eta)} left"]
+    parts = [f"{clock(progress.eta)} left"] if progress.eta else []
     return ", ".join([*parts, *(f"{key} {value:.4g}" for key, value in progress.values.items())])
 
 

@@ -19,8 +19,12 @@ from genolm.cli.reporting import (
 @click.command("scan")
 @fasta_argument
 @model_option
-@click.option("--out", "-o", required=True, type=click.Path(path_type=Path), help="A folder; made if missing.")
-@click.option("--stride", type=click.IntRange(1), default=10, show_default=True, help="Bases between windows.")
+@click.option(
+    "--out", "-o", required=True, type=click.Path(path_type=Path), help="A folder; made if missing."
+)
+@click.option(
+    "--stride", type=click.IntRange(1), default=10, show_default=True, help="Bases between windows."
+)
 @click.option("--strand", type=click.Choice(["both", "+", "-"]), default="both", show_default=True)
 @click.option(
     "--threshold",

@@ -1,0 +1,35 @@
+"""The app: frame and menu. ``streamlit run app.py`` serves it, together with the routes for large files."""
+
+from pathlib import Path
+
+import streamlit as st
+from streamlit.runtime.pages_manager import PagesManager
+
+from pages.shared import downloads, uploads
+
+ROOT = Path(__file__).parent
+STYLE = "<style>[data-testid='stMainBlockContainer'] { padding-top: 4.5rem; }</style>"
+PAGES = {
+    "pages/annotate/classify.py": ("Classify", ":material/label:"),
+    "pages/annotate/saliency.py": ("Saliency", ":material/insights:"),
+    "pages/annotate/scan.py": ("Scan", ":material/genetics:"),
+    "pages/models/library.py": ("Models", ":material/inventory_2:"),
+}
+
+
+def main() -> None:
+    """Draw the frame and run the page that the address names."""
+    st.set_page_config(page_title="genolm", page_icon=str(ROOT / "assets/logo.svg"), layout="wide")
+    st.html(STYLE)
+    st.logo(str(ROOT / "assets/logo.svg"), size="large")
+    pages = [st.Page(path, title=title, icon=icon) for path, (title, icon) in PAGES.items()]
+    st.navigation(pages, position="top").run()
+
+
+if __name__ == "__main__":
+    main()
+else:
+    # Until a script has called st.navigation, a fresh server looks for pages in the old way and answers the
+    # first visit of a page's own address with "page not found"; this tells it from the start.
+    PagesManager.uses_pages_directory = False
+    app = st.App(__file__, routes=[*uploads.routes(), *downloads.routes()])

@@ -1,0 +1,116 @@
+"""Classify: a FASTA file and a model -> the class of each record with calibrated probabilities."""
+
+import hashlib
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from genolm import workspace
+from genolm.pipelines import classify_file
+from genolm.predict import value_columns
+from genolm.registry import BundleInfo
+from pages.shared import charts, inputs, running, samples, state
+
+IN_PAGE_BASES = 2_000_000
+OUT_NAME = "classification.csv"
+ROWS_SHOWN = 5_000
+
+
+def results_folder(path: Path, model: BundleInfo) -> Path:
+    """Return where the result of this file and this model is kept, the same for the same input."""
+    stat = path.stat()
+    key = f"{path}|{stat.st_size}|{stat.st_mtime_ns}|{model.path}|{state.stamp(model)}"
+    return workspace.uploads_dir() / "results" / hashlib.sha256(key.encode()).hexdigest()[:24]
+
+
+def show_lengths(overview: state.Overview, model: BundleInfo) -> None:
+    """Say when records are not as long as what the model was trained on."""
+    window = model.config.window if model.config else None
+    other = 0 if window is None else sum(size != window.length for size in overview.contigs.values())
+    if other:
+        st.warning(
+            f"{other:,} of {len(overview.contigs):,} records are not {window.length} bp long, as the pieces "
+            "were that the model was trained and measured on. They are classified as a whole, less surely. "
+            "To find sites within long sequences, use Scan.",
+            icon=":material/straighten:",
+        )
+
+
+def show_figure(table: pd.DataFrame, model: BundleInfo) -> None:
+    """Draw the answers in the way that fits the task and the number of records."""
+    head, threshold = model.config.head, model.config.calibration.threshold
+    columns = value_columns(head.classes, head.task)
+    few = len(table) <= charts.MANY_RECORDS
+    if head.task == "regression":
+        figure = charts.value_histogram(table[columns[0]], quantity=head.classes[0])
+    elif head.task == "binary":
+        options = {"threshold": threshold, "class_name": head.classes[1]}
+        scores = table[columns[1]]
+        dots = few and charts.score_dots(table["record"], scores, **options)
+        figure = dots or charts.score_histogram(scores, **options)
+    elif few:
+        figure = charts.class_heatmap(table["record"], head.classes, table[columns].to_numpy())
+    else:
+        figure = charts.class_counts(table["predicted"])
+    st.plotly_chart(figure, key="classify_figure", alt="The answers; the table below has the same numbers.")
+    st.caption(
+        "A calibrated probability of 0.8 means: of pieces that get 0.8, about eight in ten are of that "
+        "class, if they resemble the data on the model's card."
+        + (f" From {threshold:.2f} up (filled, blue) the answer is yes." if head.task == "binary" else "")
+    )
+
+
+def show_table(table: pd.DataFrame, model: BundleInfo, sample: samples.Sample | None) -> None:
+    """Show the table, beside what is known of a sample."""
+    columns = {
+        name: st.column_config.ProgressColumn(name, min_value=0, max_value=1, format="%.3f")
+        for name in table.columns
+        if name.startswith("p_")
+    }
+    if sample and sample.answers:
+        table = table.assign(known=table["record"].map(sample.answers).fillna("unknown"))
+        if sample.positive and model.config.head.task == "binary":
+            yes = table["predicted"] == model.config.head.classes[1]
+            right = (table["known"] == sample.positive) == yes
+            st.markdown(f"**{int(right.sum())} of {len(table)} answers agree with what is known.**")
+            st.caption(
+                "These are textbook sites, and most models have seen their like in training: this shows how "
+                "to read the page, not how good the model is. For that see its card."
+            )
+    st.dataframe(table.head(ROWS_SHOWN), hide_index=True, column_config=columns, alt="Answer for each record")
+    if len(table) > ROWS_SHOWN:
+        st.caption(f"The first {ROWS_SHOWN:,} of {len(table):,} rows; the download has all.")
+
+
+def show_answers(out: Path, model: BundleInfo, sample: samples.Sample | None = None) -> None:
+    """Show a finished classification: figure, table, download."""
+    st.header("Answers", divider="gray")
+    table = pd.read_csv(out, dtype={"record": str, "predicted": str}, keep_default_na=False)
+    show_figure(table, model)
+    show_table(table, model, sample)
+    st.download_button("Download CSV", out.read_bytes(), OUT_NAME, "text/csv", icon=":material/download:")
+
+
+st.title("Classify sequences")
+st.markdown("Each record gets one answer as a whole, with a calibrated probability for every class.")
+if job := running.current("classify"):
+    running.header(job, again="New classification")
+    running.wait_until_over(job)
+    show_answers(job.result / OUT_NAME, running.model_of(job))
+    st.stop()
+model = inputs.pick_model("classify_model")
+source = inputs.choose_sequences("classify", [samples.site_sample(model.config.window)])
+overview = state.overview(source.path, source.name)
+inputs.show_overview(overview)
+show_lengths(overview, model)
+result = results_folder(source.path, model) / OUT_NAME
+if st.button(f"Classify {overview.summary.records:,} records", type="primary", icon=":material/play_arrow:"):
+    if overview.summary.bases > IN_PAGE_BASES:
+        arguments = ["classify", str(source.path), "--model", model.name, "--out", OUT_NAME]
+        running.start("classify", arguments, title=f"{source.name}: {model.name}")
+    predictor = state.predictor(model)
+    with state.shown_errors(source.path, source.name), state.progress_shown("Classifying") as tell:
+        classify_file(source.path, result, model=predictor, progress=tell)
+if result.is_file():
+    show_answers(result, model, source.sample)

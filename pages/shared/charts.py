@@ -1,0 +1,393 @@
+"""Plain data in, plotly figure out; no streamlit here, so that a notebook can draw the same figures.
+
+Colours are distinct for every kind of colour vision (after Okabe and Ito) and reach a contrast of 3:1 on
+white and on Streamlit's dark background alike; text and grid are left to the theme.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+BLUE, VERMILION, GREEN, PURPLE = "#0c7bc0", "#d55e00", "#009270", "#b8629c"
+GREY = "#80868b"
+PALETTE = (BLUE, VERMILION, GREEN, PURPLE, "#9a7d0a", "#5b6abf", "#a0522d", "#5f8a00")
+STRAND_COLOURS = {"+": BLUE, "-": VERMILION}
+STRAND_WORDS = {"+": "plus strand", "-": "minus strand"}
+DIVERGING = [[0.0, "#b35900"], [0.5, "rgba(128,134,139,0.12)"], [1.0, BLUE]]
+MAX_POINTS = 4000
+MANY_RECORDS = 40
+LETTERS_UP_TO = 160
+
+
+def shorten(name: str, room: int = 28) -> str:
+    """Return a name that fits: the middle of a long one is left out."""
+    if len(name) <= room:
+        return name
+    keep = (room - 1) // 2
+    return f"{name[:keep]}…{name[-keep:]}"
+
+
+def _rgba(colour: str, alpha: float) -> str:
+    red, green, blue = (int(colour[index : index + 2], 16) for index in (1, 3, 5))
+    return f"rgba({red},{green},{blue},{alpha})"
+
+
+def _frame(figure: go.Figure, height: int, **layout: Any) -> go.Figure:
+    figure.update_layout(
+        height=height,
+        margin={"l": 10, "r": 10, "t": 36, "b": 10},
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        hovermode="closest",
+        **layout,
+    )
+    figure.update_xaxes(automargin=True)
+    figure.update_yaxes(automargin=True)
+    return figure
+
+
+def threshold_line(figure: go.Figure, value: float, *, vertical: bool, text: str, **where: Any) -> None:
+    """Draw the threshold of a model into a figure."""
+    style = {"line": {"dash": "dash", "width": 1.5, "color": GREY}, "annotation_text": text, **where}
+    if vertical:
+        figure.add_vline(x=value, annotation_position="top", **style)
+    else:
+        figure.add_hline(y=value, annotation_position="top right", **style)
+
+
+def score_dots(
+    names: Sequence[str], scores: Sequence[float], *, threshold: float, class_name: str
+) -> go.Figure:
+    """Draw one probability per record as a dot on its own line, for up to some forty records."""
+    values = np.asarray(scores, dtype=float)
+    colours = [BLUE if value >= threshold else VERMILION for value in values]
+    symbols = ["circle" if value >= threshold else "circle-open" for value in values]
+    figure = go.Figure(
+        go.Scatter(
+            x=values,
+            y=list(range(len(names))),
+            mode="markers",
+            marker={"color": colours, "symbol": symbols, "size": 11, "line": {"width": 2}},
+            customdata=list(names),
+            hovertemplate="%{customdata}<br>p = %{x:.3f}<extra></extra>",
+        )
+    )
+    threshold_line(figure, threshold, vertical=True, text=f"threshold {threshold:.2f}")
+    labels = [shorten(name) for name in names]
+    figure.update_yaxes(tickvals=list(range(len(names))), ticktext=labels, title="record", zeroline=False)
+    figure.update_yaxes(autorange="reversed")
+    figure.update_xaxes(title=f"calibrated probability of {shorten(class_name)}", range=[-0.02, 1.02])
+    return _frame(figure, 110 + 24 * len(names), showlegend=False)
+
+
+def score_histogram(scores: Sequence[float], *, threshold: float, class_name: str) -> go.Figure:
+    """Draw how many records got which probability."""
+    counts, edges = np.histogram(np.asarray(scores, dtype=float), bins=40, range=(0.0, 1.0))
+    centres = (edges[:-1] + edges[1:]) / 2
+    figure = go.Figure(
+        go.Bar(
+            x=centres,
+            y=counts,
+            width=edges[1] - edges[0],
+            marker={"color": [BLUE if centre >= threshold else VERMILION for centre in centres]},
+            hovertemplate="p about %{x:.2f}: %{y} records<extra></extra>",
+        )
+    )
+    threshold_line(figure, threshold, vertical=True, text=f"threshold {threshold:.2f}")
+    figure.update_xaxes(title=f"calibrated probability of {shorten(class_name)}", range=[0, 1])
+    figure.update_yaxes(title="number of records")
+    return _frame(figure, 320, showlegend=False, bargap=0.05)
+
+
+def class_heatmap(names: Sequence[str], classes: Sequence[str], values: np.ndarray) -> go.Figure:
+    """Draw the probability of every class for up to some forty records."""
+    figure = go.Figure(
+        go.Heatmap(
+            z=values,
+            x=[shorten(name, 20) for name in classes],
+            y=list(range(len(names))),
+            zmin=0,
+            zmax=1,
+            colorscale="Cividis",
+            colorbar={"title": "probability"},
+            customdata=[[name] * len(classes) for name in names],
+            hovertemplate="%{customdata}<br>%{x}: %{z:.3f}<extra></extra>",
+        )
+    )
+    figure.update_yaxes(
+        tickvals=list(range(len(names))),
+        ticktext=[shorten(name) for name in names],
+        autorange="reversed",
+        title="record",
+    )
+    figure.update_xaxes(title="class")
+    return _frame(figure, 140 + 24 * len(names))
+
+
+def class_counts(predicted: Sequence[Any]) -> go.Figure:
+    """Draw how many records got which class."""
+    counts = pd.Series([str(value) or "none" for value in predicted]).value_counts().head(60)
+    figure = go.Figure(
+        go.Bar(
+            x=counts.to_numpy(),
+            y=list(range(len(counts))),
+            orientation="h",
+            marker={"color": BLUE},
+            customdata=list(counts.index),
+            hovertemplate="%{customdata}: %{x} records<extra></extra>",
+        )
+    )
+    figure.update_yaxes(
+        tickvals=list(range(len(counts))),
+        ticktext=[shorten(name) for name in counts.index],
+        autorange="reversed",
+        title="predicted class",
+    )
+    figure.update_xaxes(title="number of records")
+    return _frame(figure, 130 + 24 * len(counts), showlegend=False)
+
+
+def value_histogram(values: Sequence[float], *, quantity: str) -> go.Figure:
+    """Draw the spread of a predicted quantity."""
+    figure = go.Figure(go.Histogram(x=np.asarray(values, dtype=float), nbinsx=40, marker={"color": BLUE}))
+    figure.update_xaxes(title=f"predicted {shorten(quantity)}")
+    figure.update_yaxes(title="number of records")
+    return _frame(figure, 320, showlegend=False)
+
+
+def length_grid(per_length: Mapping[int, np.ndarray], bases: int) -> pd.DataFrame:
+    """Return the loss per length of replaced stretch (rows) at its middle base (columns), NaN outside."""
+    grid = pd.DataFrame(np.nan, index=sorted(per_length), columns=range(bases))
+    for length, values in per_length.items():
+        grid.loc[length, length // 2 : length // 2 + len(values) - 1] = np.asarray(values, dtype=float)
+    return grid
+
+
+def saliency_figure(
+    table: pd.DataFrame, *, class_name: str, mark: int | None = None, grid: pd.DataFrame | None = None
+) -> go.Figure:
+    """Draw the saliency track with its band, and under it one heat strip per length of replaced stretch.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Columns ``position`` (0-based), ``base``, ``score``, ``low``, ``high`` of one record and strand.
+    class_name : str
+        The class that the score speaks for.
+    mark : int, optional
+        0-based position of a site to mark, such as the TSS.
+    grid : DataFrame, optional
+        See :func:`length_grid`; the columns are the positions of ``table``.
+    """
+    rows = 1 if grid is None else 2
+    figure = make_subplots(
+        rows=rows, cols=1, shared_xaxes=True, row_heights=[0.62, 0.38][:rows], vertical_spacing=0.12
+    )
+    x = table["position"].to_numpy() + 1
+    _band(figure, x, table)
+    figure.add_hline(y=0, line={"width": 1, "color": GREY}, row=1, col=1)
+    figure.update_yaxes(title=f"loss of log-odds for<br>{shorten(class_name)}", row=1, col=1)
+    if grid is not None:
+        figure.add_trace(_strips(grid), row=2, col=1)
+        figure.update_yaxes(title="bases<br>replaced", type="category", row=2, col=1)
+    if mark is not None:
+        _mark_site(figure, mark + 1)
+    figure.update_xaxes(title="position in the sequence (bp, first base = 1)", row=rows, col=1)
+    if len(table) <= LETTERS_UP_TO:
+        _letters(figure, x, list(table["base"]))
+    return _frame(figure, 560 if rows == 2 else 400)
+
+
+def _letters(figure: go.Figure, x: np.ndarray, bases: list[str]) -> None:
+    """Write the bases under the track; numbers stay on the lowest axis."""
+    texts = [f"{base}<br>{place}" if place % 10 == 0 else base for place, base in zip(x, bases, strict=True)]
+    figure.update_xaxes(
+        tickvals=x, ticktext=texts, tickangle=0, tickfont={"size": 11}, showticklabels=True, row=1, col=1
+    )
+
+
+def _mark_site(figure: go.Figure, place: int) -> None:
+    figure.add_vline(x=place, line={"width": 2, "dash": "dot", "color": PURPLE})
+    figure.add_annotation(
+        x=place,
+        y=1,
+        yref="y domain",
+        text="marked site",
+        showarrow=False,
+        xanchor="left",
+        yanchor="bottom",
+        font={"color": PURPLE},
+    )
+
+
+def _band(figure: go.Figure, x: np.ndarray, table: pd.DataFrame) -> None:
+    edge = np.concatenate([x, x[::-1]])
+    outline = np.concatenate([table["high"].to_numpy(), table["low"].to_numpy()[::-1]])
+    figure.add_trace(
+        go.Scatter(
+            x=edge,
+            y=outline,
+            fill="toself",
+            mode="lines",
+            line={"width": 0},
+            fillcolor=_rgba(BLUE, 0.28),
+            name="95 % band over the random fills",
+            hoverinfo="skip",
+        ),
+        row=1,
+        col=1,
+    )
+    figure.add_trace(
+        go.Scatter(
+            x=x,
+            y=table["score"],
+            mode="lines",
+            line={"color": BLUE, "width": 1.8},
+            customdata=table["base"],
+            name="mean",
+            hovertemplate="%{customdata} at %{x}: %{y:.3f}<extra></extra>",
+        ),
+        row=1,
+        col=1,
+    )
+
+
+def _strips(grid: pd.DataFrame) -> go.Heatmap:
+    values = grid.to_numpy()
+    top = float(np.nanmax(np.abs(values), initial=0.0)) or 1.0
+    return go.Heatmap(
+        z=values,
+        x=np.asarray(grid.columns) + 1,
+        y=[str(length) for length in grid.index],
+        zmin=-top,
+        zmax=top,
+        colorscale=DIVERGING,
+        colorbar={"title": "loss", "len": 0.42, "y": 0.0, "yanchor": "bottom"},
+        hovertemplate="%{y} bases around %{x} replaced: %{z:.3f}<extra></extra>",
+    )
+
+
+def scan_overview(
+    curves: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    calls: pd.DataFrame,
+    *,
+    threshold: float,
+    contig: str,
+    class_name: str,
+    view: tuple[int, int],
+    sites: Sequence[tuple[str, int, str]] = (),
+) -> go.Figure:
+    """Draw the score along a contig, one panel per strand, with the calls as marks; box-select to zoom.
+
+    Parameters
+    ----------
+    curves : mapping of strand to (positions, scores)
+        Positions 0-based; already reduced to at most 4,000 points, each the highest score of its bin.
+    calls : DataFrame
+        The calls to mark: columns ``strand``, ``summit``, ``score``.
+    threshold : float
+    contig, class_name : str
+    view : (int, int)
+        The stretch to show, 0-based and half-open.
+    sites : sequence of (name, 0-based position, strand)
+        Known sites to mark.
+    """
+    strands = [strand for strand in ("+", "-") if strand in curves]
+    figure = make_subplots(rows=len(strands), cols=1, shared_xaxes=True, vertical_spacing=0.06)
+    for row, strand in enumerate(strands, start=1):
+        positions, scores = curves[strand]
+        colour = STRAND_COLOURS[strand]
+        figure.add_trace(_curve(positions, scores, strand, colour), row=row, col=1)
+        figure.add_trace(_marks(calls[calls["strand"] == strand], strand, colour), row=row, col=1)
+        own = [site for site in sites if site[2] == strand]
+        if own:
+            figure.add_trace(_known(own), row=row, col=1)
+        threshold_line(figure, threshold, vertical=False, text="", row=row, col=1)
+        title = f"{STRAND_WORDS[strand]}<br>p({shorten(class_name, 16)})"
+        figure.update_yaxes(title=title, range=[-0.03, 1.16], row=row, col=1)
+    title = f"position on {shorten(contig, 40)} (bp, first base = 1)"
+    figure.update_xaxes(title=title, row=len(strands), col=1)
+    figure.update_xaxes(exponentformat="none", separatethousands=True, range=[view[0] + 0.5, view[1] + 0.5])
+    return _frame(figure, 150 + 170 * len(strands), dragmode="select", selectdirection="h")
+
+
+def _curve(positions: np.ndarray, scores: np.ndarray, strand: str, colour: str) -> go.Scatter:
+    return go.Scatter(
+        x=np.asarray(positions) + 1,
+        y=np.round(scores, 4),
+        mode="lines+markers",
+        marker={"size": 1, "color": colour},
+        line={"color": colour, "width": 1},
+        connectgaps=False,
+        name=f"highest score, {STRAND_WORDS[strand]}",
+        hovertemplate="%{x:,} bp: %{y:.3f}<extra></extra>",
+    )
+
+
+def _marks(calls: pd.DataFrame, strand: str, colour: str) -> go.Scatter:
+    return go.Scatter(
+        x=calls["summit"] + 1,
+        y=np.full(len(calls), 1.04),
+        mode="markers",
+        marker={"symbol": "triangle-down", "size": 7, "color": colour},
+        customdata=calls["score"],
+        name=f"calls, {STRAND_WORDS[strand]}",
+        hovertemplate="call with summit at %{x:,} bp, score %{customdata:.3f}<extra></extra>",
+    )
+
+
+def _known(sites: Sequence[tuple[str, int, str]]) -> go.Scatter:
+    return go.Scatter(
+        x=[position + 1 for _, position, _ in sites],
+        y=np.full(len(sites), 1.11),
+        mode="markers",
+        marker={"symbol": "star", "size": 9, "color": PURPLE},
+        customdata=[name for name, _, _ in sites],
+        name="known sites",
+        hovertemplate="%{customdata}, known site at %{x:,} bp<extra></extra>",
+    )
+
+
+def metric_intervals(rows: pd.DataFrame, *, metric: str) -> go.Figure:
+    """Draw one metric of a model and of its baselines with 95 % intervals.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        Columns ``who`` ("this model, test" or a baseline's name), ``value``, ``low``, ``high``.
+    metric : str
+        What is drawn, for the axis.
+    """
+    own = rows["who"].str.startswith("this model")
+    colours = np.where(own, BLUE, GREY)
+    figure = go.Figure(
+        go.Scatter(
+            x=rows["value"],
+            y=list(range(len(rows))),
+            mode="markers",
+            marker={"color": colours, "size": 11, "symbol": np.where(own, "circle", "diamond-open")},
+            error_x={
+                "type": "data",
+                "symmetric": False,
+                "array": (rows["high"] - rows["value"]).clip(lower=0),
+                "arrayminus": (rows["value"] - rows["low"]).clip(lower=0),
+                "color": GREY,
+                "thickness": 1.5,
+            },
+            customdata=[
+                f"{row.who}: {row.value:.3f} ({row.low:.3f} to {row.high:.3f})" for row in rows.itertuples()
+            ],
+            hovertemplate="%{customdata}<extra></extra>",
+        )
+    )
+    figure.update_yaxes(
+        tickvals=list(range(len(rows))),
+        ticktext=[shorten(name, 26) for name in rows["who"]],
+        range=[len(rows) - 0.4, -0.6],
+        zeroline=False,
+    )
+    figure.update_xaxes(title=f"{metric} (dot) with 95 % interval (bar)")
+    return _frame(figure, 110 + 34 * len(rows), showlegend=False)

@@ -1,0 +1,110 @@
+"""What the Saliency page asks for, and the two ways to work it out: in the page, or as a job."""
+
+import hashlib
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+from genolm import workspace
+from genolm.pipelines import MAX_SALIENCY_WINDOWS
+from genolm.registry import BundleInfo
+from genolm.saliency import perturbation_saliency, saliency_windows
+from genolm.sequences import SequenceRecord, open_fasta, write_fasta
+from pages.shared import results, running, state
+
+IN_PAGE_WINDOWS = 30_000
+IN_PAGE_SECONDS = 60
+OUT_NAME = "saliency.csv"
+
+
+@dataclass(frozen=True)
+class Task:
+    """A piece of a record to explain (0-based, half-open), and how.
+
+    ``mark`` is the 0-based place in the piece of a site such as the TSS; ``strand`` is +, - or both;
+    ``class_name`` None means the positive class, or the predicted one of several.
+    """
+
+    path: Path
+    record: str
+    start: int
+    end: int
+    strand: str
+    class_name: str | None
+    mark: int | None
+    fills: int
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """The record's name, with the place (1-based) where it is a piece of the record."""
+        return self.record if self.start == 0 else f"{self.record}:{self.start + 1}-{self.end}"
+
+    @property
+    def signs(self) -> list[str]:
+        """The strands to work on."""
+        return ["+", "-"] if self.strand == "both" else [self.strand]
+
+    def cost(self, model: BundleInfo) -> int:
+        """Return how many passes of the model it takes."""
+        window = model.config.window
+        length = None if window is None else window.length
+        return len(self.signs) * saliency_windows(self.end - self.start, fills=self.fills, window=length)
+
+    def seconds(self, model: BundleInfo) -> float:
+        """Return about how long that takes on this machine."""
+        return self.cost(model) / state.windows_per_second(model)
+
+    def is_long(self, model: BundleInfo) -> bool:
+        """Return whether it is better done as a job."""
+        return self.cost(model) > IN_PAGE_WINDOWS or self.seconds(model) > IN_PAGE_SECONDS
+
+    def problem(self, model: BundleInfo) -> str:
+        """Return a sentence on why it cannot be done, "" if it can."""
+        cost = self.cost(model)
+        if cost <= MAX_SALIENCY_WINDOWS:
+            return ""
+        limit = f"{MAX_SALIENCY_WINDOWS:,}"
+        return f"This would take {cost:,} passes of the model, more than {limit}; choose a shorter piece."
+
+    def out(self, model: BundleInfo) -> Path:
+        """Return where the result is kept, the same for the same task."""
+        stat = self.path.stat()
+        key = f"{astuple(self)}|{stat.st_size}|{stat.st_mtime_ns}|{model.path}|{state.stamp(model)}"
+        return workspace.uploads_dir() / "results" / hashlib.sha256(key.encode()).hexdigest()[:24] / OUT_NAME
+
+    def piece(self) -> str:
+        """Return the letters to explain."""
+        with open_fasta(self.path) as genome:
+            return genome.fetch(self.record, self.start, self.end)
+
+
+def run_here(task: Task, model: BundleInfo, out: Path) -> None:
+    """Work the saliency out in the page, with progress, and keep it on disk."""
+    predictor = state.predictor(model)
+    with state.shown_errors(), state.progress_shown("Replacing stretches") as tell:
+        index = None if task.class_name is None else predictor.class_index(task.class_name)
+        found = [
+            perturbation_saliency(
+                predictor,
+                task.piece(),
+                strand=sign,
+                class_index=index,
+                fills=task.fills,
+                seed=task.seed,
+                anchor=task.mark,
+                progress=tell,
+            )
+            for sign in task.signs
+        ]
+        results.write_saliency(out, found, task.name)
+
+
+def run_as_job(task: Task, model: BundleInfo, out: Path) -> None:
+    """Start a job that works the saliency out, and show it."""
+    fasta = out.with_suffix(".fa")
+    fasta.parent.mkdir(parents=True, exist_ok=True)
+    write_fasta(fasta, [SequenceRecord(task.name, "", task.piece())])
+    arguments = ["saliency", str(fasta), "--model", model.name, "--out", OUT_NAME, "--strand", task.strand]
+    arguments += ["--fills", str(task.fills), "--seed", str(task.seed)]
+    arguments += ["--class", task.class_name] if task.class_name else []
+    running.start("saliency", arguments, title=f"{task.name}: {model.name}")

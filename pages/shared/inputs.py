@@ -1,0 +1,203 @@
+"""The widgets that several pages use: which model, which sequences, and what was read of them."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import streamlit as st
+
+from genolm import workspace
+from genolm.cards import metric_name
+from genolm.errors import SequenceError
+from genolm.registry import BundleInfo
+from genolm.sequences import AMBIGUITY_POLICY, parse_sequences, write_fasta
+from pages.shared import scores, state, uploads
+from pages.shared.samples import Sample
+
+SEQUENCE_ENDINGS = ".fa,.fasta,.fna,.ffn,.fas,.fsa,.txt,.gz,.bgz"
+MAX_PASTED = 2_000_000
+SAMPLE, PASTE, UPLOAD, SERVER = "Sample", "Paste", "Upload", "File on the server"
+_ROWS_SHOWN = 500
+
+
+@dataclass(frozen=True)
+class Source:
+    """Sequences that the user chose: a file on this machine, its name for the user, and its sample if any."""
+
+    path: Path
+    name: str
+    sample: Sample | None = None
+
+
+def pick_model(key: str, *, scans: bool = False) -> BundleInfo:
+    """Let the user pick a classifier, and say what it is for and how good it is; no model ends the page.
+
+    With ``scans`` only those that can scan: they have a window and answer yes or no.
+    """
+    models = {info.name: info for info in state.classifiers() if not scans or _can_scan(info)}
+    if not models:
+        deed = "scan" if scans else "classify"
+        st.info(f"No model that can {deed} is installed; import one under Models.", icon=":material/info:")
+        st.page_link("pages/models/library.py", label="Go to Models", icon=":material/inventory_2:")
+        st.stop()
+    name = st.selectbox("Model", list(models), format_func=lambda item: _title(models[item]), key=key)
+    info = models[name]
+    with st.container(border=True):
+        describe_model(info)
+    return info
+
+
+def _can_scan(info: BundleInfo) -> bool:
+    config = info.config
+    return bool(config and config.head and config.window and config.head.task == "binary")
+
+
+def _title(info: BundleInfo) -> str:
+    title = info.config.title if info.config and info.config.title else info.name
+    return title if title == info.name else f"{title} ({info.name})"
+
+
+def describe_model(info: BundleInfo) -> None:
+    """Say what a model is for, what it answers, what it reads and how good it is."""
+    config = info.config
+    if config is None or config.head is None:
+        return
+    st.markdown(state.plain(config.purpose or "Its card does not say what it is for."))
+    window = config.window
+    reads = f"pieces of {window.length} bp" if window else "sequences of any length"
+    if window and window.anchor is not None:
+        reads += f" with the {window.anchor_name or 'site'} at base {window.anchor + 1}"
+    classes = ", ".join(config.head.classes[:8]) + (" …" if len(config.head.classes) > 8 else "")
+    st.markdown(f"**Answers** {state.plain(classes)}  \n**Was trained on** {state.plain(reads)}")
+    st.markdown(f"**How good** {_quality(info)}")
+
+
+def _quality(info: BundleInfo) -> str:
+    if not info.headline:
+        return "not measured; treat its answers as a test of the software only"
+    metric = scores.headline_metric(info.card)
+    words = f"{info.headline} ({scores.meaning(metric)})"
+    best = scores.best_baseline(info.card, metric)
+    if best:
+        words += f". Best baseline, {best[0]}: {metric_name(metric)} {best[1]:.3f}"
+    return state.plain(words)
+
+
+def data_roots() -> list[Path]:
+    """Return the folders on the server that pages may read from: GENOLM_DATA_ROOTS, none by default."""
+    named = os.environ.get("GENOLM_DATA_ROOTS", "").split(os.pathsep)
+    return [Path(item).resolve() for item in named if item]
+
+
+def choose_sequences(key: str, samples: list[Sample]) -> Source:
+    """Let the user take a sample, paste, upload or name a file here; nothing chosen ends the page."""
+    ways = [SAMPLE, PASTE, UPLOAD] + ([SERVER] if data_roots() else [])
+    way = st.segmented_control("Sequences from", ways, default=SAMPLE, required=True, key=f"{key}_way")
+    source: Source | None
+    with state.shown_errors():
+        if way == PASTE:
+            source = _pasted(key)
+        elif way == UPLOAD:
+            source = _uploaded()
+        elif way == SERVER:
+            source = _on_server(key)
+        else:
+            source = _sample(key, samples)
+    if source is None:
+        st.stop()
+    return source
+
+
+def _sample(key: str, samples: list[Sample]) -> Source:
+    titles = [item.title for item in samples]
+    title = titles[0]
+    if len(samples) > 1:
+        title = st.radio("Sample", titles, horizontal=True, key=f"{key}_sample")
+    sample = samples[titles.index(title)]
+    st.caption(state.plain(sample.story))
+    return Source(sample.path, sample.path.name, sample)
+
+
+def _pasted(key: str) -> Source | None:
+    text = st.text_area(
+        "Sequences in FASTA, or the letters of one sequence",
+        key=f"{key}_text",
+        height=180,
+        max_chars=MAX_PASTED,
+        placeholder=">my_sequence\nTTTACACTTTATGCTTCCGGCTCGTATGTTGTGTGGAATTGTGAGCGG",
+    )
+    if not text.strip():
+        st.info("Paste sequences above and press Ctrl+Enter.", icon=":material/content_paste:")
+        return None
+    records = parse_sequences(text)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:24]
+    path = workspace.uploads_dir() / "pasted" / f"{digest}.fa"
+    if not path.exists():
+        path.parent.mkdir(exist_ok=True)
+        write_fasta(path, records)
+    return Source(path, "pasted sequences")
+
+
+def _uploaded() -> Source | None:
+    upload = uploads.upload_box(
+        "Choose a FASTA file",
+        key="sequences_upload",
+        accept=SEQUENCE_ENDINGS,
+        hint=(
+            f"Plain or compressed (.gz, .bgz), up to {uploads.size_cap() / 1e9:g} GB. The file goes to this "
+            "server's disk only and is deleted after two weeks without use."
+        ),
+    )
+    if upload is None:
+        return None
+    st.caption(f"In use: {state.plain(upload.name)}")
+    return Source(upload.path, upload.name)
+
+
+def _on_server(key: str) -> Source | None:
+    roots = data_roots()
+    text = st.text_input(
+        "Path of a sequence file on the server",
+        key=f"{key}_path",
+        help="Allowed folders: " + ", ".join(str(root) for root in roots),
+    )
+    if not text.strip():
+        return None
+    given = Path(text.strip())
+    path = (given if given.is_absolute() else roots[0] / given).resolve()
+    if not any(path.is_relative_to(root) for root in roots):
+        allowed = ", ".join(map(str, roots))
+        raise SequenceError(f"{text} lies outside the folders that this server opens: {allowed}.")
+    if not path.is_file():
+        raise SequenceError(f"There is no file {text} on the server; check the path.")
+    return Source(path, path.name)
+
+
+def base_words(bases: int) -> str:
+    """Return a number of bases that fits a narrow place."""
+    return f"{bases:,} bp" if bases < 10_000_000 else f"{bases / 1e6:,.1f} Mbp"
+
+
+def show_overview(overview: state.Overview) -> None:
+    """Show what was read before anything runs: records, bases, GC, ambiguous letters and their fate."""
+    summary = overview.summary
+    columns = st.columns(5)
+    columns[0].metric("Records", f"{summary.records:,}")
+    columns[1].metric("Total length", base_words(summary.bases), help=f"{summary.bases:,} bp")
+    columns[2].metric("GC content", f"{summary.gc:.1%}", help="Share of G and C among A, C, G and T.")
+    ambiguous = sum(summary.ambiguous.values())
+    columns[3].metric("Ambiguous letters", f"{ambiguous:,}", help=AMBIGUITY_POLICY)
+    columns[4].metric("Lower-case letters", f"{summary.soft_masked:,}", help="Read like upper-case ones.")
+    letters = ", ".join(f"{letter} {count:,}" for letter, count in sorted(summary.ambiguous.items()))
+    st.caption(state.plain((f"Found: {letters}. " if letters else "") + AMBIGUITY_POLICY))
+    if summary.records > 1:
+        spread = f"{summary.shortest:,} to {summary.longest:,} bp"
+        if summary.shortest == summary.longest:
+            spread = f"all of {summary.longest:,} bp"
+        with st.expander(f"{summary.records:,} records, {spread}"):
+            rows = list(overview.contigs.items())[:_ROWS_SHOWN]
+            st.dataframe(pd.DataFrame(rows, columns=["record", "length (bp)"]), hide_index=True)
+            if summary.records > _ROWS_SHOWN:
+                st.caption(f"The first {_ROWS_SHOWN} are shown; all are used.")

@@ -1,0 +1,155 @@
+"""Finished work on disk, written and read back: scans and saliencies; no streamlit here."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyBigWig
+
+from genolm import features
+from genolm.errors import GenolmError
+from genolm.outputs import rows_to
+from genolm.pipelines import SALIENCY_COLUMNS
+from genolm.saliency import Saliency
+from genolm.tracks import Track
+
+TRACK_FILES = {"+": "scores_plus.bw", "-": "scores_minus.bw"}
+_BLOCK = 5_000_000
+_PLOT_POINTS = 1_000
+
+
+@dataclass(frozen=True)
+class ScanFolder:
+    """A scan as its folder tells it: tracks, calls as made, lengths of the contigs, record of the run."""
+
+    folder: Path
+    tracks: list[Track]
+    calls: pd.DataFrame
+    lengths: dict[str, int]
+    record: dict[str, Any]
+
+    def setting(self, name: str, default: Any = None) -> Any:
+        """Return an option of the run."""
+        return self.record.get("settings", {}).get(name, default)
+
+    @property
+    def model(self) -> str:
+        """Name of the model that scored."""
+        return str(self.record.get("model", {}).get("name", ""))
+
+    def of(self, contig: str) -> list[Track]:
+        """Return the tracks of one contig."""
+        return [track for track in self.tracks if track.contig == contig]
+
+
+def read_scan(folder: Path) -> ScanFolder:
+    """Read what a scan wrote; a folder without it is a :class:`GenolmError`."""
+    missing = [name for name in ("run.json", "calls.csv") if not (folder / name).is_file()]
+    if missing:
+        gone = ", ".join(missing)
+        raise GenolmError(f"The results of this scan are no longer whole ({gone} is gone); scan again.")
+    record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    step = int(record["settings"]["stride"])
+    tracks: list[Track] = []
+    lengths: dict[str, int] = {}
+    for strand, name in TRACK_FILES.items():
+        if (folder / name).is_file():
+            found, lengths = _read_bigwig(folder / name, strand, step)
+            tracks += found
+    order = {contig: place for place, contig in enumerate(lengths)}
+    tracks.sort(key=lambda track: (order[track.contig], track.strand))
+    return ScanFolder(folder, tracks, features.read_calls(folder / "calls.csv"), lengths, record)
+
+
+def _read_bigwig(path: Path, strand: str, step: int) -> tuple[list[Track], dict[str, int]]:
+    with pyBigWig.open(str(path)) as handle:
+        lengths = {contig: int(length) for contig, length in handle.chroms().items()}
+        tracks = [
+            track
+            for contig, length in lengths.items()
+            if (track := _one_track(handle, contig, length, strand, step)) is not None
+        ]
+    return tracks, lengths
+
+
+def _one_track(handle: Any, contig: str, length: int, strand: str, step: int) -> Track | None:
+    blocks = []
+    for first in range(0, length, _BLOCK):
+        found = handle.intervals(contig, first, min(first + _BLOCK, length)) or ()
+        # An interval over the border of two blocks is given twice: it belongs to the block it starts in.
+        blocks.append(np.array([item for item in found if item[0] >= first], dtype=np.float64).reshape(-1, 3))
+    rows = np.concatenate(blocks)
+    if not len(rows):
+        return None
+    starts = rows[:, 0].astype(np.int64)
+    places = (starts - starts[0]) // step
+    values = np.full(int(places[-1]) + 1, np.nan, dtype=np.float32)
+    values[places] = rows[:, 2]
+    return Track(contig, strand, int(starts[0]), step, int(rows[0, 1] - rows[0, 0]), values)
+
+
+def curves(tracks: list[Track], start: int, end: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return what to draw of [start, end): per strand (positions, highest score per bin), NaN in gaps."""
+    found = {}
+    for track in tracks:
+        bins = track.binned_max(_PLOT_POINTS, start, end)
+        found[track.strand] = (bins.sites, bins.values)
+    return found
+
+
+def check_sites(
+    scan: ScanFolder, calls: pd.DataFrame, sites: list[tuple[str, str, int, str]], *, reach: int = 50
+) -> pd.DataFrame:
+    """Return, for each known site, the highest score within ``reach`` bp and how far the nearest summit is.
+
+    Columns ``site, contig, position`` (from 1), ``strand, highest score nearby, nearest call (bp)``.
+    """
+    rows = []
+    for name, contig, position, strand in sites:
+        near = [
+            track.between(position - reach, position + reach + 1).values
+            for track in scan.of(contig)
+            if track.strand == strand
+        ]
+        same = calls[(calls["contig"] == contig) & (calls["strand"] == strand)]
+        top = max((float(np.nanmax(part, initial=-np.inf)) for part in near), default=float("nan"))
+        gap = (same["summit"] - position).abs().min() if len(same) else float("nan")
+        rows.append((name, contig, position + 1, strand, top, gap))
+    columns = ["site", "contig", "position", "strand", "highest score nearby", "nearest call (bp)"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def write_calls(folder: Path, calls: pd.DataFrame, scan: ScanFolder) -> dict[str, Path]:
+    """Write calls as CSV, BED and GFF3, as the scan itself does, and return the files by label."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = {"CSV": folder / "calls.csv", "BED": folder / "calls.bed", "GFF3": folder / "calls.gff3"}
+    features.write_calls(paths["CSV"], calls)
+    features.write_bed(paths["BED"], calls)
+    features.write_gff3(paths["GFF3"], calls, lengths=scan.lengths, model=scan.model)
+    return paths
+
+
+def write_saliency(out: Path, found: list[Saliency], record: str) -> None:
+    """Write saliencies of one record as ``genolm saliency`` does, and beside it what only the page shows."""
+    strips = {f"{one.strand}{length}": values for one in found for length, values in one.per_length.items()}
+    out.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(out.with_suffix(".npz"), **strips)
+    with rows_to(out, SALIENCY_COLUMNS) as write:
+        for one in found:
+            for row in one.frame(record).itertuples(index=False, name=None):
+                write(row)
+
+
+def read_saliency(out: Path) -> tuple[pd.DataFrame, dict[str, dict[int, np.ndarray]]]:
+    """Return the table of a saliency and, per strand, the losses per length where they were kept."""
+    table = pd.read_csv(out, dtype={"record": str, "base": str, "strand": str}, keep_default_na=False)
+    strips: dict[str, dict[int, np.ndarray]] = {}
+    beside = out.with_suffix(".npz")
+    if beside.is_file():
+        with np.load(beside) as kept:
+            for key in kept.files:
+                strips.setdefault(key[0], {})[int(key[1:])] = kept[key]
+    return table, strips

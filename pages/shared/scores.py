@@ -1,0 +1,95 @@
+"""How good a model is, taken from its card as plain tables; no streamlit here."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from genolm.cards import HEADLINE_METRICS, PREFERRED_SPLITS, metric_name
+
+MEANINGS = {
+    "accuracy": "share of right answers",
+    "precision": "share of positive answers that are right",
+    "recall": "share of true sites that are found",
+    "f1": "mean of precision and recall",
+    "mcc": "agreement of answer and truth: 0 is guessing, 1 is perfect",
+    "auroc": "chance that a true site scores above a false one: 0.5 is guessing, 1 is perfect",
+    "auprc": "mean precision over all thresholds: guessing gives the share of true sites",
+    "ece": "how far probabilities are from observed shares: 0 is perfect",
+    "bits_per_base": "bits needed to guess the next base: 2 is chance, lower is better",
+    "rmse": "typical error in the units of the quantity",
+    "mae": "mean error in the units of the quantity",
+    "r2": "share of the spread that is explained",
+    "spearman": "agreement in rank: 0 is none, 1 is perfect",
+    "pearson": "agreement on a line: 0 is none, 1 is perfect",
+}
+
+
+def meaning(key: str) -> str:
+    """Return what a metric says, in words for a biologist; "" for an unknown one."""
+    return MEANINGS.get(key, "")
+
+
+def main_split(card: Mapping[str, Any]) -> str:
+    """Return the split that a model is judged by: test if there is one; "" when nothing was measured."""
+    splits = card.get("metrics") or {}
+    return next((name for name in [*PREFERRED_SPLITS, *splits] if name in splits), "")
+
+
+def headline_metric(card: Mapping[str, Any]) -> str:
+    """Return the metric that a model is judged by; "" when none of the usual ones was measured."""
+    scores = (card.get("metrics") or {}).get(main_split(card), {})
+    return next((key for key in HEADLINE_METRICS if key in scores), "")
+
+
+def _estimate(value: Any) -> tuple[float, float, float]:
+    if not isinstance(value, Mapping):
+        number = float("nan") if value is None else float(value)
+        return number, number, number
+    centre = float("nan") if value.get("value") is None else float(value["value"])
+    low, high = value.get("low"), value.get("high")
+    return centre, centre if low is None else float(low), centre if high is None else float(high)
+
+
+def score_table(card: Mapping[str, Any]) -> pd.DataFrame:
+    """Return every score on a card: columns who, metric (its key), value, low, high; the model first."""
+    rows = []
+    split = main_split(card)
+    splits = card.get("metrics") or {}
+    for name in sorted(splits, key=lambda item: item != split):
+        rows += [(f"this model, {name}", key, *_estimate(value)) for key, value in splits[name].items()]
+    for name, scores in (card.get("baselines") or {}).items():
+        rows += [(name, key, *_estimate(value)) for key, value in scores.items()]
+    return pd.DataFrame(rows, columns=["who", "metric", "value", "low", "high"])
+
+
+def compared(card: Mapping[str, Any], metric: str) -> pd.DataFrame:
+    """Return one metric of the model (all splits) and of its baselines, as :func:`score_table`."""
+    table = score_table(card)
+    return table[table["metric"] == metric].reset_index(drop=True)
+
+
+def wide_table(card: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the scores as a reader wants them: one row per model or baseline, one column per metric."""
+    table = score_table(card)
+    if table.empty:
+        return pd.DataFrame()
+    cells = [
+        f"{row.value:.3f}" if row.low == row.high else f"{row.value:.3f} ({row.low:.3f}–{row.high:.3f})"
+        for row in table.itertuples()
+    ]
+    wide = table.assign(cell=cells, metric=[metric_name(key) for key in table["metric"]])
+    order = list(dict.fromkeys(wide["metric"]))
+    pivot = wide.pivot_table(index="who", columns="metric", values="cell", aggfunc="first", sort=False)
+    return pivot.reindex(columns=order).fillna("–").rename_axis(index=None, columns=None)
+
+
+def best_baseline(card: Mapping[str, Any], metric: str) -> tuple[str, float] | None:
+    """Return name and value of the best baseline in a metric where more is better (bits per base: less)."""
+    found = compared(card, metric)
+    found = found[~found["who"].str.startswith("this model") & found["value"].notna()]
+    if found.empty:
+        return None
+    lowest = metric in ("bits_per_base", "ece", "rmse", "mae")
+    row = found.loc[found["value"].idxmin() if lowest else found["value"].idxmax()]
+    return str(row["who"]), float(row["value"])

@@ -1,0 +1,135 @@
+"""What pages keep and how they speak of it: caches, errors as sentences, progress with time left."""
+
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import streamlit as st
+
+from genolm.errors import Cancelled, GenolmError
+from genolm.predict import Predictor
+from genolm.progress import Progress, ProgressCallback
+from genolm.registry import BundleInfo, list_bundles, load_bundle
+from genolm.sequences import SequenceSummary, open_fasta
+
+_MARKDOWN = re.compile(r"([\\`*_$\[\]<>~#|])")
+_KEPT_OVERVIEWS = 8
+_SPEED_WINDOWS = 256
+
+
+@dataclass(frozen=True)
+class Overview:
+    """What was read of a sequence file: its records with their lengths, and the counts."""
+
+    path: Path
+    contigs: dict[str, int]
+    summary: SequenceSummary
+
+
+def plain(text: object) -> str:
+    """Return text that Streamlit shows letter by letter, whatever Markdown it looks like."""
+    return re.sub(r":(?=\w+:)", r"\:", _MARKDOWN.sub(r"\\\1", str(text)))
+
+
+@contextmanager
+def shown_errors(path: Path | None = None, name: str = "") -> Iterator[None]:
+    """Show a :class:`GenolmError` as its sentence and end the page there; other errors pass.
+
+    The user's own ``name`` of a file takes the place of the ``path`` where it lies on the server.
+    """
+    try:
+        yield
+    except Cancelled:
+        st.info("Stopped. What was finished before is kept.")
+        st.stop()
+    except GenolmError as error:
+        sentence = str(error) if path is None else str(error).replace(str(path), name)
+        st.error(plain(sentence), icon=":material/error:")
+        st.stop()
+
+
+def duration(seconds: float) -> str:
+    """Return a length of time in words that are short enough for a progress bar."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 5400:
+        return f"{round(seconds / 60)} min"
+    return f"{seconds / 3600:.1f} h"
+
+
+def progress_words(report: Progress) -> str:
+    """Return where work stands, with the time left once it is known."""
+    words = f"{report.stage}: {report.done:,} of {report.total:,}" if report.total else report.stage
+    left = "" if report.eta is None or report.done >= report.total else f", about {duration(report.eta)} left"
+    return plain(words + left)
+
+
+@contextmanager
+def progress_shown(first: str) -> Iterator[ProgressCallback]:
+    """Show a progress bar while the block runs; the callback moves it."""
+    bar = st.progress(0.0, text=plain(first))
+
+    def tell(report: Progress) -> None:
+        bar.progress(report.fraction, text=progress_words(report))
+
+    try:
+        yield tell
+    finally:
+        bar.empty()
+
+
+@st.cache_resource(max_entries=2, show_spinner="Loading the model")
+def _predictor(path: str, changed: int) -> Predictor:
+    return Predictor(load_bundle(path))
+
+
+def predictor(info: BundleInfo) -> Predictor:
+    """Return the loaded model; two are kept in memory, and a replaced one is read anew."""
+    with shown_errors():
+        return _predictor(str(info.path), stamp(info))
+
+
+@st.cache_data(max_entries=16, show_spinner="Measuring the speed of this model here")
+def _speed(_predictor: Predictor, path: str, changed: int) -> float:
+    window = _predictor.config.window.length if _predictor.config.window else 200
+    codes = np.random.default_rng(1).integers(4, size=(_SPEED_WINDOWS, window), dtype=np.uint8)
+    _predictor.logits_of_codes(codes[:16])
+    began = time.perf_counter()
+    _predictor.logits_of_codes(codes)
+    return _SPEED_WINDOWS / (time.perf_counter() - began)
+
+
+def windows_per_second(info: BundleInfo) -> float:
+    """Return how many windows a model does in a second on this machine, measured once on random letters."""
+    return _speed(predictor(info), str(info.path), stamp(info))
+
+
+def stamp(info: BundleInfo) -> int:
+    """Return a number that changes when a bundle's files do."""
+    return max(item.stat().st_mtime_ns for item in info.path.iterdir())
+
+
+def classifiers() -> list[BundleInfo]:
+    """Return the models that can classify, built-in ones first; broken ones are left to the Models page."""
+    return [info for info in list_bundles() if info.config and info.config.kind == "classifier"]
+
+
+def overview(path: Path, name: str) -> Overview:
+    """Read a sequence file once and keep what was found for this session; a wrong file ends the page.
+
+    ``name`` is what the user calls the file.
+    """
+    stat = path.stat()
+    key = (str(path), stat.st_size, stat.st_mtime_ns)
+    kept: dict[tuple[str, int, int], Overview] = st.session_state.setdefault("overviews", {})
+    if key not in kept:
+        with shown_errors(path, name), progress_shown(f"Reading {name}") as tell:
+            with open_fasta(path, progress=tell) as genome:
+                kept[key] = Overview(path, dict(genome.contigs), genome.summary)
+        while len(kept) > _KEPT_OVERVIEWS:
+            kept.pop(next(iter(kept)))
+    return kept[key]

@@ -1,0 +1,46 @@
+"""What the tests of pages share: an app to drive without a browser, with one toy model in its workspace."""
+
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from genolm.registry import import_bundle
+
+APP = Path(__file__).parents[2] / "app.py"
+
+
+@pytest.fixture(autouse=True)
+def fresh_caches():
+    """Let no test see what another one loaded."""
+    import streamlit as st
+
+    st.cache_data.clear()
+    st.cache_resource.clear()
+
+
+@pytest.fixture
+def toy_model(private_workspace, toy_bundle_path):
+    """The toy classifier, installed."""
+    return import_bundle(toy_bundle_path)
+
+
+@pytest.fixture
+def open_page(monkeypatch):
+    """A function page -> AppTest that has run it once."""
+    monkeypatch.setenv("GENOLM_THREADS", "1")
+
+    def opened(page, **query):
+        app = AppTest.from_file(str(APP), default_timeout=60)
+        app.switch_page(page)
+        for key, value in query.items():
+            app.query_params[key] = value
+        return app.run()
+
+    return opened
+
+
+@pytest.fixture
+def sentences():
+    """A function AppTest -> the texts of its errors, with Markdown's escapes undone."""
+    return lambda app: [item.value.replace("\\", "") for item in app.error]

@@ -1,0 +1,65 @@
+"""Classify: the page shows and hands out what the package gives."""
+
+import pandas as pd
+import pytest
+
+from genolm.config import Window
+from genolm.jobs import Job
+from genolm.pipelines import classify_file
+from pages.shared import running, samples
+
+PAGE = "pages/annotate/classify.py"
+
+
+def run(app):
+    next(button for button in app.button if button.label.startswith("Classify")).click().run()
+    assert not app.exception
+    return app
+
+
+def test_the_sample_is_classified_as_the_package_does(open_page, toy_model, tmp_path):
+    app = run(open_page(PAGE))
+    sample = samples.site_sample(Window(60, 40, "TSS"))
+    expected = tmp_path / "expected.csv"
+    classify_file(sample.path, expected, model="toy-promoter")
+    table = app.dataframe[-1].value
+    assert list(table["known"].head(2)) == ["promoter", "promoter"]
+    pd.testing.assert_frame_equal(table.drop(columns="known"), pd.read_csv(expected))
+    assert len(app.get("plotly_chart")) == 1
+    assert any("agree with what is known" in item.value for item in app.markdown)
+
+
+def test_records_of_another_length_are_classified_with_a_warning(open_page, toy_model):
+    app = open_page(PAGE)
+    app.segmented_control[0].set_value("Paste").run()
+    app.text_area[0].set_value(">NA\n" + "ACGT" * 20 + "\n>007\n" + "AANT" * 15).run()
+    assert "1 of 2 records are not 60 bp long" in app.warning[0].value
+    assert list(run(app).dataframe[-1].value["record"]) == ["NA", "007"]
+
+
+def test_long_input_is_handed_to_a_job_that_the_page_can_show(
+    open_page, toy_model, monkeypatch, tmp_path, make_dna
+):
+    started = {}
+    (tmp_path / "two.fa").write_text(f">a\n{make_dna(60)}\n>b\n{make_dna(60)}\n")
+
+    def start_job(kind, arguments, *, title):
+        started.update(kind=kind, arguments=arguments)
+        job = Job("0" * 32, kind, title, tuple(arguments), tmp_path, "2026-01-01T00:00:00Z", "done")
+        classify_file(tmp_path / "two.fa", job.result / arguments[-1], model=arguments[3])
+        monkeypatch.setattr(running, "get_job", lambda identity: job)
+        return job
+
+    monkeypatch.setattr(running, "start_job", start_job)
+    monkeypatch.setenv("GENOLM_DATA_ROOTS", str(tmp_path))
+    (tmp_path / "many.fa").write_text("".join(f">r{number}\n{'ACGT' * 12500}\n" for number in range(41)))
+    app = open_page(PAGE)
+    app.segmented_control[0].set_value("File on the server").run()
+    app.text_input[0].set_value("many.fa").run()
+    run(app)
+    assert started["kind"] == "classify"
+    assert started["arguments"][1:4] == [str(tmp_path / "many.fa"), "--model", "toy-promoter"]
+    assert app.query_params["job"] == ["0" * 32]
+    table = app.dataframe[-1].value
+    assert list(table["record"]) == ["a", "b"]
+    assert table["p_other"] + table["p_promoter"] == pytest.approx([1, 1])

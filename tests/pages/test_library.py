@@ -1,0 +1,54 @@
+"""Models: cards with scores and intervals, broken bundles named, one's own removed."""
+
+import json
+
+import pandas as pd
+
+from genolm import workspace
+from pages.shared import charts, scores
+
+PAGE = "pages/models/library.py"
+CARD = {
+    "metrics": {
+        "validation": {"auroc": {"value": 0.95, "low": 0.93, "high": 0.97}},
+        "test": {"auroc": {"value": 0.9, "low": 0.88, "high": 0.92}, "ece": 0.02},
+    },
+    "baselines": {"majority": {"auroc": 0.5}, "k-mers": {"auroc": {"value": 0.8, "low": 0.7, "high": 0.85}}},
+}
+
+
+def test_a_card_shows_scores_beside_baselines_and_limits(open_page, toy_model):
+    path = toy_model.path / "card.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **CARD}))
+    app = open_page(PAGE)
+    assert not app.exception
+    assert app.metric[0].label == "AUROC on test" and app.metric[0].value == "0.900 (0.880–0.920)"
+    assert any("Random weights." in item.value for item in app.markdown)
+    table = app.dataframe[0].value
+    assert table.loc["k-mers", "AUROC"] == "0.800 (0.700–0.850)"
+    assert list(table.index) == ["this model, test", "this model, validation", "majority", "k-mers"]
+
+
+def test_a_broken_bundle_is_listed_with_its_reason_and_can_be_removed(open_page, toy_model, sentences):
+    (toy_model.path / "model.safetensors").write_bytes(b"damaged")
+    app = open_page(PAGE)
+    assert not app.exception
+    assert len(sentences(app)) == 1 and "model.safetensors" in sentences(app)[0]
+    app.button(key="remove_toy-promoter").click().run()
+    assert not app.exception
+    assert not (workspace.models_dir() / "toy-promoter").exists()
+
+
+def test_the_best_baseline_is_named_in_the_direction_of_the_metric():
+    assert scores.best_baseline(CARD, "auroc") == ("k-mers", 0.8)
+    low = {"metrics": {"test": {"bits_per_base": 1.8}}, "baselines": {"a": {"bits_per_base": 1.9}, "b": {"bits_per_base": 1.95}}}
+    assert scores.best_baseline(low, "bits_per_base") == ("a", 1.9)
+    assert scores.headline_metric(low) == "bits_per_base" and scores.main_split(CARD) == "test"
+
+
+def test_intervals_are_drawn_from_low_to_high():
+    rows = scores.compared(CARD, "auroc")
+    bars = charts.metric_intervals(rows, metric="AUROC").data[0]
+    ends = pd.DataFrame({"low": bars.x - bars.error_x.arrayminus, "high": bars.x + bars.error_x.array})
+    pd.testing.assert_series_equal(ends["low"], rows["low"], check_names=False)
+    pd.testing.assert_series_equal(ends["high"], rows["high"], check_names=False)

@@ -1,0 +1,76 @@
+"""Saliency: the page shows what the package gives, marks the known site, and refuses what is too long."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from genolm.registry import load_bundle
+from genolm.predict import Predictor
+from genolm.saliency import perturbation_saliency
+from pages.shared import charts, running, samples
+
+PAGE = "pages/annotate/saliency.py"
+
+
+def run(app):
+    next(button for button in app.button if button.label == "Explain the answer").click().run()
+    assert not app.exception
+    return app
+
+
+def test_the_sample_is_explained_as_the_package_does(open_page, toy_model, private_workspace):
+    app = run(open_page(PAGE))
+    (written,) = (private_workspace / "uploads" / "results").glob("*/saliency.csv")
+    sequence = samples.site_sample(toy_model.config.window).path.read_text().split(">")[1].split("\n", 1)[1]
+    sequence = sequence.replace("\n", "")
+    predictor = Predictor(load_bundle(toy_model.path), threads=1)
+    found = perturbation_saliency(predictor, sequence, class_index=1, anchor=40)
+    table = pd.read_csv(written)
+    assert list(table.columns) == ["record", "position", "base", "strand", "score", "low", "high"]
+    assert "".join(table["base"]) == sequence
+    np.testing.assert_allclose(table["score"], found.score, rtol=1e-4, atol=1e-6)
+    assert len(app.get("plotly_chart")) == 1
+
+
+def test_a_long_piece_becomes_a_job_with_its_letters_and_options(
+    open_page, toy_model, monkeypatch, tmp_path, make_dna
+):
+    started = []
+
+    def start(kind, arguments, *, title):
+        started.append((kind, arguments, title))
+
+    monkeypatch.setattr(running, "start", start)
+    monkeypatch.setenv("GENOLM_DATA_ROOTS", str(tmp_path))
+    sequence = make_dna(3000)
+    (tmp_path / "long.fa").write_text(f">contig\n{sequence}\n")
+    app = open_page(PAGE)
+    app.segmented_control[0].set_value("File on the server").run()
+    app.text_input[0].set_value("long.fa").run()
+    app.number_input[0].set_value(11).run()
+    app.number_input[1].set_value(2010).run()
+    run(app)
+    ((kind, arguments, _),) = started
+    assert kind == "saliency" and arguments[-2:] == ["--class", "promoter"]
+    fasta = Path(arguments[1]).read_text(encoding="ascii").split("\n", 1)
+    assert fasta[0] == ">contig:11-2010"
+    assert fasta[1].replace("\n", "") == sequence[10:2010]
+
+
+def test_what_would_never_end_is_refused(open_page, toy_model, monkeypatch, tmp_path, sentences):
+    monkeypatch.setenv("GENOLM_DATA_ROOTS", str(tmp_path))
+    (tmp_path / "long.fa").write_text(f">contig\n{'ACGT' * 50_000}\n")
+    app = open_page(PAGE)
+    app.segmented_control[0].set_value("File on the server").run()
+    app.text_input[0].set_value("long.fa").run()
+    app.number_input[1].set_value(200_000).run()
+    assert "choose a shorter piece" in sentences(app)[0]
+    assert not [button for button in app.button if button.label == "Explain the answer"]
+
+
+def test_the_heat_strips_stand_at_the_middle_of_the_replaced_stretch():
+    grid = charts.length_grid({1: np.arange(5.0), 3: np.array([10.0, 11.0, 12.0])}, 5)
+    assert list(grid.loc[1]) == [0, 1, 2, 3, 4]
+    assert grid.loc[3].isna().tolist() == [True, False, False, False, True]
+    assert list(grid.loc[3].dropna()) == [10, 11, 12]

@@ -1,0 +1,80 @@
+"""The samples are what their headers say: pieces of the shipped genome, sites where they are said to be."""
+
+import pytest
+
+from genolm import workspace
+from genolm.config import Window
+from genolm.sequences import open_fasta
+from pages.shared import samples
+
+# The consensus of a site's surroundings as published, ending before +1 or starting at +1.
+PUBLISHED = {
+    "lacZ_promoter": ("TTTACACTTTATGCTTCCGGCTCGTATGTTGTGTGG", "AATTGTGAGCGG"),
+    "recA_promoter": ("TTGATACTGTATGAGCATACAGTATAATTGCTT", "CAACAGAACATATTGACTATCCGG"),
+    "trp_promoter": ("TTGACAATTAATCATCGAACTAGTTAACTAGTACGC", "AAGTTCACGTAAAAAGGG"),
+}
+
+
+@pytest.fixture(scope="module")
+def genome(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GENOLM_HOME", str(tmp_path_factory.mktemp("home")))
+        with open_fasta(workspace.samples_dir() / samples.GENOME_FILE) as opened:
+            yield opened
+
+
+def test_the_genome_is_the_one_named(genome):
+    assert genome.contigs == {"K-12-MG1655": 4_639_675}
+    assert genome.summary.gc == pytest.approx(0.508, abs=5e-4)
+
+
+def test_each_known_site_lies_where_its_header_says(genome):
+    sites = samples.known_sites()
+    assert len(sites) == 27 and {item.kind for item in sites} == set(samples.ANSWERS)
+    for item in sites:
+        assert len(item.record.sequence) == 401 and item.site == 200
+        if item.position is None:
+            continue
+        start, end = (10, 20) if item.strand == "+" else (19, 11)
+        piece = genome.fetch("K-12-MG1655", item.position - start, item.position + end, item.strand)
+        assert item.record.sequence[190:220] == piece
+
+
+def test_promoters_and_starts_are_the_published_ones():
+    found = {item.record.name: item for item in samples.known_sites()}
+    for name, (before, after) in PUBLISHED.items():
+        sequence = found[name].record.sequence
+        assert sequence[:200].endswith(before) and sequence[200:].startswith(after)
+    starts = [item for item in found.values() if item.kind == "gene_start"]
+    assert len(starts) == 10
+    assert {item.record.sequence[200:203] for item in starts} == {"ATG"}
+
+
+def test_the_region_is_a_piece_of_the_genome_and_its_sites_carry_over(genome):
+    with open_fasta(workspace.samples_dir() / samples.REGION_FILE) as region:
+        letters = region.fetch("lac_region", 0, 40_000)
+        assert letters == genome.fetch("K-12-MG1655", 345_000, 385_000)
+        path = str(workspace.samples_dir() / samples.REGION_FILE)
+        places = {name: (place, strand) for name, _, place, strand in samples.sites_in(path, "promoter")}
+        assert places == {"lacZ_promoter": (20_566, "-"), "lacI_promoter": (21_761, "-")}
+        assert region.fetch("lac_region", 20_555, 20_567, "-") == "AATTGTGAGCGG"
+
+
+@pytest.mark.parametrize(
+    ("window", "length", "kind"),
+    [
+        (Window(81, 60, "TSS"), 81, "promoter"),
+        (Window(150, 100, "start codon"), 150, "gene start"),
+        (Window(100), 100, ""),
+        (Window(1000, 500, "TSS"), 401, "promoter"),
+        (None, 401, ""),
+    ],
+)
+def test_a_sample_is_cut_to_the_window_with_the_site_at_the_anchor(window, length, kind):
+    sample = samples.site_sample(window)
+    assert sample.positive == kind
+    originals = {item.record.name: item.record.sequence for item in samples.known_sites()}
+    with open_fasta(sample.path) as opened:
+        assert set(opened.contigs.values()) == {length} and set(opened.contigs) == set(sample.answers)
+        for record in opened.records():
+            assert record.sequence[sample.site :] == originals[record.name][200 : 200 + length - sample.site]

@@ -1,0 +1,138 @@
+"""Uploads in slices and downloads by signed address, spoken to as a browser would, without one."""
+
+import asyncio
+import json
+
+import pytest
+from starlette.applications import Starlette
+
+from genolm import workspace
+from pages.shared import downloads, tokens, uploads
+
+URL = uploads.PREFIX
+
+
+async def _ask(method, url, token="", body=b"", *, breaks=False):
+    path, _, query = url.partition("?")
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": method,
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": query.encode(),
+        "headers": [(uploads.HEADER.encode(), token.encode())],
+        "scheme": "http",
+        "server": ("127.0.0.1", 80),
+    }
+    half = len(body) // 2
+    inbox = [{"type": "http.request", "body": body[:half], "more_body": True}]
+    inbox += [{"type": "http.disconnect"}] if breaks else [{"type": "http.request", "body": body[half:]}]
+    outbox = []
+
+    async def receive():
+        if not inbox:
+            await asyncio.Event().wait()
+        return inbox.pop(0)
+
+    async def send(message):
+        outbox.append(message)
+
+    await Starlette(routes=[*uploads.routes(), *downloads.routes()])(scope, receive, send)
+    content = b"".join(item.get("body", b"") for item in outbox)
+    return outbox[0]["status"], dict(outbox[0]["headers"]), content
+
+
+def ask(*arguments, **options):
+    status, _, content = asyncio.run(_ask(*arguments, **options))
+    return status, json.loads(content)
+
+
+@pytest.fixture
+def page_token(private_workspace):
+    return tokens.sign("page", "upload")
+
+
+def opened(page_token, name, size):
+    status, answer = ask("POST", URL, page_token, json.dumps({"name": name, "size": size}).encode())
+    assert status == 200, answer
+    return f"{URL}/{answer['id']}", answer["token"]
+
+
+def test_slices_become_the_same_file(page_token):
+    content = bytes(range(256)) * 41
+    url, token = opened(page_token, "../../odd näme.fa", len(content))
+    for offset in range(0, len(content), 4000):
+        status, answer = ask("PUT", f"{url}?offset={offset}", token, content[offset : offset + 4000])
+        assert status == 200 and answer["offset"] == min(offset + 4000, len(content))
+    upload = uploads.finished({"token": token})
+    assert upload.path.read_bytes() == content
+    assert upload.path.is_relative_to(workspace.uploads_dir()) and upload.name == "odd_n_me.fa"
+
+
+def test_an_upload_goes_on_where_the_connection_broke(page_token):
+    content = b"ACGT" * 100
+    url, token = opened(page_token, "a.fa", len(content))
+    assert ask("PUT", f"{url}?offset=0", token, content, breaks=True)[0] == 400
+    status, answer = ask("GET", url, token)
+    assert status == 200 and answer["offset"] == 200
+    assert uploads.finished({"token": token}) is None
+    assert ask("PUT", f"{url}?offset=0", token, content)[0] == 409
+    assert ask("PUT", f"{url}?offset=200", token, content[200:])[0] == 200
+    assert uploads.finished({"token": token}).path.read_bytes() == content
+
+
+def test_nobody_uploads_without_the_right_token(page_token):
+    wish = json.dumps({"name": "a.fa", "size": 4}).encode()
+    for token in ("", "forged", tokens.sign("file", "upload"), page_token[:-1]):
+        assert ask("POST", URL, token, wish)[0] == 403
+    url, token = opened(page_token, "a.fa", 4)
+    _, other = opened(page_token, "b.fa", 4)
+    for wrong in ("", page_token, other):
+        assert ask("GET", url, wrong)[0] == 404
+        assert ask("PUT", f"{url}?offset=0", wrong, b"ACGT")[0] == 404
+    assert ask("PUT", f"{url}?offset=0", token, b"ACGT")[0] == 200
+
+
+def test_too_much_is_refused(page_token, monkeypatch):
+    monkeypatch.setenv("GENOLM_MAX_UPLOAD_GB", "0.000001")
+    status, answer = ask("POST", URL, page_token, json.dumps({"name": "a.fa", "size": 1001}).encode())
+    assert status == 413 and "GENOLM_MAX_UPLOAD_GB" in answer["error"]
+    status, answer = ask("POST", URL, page_token, json.dumps({"name": "a.fa", "size": 0}).encode())
+    assert status == 413 and answer["error"] == "a.fa is empty; choose a file with sequences in it."
+    assert ask("POST", URL, page_token, b"nonsense")[0] == 400
+    url, token = opened(page_token, "a.fa", 4)
+    assert ask("PUT", f"{url}?offset=0", token, b"ACGTACGT")[0] == 413
+    assert ask("GET", url, token)[1]["offset"] <= 4
+
+
+@pytest.mark.parametrize("name", ["part", "upload.json", "..", "", "a/b\\c.fa", "x" * 300 + ".fasta.gz"])
+def test_no_name_of_a_file_does_harm(page_token, name):
+    url, token = opened(page_token, name, 4)
+    assert ask("PUT", f"{url}?offset=0", token, b"ACGT")[0] == 200
+    upload = uploads.finished({"token": token})
+    assert upload.path.parent.parent.parent == workspace.uploads_dir() and upload.path.read_bytes() == b"ACGT"
+    assert len(upload.name) <= 120 and upload.name.endswith(".gz") == name.endswith(".gz")
+
+
+def test_old_uploads_are_removed(page_token):
+    url, token = opened(page_token, "a.fa", 4)
+    folder = workspace.uploads_dir() / url.rsplit("/", 1)[1]
+    uploads.remove_old(folder.stat().st_mtime + uploads.KEEP_SECONDS - 5)
+    assert folder.exists()
+    uploads.remove_old(folder.stat().st_mtime + uploads.KEEP_SECONDS + 5)
+    assert not folder.exists()
+
+
+def test_only_signed_files_of_ours_are_handed_out(private_workspace, tmp_path):
+    ours, theirs = private_workspace / "jobs" / "calls.csv", tmp_path / "secret.csv"
+    ours.parent.mkdir()
+    ours.write_text("contig,start\n")
+    theirs.write_text("secret")
+    status, headers, content = asyncio.run(_ask("GET", downloads.link(ours)))
+    assert (status, content) == (200, b"contig,start\n")
+    assert b'filename="calls.csv"' in headers[b"content-disposition"]
+    assert asyncio.run(_ask("GET", downloads.link(theirs)))[0] == 404
+    ours.unlink()
+    assert asyncio.run(_ask("GET", downloads.link(ours)))[0] == 404
+    assert asyncio.run(_ask("GET", f"{downloads.PREFIX}/forged/calls.csv"))[0] == 403

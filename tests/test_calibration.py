@@ -1,0 +1,148 @@
+import numpy as np
+import pytest
+from sklearn import metrics as reference
+
+from genolm import calibration
+from genolm.config import Calibration
+from genolm.errors import SettingsError
+
+RNG = np.random.default_rng(7)
+
+
+def sampled_from_softmax(count, width, scale):
+    """Labels drawn from the softmax of logits that are given back ``scale`` times too large."""
+    logits = RNG.normal(0, 1.5, (count, width))
+    chances = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    labels = (chances.cumsum(axis=1) > RNG.random((count, 1))).argmax(axis=1)
+    return logits * scale, labels
+
+
+@pytest.mark.parametrize(("width", "task"), [(2, "binary"), (5, "multiclass")])
+@pytest.mark.parametrize("scale", [0.5, 1.0, 3.0])
+def test_temperature_undoes_a_known_scale(width, task, scale):
+    logits, labels = sampled_from_softmax(20_000, width, scale)
+    assert calibration.fit_temperature(logits, labels, task) == pytest.approx(scale, rel=0.05)
+
+
+def test_temperature_of_multilabel():
+    logits = RNG.normal(0, 2, (8_000, 3))
+    labels = (RNG.random((8_000, 3)) < 1 / (1 + np.exp(-logits))).astype(int)
+    assert calibration.fit_temperature(2.5 * logits, labels, "multilabel") == pytest.approx(2.5, rel=0.06)
+
+
+def test_temperature_is_the_minimum_on_a_grid():
+    logits, labels = sampled_from_softmax(300, 2, 2.0)
+    found = calibration.fit_temperature(logits, labels, "binary")
+
+    def loss(temperature):
+        return reference.log_loss(labels, calibration.apply(logits, Calibration(temperature), "binary")[:, 1])
+
+    assert loss(found) <= min(loss(value) for value in np.geomspace(0.2, 10, 40)) + 1e-9
+
+
+def test_perfect_and_useless_models_stay_in_the_range():
+    labels = np.arange(40) % 2
+    right = np.stack([1.0 - labels, labels], axis=1)
+    low, high = calibration.TEMPERATURE_RANGE
+    assert calibration.fit_temperature(right, labels, "binary") == pytest.approx(low, rel=1e-3)
+    assert calibration.fit_temperature(-right, labels, "binary") == pytest.approx(high, rel=1e-3)
+    assert calibration.fit_temperature(np.ones((3, 1)), np.ones(3), "regression") == 1.0
+
+
+def test_apply_by_hand():
+    logits = np.array([[0.0, 2.0]], dtype=np.float32)
+    found = calibration.apply(logits, Calibration(temperature=2.0), "binary")
+    assert found.dtype == np.float32
+    assert found[0].tolist() == pytest.approx([1 / (1 + np.e), np.e / (1 + np.e)])
+    many = calibration.apply(np.array([[0.0, np.log(3.0)]]), Calibration(), "multilabel")
+    assert many[0].tolist() == pytest.approx([0.5, 0.75])
+    assert calibration.apply(logits, Calibration(5.0), "regression") is logits
+    extreme = calibration.apply(np.array([[0.0, 5e4]], dtype=np.float32), Calibration(), "binary")
+    assert extreme[0].tolist() == [0.0, 1.0]
+
+
+def test_apply_keeps_the_order():
+    logits, labels = sampled_from_softmax(400, 2, 1.0)
+    areas = [
+        reference.roc_auc_score(labels, calibration.apply(logits, Calibration(t), "binary")[:, 1])
+        for t in (0.5, 1.0, 4.0)
+    ]
+    assert areas[0] == pytest.approx(areas[1]) == pytest.approx(areas[2])
+
+
+def test_threshold_table_by_hand_and_against_scikit_learn():
+    scores, labels = np.array([0.9, 0.8, 0.8, 0.3, 0.1]), np.array([1, 0, 1, 1, 0])
+    table = calibration.threshold_table(scores, labels)
+    assert table["threshold"].tolist() == [0.9, 0.8, 0.3, 0.1]
+    assert table["called"].tolist() == [1, 3, 4, 5]
+    assert table["precision"].tolist() == pytest.approx([1, 2 / 3, 3 / 4, 3 / 5])
+    assert table["recall"].tolist() == pytest.approx([1 / 3, 2 / 3, 1, 1])
+    assert table["specificity"].tolist() == pytest.approx([1, 0.5, 0.5, 0])
+    scores, labels = RNG.random(60).round(1), RNG.integers(0, 2, 60)
+    for row in calibration.threshold_table(scores, labels).itertuples():
+        called = scores >= row.threshold
+        assert row.mcc == pytest.approx(reference.matthews_corrcoef(labels, called), abs=1e-12)
+        assert row.f1 == pytest.approx(reference.f1_score(labels, called))
+
+
+def test_pick_threshold():
+    scores, labels = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4]), np.array([1, 1, 0, 1, 0, 0])
+    assert calibration.pick_threshold(scores, labels) == 0.8
+    assert calibration.pick_threshold(scores, labels, precision=0.75) == 0.6
+    assert calibration.pick_threshold(scores, labels, precision=1.0) == 0.8
+    assert calibration.pick_threshold(scores, labels, recall=0.6) == 0.8
+    assert calibration.pick_threshold(scores, labels, recall=1.0) == 0.6
+
+
+@pytest.mark.parametrize(
+    ("labels", "options", "reason"),
+    [
+        ([1, 0], {"precision": 0.5, "recall": 0.5}, "not for both"),
+        ([1, 0], {"precision": 1.5}, "precision is 1.5"),
+        ([0, 1], {"precision": 0.9}, "highest is 0.500"),
+        ([0, 0], {}, "some of them 1"),
+        ([0, 2], {}, "labels 0 and 1"),
+        ([0, 1, 1], {}, "one length"),
+    ],
+)
+def test_thresholds_that_cannot_be_are_refused(labels, options, reason):
+    with pytest.raises(SettingsError, match=reason):
+        calibration.pick_threshold(np.array([0.9, 0.1]), np.array(labels), **options)
+
+
+def test_reliability_by_hand():
+    table = calibration.reliability_table(np.array([0.05, 0.15, 0.15, 1.0]), np.array([0, 1, 0, 1]), bins=10)
+    assert table["left"].tolist() == pytest.approx([0, 0.1, 0.9])
+    assert table["right"].tolist() == pytest.approx([0.1, 0.2, 1])
+    assert table["count"].tolist() == [1, 2, 1]
+    assert table["probability"].tolist() == pytest.approx([0.05, 0.15, 1.0])
+    assert table["observed"].tolist() == [0, 0.5, 1]
+    assert ((table["low"] <= table["observed"]) & (table["observed"] <= table["high"])).all()
+
+
+def test_reliability_interval_is_wilsons():
+    table = calibration.reliability_table(np.full(100, 0.3), (np.arange(100) < 20).astype(int))
+    assert table[["low", "high"]].iloc[0].tolist() == pytest.approx([0.1333669, 0.2888292], abs=1e-6)
+
+
+def test_reliability_of_several_classes_uses_the_highest():
+    chances = np.array([[0.6, 0.3, 0.1], [0.2, 0.2, 0.6]])
+    table = calibration.reliability_table(chances, np.array([0, 0]), bins=10)
+    assert table[["count", "observed"]].values.tolist() == [[2, 0.5]]
+
+
+@pytest.mark.parametrize(
+    ("call", "reason"),
+    [
+        (lambda: calibration.fit_temperature(np.ones((2, 2)), np.array([0, 2]), "binary"), "class numbers"),
+        (lambda: calibration.fit_temperature(np.ones((2, 2)), np.array([0]), "binary"), "do not fit"),
+        (lambda: calibration.fit_temperature(np.full((1, 2), np.nan), np.array([0]), "binary"), "finite"),
+        (lambda: calibration.fit_temperature(np.ones((1, 2)), np.array([0]), "ranking"), "task is"),
+        (lambda: calibration.apply(np.ones((1, 2)), Calibration(), "ranking"), "task is"),
+        (lambda: calibration.apply(np.ones((1, 2)), Calibration(temperature=0.0), "binary"), "above 0"),
+        (lambda: calibration.reliability_table(np.ones(1), np.ones(1), bins=0), "bins is 0"),
+    ],
+)
+def test_input_that_cannot_be_calibrated_is_refused(call, reason):
+    with pytest.raises(SettingsError, match=reason):
+        call()

@@ -1,0 +1,172 @@
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from genolm.errors import SettingsError
+from genolm.peaks import CALL_COLUMNS, call_peaks, keep_best
+from genolm.tracks import Track
+
+
+def track(values, *, contig="c", strand="+", start=0, step=10, span=None):
+    return Track(contig, strand, start, step, span or step, np.array(values, dtype=np.float32))
+
+
+def rows(calls):
+    return [(c, s, e, d, m, round(p, 4)) for c, s, e, d, m, p in calls.itertuples(index=False, name=None)]
+
+
+def test_hand_computed_calls_on_both_strands():
+    plus = track([0.1, 0.9, 0.8, 0.2, 0.2, 0.2, 0.7, 0.1], start=100)
+    minus = track([0.6, 0.1, 0.1], strand="-", start=100)
+    calls = call_peaks([plus, minus], threshold=0.6, window_length=40)
+    assert list(calls.columns) == list(CALL_COLUMNS)
+    assert rows(calls) == [
+        ("c", 100, 110, "-", 105, 0.6),
+        ("c", 110, 130, "+", 115, 0.9),
+        ("c", 160, 170, "+", 165, 0.7),
+    ]
+
+
+def test_merge_distance_is_measured_between_sites_and_includes_its_end():
+    values = [0.9, 0.0, 0.0, 0.8]
+    merged = call_peaks([track(values)], threshold=0.5, window_length=1_000, merge_distance=30)
+    apart = call_peaks([track(values)], threshold=0.5, window_length=1_000, merge_distance=29)
+    assert rows(merged) == [("c", 0, 40, "+", 5, 0.9)]
+    assert [row[1:3] for row in rows(apart)] == [(0, 10), (30, 40)]
+    default = call_peaks([track(values)], threshold=0.5, window_length=60)
+    assert rows(default) == rows(merged)
+
+
+def test_neighbouring_windows_merge_even_when_the_stride_is_larger_than_the_distance():
+    calls = call_peaks([track([0.9, 0.9], step=100)], threshold=0.5, window_length=20, merge_distance=0)
+    assert rows(calls) == [("c", 0, 200, "+", 100, 0.9)]
+
+
+def test_summit_is_the_middle_of_the_longest_plateau():
+    calls = call_peaks([track([0.9, 0.5, 0.9, 0.9, 0.9, 0.5])], threshold=0.5, window_length=50)
+    assert rows(calls) == [("c", 0, 60, "+", 35, 0.9)]
+    tie = call_peaks([track([0.9, 0.5, 0.9])], threshold=0.5, window_length=50)
+    assert rows(tie)[0][4] == 5
+    hole = call_peaks([track([0.9, 0.9, 0.1, 0.9])], threshold=0.5, window_length=50)
+    assert rows(hole) == [("c", 0, 40, "+", 10, 0.9)]
+
+
+def test_plateau_with_bins_shorter_than_the_step():
+    calls = call_peaks([track([0.9, 0.9, 0.9], step=100, span=11)], threshold=0.5, window_length=30)
+    assert rows(calls) == [("c", 0, 211, "+", 105, 0.9)]
+
+
+def test_threshold_is_inclusive_and_nan_is_no_hit():
+    calls = call_peaks([track([0.7, np.nan, 0.69])], threshold=0.7, window_length=2)
+    assert rows(calls) == [("c", 0, 10, "+", 5, 0.7)]
+
+
+def test_calls_never_cross_contigs_and_keep_the_order_of_the_tracks():
+    tracks = [track([0.9], contig="z"), track([0.9], contig="z", strand="-"), track([0.9], contig="a")]
+    calls = call_peaks(tracks, threshold=0.5, window_length=1_000)
+    assert [(row[0], row[3]) for row in rows(calls)] == [("z", "+"), ("z", "-"), ("a", "+")]
+
+
+def test_pieces_of_a_track_give_the_calls_of_the_whole():
+    rng = np.random.default_rng(3)
+    whole = track(rng.random(500))
+    pieces = [whole.between(2_500, 5_000), whole.between(0, 2_500)]
+    expected = call_peaks([whole], threshold=0.8, window_length=30)
+    assert len(expected) > 20
+    pd.testing.assert_frame_equal(call_peaks(pieces, threshold=0.8, window_length=30), expected)
+    with pytest.raises(SettingsError, match="overlap"):
+        call_peaks([whole, whole], threshold=0.8, window_length=30)
+
+
+def test_no_hits_give_an_empty_table_with_types():
+    calls = call_peaks([track([0.1])], threshold=0.5, window_length=50)
+    assert len(calls) == 0
+    assert list(calls.columns) == list(CALL_COLUMNS)
+    assert calls["start"].dtype == np.int64
+    assert len(call_peaks([], threshold=0.5, window_length=50)) == 0
+
+
+def test_calls_of_a_smooth_signal_hardly_depend_on_the_stride():
+    position = np.arange(20_000)
+    signal = sum(np.exp(-((position - centre) ** 2) / 2 / 40**2) for centre in (3_000, 9_005, 15_017))
+    found = {}
+    for step in (1, 5, 10, 20):
+        sites = np.arange(step // 2, len(position), step)
+        item = Track("c", "+", 0, step, step, signal[sites].astype(np.float32))
+        found[step] = call_peaks([item], threshold=0.5, window_length=100)
+    for step, calls in found.items():
+        assert len(calls) == 3
+        for name in ("start", "end", "summit"):
+            assert np.abs(calls[name] - found[1][name]).max() <= step
+
+
+def test_min_distance_keeps_the_best_summit():
+    values = [0.6, 0, 0, 0.9, 0, 0, 0.7, 0, 0, 0.6]
+    calls = call_peaks([track(values)], threshold=0.5, window_length=2, min_distance=40)
+    assert [(row[4], row[5]) for row in rows(calls)] == [(35, 0.9), (95, 0.6)]
+    assert len(call_peaks([track(values)], threshold=0.5, window_length=2, min_distance=30)) == 4
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 60), st.integers(0, 5)), max_size=25, unique_by=lambda item: item[0]),
+    st.integers(0, 20),
+)
+def test_keep_best_equals_a_plain_greedy_loop(items, distance):
+    positions, scores = [item[0] for item in items], [item[1] for item in items]
+    kept = []
+    for index in sorted(range(len(items)), key=lambda i: (-scores[i], positions[i])):
+        if all(abs(positions[index] - positions[other]) >= distance for other in kept):
+            kept.append(index)
+    assert np.flatnonzero(keep_best(positions, scores, distance)).tolist() == sorted(kept)
+
+
+def plain_calls(values, threshold, merge, step):
+    hits = [i for i, value in enumerate(values) if value >= threshold]
+    groups = []
+    for hit in hits:
+        if groups and (hit - groups[-1][-1]) * step <= max(merge, step):
+            groups[-1].append(hit)
+        else:
+            groups.append([hit])
+    result = []
+    for group in groups:
+        best = max(values[i] for i in group)
+        runs = []
+        for i in (i for i in group if values[i] == best):
+            if runs and runs[-1][-1] == i - 1:
+                runs[-1].append(i)
+            else:
+                runs.append([i])
+        run = max(runs, key=len)
+        summit = (run[0] * step + step // 2 + run[-1] * step + step // 2) // 2
+        result.append((group[0] * step, (group[-1] + 1) * step, summit, best))
+    return result
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(0, 4), max_size=40), st.integers(0, 40), st.integers(1, 12))
+def test_calls_equal_a_plain_loop(values, merge, step):
+    calls = call_peaks([track(values, step=step)], threshold=2, window_length=9, merge_distance=merge)
+    found = list(calls[["start", "end", "summit", "score"]].itertuples(index=False, name=None))
+    assert found == plain_calls(values, 2, merge, step)
+
+
+def test_millions_of_values_are_quick():
+    values = np.random.default_rng(1).random(4_000_000, dtype=np.float32)
+    began = time.process_time()
+    calls = call_peaks([Track("c", "+", 0, 1, 1, values)], threshold=0.999, window_length=50, min_distance=30)
+    assert time.process_time() - began < 2
+    assert len(calls) > 1_000
+
+
+@pytest.mark.parametrize(
+    "fault", [{"threshold": np.nan}, {"window_length": 0}, {"merge_distance": -1}, {"min_distance": -1}]
+)
+def test_impossible_options_are_refused(fault):
+    with pytest.raises(SettingsError):
+        call_peaks([], **{"threshold": 0.5, "window_length": 10, **fault})

@@ -1,0 +1,182 @@
+"""The predictor: batches never change an answer, models stay as they are, inputs are checked."""
+
+import numpy as np
+import pytest
+
+from genolm import compute  # noqa: F401
+import torch
+
+from genolm.classifier import SequenceClassifier
+from genolm.config import Calibration, EncoderConfig, HeadConfig, TokenizerConfig, Window
+from genolm.errors import BundleError, SequenceError, SettingsError
+from genolm.predict import BF16_TOLERANCE, FP32_TOLERANCE, MAX_TOKENS, Predictor, log_odds
+from genolm.registry import BundleConfig
+
+RNG = np.random.default_rng(7)
+
+
+def dna(length: int) -> str:
+    return "".join(RNG.choice(list("ACGT"), length))
+
+
+def toy(head: HeadConfig | None = None, *, k: int = 3, stride: int = 2, **config: object):
+    """Return configuration and a small classifier with random weights that are far from zero."""
+    settings = {"window": Window(60, 40, "TSS"), **config}
+    full = BundleConfig(
+        name="toy",
+        kind="classifier",
+        tokenizer=TokenizerConfig(k, stride),
+        encoder=EncoderConfig(emb=12, hid=20),
+        head=head or HeadConfig(),
+        **settings,
+    )
+    torch.manual_seed(3)
+    model = SequenceClassifier(full.encoder, full.head, full.vocab_size).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(3)
+    return full, model
+
+
+def predictor(precision: str = "fp32", **options: object) -> Predictor:
+    return Predictor.from_model(*toy(**options), device="cpu", precision=precision)
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", FP32_TOLERANCE), ("bf16", BF16_TOLERANCE)])
+def test_an_answer_does_not_depend_on_what_else_is_in_the_batch(precision, tolerance):
+    ours = predictor(precision)
+    sequences = [dna(length) for length in (60, 7, 60, 211, 60, 33, 3, 120)]
+    alone = np.concatenate([ours.logits([sequence]) for sequence in sequences])
+    together = ours.logits(sequences)
+    np.testing.assert_allclose(together, alone, atol=tolerance, rtol=0)
+    np.testing.assert_allclose(ours.logits(sequences, batch_tokens=64), alone, atol=tolerance, rtol=0)
+    assert np.ptp(alone[:, 1]) > 2 * tolerance
+
+
+def test_logits_are_those_of_the_plain_model_on_one_unpadded_sequence():
+    config, model = toy()
+    ours = Predictor.from_model(config, model, device="cpu", precision="fp32")
+    sequences = [dna(41), dna(60), dna(17)]
+    for sequence, row in zip(sequences, ours.logits(sequences), strict=True):
+        tokens = [2, *ours.tokenizer.encode(sequence)]
+        with torch.inference_mode():
+            expected = model(torch.tensor([tokens]), torch.tensor([len(tokens)]))[0].numpy()
+        np.testing.assert_allclose(row, expected, atol=FP32_TOLERANCE)
+
+
+def test_bf16_is_near_fp32():
+    sequences = [dna(60) for _ in range(20)]
+    full, short = predictor("fp32").logits(sequences), predictor("bf16").logits(sequences)
+    assert np.corrcoef(full[:, 1], short[:, 1])[0, 1] > 0.99
+
+
+def test_equal_windows_take_the_fast_path_to_the_same_numbers():
+    ours = predictor()
+    codes = RNG.integers(0, 4, (37, 60), dtype=np.uint8)
+    codes[5, 10] = 4
+    letters = ["".join("ACGTN"[code] for code in row) for row in codes]
+    np.testing.assert_allclose(
+        ours.logits_of_codes(codes, batch_tokens=100), ours.logits(letters), atol=FP32_TOLERANCE
+    )
+    assert ours.logits_of_codes(codes[:0]).shape == (0, 2)
+
+
+def test_order_is_kept_and_case_and_u_do_not_matter():
+    ours = predictor()
+    sequences = [dna(length) for length in RNG.integers(4, 90, 30)]
+    forward, back = ours.logits(sequences), ours.logits(sequences[::-1])
+    np.testing.assert_allclose(forward, back[::-1], atol=FP32_TOLERANCE)
+    rna = [sequence.lower().replace("t", "u") for sequence in sequences]
+    np.testing.assert_array_equal(ours.logits(rna), forward)
+
+
+def test_sequences_shorter_than_k_get_an_answer():
+    found = predictor().predict(["A", "AC", "NNN"], ["one", "two", "three"])
+    assert np.isfinite(found.probabilities).all()
+    np.testing.assert_allclose(found.logits[0], found.logits[1], atol=FP32_TOLERANCE)
+    assert found.lengths.tolist() == [1, 2, 3]
+
+
+def test_a_given_model_stays_as_it_is():
+    config, model = toy()
+    model.train()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    threads = torch.get_num_threads()
+    Predictor.from_model(config, model, device="cpu", precision="bf16", threads=1).logits([dna(60)])
+    assert model.training and all(item.training for item in model.modules())
+    for key, value in model.state_dict().items():
+        assert value.dtype == before[key].dtype
+        assert torch.equal(value, before[key])
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    assert torch.get_num_threads() == threads
+
+
+def test_binary_probabilities_follow_temperature_and_threshold():
+    ours = predictor(calibration=Calibration(temperature=2.0, threshold=0.8))
+    found = ours.predict([dna(60) for _ in range(40)])
+    margin = (found.logits[:, 1] - found.logits[:, 0]) / 2.0
+    np.testing.assert_allclose(found.probabilities[:, 1], 1 / (1 + np.exp(-margin)), rtol=1e-4)
+    assert [name == "positive" for name in found.predicted] == (found.probabilities[:, 1] >= 0.8).tolist()
+    np.testing.assert_array_equal(ours.score_of(found.probabilities), found.probabilities[:, 1])
+    assert list(found.frame().columns) == ["record", "length", "predicted", "p_negative", "p_positive"]
+    assert found.frame()["record"][1] == "sequence 2"
+
+
+def test_multiclass_multilabel_and_regression_answers():
+    sequences = [dna(50) for _ in range(6)]
+    kinds = predictor(head=HeadConfig("multiclass", ("x", "y", "z"))).predict(sequences)
+    np.testing.assert_allclose(kinds.probabilities.sum(axis=1), 1, rtol=1e-5)
+    assert list(kinds.predicted) == [("x", "y", "z")[index] for index in kinds.logits.argmax(axis=1)]
+    many = predictor(head=HeadConfig("multilabel", ("x", "y", "z"))).predict(sequences)
+    for labels, row in zip(many.predicted, many.logits, strict=True):
+        assert labels == ";".join(name for name, logit in zip("xyz", row, strict=True) if logit >= 0)
+    amount = predictor(head=HeadConfig("regression", ("level",))).predict(sequences)
+    assert list(amount.frame().columns) == ["record", "length", "predicted", "value_level"]
+    np.testing.assert_allclose(amount.predicted, amount.logits[:, 0], rtol=1e-6)
+
+
+def test_log_odds_by_hand():
+    logits = np.array([[1.0, 3.0], [2.0, -1.0]])
+    np.testing.assert_allclose(log_odds(logits, 1, "binary"), [2.0, -3.0])
+    three = np.log(np.array([[0.2, 0.3, 0.5]]))
+    np.testing.assert_allclose(log_odds(three, 2, "multiclass"), [0.0], atol=1e-12)
+    np.testing.assert_allclose(log_odds(logits, 0, "multilabel"), [1.0, 2.0])
+
+
+def test_wrong_input_is_named():
+    ours = predictor()
+    with pytest.raises(SequenceError, match="no sequence"):
+        ours.predict([])
+    with pytest.raises(SequenceError, match="'b' is empty"):
+        ours.predict(["ACGT", ""], ["a", "b"])
+    with pytest.raises(SequenceError, match="Scan it, or cut it"):
+        ours.predict(["A" * (2 * MAX_TOKENS + 5)], ["long"])
+    with pytest.raises(SettingsError, match="1 names for 2"):
+        ours.predict(["ACGT", "ACGT"], ["a"])
+    with pytest.raises(SettingsError, match="in a list"):
+        ours.logits("ACGT")
+    with pytest.raises(SettingsError, match="batch_tokens is 0"):
+        ours.logits(["ACGT"], batch_tokens=0)
+    with pytest.raises(SettingsError, match="no class 'nose'.*negative, positive"):
+        ours.class_index("nose")
+    assert (ours.class_index(), ours.class_index("negative")) == (1, 0)
+
+
+def test_damaged_weights_are_not_passed_on_as_numbers():
+    config, model = toy()
+    with torch.no_grad():
+        model.encoder.embedding.weight[:] = float("nan")
+    with pytest.raises(BundleError, match="not a number"):
+        Predictor.from_model(config, model, device="cpu").logits([dna(60)])
+
+
+def test_a_language_model_is_refused():
+    config = BundleConfig(name="lm", kind="language-model")
+    with pytest.raises(BundleError, match="has no classes"):
+        Predictor.from_model(config, toy()[1])
+
+
+def test_progress_counts_every_sequence():
+    seen = []
+    predictor().logits([dna(60) for _ in range(9)], batch_tokens=70, progress=seen.append)
+    assert (seen[-1].done, seen[-1].total) == (9, 9)

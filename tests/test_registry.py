@@ -1,0 +1,350 @@
+"""Bundles: round trips, an independent reading of the format, and the refusal of everything broken."""
+
+import hashlib
+import json
+import shutil
+import stat
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import load_file, save_file
+
+from genolm import bundles, registry, workspace
+from genolm.config import PRESETS, Calibration, EncoderConfig, HeadConfig, TokenizerConfig, Window
+from genolm.errors import BundleError, SettingsError
+from genolm.model import LanguageModel
+
+TOKENS = torch.tensor([[2, 5, 9, 30, 66]])
+LENGTHS = torch.tensor([5])
+
+
+@pytest.fixture
+def builtin(tmp_path, monkeypatch):
+    """An empty folder of built-in models."""
+    folder = tmp_path / "builtin"
+    folder.mkdir()
+    monkeypatch.setattr(workspace, "builtin_models_dir", lambda: folder)
+    return folder
+
+
+@pytest.fixture
+def bundle_folder(toy_bundle_path, tmp_path):
+    """A copy of the toy classifier that a test may spoil."""
+    return shutil.copytree(toy_bundle_path, tmp_path / "spoilt")
+
+
+def edit_config(folder, **changes):
+    path = folder / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def zip_of(path, members):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    return path
+
+
+def bundle_members(folder, prefix="toy/"):
+    return {prefix + item.name: item.read_bytes() for item in folder.iterdir()}
+
+
+def language_config(**changes):
+    given = {
+        "name": "toy",
+        "kind": "language-model",
+        "tokenizer": TokenizerConfig(3, 2),
+        "encoder": PRESETS["tiny"],
+    }
+    return registry.BundleConfig(**{**given, **changes})
+
+
+def test_every_setting_survives_the_round_trip(tmp_path):
+    config = registry.BundleConfig(
+        name="all-settings",
+        kind="classifier",
+        title="Title",
+        purpose="Purpose",
+        tokenizer=TokenizerConfig(2, 1),
+        encoder=EncoderConfig(emb=8, hid=12, layers=2),
+        head=HeadConfig("multiclass", ("a", "b", "ä ö"), 7),
+        window=Window(81, 60, "TSS"),
+        calibration=Calibration(1.7, 0.31),
+    )
+    model = bundles._empty_model(config)
+    saved = registry.save_bundle(
+        tmp_path / "all-settings", config, model.state_dict(), {"limits": ["none known"]}
+    )
+    loaded = registry.load_bundle(str(tmp_path / "all-settings"))
+    assert loaded.config == saved.config == config
+    assert loaded.card == {"title": "Title", "purpose": "Purpose", "limits": ["none known"]}
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("fp32", 0.0), ("fp16", 2e-3), ("bf16", 2e-2)])
+def test_built_model_answers_as_the_saved_one(tmp_path, toy_bundle_path, dtype, tolerance):
+    original = registry.load_bundle(toy_bundle_path).build()
+    with torch.no_grad():
+        for value in original.parameters():
+            value.add_(1e-5)
+    config = registry.load_bundle(toy_bundle_path).config
+    saved = registry.save_bundle(tmp_path / "again", config, original.state_dict(), {}, dtype=dtype)
+    rebuilt = saved.build()
+    assert not rebuilt.training
+    assert {value.dtype for value in rebuilt.parameters()} == {torch.float32}
+    with torch.no_grad():
+        difference = (rebuilt(TOKENS, LENGTHS) - original(TOKENS, LENGTHS)).abs().max()
+    assert difference <= tolerance
+
+
+def test_files_are_what_the_format_says(toy_bundle_path):
+    assert {item.name for item in toy_bundle_path.iterdir()} == {
+        "config.json",
+        "model.safetensors",
+        "card.json",
+        "card.md",
+    }
+    weights = (toy_bundle_path / "model.safetensors").read_bytes()
+    config = json.loads((toy_bundle_path / "config.json").read_text())
+    assert config["format_version"] == 1
+    assert config["weights"]["sha256"] == hashlib.sha256(weights).hexdigest()
+    assert registry.load_bundle(toy_bundle_path).sha256 == config["weights"]["sha256"]
+    arrays = load_file(toy_bundle_path / "model.safetensors")
+    assert arrays["encoder.embedding.weight"].dtype == np.float16
+    assert arrays["encoder.embedding.weight"].shape == (67, 32)
+    assert arrays["encoder.rnns.0.bias"].dtype == np.float32
+    assert all(stat.S_IMODE(item.stat().st_mode) & 0o044 == 0o044 for item in toy_bundle_path.iterdir())
+
+
+def test_tied_weights_can_be_saved(tmp_path):
+    model = LanguageModel(PRESETS["tiny"], 67)
+    state = model.state_dict()
+    state["encoder.rnns.2.bias"] = state["encoder.rnns.1.bias"] = torch.zeros(4 * 48)
+    stored = bundles._stored_state(state, "fp32")
+    assert stored["encoder.rnns.2.bias"].data_ptr() != stored["encoder.rnns.1.bias"].data_ptr()
+
+
+@pytest.mark.parametrize("value", [float("nan"), 1e6])
+def test_weights_that_fp16_cannot_hold_are_refused(tmp_path, value):
+    state = LanguageModel(PRESETS["tiny"], 67).state_dict()
+    state["encoder.embedding.weight"][3, 3] = value
+    with pytest.raises(BundleError, match="encoder.embedding.weight is not finite as fp16"):
+        registry.save_bundle(tmp_path / "bad", language_config(), state, {})
+    assert not (tmp_path / "bad").exists()
+
+
+def test_save_takes_the_place_of_a_bundle_only(tmp_path):
+    state = LanguageModel(PRESETS["tiny"], 67).state_dict()
+    folder = tmp_path / "mine"
+    registry.save_bundle(folder, language_config(title="old"), state, {})
+    registry.save_bundle(folder, language_config(title="new"), state, {})
+    assert registry.load_bundle(folder).config.title == "new"
+    other = tmp_path / "thesis"
+    other.mkdir()
+    (other / "chapter.txt").write_text("years of work")
+    with pytest.raises(BundleError, match="is not empty and is no bundle"):
+        registry.save_bundle(other, language_config(), state, {})
+    assert (other / "chapter.txt").exists()
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["mine", "thesis"]
+
+
+def test_a_save_that_breaks_off_leaves_the_old_bundle(tmp_path, monkeypatch):
+    state = LanguageModel(PRESETS["tiny"], 67).state_dict()
+    folder = tmp_path / "mine"
+    before = registry.save_bundle(folder, language_config(title="old"), state, {}).sha256
+    state["decoder_bias"] += 1
+
+    def full_disk(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(bundles, "write_description", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        registry.save_bundle(folder, language_config(title="new"), state, {})
+    assert registry.load_bundle(folder).sha256 == before
+    assert [item.name for item in tmp_path.iterdir()] == ["mine"]
+
+
+def test_corrupt_bundles_are_refused_with_a_sentence(bundle_folder):
+    weights = bundle_folder / "model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-100])
+    with pytest.raises(BundleError, match="cut short"):
+        registry.load_bundle(bundle_folder)
+    weights.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    with pytest.raises(BundleError, match="sha256 differs"):
+        registry.load_bundle(bundle_folder)
+    weights.write_bytes(b"\x80\x04K\x01.")
+    with pytest.raises(BundleError, match="no safetensors file"):
+        registry.load_bundle(bundle_folder)
+    weights.unlink()
+    with pytest.raises(BundleError, match="missing"):
+        registry.load_bundle(bundle_folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"format_version": 2}, "has format 2; this genolm reads up to 1"),
+        ({"format_version": "1"}, "it is no bundle of genolm"),
+        ({"format_version": None}, "it is no bundle of genolm"),
+        ({"colour": "red"}, "has no setting colour"),
+        ({"kind": "regressor"}, "is a language-model or a classifier"),
+        ({"head": None}, "a classifier has a head"),
+        ({"tokenizer": {"k": 11, "stride": 1}}, "a k-mer has 1 to 8 bases"),
+        ({"tokenizer": "3-mers"}, "does not describe a model"),
+        ({"encoder": [1, 2]}, "does not describe a model"),
+        ({"name": "../../etc"}, "cannot be a model's name"),
+        ({"weights": None}, "sha256 of its weights"),
+    ],
+)
+def test_wrong_configurations_are_refused_with_a_sentence(bundle_folder, changes, message):
+    edit_config(bundle_folder, **changes)
+    with pytest.raises(BundleError, match=message):
+        registry.load_bundle(bundle_folder)
+
+
+def test_text_that_is_no_json_is_refused(bundle_folder):
+    (bundle_folder / "card.json").write_text("{")
+    with pytest.raises(BundleError, match=r"card\.json cannot be read as JSON"):
+        registry.load_bundle(bundle_folder)
+    (bundle_folder / "card.json").write_text("[]")
+    with pytest.raises(BundleError, match="does not hold a JSON object"):
+        registry.load_bundle(bundle_folder)
+    (bundle_folder / "card.json").unlink()
+    with pytest.raises(BundleError, match=r"has no card\.json"):
+        registry.load_bundle(bundle_folder)
+
+
+def test_weights_of_another_model_are_refused(bundle_folder):
+    arrays = load_file(bundle_folder / "model.safetensors")
+    arrays["encoder.embedding.weight"] = arrays["encoder.embedding.weight"][:-1].copy()
+    save_file(arrays, bundle_folder / "model.safetensors")
+    digest = hashlib.sha256((bundle_folder / "model.safetensors").read_bytes()).hexdigest()
+    edit_config(bundle_folder, weights={"sha256": digest})
+    with pytest.raises(BundleError, match=r"do not fit its config\.json: size mismatch"):
+        registry.load_bundle(bundle_folder).build()
+
+
+@pytest.mark.parametrize("name", ["", "-a", "a b", "a/b", "..", "a.b", "ä", "a" * 65, "a\n"])
+def test_names_are_letters_digits_and_dashes(name):
+    with pytest.raises(BundleError, match="cannot be a model's name"):
+        registry.check_name(name)
+
+
+def test_zip_round_trip(builtin, toy_bundle_path, tmp_path):
+    registry.import_bundle(toy_bundle_path, name="mine")
+    path = registry.export_bundle("mine", tmp_path / "mine.zip")
+    assert sorted(zipfile.ZipFile(path).namelist()) == [
+        "mine/card.json",
+        "mine/card.md",
+        "mine/config.json",
+        "mine/model.safetensors",
+    ]
+    info = registry.import_bundle(path, name="copy")
+    assert not info.builtin
+    assert info.config.name == "copy"
+    copy, original = registry.load_bundle("copy"), registry.load_bundle(toy_bundle_path)
+    assert copy.sha256 == original.sha256
+    assert copy.card == original.card
+    with torch.no_grad():
+        assert torch.equal(copy.build()(TOKENS, LENGTHS), original.build()(TOKENS, LENGTHS))
+
+
+def test_a_zip_can_be_used_as_it_is(toy_bundle_path, tmp_path):
+    path = zip_of(tmp_path / "toy.zip", bundle_members(toy_bundle_path, prefix=""))
+    bundle = registry.load_bundle(str(path))
+    unpacked = bundle.path
+    assert bundle.build() is not None
+    assert unpacked.exists()
+    del bundle
+    assert not unpacked.exists()
+
+
+def test_a_zip_made_by_a_mac_can_be_imported(builtin, toy_bundle_path, tmp_path):
+    members = bundle_members(toy_bundle_path) | {"__MACOSX/toy/._config.json": b"x", "toy/.DS_Store": b"x"}
+    assert registry.import_bundle(zip_of(tmp_path / "toy.zip", members)).name == "toy-promoter"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../evil.py", "/etc/config.json", "a/../config.json", "toy/model.pkl", "../config.json", "a/b/card.md"],
+)
+def test_zips_with_anything_else_are_refused(builtin, toy_bundle_path, tmp_path, name):
+    path = zip_of(tmp_path / "toy.zip", bundle_members(toy_bundle_path) | {name: b"{}"})
+    with pytest.raises(BundleError, match="it is refused"):
+        registry.import_bundle(path)
+    assert registry.list_bundles() == []
+
+
+def test_broken_and_huge_zips_are_refused(builtin, toy_bundle_path, tmp_path, monkeypatch):
+    path = zip_of(tmp_path / "toy.zip", bundle_members(toy_bundle_path))
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(BundleError, match="is not a whole zip"):
+        registry.import_bundle(path)
+    spoilt = bytearray(whole)
+    spoilt[whole.index(b"model.safetensors") + 5000] ^= 255
+    path.write_bytes(spoilt)
+    with pytest.raises(BundleError, match="is not a whole zip"):
+        registry.import_bundle(path)
+    path.write_bytes(whole)
+    monkeypatch.setattr(bundles, "MAX_BUNDLE_BYTES", 1000)
+    with pytest.raises(BundleError, match="would unpack to more than"):
+        registry.import_bundle(path)
+    empty = zip_of(tmp_path / "empty.zip", {})
+    with pytest.raises(BundleError, match=rf"{empty} has no config\.json"):
+        registry.import_bundle(empty)
+
+
+def test_list_shows_builtin_first_and_broken_ones_with_their_error(
+    builtin, toy_bundle_path, toy_language_model_path
+):
+    shutil.copytree(toy_bundle_path, builtin / "zz-built-in")
+    registry.import_bundle(toy_language_model_path)
+    (workspace.models_dir() / "broken").mkdir()
+    (workspace.models_dir() / ".hidden").mkdir()
+    found = registry.list_bundles()
+    assert [(info.name, info.builtin) for info in found] == [
+        ("zz-built-in", True),
+        ("broken", False),
+        ("toy-lm", False),
+    ]
+    assert "has no config.json" in found[1].error
+    assert found[0].error is None
+    assert found[0].config.name == "zz-built-in"
+    assert [info.name for info in registry.list_bundles(kind="language-model")] == ["toy-lm"]
+
+
+def test_find_says_what_there_is(builtin, toy_bundle_path):
+    registry.import_bundle(toy_bundle_path)
+    with pytest.raises(BundleError, match=r"there are: toy-promoter\. Did you mean 'toy-promoter'\?"):
+        registry.load_bundle("toy-promotor")
+    with pytest.raises(BundleError, match="There is no bundle at"):
+        registry.load_bundle("./toy-promoter")
+
+
+def test_names_are_protected(builtin, toy_bundle_path, toy_language_model_path):
+    shutil.copytree(toy_bundle_path, builtin / "fixed")
+    with pytest.raises(BundleError, match="built-in model; choose another name"):
+        registry.import_bundle(toy_bundle_path, name="fixed", replace=True)
+    with pytest.raises(BundleError, match="cannot be removed"):
+        registry.remove_bundle("fixed")
+    registry.import_bundle(toy_bundle_path, name="mine")
+    with pytest.raises(BundleError, match="There already is a model 'mine'"):
+        registry.import_bundle(toy_language_model_path, name="mine")
+    info = registry.import_bundle(toy_language_model_path, name="mine", replace=True)
+    assert info.config.kind == "language-model"
+    registry.remove_bundle("mine")
+    assert [info.name for info in registry.list_bundles()] == ["fixed"]
+
+
+def test_export_into_a_missing_folder_is_refused(builtin, toy_bundle_path, tmp_path):
+    registry.import_bundle(toy_bundle_path)
+    with pytest.raises(BundleError, match="There is no folder"):
+        registry.export_bundle("toy-promoter", tmp_path / "nowhere" / "toy.zip")
+
+
+def test_storage_types_are_checked(tmp_path):
+    with pytest.raises(SettingsError, match="weights are stored as fp16, bf16, fp32"):
+        registry.save_bundle(tmp_path / "x", language_config(), {}, {}, dtype="int8")
