@@ -20,7 +20,7 @@ from genolm.tokenizer import AMBIGUOUS_CODE, encode_bases
 if TYPE_CHECKING:
     import torch
 
-PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+PENALTIES = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0)
 """Inverse penalties C that a logistic regression tries on the validation set."""
 
 

@@ -30,7 +30,7 @@ from genolm.errors import SettingsError, TableError
 from genolm.labels import LabelCode, code_labels
 from genolm.metrics import as_json, score
 from genolm.progress import ProgressCallback
-from genolm.registry import BundleConfig, ModelBundle, check_name, load_bundle, save_bundle
+from genolm.registry import BundleConfig, ModelBundle, check_name, check_new_name, load_bundle, save_bundle
 from genolm.splits import similarity_clusters, split_by_cluster
 from genolm.tables import LabelledTable, read_table
 from genolm.tokenizer import KmerTokenizer
@@ -285,7 +285,8 @@ def finetune(
     ------
     TableError, BundleError, SettingsError
     """
-    settings, check = settings or FinetuneSettings(), check_name(name)
+    settings = settings or FinetuneSettings()
+    check = check_name(name) if out_dir else check_new_name(name)
     table, bundle = read_table(table_path), load_bundle(base)
     code = code_labels(table.frame["label"])
     samples = Samples(list(table.frame["sequence"]), code.values)

@@ -66,7 +66,7 @@ def similarity_clusters(
     rng = np.random.default_rng(0)
     for _ in range(_STAR_ROUNDS if len(frequent) else 0):
         before = labels.max()
-        labels = sets.merged(labels, sets.star_pairs(frequent, rng), min_shared)
+        labels = sets.merged(labels, sets.star_pairs(frequent, labels, rng), min_shared)
         if labels.max() == before:
             break
     return _by_appearance(sets.merged(labels, unsure, min_shared))
@@ -237,8 +237,8 @@ class _KmerSets(NamedTuple):
         possible = times + np.minimum(elsewhere[pairs[:, 0]], elsewhere[pairs[:, 1]]) >= needed
         return pairs[sure], pairs[~sure & possible]
 
-    def star_pairs(self, groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        """Return the pairs of one random member of each group with its other members."""
+    def star_pairs(self, groups: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return the pairs of one random member of each group with its members of other clusters."""
         count, sizes = len(self.sizes), np.diff(self.bounds)[groups]
         firsts = np.cumsum(sizes) - sizes
         places = np.arange(sizes.sum()) + np.repeat(self.bounds[groups] - firsts, sizes)
@@ -247,7 +247,9 @@ class _KmerSets(NamedTuple):
         order = rng.permutation(count)
         rank = np.argsort(order)
         centres = order[np.minimum.reduceat(rank[members], firsts)]
-        codes = np.unique(np.repeat(centres, sizes) * count + members)
+        centres = np.repeat(centres, sizes)
+        apart = labels[centres] != labels[members]
+        codes = np.unique(centres[apart] * count + members[apart])
         return np.stack([codes // count, codes % count], axis=1)
 
     def merged(self, labels: np.ndarray, pairs: np.ndarray, min_shared: float) -> np.ndarray:

@@ -28,7 +28,7 @@ GRADUAL = (
     Schedule(1, 1e-2, unfreeze=1),
     Schedule(1, 5e-3, unfreeze=2),
     Schedule(1, 3e-3, unfreeze=3),
-    Schedule(4, 2e-3),
+    Schedule(2, 2e-3),
 )
 NAIVE_SCHEDULE = (Schedule(6, 2e-3),)
 TITLE = "E. coli gene starts"
@@ -55,7 +55,7 @@ def runs_of(variant: str, base: str, seeds: int) -> list[Run]:
     """Return a base's runs."""
     naive = base == "naive"
     settings = FinetuneSettings(
-        schedule=NAIVE_SCHEDULE if naive else GRADUAL, drop_mult=0.2 if naive else 0.4, batch_size=64
+        schedule=NAIVE_SCHEDULE if naive else GRADUAL, drop_mult=0.2 if naive else 0.4, batch_size=128
     )
     return seeds_of(Run(f"{variant}-{Path(base).name}", base, settings, HEAD, WINDOW), seeds)
 

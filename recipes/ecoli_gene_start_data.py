@@ -17,8 +17,8 @@ Windows past the ends of the sequence are left out and counted.
 Where this differs: the random draws are seeded, and the annotation is that of 2022, so that there are a few
 windows less (the record lists both counts). The original took blastn hits with word size 15 as neighbours
 and excluded 464 of 8,371 windows (5.5 %). Exact 15-mers, most of them shared by chance in 8,000 windows,
-would exclude 2,189 of 8,255 (26.5 %); 20-mers exclude 566 (6.9 %) and 28-mers 491 (5.9 %), so its hits were probably
-longer. 20 is the shortest length at which chance plays no part, and excludes more than the original did.
+would exclude 2,189 of 8,255 (26.5 %); 20-mers exclude 566 (6.9 %) and 28-mers 491 (5.9 %), so its hits were
+probably longer. 20 is the shortest length at which chance plays no part, and excludes more than the original.
 Windows that overlap the reserved region are left out unless ``--reserved keep`` is given; they would all be
 in the training part.
 """

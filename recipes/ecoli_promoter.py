@@ -33,7 +33,7 @@ GRADUAL = (
     Schedule(1, 1e-2, unfreeze=1),
     Schedule(1, 5e-3, unfreeze=2),
     Schedule(1, 3e-3, unfreeze=3),
-    Schedule(3, 2e-3),
+    Schedule(2, 2e-3),
 )
 NAIVE_SCHEDULE = (Schedule(4, 2e-3),)
 TEST_STRETCH = (0, 600_000)
@@ -115,7 +115,7 @@ def runs_of(base: str, extra: bool, seeds: int, window: Window) -> list[Run]:
     """Return a base's runs."""
     naive = base == NAIVE
     settings = FinetuneSettings(
-        schedule=NAIVE_SCHEDULE if naive else GRADUAL, drop_mult=0.2 if naive else 0.4, batch_size=64
+        schedule=NAIVE_SCHEDULE if naive else GRADUAL, drop_mult=0.2 if naive else 0.4, batch_size=128
     )
     name = f"promoter-{Path(base).name}{'-extra' if extra else ''}"
     return seeds_of(Run(name, base, settings, HEAD, window), seeds)

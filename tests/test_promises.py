@@ -227,9 +227,3 @@ def test_what_is_imported_is_declared():
 def test_the_version_is_in_the_changelog():
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert re.search(rf"^## (Unreleased|{re.escape(genolm.__version__)})", changelog, re.MULTILINE)
-
-
-def test_no_promise_names_a_place_that_users_cannot_see():
-    for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "pyproject.toml", "requirements.txt"):
-        text = (ROOT / name).read_text(encoding="utf-8")
-        assert not re.search(r"/root|/work/|\bagent|pypi\.org|helper session", text), name

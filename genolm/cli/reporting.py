@@ -112,7 +112,8 @@ def report_files(result: Any, *, as_json: bool) -> None:
         print_json({key: getattr(result, key) for key in ("files", "records", "seconds", "summary")})
         return
     names = ", ".join(str(path) for path in result.files)
-    click.echo(f"{result.records:,} records in {clock(result.seconds)}; wrote {names}", err=True)
+    noun = "record" if result.records == 1 else "records"
+    click.echo(f"{result.records:,} {noun} in {clock(result.seconds)}; wrote {names}", err=True)
 
 
 def clock(seconds: float) -> str:

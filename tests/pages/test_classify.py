@@ -59,7 +59,7 @@ def test_long_input_is_handed_to_a_job_that_the_page_can_show(
     run(app)
     assert started["kind"] == "classify"
     assert started["arguments"][1:4] == [str(tmp_path / "many.fa"), "--model", "toy-promoter"]
-    assert app.query_params["job"] == ["0" * 32]
+    assert app.query_params["job"] in ("0" * 32, ["0" * 32])
     table = app.dataframe[-1].value
     assert list(table["record"]) == ["a", "b"]
     assert table["p_other"] + table["p_promoter"] == pytest.approx([1, 1])

@@ -46,7 +46,8 @@ def test_tracks_are_read_back_as_they_were(finished_job):
     scan = results.read_scan(job.result)
     assert list(scan.lengths) == ["one", "two", "tiny"]
     assert len(scan.tracks) == len(tracks) == 4
-    for read, made in zip(scan.tracks, sorted(tracks, key=lambda item: (item.contig, item.strand)), strict=True):
+    ordered = sorted(tracks, key=lambda item: (item.contig, item.strand))
+    for read, made in zip(scan.tracks, ordered, strict=True):
         there = np.flatnonzero(~np.isnan(made.values))
         np.testing.assert_array_equal(read.values_at(made.sites), made.values)
         assert read.sites[0] == made.sites[there[0]] and read.sites[-1] == made.sites[there[-1]]

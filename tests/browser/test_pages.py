@@ -1,0 +1,161 @@
+"""From an uploaded file to a downloaded one in a real browser, compared with what the package gives."""
+
+import re
+
+import pytest
+
+from genolm import workspace
+from genolm.pipelines import classify_file, saliency_file, scan_file
+
+SITES = workspace.samples_dir() / "ecoli_known_sites.fa"
+REGION = workspace.samples_dir() / "ecoli_lac_region.fa"
+
+
+@pytest.fixture
+def short_fasta(tmp_path):
+    """The first known site of the sample, cut to the model's 60 bp."""
+    letters = "".join(SITES.read_text().split(">")[1].split("\n")[1:])
+    path = tmp_path / "lac.fa"
+    path.write_text(f">lac\n{letters[160:220]}\n")
+    return path
+
+
+def test_the_first_visit_of_a_fresh_server_may_be_any_page(visit):
+    page = visit("scan")
+    assert page.get_by_role("heading", level=1).inner_text() == "Scan a genome"
+    page.get_by_role("button", name="Start the scan").wait_for()
+    assert page.get_by_role("dialog").count() == 0
+
+
+def test_classify_from_upload_to_download(visit, upload, download, predictors, tmp_path):
+    page = visit("")
+    upload(SITES)
+    page.get_by_text("27 of 27 records are not 60 bp long").wait_for()
+    page.get_by_role("button", name="Classify 27 records").click()
+    found = download("Download CSV", role="button")
+    expected = []
+    for predictor in predictors:
+        out = tmp_path / f"{predictor.precision}.csv"
+        classify_file(SITES, out, model=predictor)
+        expected.append(out.read_bytes())
+    assert found in expected
+    assert found.count(b"\n") == 28
+
+
+def test_saliency_from_upload_to_download(visit, upload, download, predictors, short_fasta, tmp_path):
+    page = visit("saliency")
+    upload(short_fasta)
+    page.get_by_role("button", name="Explain the answer").click()
+    found = download("Download CSV", role="button")
+    page.get_by_text("Plus strand").wait_for()
+    expected = []
+    for predictor in predictors:
+        out = tmp_path / f"{predictor.precision}.csv"
+        saliency_file(short_fasta, out, model=predictor)
+        expected.append(out.read_bytes())
+    assert found in expected
+
+
+def test_scan_from_upload_over_a_reload_to_downloads(visit, upload, download, predictors, tmp_path):
+    page = visit("scan")
+    upload(REGION)
+    stride = page.get_by_role("spinbutton", name=re.compile("Stride"))
+    stride.fill("50")
+    stride.press("Enter")
+    page.get_by_text("1,600 windows of 60 bp").or_(page.get_by_text("1,598 windows of 60 bp")).wait_for()
+    page.get_by_role("button", name="Start the scan").click()
+    page.wait_for_url(re.compile(r"job=[0-9a-f]{32}"))
+    page.reload()
+    page.get_by_role("heading", name="Downloads").wait_for()
+    found = {name: download(name) for name in ("Calls, CSV", "Calls, BED", "Calls, GFF3", "Scores minus, bigWig")}
+    expected = []
+    for predictor in predictors:
+        folder = tmp_path / predictor.precision
+        scan_file(REGION, folder, model=predictor, stride=50, threshold=0.5)
+        names = ("calls.csv", "calls.bed", "calls.gff3", "scores_minus.bw")
+        expected.append([(folder / name).read_bytes() for name in names])
+    assert list(found.values()) in expected
+    assert found["Calls, CSV"].count(b"\n") > 5
+
+
+def test_a_box_in_the_figure_zooms_and_back(visit, upload):
+    page = visit("scan")
+    page.get_by_role("button", name="Start the scan").click()
+    page.get_by_role("heading", name="Downloads").wait_for()
+    page.get_by_text("lac_region: 1 to 40,000").wait_for()
+    plane = page.locator(".js-plotly-plot .nsewdrag").first
+    plane.scroll_into_view_if_needed()
+    box = plane.bounding_box()
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + 0.4 * box["width"], middle)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.5 * box["width"], middle, steps=5)
+    page.mouse.up()
+    page.get_by_role("button", name="Whole contig").click()
+    page.get_by_text("lac_region: 1 to 40,000").wait_for()
+
+
+def test_a_large_file_arrives_whole_though_a_slice_is_lost(visit, page, upload, server, tmp_path):
+    path = tmp_path / "large.fa"
+    path.write_text(">large\n" + ("ACGTTGCA" * 10 + "\n") * 230_000)
+    visit("scan")
+    lost = []
+
+    def lose_one(route):
+        if "offset=8388608" in route.request.url and not lost:
+            lost.append(route.request.url)
+            route.abort()
+        else:
+            route.continue_()
+
+    page.route("**/api/uploads/**", lose_one)
+    upload(path)
+    page.get_by_text("18.4 Mbp").wait_for()
+    assert len(lost) == 1
+    page.reload()
+    page.get_by_role("heading", level=1).wait_for()
+    sent = []
+    page.on("request", lambda request: sent.append(request.method) if "/api/uploads" in request.url else None)
+    upload(path)
+    page.get_by_text("18.4 Mbp").wait_for()
+    assert set(sent) == {"GET"}, "the same file is known again and not sent twice"
+
+
+@pytest.mark.parametrize("name", ["", "saliency", "scan"])
+def test_wrong_files_get_a_sentence(visit, page, upload, tmp_path, name):
+    visit(name)
+    wrong = {
+        "protein.fa": (b">p\nMKTAYIAKQRQISFVKSHFSRQ\n", "looks like protein"),
+        "reads.fastq": (b"@r\nACGT\n+\nIIII\n", "FASTQ"),
+        "letter.docx": (b"PK\x03\x04" + b"\0" * 500, "zip archive or an Office document"),
+    }
+    for file, (content, sentence) in wrong.items():
+        (tmp_path / file).write_bytes(content)
+        upload(tmp_path / file)
+        alert = page.get_by_test_id("stAlert").filter(has_text=sentence)
+        alert.wait_for()
+        assert file in alert.inner_text()
+
+
+def test_a_model_goes_in_and_out(visit, page, download, zipped_bundle):
+    visit("library")
+    page.get_by_text("Import a model").click()
+    page.locator("input[type=file]").set_input_files(zipped_bundle)
+    page.get_by_text("toy-promoter.zip is here").wait_for()
+    page.get_by_role("button", name="Import", exact=True).click()
+    page.get_by_text("toy-promoter is installed.").wait_for()
+    page.locator(".st-key-card_toy-promoter").get_by_role("button", name="Export").click()
+    content = download("toy-promoter.zip")
+    assert content.startswith(b"PK")
+
+
+@pytest.mark.parametrize("name", ["", "saliency", "scan", "library"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_page_has_no_serious_fault_of_accessibility(visit, page, name, scheme):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    page.emulate_media(color_scheme=scheme)
+    visit(name)
+    page.get_by_role("button", name=re.compile("Classify|Explain|Start|Export")).first.wait_for()
+    found = axe.run(page).response["violations"]
+    grave = [item for item in found if item["impact"] in ("serious", "critical")]
+    assert not grave, [(item["id"], [node["html"][:200] for node in item["nodes"]]) for item in grave]
