@@ -8,7 +8,13 @@ from streamlit.runtime.pages_manager import PagesManager
 from pages.shared import downloads, uploads
 
 ROOT = Path(__file__).parent
-STYLE = "<style>[data-testid='stMainBlockContainer'] { padding-top: 4.5rem; }</style>"
+# Streamlit's small print and chosen options are too pale for the contrast that WCAG asks for.
+STYLE = """<style>
+[data-testid="stMainBlockContainer"] { padding-top: 4.5rem; }
+[data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] * { color: inherit; opacity: 1; }
+[data-testid="stSliderThumbValue"], [data-testid="stSliderThumbValue"] * { color: inherit; }
+button[data-selected="true"], button[data-selected="true"] * { color: inherit !important; }
+</style>"""
 PAGES = {
     "pages/annotate/classify.py": ("Classify", ":material/label:"),
     "pages/annotate/saliency.py": ("Saliency", ":material/insights:"),

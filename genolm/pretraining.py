@@ -128,12 +128,17 @@ def train_language_model(
     settings: PretrainSettings,
     *,
     base: ModelBundle | None = None,
+    stride: int | None = None,
     checkpoint: Path | None = None,
     progress: ProgressCallback | None = None,
 ) -> tuple[LanguageModel, KmerTokenizer, History]:
-    """Train a language model on a corpus, from scratch or going on from ``base``; resumes from ``checkpoint``."""
+    """Train a language model on a corpus, from scratch or going on from ``base``; resumes from ``checkpoint``.
+
+    With ``base`` its k-mers, sizes and stride are kept, unless ``stride`` gives another: a model of k-mers
+    side by side learns to read overlapping ones far sooner than a new one would.
+    """
     token_config = base.config.tokenizer if base else TokenizerConfig(settings.k, settings.stride)
-    tokenizer = KmerTokenizer(token_config)
+    tokenizer = KmerTokenizer(TokenizerConfig(token_config.k, stride or token_config.stride))
     sizes = base.config.encoder if base else encoder_preset(settings.preset)
     torch.manual_seed(settings.seed)
     model = LanguageModel(sizes, tokenizer.vocab_size, LANGUAGE_MODEL_DROPOUTS.scaled(settings.drop_mult))

@@ -1,7 +1,9 @@
 """Train the language models behind the bacterial classifiers.
 
     python recipes/bacteria_lm.py --data DATA --out assets/models/bacteria-lm
-    python recipes/bacteria_lm.py --data DATA --corpus ecoli --out RUNS/ecoli-lm --tokens 8000000
+    python recipes/bacteria_lm.py --data DATA --corpus ecoli --out RUNS/ecoli-lm --tokens 2000000
+    python recipes/bacteria_lm.py --data DATA --base assets/models/bacteria-lm --stride 1 \\
+        --out assets/models/bacteria-lm-dense --tokens 3500000 --lr 0.002
 
 DATA holds ``bacteria/`` with one FASTA per species. Three species are held out for validation, and with
 them the species that are close relatives of one. The stretch of E. coli K-12 that is reserved for the final
@@ -9,6 +11,7 @@ test of promoter models is blanked. A run that was cut off goes on from its chec
 """
 
 import argparse
+import csv
 import sys
 from pathlib import Path
 
@@ -22,7 +25,7 @@ from genolm.pretraining import (
     train_language_model,
 )
 from genolm.progress import Progress
-from genolm.registry import BundleConfig, save_bundle
+from genolm.registry import BundleConfig, load_bundle, save_bundle
 
 HELD_OUT = ("Vibrio_cholerae", "Neisseria_meningitidis", "Thermotoga_lettingae")
 RELATIVES = ("Vibrio_anguillarum", "Neisseria_gonorrhoeae", "Thermotogales")
@@ -30,6 +33,7 @@ ENTEROBACTERIA = (
     *("Escherichia", "Shigella", "Salmonella", "Klebsiella", "Enterobacter"),
     *("Raoultella", "Erwinia", "Pectobacterium", "Proteus"),
 )
+TITLES = {"bacteria": "Bacterial language model", "ecoli": "E. coli language model"}
 ECOLI = "Escherichia_coli__GCF_000005845.2"
 RESERVED = (3_600_000, 4_100_000)
 
@@ -46,6 +50,15 @@ def read_corpora(folder: Path, corpus: str, others: float) -> tuple[Corpus, Corp
             repeats = 1.0 if path.name.startswith(ENTEROBACTERIA) else others
             train.add_file(path, repeats=repeats, mask=RESERVED if path.name.startswith(ECOLI) else None)
     return train, valid
+
+
+def add_sources(train: Corpus, folder: Path) -> None:
+    """Write into each file's facts where it came from, as MANIFEST.tsv tells."""
+    rows = csv.DictReader((folder / "MANIFEST.tsv").open(), delimiter="\t")
+    sources = {row["file"]: f"{row['species']} {row['accession']}" for row in rows}
+    for item in train.files:
+        item["source"] = sources[item["name"]]
+        item["licence"] = "public record"
 
 
 def held_out_scores(model, tokenizer, valid: Corpus) -> dict[str, dict[str, float]]:
@@ -75,6 +88,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--runs", type=Path, help="folder for the checkpoint; default OUT.training")
     parser.add_argument("--corpus", choices=("bacteria", "ecoli"), default="bacteria")
+    parser.add_argument("--base", help="language model to go on from, with the stride that --stride gives")
     parser.add_argument("--others", type=float, default=0.3)
     for name, default in PretrainSettings().__dict__.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)
@@ -87,19 +101,27 @@ def main(arguments: list[str]) -> None:
     names = PretrainSettings().__dict__
     settings = PretrainSettings(**{name: getattr(options, name) for name in names})
     train, valid = read_corpora(options.data / "bacteria", options.corpus, options.others)
+    add_sources(train, options.data / "bacteria")
     scratch = options.runs or options.out.with_name(options.out.name + ".training")
     model, tokenizer, history = train_language_model(
-        train, valid, settings, checkpoint=scratch, progress=report
+        train,
+        valid,
+        settings,
+        base=load_bundle(options.base) if options.base else None,
+        stride=settings.stride,
+        checkpoint=scratch,
+        progress=report,
     )
     card = language_card(options.out.name, train, held_out_scores(model, tokenizer, valid), settings, history)
     card |= {
-        "title": "Bacterial language model" if options.corpus == "bacteria" else "E. coli language model",
+        "title": TITLES[options.corpus] + (f", every {settings.stride} bases" if options.base else ""),
         "licence": "MIT (weights); genomes are public records",
         "recipe": "recipes/bacteria_lm.py",
         "limits": [
             f"E. coli K-12 bases {RESERVED[0]:,} to {RESERVED[1]:,} were blanked; close relatives of that"
             " stretch in Shigella and Salmonella were not.",
             f"Genomes outside the enterobacteria were read {options.others} times for each once of those.",
+            *([f"Went on from {Path(options.base).name}."] if options.base else []),
         ],
     }
     config = BundleConfig(

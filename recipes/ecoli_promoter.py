@@ -1,11 +1,12 @@
 """Train the promoter model for scans of E. coli and its relatives, and judge it on a stretch it never saw.
 
     python recipes/ecoli_promoter.py --tables FOLDER --genome NC_000913.fna.gz --out RUNS \\
-        --base assets/models/bacteria-lm --publish assets/models/ecoli-promoter
+        --base naive --base assets/models/bacteria-lm-dense --publish assets/models/ecoli-promoter
 
 FOLDER holds what ecoli_promoter_data.py writes: ``promoter.csv.gz`` (strongly supported transcription starts
-and the negatives that a scan meets), ``promoter_extra.csv.gz`` (more for training alone: weakly supported
-starts, starts shifted by a base or two, more of genes) and ``tss.csv``. Runs that are done are not done again.
+and the negatives that a scan meets), ``promoter_extra.csv.gz`` (more for training alone, by kind: weakly
+supported starts, starts shifted by a base or two, more of genes; ``--extra KIND`` takes one in) and
+``tss.csv``. Runs that are done are not done again.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from common import sha256
-from ladder import NAIVE, Run, best_of, over_seeds, publish, run_once, samples_of, seeds_of
+from ladder import NAIVE, Run, baseline_scores, best_of, over_seeds, publish, run_once, samples_of, seeds_of
 
 from genolm.config import HeadConfig, Schedule, Window
 from genolm.finetuning import FinetuneSettings, Samples
@@ -25,18 +26,17 @@ from genolm.peaks import call_peaks
 from genolm.predict import Predictor
 from genolm.registry import load_bundle
 from genolm.scan import scan_genome
-from genolm.sequences import open_fasta, write_fasta
-from genolm.sequences import SequenceRecord
+from genolm.sequences import SequenceRecord, open_fasta, write_fasta
 
 HEAD = HeadConfig("binary", ("other", "promoter"))
 GRADUAL = (
     Schedule(1, 1e-2, unfreeze=1),
     Schedule(1, 5e-3, unfreeze=2),
     Schedule(1, 3e-3, unfreeze=3),
-    Schedule(2, 2e-3),
+    Schedule(3, 2e-3),
 )
-NAIVE_SCHEDULE = (Schedule(4, 2e-3),)
-TEST_STRETCH = (0, 600_000)
+NAIVE_SCHEDULE = (Schedule(5, 2e-3),)
+TEST_STRETCH = (0, 300_000)
 TOLERANCE = 20
 TITLE = "E. coli promoters"
 PURPOSE = (
@@ -51,13 +51,13 @@ LIMITS = [
 ]
 
 
-def read_parts(folder: Path, extra: bool) -> tuple[dict[str, Samples], pd.DataFrame]:
-    """Return the splits and the whole table; ``extra`` adds the rows for training alone."""
+def read_parts(folder: Path, extra: list[str]) -> tuple[dict[str, Samples], pd.DataFrame]:
+    """Return the splits and the whole table; ``extra`` names kinds of the rows for training alone."""
     table = pd.read_csv(folder / "promoter.csv.gz")
     train = table[table["split"] == "train"]
     if extra:
         more = pd.read_csv(folder / "promoter_extra.csv.gz")
-        train = pd.concat([train, more[more["split"] == "train"]])
+        train = pd.concat([train, more[(more["split"] == "train") & more["kind"].isin(extra)]])
     parts = {part: samples_of(table[table["split"] == part]) for part in ("valid", "test")}
     return {"train": samples_of(train), **parts}, table
 
@@ -111,14 +111,15 @@ def _near(queries: np.ndarray, targets: np.ndarray) -> np.ndarray:
     return (left < len(targets)) & (targets[np.minimum(left, len(targets) - 1)] <= queries + TOLERANCE)
 
 
-def runs_of(base: str, extra: bool, seeds: int, window: Window) -> list[Run]:
-    """Return a base's runs."""
+def runs_of(base: str, options: argparse.Namespace, window: Window) -> list[Run]:
+    """Return a base's runs; one from scratch reads k-mers as the last base does."""
     naive = base == NAIVE
+    tokenizer = load_bundle(options.base[-1]).config.tokenizer
     settings = FinetuneSettings(
         schedule=NAIVE_SCHEDULE if naive else GRADUAL, drop_mult=0.2 if naive else 0.4, batch_size=128
     )
-    name = f"promoter-{Path(base).name}{'-extra' if extra else ''}"
-    return seeds_of(Run(name, base, settings, HEAD, window), seeds)
+    name = "-".join(["promoter", Path(base).name, *(kind.replace("_", "-") for kind in options.extra)])
+    return seeds_of(Run(name, base, settings, HEAD, window, tokenizer), options.seeds)
 
 
 def main(arguments: list[str]) -> None:
@@ -129,17 +130,16 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--base", action="append", required=True)
     parser.add_argument("--seeds", type=int, default=1)
-    parser.add_argument("--no-extra", action="store_true")
+    parser.add_argument("--extra", action="append", default=[], metavar="KIND")
     parser.add_argument("--baselines", type=Path, help="result of baselines.py, for the card")
     parser.add_argument("--publish", type=Path)
     options = parser.parse_args(arguments)
-    parts, table = read_parts(options.tables, not options.no_extra)
+    parts, table = read_parts(options.tables, options.extra)
     facts = json.loads((options.tables / "promoter.json").read_text())["window"]
     window = Window(facts["length"], facts["anchor"], "TSS")
     ladder = {}
     for base in options.base:
-        runs = runs_of(base, not options.no_extra, options.seeds, window)
-        done = [run_once(run, parts, options.out) for run in runs]
+        done = [run_once(run, parts, options.out) for run in runs_of(base, options, window)]
         ladder[Path(base).name] = {"over_seeds": over_seeds(done), "runs": done}
     best = options.out / best_of(done)["name"]
     scanned = scan_scores(best, options.genome, pd.read_csv(options.tables / "tss.csv"))
@@ -154,9 +154,10 @@ def card_changes(
     options: argparse.Namespace, ladder: dict[str, Any], table: pd.DataFrame, scanned: dict[str, Any]
 ) -> dict[str, Any]:
     """Return what the published card says beyond the run's own."""
-    extra = json.loads(options.baselines.read_text())["baselines"] if options.baselines else {}
-    starts = {f"start from {key}, best seed": value["over_seeds"] for key, value in ladder.items()}
-    tables = ["promoter.csv.gz"] + ([] if options.no_extra else ["promoter_extra.csv.gz"])
+    extra = baseline_scores(options.baselines)
+    seeds = "one seed" if options.seeds == 1 else f"mean of {options.seeds} seeds, lowest and highest"
+    starts = {f"from {key}, {seeds}": value["over_seeds"] for key, value in ladder.items()}
+    tables = ["promoter.csv.gz", *(["promoter_extra.csv.gz"] if options.extra else [])]
     return {
         "title": TITLE,
         "purpose": PURPOSE,

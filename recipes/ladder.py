@@ -127,3 +127,11 @@ def publish(source: Path, target: Path, changes: Mapping[str, Any]) -> None:
     card = {**bundle.card, **changes}
     config = replace(bundle.config, name=target.name, title=card["title"], purpose=card["purpose"])
     save_bundle(target, config, bundle.state_dict(), card)
+
+
+def baseline_scores(path: Path | None) -> dict[str, Any]:
+    """Return the test metrics of each baseline in a result of baselines.py; nothing without a file."""
+    if path is None:
+        return {}
+    found = json.loads(path.read_text())["baselines"]
+    return {name.replace("-", " "): result["test"] for name, result in found.items()}

@@ -62,7 +62,8 @@ def lively_bundle(toy_bundle_path, tmp_path_factory):
     codes = torch.randint(4, (300, 60), generator=torch.Generator().manual_seed(1)).to(torch.uint8).numpy()
     logits = Predictor(bundle, precision="fp32", threads=1).logits_of_codes(codes)
     margins = logits[:, 1] - logits[:, 0]
-    weight, bias = [name for name in state if name.startswith("head")][-2:]
+    weight = next(name for name, value in state.items() if value.shape[:1] == (2,) and value.dim() == 2)
+    bias = weight.replace("weight", "bias")
     factor = 3.0 / float(margins.std())
     state[weight], state[bias] = state[weight] * factor, state[bias] * factor
     state[bias][1] -= float(margins.mean()) * factor + 3.0
