@@ -13,18 +13,20 @@ from genolm.model import AWDEncoder, PlainDropout, encoder_groups
 SECOND_DROPOUT = 0.1
 
 
-def pool(hidden: Tensor, lengths: Tensor) -> Tensor:
-    """Return last, maximum and mean hidden state over the real tokens of each sequence.
+def pool(hidden: Tensor, lengths: Tensor, *, slots: int = 0) -> Tensor:
+    """Return last, maximum and mean hidden state over the real tokens of each sequence, and slot means.
 
     Parameters
     ----------
     hidden : Tensor (batch, time, emb)
     lengths : Tensor (batch,) int64
         Real tokens of each sequence; what comes after them is padding and counts for nothing.
+    slots : int
+        Equal parts of each sequence whose means follow, in order; the mean of a part without a token is 0.
 
     Returns
     -------
-    Tensor (batch, 3 * emb), float32
+    Tensor (batch, (3 + slots) * emb), float32
     """
     hidden = hidden.float()
     places = torch.arange(hidden.shape[1], device=hidden.device)
@@ -32,7 +34,17 @@ def pool(hidden: Tensor, lengths: Tensor) -> Tensor:
     last = hidden[torch.arange(len(lengths), device=hidden.device), lengths - 1]
     highest = hidden.masked_fill(~real, float("-inf")).amax(1)
     mean = (hidden * real).sum(1) / lengths[:, None]
-    return torch.cat([last, highest, mean], 1)
+    parts = slot_weights(lengths, hidden.shape[1], slots) @ hidden
+    return torch.cat([last, highest, mean, parts.flatten(1)], 1)
+
+
+def slot_weights(lengths: Tensor, time: int, slots: int) -> Tensor:
+    """Return the share (batch, slots, time) that each token has in the mean of each slot; padding has none."""
+    places = torch.arange(time, device=lengths.device)
+    slot_of = places[None, :] * slots // lengths[:, None]
+    slot_of = torch.where(places[None, :] < lengths[:, None], slot_of, -1)
+    member = (slot_of[:, None, :] == torch.arange(slots, device=lengths.device)[None, :, None]).float()
+    return member / member.sum(2, keepdim=True).clamp(min=1)
 
 
 class PoolingHead(nn.Module):
@@ -41,9 +53,9 @@ class PoolingHead(nn.Module):
     def __init__(self, emb: int, config: HeadConfig, p: float) -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.BatchNorm1d(3 * emb),
+            nn.BatchNorm1d((3 + config.slots) * emb),
             PlainDropout(p),
-            nn.Linear(3 * emb, config.hidden),
+            nn.Linear((3 + config.slots) * emb, config.hidden),
             nn.ReLU(),
             nn.BatchNorm1d(config.hidden),
             PlainDropout(SECOND_DROPOUT),
@@ -51,7 +63,7 @@ class PoolingHead(nn.Module):
         )
 
     def forward(self, pooled: Tensor) -> Tensor:
-        """Turn ``pooled`` (batch, 3 * emb) into logits (batch, outputs), in float32."""
+        """Turn ``pooled`` (batch, (3 + slots) * emb) into logits (batch, outputs), in float32."""
         with torch.autocast(pooled.device.type, enabled=False):
             return self.layers(pooled.float())
 
@@ -76,14 +88,15 @@ class SequenceClassifier(nn.Module):
         dropouts = dropouts or CLASSIFIER_DROPOUTS
         self.encoder = AWDEncoder(encoder, vocab_size, dropouts)
         self.head = PoolingHead(encoder.emb, head, dropouts.output)
+        self.slots = head.slots
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """Classify ``tokens`` (batch, time), right-padded; returns logits (batch, outputs) float32."""
         return self.head(self.features(tokens, lengths))
 
     def features(self, tokens: Tensor, lengths: Tensor) -> Tensor:
-        """Return the pooled hidden states (batch, 3 * emb), the sequences' embedding."""
-        return pool(self.encoder(tokens).hidden, lengths)
+        """Return the pooled hidden states (batch, (3 + slots) * emb), the sequences' embedding."""
+        return pool(self.encoder(tokens).hidden, lengths, slots=self.slots)
 
     def layer_groups(self) -> list[list[nn.Parameter]]:
         """Return parameters lowest layer first, the head last, for gradual unfreezing."""

@@ -111,13 +111,20 @@ class HeadConfig:
         Class names in output order; for regression the names of the predicted quantities.
     hidden : int
         Width of the middle layer, 50 as in ULMFiT.
+    slots : int
+        Beside last, maximum and mean over the whole sequence the head also sees the mean over each of this
+        many equal parts of it. 0 is ULMFiT; windows that are aligned to a site gain from knowing where a
+        motif stands.
     """
 
     task: TaskKind = "binary"
     classes: tuple[str, ...] = ("negative", "positive")
     hidden: int = 50
+    slots: int = 0
 
     def __post_init__(self) -> None:
+        if self.slots < 0:
+            raise SettingsError(f"slots is {self.slots}; it must be 0 or more.")
         if self.task not in TASK_KINDS:
             raise SettingsError(f"task is '{self.task}'; it must be one of {', '.join(TASK_KINDS)}.")
         if len(set(self.classes)) != len(self.classes) or not self.classes:

@@ -15,6 +15,14 @@ def test_pooling_is_last_max_mean_of_real_tokens():
     assert found.tolist() == [[3.0, 5.0, 3.0], [-3.0, -1.0, -2.5]]
 
 
+def test_slots_are_means_of_equal_parts_of_the_real_tokens():
+    hidden = torch.tensor([[[1.0], [5.0], [3.0], [99.0]], [[-2.0], [-4.0], [-1.0], [-3.0]]])
+    found = pool(hidden, torch.tensor([3, 4]), slots=2)
+    assert found[:, 3:].tolist() == [[3.0, 3.0], [-3.0, -2.0]]
+    many = pool(hidden, torch.tensor([3, 4]), slots=4)
+    assert many[1, 3:].tolist() == [-2.0, -4.0, -1.0, -3.0]
+
+
 def test_padding_changes_nothing_and_the_commonest_kmer_is_not_taken_for_it():
     """The original masks token 1, its commonest k-mer, and pools padding in."""
     torch.manual_seed(0)

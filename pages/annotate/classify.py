@@ -54,6 +54,9 @@ def show_figure(table: pd.DataFrame, model: BundleInfo) -> None:
     else:
         figure = charts.class_counts(table["predicted"])
     st.plotly_chart(figure, key="classify_figure", alt="The answers; the table below has the same numbers.")
+    if head.task == "regression":
+        st.caption("Predictions of that quantity, in the unit of the table that the model learned from.")
+        return
     st.caption(
         "A calibrated probability of 0.8 means: of pieces that get 0.8, about eight in ten are of that "
         "class, if they resemble the data on the model's card."

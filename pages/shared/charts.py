@@ -18,7 +18,7 @@ PALETTE = (BLUE, VERMILION, GREEN, PURPLE, "#9a7d0a", "#5b6abf", "#a0522d", "#5f
 STRAND_COLOURS = {"+": BLUE, "-": VERMILION}
 STRAND_WORDS = {"+": "plus strand", "-": "minus strand"}
 DIVERGING = [[0.0, "#b35900"], [0.5, "rgba(128,134,139,0.12)"], [1.0, BLUE]]
-MAX_POINTS = 4000
+OWN = "this model, "
 MANY_RECORDS = 40
 LETTERS_UP_TO = 160
 
@@ -361,7 +361,7 @@ def metric_intervals(rows: pd.DataFrame, *, metric: str) -> go.Figure:
     metric : str
         What is drawn, for the axis.
     """
-    own = rows["who"].str.startswith("this model")
+    own = rows["who"].str.startswith(OWN)
     colours = np.where(own, BLUE, GREY)
     figure = go.Figure(
         go.Scatter(
@@ -385,7 +385,7 @@ def metric_intervals(rows: pd.DataFrame, *, metric: str) -> go.Figure:
     )
     figure.update_yaxes(
         tickvals=list(range(len(rows))),
-        ticktext=[shorten(name, 26) for name in rows["who"]],
+        ticktext=[shorten(name if len(name) <= 30 else name.removeprefix(OWN), 30) for name in rows["who"]],
         range=[len(rows) - 0.4, -0.6],
         zeroline=False,
     )

@@ -34,22 +34,27 @@ class Source:
 def pick_model(key: str, *, scans: bool = False) -> BundleInfo:
     """Let the user pick a classifier, and say what it is for and how good it is; no model ends the page.
 
+    The one in the address (``?model=NAME``) comes first, else the one that was used last.
     With ``scans`` only those that can scan: they have a window and answer yes or no.
     """
-    models = {info.name: info for info in state.classifiers() if not scans or _can_scan(info)}
+    models = {info.name: info for info in state.classifiers() if not scans or can_scan(info)}
     if not models:
         deed = "scan" if scans else "classify"
         st.info(f"No model that can {deed} is installed; import one under Models.", icon=":material/info:")
         st.page_link("pages/models/library.py", label="Go to Models", icon=":material/inventory_2:")
         st.stop()
-    name = st.selectbox("Model", list(models), format_func=lambda item: _title(models[item]), key=key)
+    wished = st.query_params.get("model") or st.session_state.get("model")
+    first = list(models).index(wished) if wished in models else 0
+    name = st.selectbox("Model", list(models), first, format_func=lambda item: _title(models[item]), key=key)
+    st.session_state["model"] = name
     info = models[name]
     with st.container(border=True):
         describe_model(info)
     return info
 
 
-def _can_scan(info: BundleInfo) -> bool:
+def can_scan(info: BundleInfo) -> bool:
+    """Return whether a model can scan: it has a window and answers yes or no."""
     config = info.config
     return bool(config and config.head and config.window and config.head.task == "binary")
 

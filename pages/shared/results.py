@@ -17,7 +17,7 @@ from genolm.saliency import Saliency
 from genolm.tracks import Track
 
 TRACK_FILES = {"+": "scores_plus.bw", "-": "scores_minus.bw"}
-_BLOCK = 5_000_000
+_BLOCK = 200_000
 _PLOT_POINTS = 1_000
 
 
@@ -76,19 +76,26 @@ def _read_bigwig(path: Path, strand: str, step: int) -> tuple[list[Track], dict[
 
 
 def _one_track(handle: Any, contig: str, length: int, strand: str, step: int) -> Track | None:
-    blocks = []
-    for first in range(0, length, _BLOCK):
-        found = handle.intervals(contig, first, min(first + _BLOCK, length)) or ()
-        # An interval over the border of two blocks is given twice: it belongs to the block it starts in.
-        blocks.append(np.array([item for item in found if item[0] >= first], dtype=np.float64).reshape(-1, 3))
-    rows = np.concatenate(blocks)
-    if not len(rows):
+    first = _first_interval(handle, contig, length)
+    if first is None:
         return None
-    starts = rows[:, 0].astype(np.int64)
-    places = (starts - starts[0]) // step
-    values = np.full(int(places[-1]) + 1, np.nan, dtype=np.float32)
-    values[places] = rows[:, 2]
-    return Track(contig, strand, int(starts[0]), step, int(rows[0, 1] - rows[0, 0]), values)
+    start, end = first
+    blocks = [
+        handle.values(contig, left, min(left + _BLOCK * step, length), numpy=True)[::step]
+        for left in range(start, length, _BLOCK * step)
+    ]
+    values = np.concatenate(blocks).astype(np.float32)
+    last = int(np.flatnonzero(~np.isnan(values))[-1])
+    return Track(contig, strand, start, step, end - start, values[: last + 1])
+
+
+def _first_interval(handle: Any, contig: str, length: int) -> tuple[int, int] | None:
+    reach = 1000
+    for left in range(0, length, reach):
+        found = handle.intervals(contig, left, min(left + reach, length))
+        if found:
+            return int(found[0][0]), int(found[0][1])
+    return None
 
 
 def curves(tracks: list[Track], start: int, end: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:

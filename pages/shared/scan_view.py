@@ -70,9 +70,9 @@ def _show_counts(scan: results.ScanFolder, calls: pd.DataFrame, made_with: float
     st.caption(
         f"Model {state.plain(scan.model)}, windows of {scan.setting('window')} bp every "
         f"{scan.setting('stride')} bp, scanned with threshold {made_with:.2f}. A call is a run of windows "
-        "from the threshold up; its summit is the place of the highest score. A bacterium has about a thousand "
-        "genes and a few hundred promoters per Mbp: many more calls than that are false ones, so raise the "
-        "threshold."
+        "from the threshold up; its summit is the place of the highest score. A bacterium has about a "
+        "thousand genes and a few hundred promoters per Mbp: many more calls than that are mostly false; "
+        "raise the threshold."
     )
 
 
@@ -96,7 +96,7 @@ def _view(job: Job, scan: results.ScanFolder) -> tuple[str, int, int]:
     contig = left.selectbox("Contig", list(scan.lengths), key=f"contig_{job.id}")
     hint = f"{charts.shorten(contig, 20)}:1-10K"
     typed = right.text_input("Go to", placeholder=hint, key=f"region_{job.id}", help="Or draw a box below.")
-    memory = st.session_state.setdefault(f"view_{job.id}", {})
+    memory = st.session_state.setdefault(f"view_{job.id}", {"moves": 0})
     if contig != memory.get("contig"):
         memory["view"] = (contig, 0, scan.lengths[contig])
     if typed and typed != memory.get("typed"):
@@ -135,7 +135,8 @@ def _show_overview(
     whole = (contig, 0, scan.lengths[contig])
     if view != whole and right.button("Whole contig", key=f"out_{job.id}", width="stretch"):
         _go(job, whole)
-    key = f"overview_{job.id}_{start}_{end}_{contig}"
+    # A key of its own for each view: a box that was drawn in one must not be found again in another.
+    key = f"overview_{job.id}_{st.session_state[f'view_{job.id}']['moves']}_{start}_{end}"
     alt = "Highest score along the contig, one panel per strand."
     event = st.plotly_chart(figure, key=key, on_select="rerun", selection_mode="box", alt=alt)
     st.caption(
@@ -152,7 +153,8 @@ def _show_overview(
 
 
 def _go(job: Job, view: tuple[str, int, int]) -> None:
-    st.session_state[f"view_{job.id}"]["view"] = view
+    memory = st.session_state[f"view_{job.id}"]
+    memory |= {"view": view, "moves": memory["moves"] + 1}
     st.rerun()
 
 
@@ -174,7 +176,7 @@ def _show_table(
         column_config={"score": score},
         on_select="rerun",
         selection_mode="single-row",
-        key=f"table_{job.id}_{start}_{end}_{len(calls)}",
+        key=f"table_{job.id}_{st.session_state[f'view_{job.id}']['moves']}_{start}_{end}_{len(calls)}",
         alt="Calls by score",
     )
     where = "in view" if zoomed else "of all contigs"

@@ -33,7 +33,8 @@ def meaning(key: str) -> str:
 def main_split(card: Mapping[str, Any]) -> str:
     """Return the split that a model is judged by: test if there is one; "" when nothing was measured."""
     splits = card.get("metrics") or {}
-    return next((name for name in [*PREFERRED_SPLITS, *splits] if name in splits), "")
+    held_out = [name for name in splits if name.startswith("held-out")]
+    return next((name for name in [*PREFERRED_SPLITS, *held_out, *splits] if name in splits), "")
 
 
 def headline_metric(card: Mapping[str, Any]) -> str:

@@ -34,6 +34,7 @@ KEEP_SECONDS = 14 * 24 * 3600
 SPARE_BYTES = 512 << 20
 HEADER = "x-genolm-token"
 PREFIX = "/api/uploads"
+OWN_FOLDERS = ("samples", "pasted", "results", "exports")
 
 _locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -59,11 +60,12 @@ def safe_name(name: str) -> str:
 
 
 def remove_old(now: float | None = None) -> None:
-    """Delete uploads that nobody has touched for two weeks."""
+    """Delete uploads, and what pages made of them, that nobody has touched for two weeks."""
     limit = (time.time() if now is None else now) - KEEP_SECONDS
     for folder in workspace.uploads_dir().iterdir():
-        if folder.is_dir() and folder.stat().st_mtime < limit:
-            shutil.rmtree(folder, ignore_errors=True)
+        for item in list(folder.iterdir()) if folder.name in OWN_FOLDERS else [folder]:
+            if item.stat().st_mtime < limit:
+                shutil.rmtree(item) if item.is_dir() else item.unlink()
 
 
 def _refuse(status: int, sentence: str, **more: Any) -> JSONResponse:
@@ -166,7 +168,10 @@ def finished(answer: Any) -> Upload | None:
         return None
     facts = _facts(folder)
     path = _finished_path(folder, facts)
-    return Upload(facts["name"], path) if path.is_file() else None
+    if not path.is_file():
+        return None
+    os.utime(folder)
+    return Upload(facts["name"], path)
 
 
 def routes() -> list[Route]:

@@ -126,7 +126,7 @@ def visit(page, server):
     """A function page's name -> the tab, when the page has been drawn."""
 
     def visited(name):
-        page.goto(f"{server}/{name}")
+        page.goto(f"{server}/{name}?model=lively")
         page.get_by_role("heading", level=1).wait_for()
         return page
 

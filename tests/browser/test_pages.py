@@ -150,9 +150,10 @@ def test_a_model_goes_in_and_out(visit, page, download, zipped_bundle):
     assert content.startswith(b"PK")
 
 
-@pytest.mark.parametrize(
-    ("name", "scheme"), [("", "light"), ("saliency", "dark"), ("scan", "light"), ("scan", "dark"), ("library", "dark")]
-)
+VIEWS = [("", "light"), ("saliency", "dark"), ("scan", "light"), ("scan", "dark"), ("library", "dark")]
+
+
+@pytest.mark.parametrize(("name", "scheme"), VIEWS)
 def test_a_page_has_no_serious_fault_of_accessibility(visit, page, name, scheme):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     page.emulate_media(color_scheme=scheme)

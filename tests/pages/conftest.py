@@ -20,8 +20,15 @@ def fresh_caches():
 
 
 @pytest.fixture
-def toy_model(private_workspace, toy_bundle_path):
-    """The toy classifier, installed."""
+def no_model(private_workspace, monkeypatch, tmp_path_factory):
+    """A workspace without any model, not even the built-in ones."""
+    nothing = tmp_path_factory.mktemp("nothing")
+    monkeypatch.setattr("genolm.workspace.builtin_models_dir", lambda: nothing)
+
+
+@pytest.fixture
+def toy_model(no_model, toy_bundle_path):
+    """The toy classifier, the only model."""
     return import_bundle(toy_bundle_path)
 
 

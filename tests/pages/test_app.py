@@ -20,8 +20,7 @@ def test_a_page_opens_and_says_what_the_model_is_for(open_page, toy_model, page)
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page_without_any_model_says_what_to_do(open_page, private_workspace, monkeypatch, tmp_path, page):
-    monkeypatch.setattr("genolm.workspace.builtin_models_dir", lambda: tmp_path)
+def test_a_page_without_any_model_says_what_to_do(open_page, no_model, page):
     app = open_page(f"pages/{page}")
     assert not app.exception
     assert any("mport one" in item.value for item in app.info)

@@ -24,7 +24,7 @@ THRESHOLD = 0.4
 
 
 @pytest.fixture
-def finished_job(private_workspace, toy_model, tmp_path, make_dna):
+def finished_job(toy_model, tmp_path, make_dna):
     """A job that scanned two contigs, with its tracks as the package gives them."""
     fasta = tmp_path / "two.fa"
     gap = "N" * 100

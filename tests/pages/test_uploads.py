@@ -118,10 +118,13 @@ def test_no_name_of_a_file_does_harm(page_token, name):
 def test_old_uploads_are_removed(page_token):
     url, token = opened(page_token, "a.fa", 4)
     folder = workspace.uploads_dir() / url.rsplit("/", 1)[1]
+    pasted = workspace.uploads_dir() / "pasted" / "a.fa"
+    pasted.parent.mkdir()
+    pasted.touch()
     uploads.remove_old(folder.stat().st_mtime + uploads.KEEP_SECONDS - 5)
-    assert folder.exists()
-    uploads.remove_old(folder.stat().st_mtime + uploads.KEEP_SECONDS + 5)
-    assert not folder.exists()
+    assert folder.exists() and pasted.exists()
+    uploads.remove_old(pasted.stat().st_mtime + uploads.KEEP_SECONDS + 5)
+    assert not folder.exists() and not pasted.exists() and pasted.parent.exists()
 
 
 def test_only_signed_files_of_ours_are_handed_out(private_workspace, tmp_path):
