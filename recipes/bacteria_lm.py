@@ -114,7 +114,7 @@ def main(arguments: list[str]) -> None:
     )
     card = language_card(options.out.name, train, held_out_scores(model, tokenizer, valid), settings, history)
     card |= {
-        "title": TITLES[options.corpus] + (f", every {settings.stride} bases" if options.base else ""),
+        "title": TITLES[options.corpus] + (", overlapping k-mers" if options.base else ""),
         "licence": "MIT (weights); genomes are public records",
         "recipe": "recipes/bacteria_lm.py",
         "limits": [

@@ -77,7 +77,8 @@ def _details(info: BundleInfo) -> None:
             table = pd.DataFrame(data)
             bases = table["bases"].sum() if "bases" in table else 0
             st.markdown(f"**Data** {len(table):,} sources" + (f", {bases / 1e6:,.1f} Mbp" if bases else ""))
-            st.dataframe(table, hide_index=True)
+            order = [name for name in table.columns if name != "sha256"]
+            st.dataframe(table, hide_index=True, column_order=[*order, "sha256"])
     page = info.path / "card.md"
     if page.is_file():
         with st.expander("The whole card"):

@@ -362,6 +362,7 @@ def metric_intervals(rows: pd.DataFrame, *, metric: str) -> go.Figure:
         What is drawn, for the axis.
     """
     own = rows["who"].str.startswith(OWN)
+    crowded = rows["who"].str.len().max() > 30
     colours = np.where(own, BLUE, GREY)
     figure = go.Figure(
         go.Scatter(
@@ -385,7 +386,7 @@ def metric_intervals(rows: pd.DataFrame, *, metric: str) -> go.Figure:
     )
     figure.update_yaxes(
         tickvals=list(range(len(rows))),
-        ticktext=[shorten(name if len(name) <= 30 else name.removeprefix(OWN), 30) for name in rows["who"]],
+        ticktext=[shorten(name.removeprefix(OWN) if crowded else name, 30) for name in rows["who"]],
         range=[len(rows) - 0.4, -0.6],
         zeroline=False,
     )

@@ -2,6 +2,7 @@
 
 import streamlit as st
 
+from genolm.errors import SettingsError
 from genolm.jobs import Job, cancel_job, get_job, list_jobs, start_job
 from genolm.registry import BundleInfo, find_bundle
 from pages.shared import state
@@ -32,10 +33,14 @@ def current(kind: str) -> Job | None:
     identity = st.query_params.get("job")
     if not identity:
         return None
-    with state.shown_errors():
+    try:
         job = get_job(identity)
-    if job.kind != kind:
-        st.error(f"This address is of a {state.plain(job.kind)} job; open it on the page of that name.")
+        problem = "" if job.kind == kind else f"This address is of a {job.kind} job, not of a {kind} job."
+    except SettingsError as error:
+        problem = str(error)
+    if problem:
+        st.error(state.plain(problem), icon=":material/error:")
+        st.button("Back to the inputs", on_click=leave, icon=":material/arrow_back:")
         st.stop()
     return job
 
