@@ -1,0 +1,56 @@
+"""The models that come with genolm: they load, their cards are whole, they know textbook sites."""
+
+import pytest
+
+from genolm import workspace
+from genolm.predict import Predictor
+from genolm.registry import list_bundles, load_bundle
+from genolm.sequences import parse_sequences
+
+BUILTIN = sorted(path.name for path in workspace.builtin_models_dir().iterdir() if path.is_dir())
+MEGABYTE = 1_000_000
+
+
+@pytest.mark.parametrize("name", BUILTIN)
+def test_each_has_a_card_with_intervals_data_hashes_and_limits(name):
+    card = load_bundle(name).card
+    for scores in card["metrics"].values():
+        for metric, value in scores.items():
+            assert value["low"] <= value["high"], metric
+    assert card["limits"] and card["licence"] and card["date"]
+    assert all(len(item["sha256"]) == 64 for item in card["data"])
+    assert (workspace.builtin_models_dir().parents[1] / card["recipe"]).is_file()
+
+
+def test_they_are_listed_and_small():
+    infos = {info.name: info for info in list_bundles() if info.builtin}
+    assert {"bacteria-lm", "ecoli-promoter", "ecoli-gene-start"} <= set(infos)
+    assert all(info.error is None and info.size < 25 * MEGABYTE for info in infos.values())
+    assert sum(info.size for info in infos.values()) < 150 * MEGABYTE
+
+
+def known_sites(kind, window):
+    """Return the sample's sites of a kind, cut to a model's window around the site at base 201."""
+    text = (workspace.samples_dir() / "ecoli_known_sites.fa").read_text(encoding="ascii")
+    first = 200 - window.anchor
+    return [
+        item.sequence[first : first + window.length]
+        for item in parse_sequences(text)
+        if f"kind={kind} " in item.description
+    ]
+
+
+def called(name, kind):
+    """Return the share of known sites of a kind that a model calls positive."""
+    bundle = load_bundle(name)
+    predicted = Predictor(bundle, precision="fp32").predict(known_sites(kind, bundle.config.window)).predicted
+    return sum(answer == bundle.config.head.classes[1] for answer in predicted) / len(predicted)
+
+
+def test_gene_starts_are_told_from_gene_interiors():
+    assert called("ecoli-gene-start", "gene_start") >= 0.9
+    assert called("ecoli-gene-start", "inside_gene") <= 0.2
+
+
+def test_promoters_are_told_from_gene_interiors():
+    assert called("ecoli-promoter", "promoter") >= called("ecoli-promoter", "inside_gene") + 0.4
