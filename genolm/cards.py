@@ -26,7 +26,7 @@ METRIC_NAMES = {
     "pearson": "Pearson",
 }
 HEADLINE_METRICS = ("auroc", "mcc", "accuracy", "spearman", "bits_per_base")
-PREFERRED_SPLITS = ("test", "holdout", "valid", "validation")
+PREFERRED_SPLITS = ("test", "holdout", "valid", "validation", "held-out species")
 
 
 def metric_name(key: str) -> str:

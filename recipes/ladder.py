@@ -20,7 +20,7 @@ from genolm.finetuning import (
     train_classifier,
 )
 from genolm.progress import Progress
-from genolm.registry import load_bundle, save_bundle
+from genolm.registry import check_name, load_bundle, save_bundle
 from genolm.tokenizer import KmerTokenizer
 
 NAIVE = "naive"
@@ -59,6 +59,7 @@ def report(name: str) -> Any:
 
 def run_once(run: Run, parts: Mapping[str, Samples], folder: Path) -> dict[str, Any]:
     """Train, score, write ``<name>.json`` and the model's bundle; a run that is done is read back."""
+    check_name(run.name)
     result = folder / f"{run.name}.json"
     if result.exists():
         return json.loads(result.read_text())

@@ -227,3 +227,10 @@ def test_what_is_imported_is_declared():
 def test_the_version_is_in_the_changelog():
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert re.search(rf"^## (Unreleased|{re.escape(genolm.__version__)})", changelog, re.MULTILINE)
+
+
+def test_the_readme_tells_of_each_built_in_model_what_its_card_says():
+    table = README.split("<!-- models -->")[1].split("<!-- /models -->")[0]
+    for info in genolm.list_bundles():
+        if info.builtin:
+            assert f"| `{info.name}` | {info.config.purpose} | {info.headline} |" in table
