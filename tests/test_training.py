@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from genolm.batches import LanguageStream, StreamSettings
-from genolm.config import PRESETS, Dropouts, Schedule, TokenizerConfig, TrainingConfig
+from genolm.config import PRESETS, Dropouts, EncoderConfig, Schedule, TokenizerConfig, TrainingConfig
 from genolm.errors import BundleError, Cancelled, TrainingError
 from genolm.language import NextToken
 from genolm.model import LanguageModel
@@ -168,7 +168,7 @@ def test_language_model_learns_a_repeat(make_dna):
     record = encode_bases(make_dna(7) * 3000)
     tokenizer = KmerTokenizer(TokenizerConfig(3, 3))
     torch.manual_seed(1)
-    model = LanguageModel(PRESETS["tiny"], tokenizer.vocab_size, Dropouts(0, 0, 0, 0, 0))
+    model = LanguageModel(EncoderConfig(32, 48, layers=1), tokenizer.vocab_size, Dropouts(0, 0, 0, 0, 0))
 
     def make(epoch):
         return LanguageStream([record], tokenizer, StreamSettings(rows=4, bptt=20, piece=900, both_strands=False), epoch)
