@@ -57,6 +57,7 @@ class PlainClassifier(nn.Module):
         self.embedding = nn.Embedding.from_pretrained(model.encoder.embedding.weight.detach())
         self.layers = nn.ModuleList(self._layer(rnn) for rnn in model.encoder.rnns)
         self.head = model.head
+        self.slots = model.slots
 
     @staticmethod
     def _layer(rnn: nn.Module) -> nn.LSTM:
@@ -73,7 +74,7 @@ class PlainClassifier(nn.Module):
         hidden = self.embedding(tokens)
         for layer in self.layers:
             hidden, _ = layer(hidden)
-        return self.head(pool(hidden, lengths))
+        return self.head(pool(hidden, lengths, slots=self.slots))
 
 
 def random_bundle(preset: str) -> SimpleNamespace:
