@@ -65,6 +65,13 @@ def pick_device(name: str | None = None) -> "torch.device":
     return device
 
 
+def device_name() -> str:
+    """Return what the device that is used by default is called, for a record: ``cpu`` or the GPU's name."""
+    import torch
+
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu"
+
+
 @cache
 def has_fast_bf16() -> bool:
     """Return True where the CPU multiplies bf16 matrices at least 1.3 times as fast as fp32 (measured once)."""

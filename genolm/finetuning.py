@@ -34,7 +34,7 @@ from genolm.registry import BundleConfig, ModelBundle, check_name, check_new_nam
 from genolm.splits import similarity_clusters, split_by_cluster
 from genolm.tables import LabelledTable, read_table
 from genolm.tokenizer import KmerTokenizer
-from genolm.training import Batches, History, Memory, Trainer
+from genolm.training import Batches, History, Memory, Trainer, remove_checkpoint
 from genolm.workspace import models_dir
 
 VALID_BATCH = 256
@@ -302,9 +302,7 @@ def finetune(
     )
     card = classifier_card(name, trained, parts, [table_facts(Path(table_path), table)], base)
     save_classifier(folder, trained, card, window=common_window(samples.sequences))
-    for item in scratch.iterdir():
-        item.unlink()
-    scratch.rmdir()
+    remove_checkpoint(scratch)
     return folder
 
 
@@ -351,7 +349,7 @@ def classifier_card(
         "training": {
             "seconds": round(trained.history.seconds, 1),
             "best_epoch": trained.history.best_epoch,
-            "device": "cpu" if not torch.cuda.is_available() else torch.cuda.get_device_name(),
+            "device": genolm.compute.device_name(),
             "epochs": trained.history.to_json()["epochs"],
             "counts": {part: len(samples.sequences) for part, samples in parts.items()},
         },

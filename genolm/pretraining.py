@@ -3,7 +3,7 @@
 import hashlib
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from genolm.progress import ProgressCallback
 from genolm.registry import BundleConfig, ModelBundle, load_bundle, save_bundle
 from genolm.sequences import open_fasta
 from genolm.tokenizer import KmerTokenizer, encode_bases
-from genolm.training import History, Trainer
+from genolm.training import History, Trainer, remove_checkpoint
 
 VALID_PIECE = 5_000
 VALID_ROWS = 48
@@ -266,15 +266,8 @@ def pretrain(
         encoder=model.encoder.config,
     )
     save_bundle(out, config, model.state_dict(), card)
-    for item in _files(scratch):
-        item.unlink()
-    if scratch.exists():
-        scratch.rmdir()
+    remove_checkpoint(scratch)
     return out
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    return folder.iterdir() if folder.exists() else iter(())
 
 
 def language_card(
@@ -298,7 +291,7 @@ def language_card(
             "tokens": tokens,
             "seconds": round(history.seconds, 1),
             "tokens_per_second": round(tokens / max(history.seconds, 1e-9)),
-            "device": "cpu" if not torch.cuda.is_available() else torch.cuda.get_device_name(),
+            "device": genolm.compute.device_name(),
             "epochs": history.to_json()["epochs"],
         },
         "metrics": {text: {"bits_per_base": value} for text, value in scores.items()},

@@ -8,6 +8,7 @@ for bit, as one that was never interrupted on the same machine with the same num
 import json
 import math
 import os
+import shutil
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -328,6 +329,12 @@ class Trainer:
         self.memory = [memory[str(index)] for index in range(len(memory))] or None
         self.random.set_state(tensors["random"].cpu())
         self._moments = _part(tensors, "optimizer.")
+
+
+def remove_checkpoint(folder: Path) -> None:
+    """Remove a run's checkpoint, if there is one; to be called when what was learned is saved elsewhere."""
+    if folder.exists():
+        shutil.rmtree(folder)
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -22,6 +22,7 @@ from genolm.finetuning import (
 from genolm.progress import Progress
 from genolm.registry import check_name, load_bundle, save_bundle
 from genolm.tokenizer import KmerTokenizer
+from genolm.training import remove_checkpoint
 
 NAIVE = "naive"
 
@@ -81,23 +82,25 @@ def run_once(run: Run, parts: Mapping[str, Samples], folder: Path) -> dict[str, 
     card = classifier_card(run.name, trained, dict(parts), [], Path(run.rung).name)
     save_classifier(folder / run.name, trained, card, window=run.window)
     result.write_text(json.dumps(found, indent=1))
+    remove_checkpoint(checkpoint_of(run, folder))
     test = scores["test"]
     print(f"{run.name}: accuracy {test['accuracy']['value']:.4f} MCC {test['mcc']['value']:.4f}", flush=True)
     return found
+
+
+def checkpoint_of(run: Run, folder: Path) -> Path:
+    """Return the folder of a run's checkpoint, which stays until its result is written."""
+    return folder / f"{run.name}.training"
 
 
 def train_run(run: Run, parts: Mapping[str, Samples], folder: Path) -> TrainedClassifier:
     """Train one run, going on from its checkpoint if it has one."""
     folder.mkdir(parents=True, exist_ok=True)
     base = KmerTokenizer(run.tokenizer) if run.rung == NAIVE else load_bundle(run.rung)
-    scratch = folder / f"{run.name}.training"
-    trained = train_classifier(
+    scratch = checkpoint_of(run, folder)
+    return train_classifier(
         parts["train"], parts["valid"], run.head, base, run.settings, checkpoint=scratch, progress=report(run.name)
     )
-    for item in scratch.iterdir():
-        item.unlink()
-    scratch.rmdir()
-    return trained
 
 
 def seeds_of(run: Run, count: int) -> list[Run]:
