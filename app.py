@@ -5,6 +5,7 @@ from pathlib import Path
 import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 
+from genolm.jobs import keep_queue_moving
 from pages.shared import downloads, uploads
 
 ROOT = Path(__file__).parent
@@ -19,7 +20,11 @@ PAGES = {
     "pages/annotate/classify.py": ("Classify", ":material/label:"),
     "pages/annotate/saliency.py": ("Saliency", ":material/insights:"),
     "pages/annotate/scan.py": ("Scan", ":material/genetics:"),
+    "pages/models/train.py": ("Train", ":material/model_training:"),
+    "pages/models/pretrain.py": ("Pretrain", ":material/menu_book:"),
     "pages/models/library.py": ("Models", ":material/inventory_2:"),
+    "pages/models/jobs.py": ("Jobs", ":material/checklist:"),
+    "pages/models/compare.py": ("Compare", ":material/compare_arrows:"),
 }
 
 
@@ -38,4 +43,5 @@ else:
     # Until a script has called st.navigation, a fresh server looks for pages in the old way and answers the
     # first visit of a page's own address with "page not found"; this tells it from the start.
     PagesManager.uses_pages_directory = False
+    keep_queue_moving()
     app = st.App(__file__, routes=[*uploads.routes(), *downloads.routes()])

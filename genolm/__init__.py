@@ -25,14 +25,20 @@ _HOMES = {
         "remove_bundle",
         "save_bundle",
     ),
+    "genolm.onnx_export": ("export_onnx",),
     "genolm.predict": ("Prediction", "Predictor"),
     "genolm.scan": ("ScanResult", "scan_genome"),
     "genolm.peaks": ("call_peaks",),
     "genolm.saliency": ("Saliency", "perturbation_saliency"),
     "genolm.pipelines": ("classify_file", "evaluate_table", "saliency_file", "scan_file"),
     "genolm.pretraining": ("pretrain",),
+    "genolm.config": ("FinetuneSettings",),
+    "genolm.preparation": ("prepare_training",),
+    "genolm.estimates": ("estimate_training",),
     "genolm.finetuning": ("finetune",),
-    "genolm.jobs": ("cancel_job", "get_job", "list_jobs", "start_job"),
+    "genolm.comparison": ("compare_models",),
+    "genolm.model_report": ("read_report",),
+    "genolm.jobs": ("cancel_job", "get_job", "list_jobs", "resume_job", "start_job"),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 

@@ -2,15 +2,14 @@
 
 A bundle is a folder, or a zip of it, with ``config.json`` (what the model is), ``model.safetensors``
 (weights), ``card.json`` and ``card.md`` (what it is for and how good it is). Nothing in it is ever run or
-unpickled. Format 1: ``config.json`` has the fields of :class:`BundleConfig` and, under ``weights``, the
-sha256 of the weights file, so that weights cannot be swapped unseen. Matrices are stored as fp16 (or as
-asked) and everything of one dimension as fp32; a model is always built in fp32.
+unpickled. ``config.json`` holds the settings (:mod:`genolm.bundle_config`) and, under ``weights``, the sha256
+of the weights file, so that weights cannot be swapped unseen. Matrices are stored as fp16 (or as asked) and
+everything of one dimension as fp32; a model is always built in fp32.
 """
 
 import hashlib
 import json
 import os
-import re
 import shutil
 import struct
 import tempfile
@@ -21,71 +20,23 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from genolm import compute  # noqa: F401  before torch: it sets the OpenMP wait policy
+from genolm.bundle_config import BundleConfig, config_facts, read_settings, stored_settings
 from genolm.cards import render_card
-from genolm.config import Calibration, EncoderConfig, HeadConfig, TokenizerConfig, Window, from_json, to_json
 from genolm.errors import BundleError, SettingsError
 from genolm.record import write_json
-from genolm.tokenizer import SPECIAL_COUNT
 
 if TYPE_CHECKING:
     import torch
 
-FORMAT_VERSION = 1
-Kind = Literal["language-model", "classifier"]
 StorageType = Literal["fp16", "bf16", "fp32"]
 CONFIG_FILE, WEIGHTS_FILE, CARD_FILE, CARD_PAGE = "config.json", "model.safetensors", "card.json", "card.md"
 BUNDLE_FILES = (CONFIG_FILE, WEIGHTS_FILE, CARD_FILE, CARD_PAGE)
 MAX_BUNDLE_BYTES = 4 << 30
 MAX_TEXT_BYTES = 16 << 20
-_PARTS = {
-    "tokenizer": TokenizerConfig,
-    "encoder": EncoderConfig,
-    "head": HeadConfig,
-    "window": Window,
-    "calibration": Calibration,
-}
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
 _CHUNK = 1 << 20
-
-
-@dataclass(frozen=True, kw_only=True)
-class BundleConfig:
-    """What a bundle's model is.
-
-    Attributes
-    ----------
-    name : str
-        Letters, digits and dashes; what the user types.
-    kind : {"language-model", "classifier"}
-    head, window
-        Only of a classifier; ``window`` only when all its sequences had one length.
-    """
-
-    format_version: int = FORMAT_VERSION
-    name: str
-    kind: Kind
-    title: str = ""
-    purpose: str = ""
-    tokenizer: TokenizerConfig = TokenizerConfig()
-    encoder: EncoderConfig = EncoderConfig()
-    head: HeadConfig | None = None
-    window: Window | None = None
-    calibration: Calibration = Calibration()
-
-    def __post_init__(self) -> None:
-        check_name(self.name)
-        if self.kind not in get_args(Kind):
-            raise BundleError(f"kind is '{self.kind}'; a bundle is a language-model or a classifier.")
-        if (self.kind == "classifier") != (self.head is not None):
-            raise BundleError(f"Model '{self.name}' is a {self.kind}; a classifier has a head, and only it.")
-
-    @property
-    def vocab_size(self) -> int:
-        """Rows of the embedding: every k-mer and the special tokens."""
-        return SPECIAL_COUNT + 4**self.tokenizer.k
 
 
 @dataclass(frozen=True)
@@ -109,6 +60,12 @@ class ModelBundle:
 
         state = load_file(self.path / WEIGHTS_FILE)
         return {key: value.float() if value.is_floating_point() else value for key, value in state.items()}
+
+    def encoder_state(self) -> dict[str, "torch.Tensor"]:
+        """Return the encoder's weights, keys ``encoder.*``; of several members those of the first."""
+        front = "members.0." if self.config.members > 1 else ""
+        state = self.state_dict()
+        return {key.removeprefix(front): state[key] for key in state if key.startswith(f"{front}encoder.")}
 
     def build(self) -> "torch.nn.Module":
         """Return the model with its weights, in fp32, on the CPU and in eval mode."""
@@ -135,31 +92,6 @@ class Description(NamedTuple):
     config: BundleConfig
     card: dict[str, Any]
     weights: dict[str, Any]
-
-
-def check_name(name: str) -> str:
-    """Return ``name`` if a model may be called so: letters, digits and dashes, 64 at most, no dash first."""
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise BundleError(f"'{name}' cannot be a model's name; use letters, digits and dashes (at most 64).")
-    return name
-
-
-def config_facts(config: BundleConfig) -> dict[str, str]:
-    """Return what a model is, in words for a card or a page: label to text."""
-    facts = {
-        "Name": config.name,
-        "Kind": config.kind.replace("-", " "),
-        "Tokens": f"{config.tokenizer.k}-mers every {config.tokenizer.stride} bp",
-        "Encoder": f"AWD-LSTM, embedding {config.encoder.emb}, hidden {config.encoder.hid}, "
-        f"{config.encoder.layers} layers",
-    }
-    if config.head:
-        facts["Answers"] = f"{', '.join(config.head.classes)} ({config.head.task})"
-    if config.window:
-        facts["Window"] = f"{config.window.length} bp"
-        if config.window.anchor is not None:
-            facts["Window"] += f", {config.window.anchor_name or 'anchor'} at base {config.window.anchor + 1}"
-    return facts
 
 
 def save_bundle(
@@ -229,7 +161,7 @@ def write_description(
     folder: Path, config: BundleConfig, card: Mapping[str, Any], weights: Mapping[str, Any]
 ) -> None:
     """Write the configuration and both forms of the card."""
-    write_json(folder / CONFIG_FILE, {**to_json(config), "weights": dict(weights)})
+    write_json(folder / CONFIG_FILE, {**stored_settings(config), "weights": dict(weights)})
     write_json(folder / CARD_FILE, card)
     (folder / CARD_PAGE).write_text(render_card(card, facts=config_facts(config)), encoding="utf-8")
 
@@ -262,9 +194,12 @@ def _empty_model(config: BundleConfig) -> "torch.nn.Module":
         from genolm.model import LanguageModel
 
         return LanguageModel(config.encoder, config.vocab_size)
-    from genolm.classifier import SequenceClassifier
+    from genolm.classifier import Ensemble, SequenceClassifier
 
-    return SequenceClassifier(config.encoder, config.head, config.vocab_size)
+    sizes = (config.encoder, config.head, config.vocab_size)
+    if config.members == 1:
+        return SequenceClassifier(*sizes)
+    return Ensemble([SequenceClassifier(*sizes) for _ in range(config.members)])
 
 
 def _stored_state(state: Mapping[str, "torch.Tensor"], dtype: StorageType) -> dict[str, "torch.Tensor"]:
@@ -301,22 +236,14 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def _read_config(path: Path) -> tuple[BundleConfig, dict[str, Any]]:
     data = _read_json(path)
-    version = data.get("format_version")
-    if not isinstance(version, int) or version < 1:
-        raise BundleError(f"{path} has format_version {version!r}; it is no bundle of genolm.")
-    if version > FORMAT_VERSION:
-        raise BundleError(
-            f"{path} has format {version}; this genolm reads up to {FORMAT_VERSION}. Update genolm to use it."
-        )
     weights = data.pop("weights", None)
+    try:
+        config = read_settings(data)
+    except BundleError as error:
+        raise BundleError(f"{path} does not describe a model: {error}") from error
     if not isinstance(weights, dict) or "sha256" not in weights:
         raise BundleError(f"{path} does not give the sha256 of its weights; the bundle is not whole.")
-    try:
-        given = {key: kind for key, kind in _PARTS.items() if data.get(key) is not None}
-        nested = {key: from_json(kind, data[key]) for key, kind in given.items()}
-        return from_json(BundleConfig, {**data, **nested}), weights
-    except (SettingsError, BundleError, TypeError, ValueError, AttributeError) as error:
-        raise BundleError(f"{path} does not describe a model: {error}") from error
+    return config, weights
 
 
 def _check_weights(path: Path) -> None:

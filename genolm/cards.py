@@ -52,6 +52,14 @@ def format_estimate(estimate: Any) -> str:
     return f"{text} ({format_number(low)}–{format_number(high)})"
 
 
+def format_difference(estimate: Mapping[str, Any]) -> str:
+    """Return ``+0.031 (-0.002 to +0.064)`` for a difference with its 95 % interval; a dash if not defined."""
+    value, low, high = (estimate.get(key) for key in ("value", "low", "high"))
+    if value is None or low is None or high is None:
+        return "–"
+    return f"{value:+.3f} ({low:+.3f} to {high:+.3f})"
+
+
 def headline(card: Card) -> str:
     """Return the one score to show beside a model's name, with its split, or "" when none was measured.
 

@@ -3,11 +3,14 @@
 Howard and Ruder 2018 (arXiv:1801.06146): the last hidden state, the maximum and the mean over time.
 """
 
+from collections.abc import Sequence
+
 import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is loaded
 import torch
 from torch import Tensor, nn
 
 from genolm.config import CLASSIFIER_DROPOUTS, Dropouts, EncoderConfig, HeadConfig
+from genolm.errors import SettingsError
 from genolm.model import AWDEncoder, PlainDropout, encoder_groups
 
 SECOND_DROPOUT = 0.1
@@ -101,3 +104,46 @@ class SequenceClassifier(nn.Module):
     def layer_groups(self) -> list[list[nn.Parameter]]:
         """Return parameters lowest layer first, the head last, for gradual unfreezing."""
         return [*encoder_groups(self.encoder), list(self.head.parameters())]
+
+    def encoders(self) -> list[AWDEncoder]:
+        """Return the one encoder, as an :class:`Ensemble` returns its several."""
+        return [self.encoder]
+
+
+class Ensemble(nn.Module):
+    """Classifiers of one shape, trained apart, that answer together: the mean of their logits.
+
+    Parameters
+    ----------
+    members : sequence of SequenceClassifier
+        One or more; they are taken, not copied. Their weights stand under ``members.0.``, ``members.1.`` ...
+
+    Notes
+    -----
+    Each member has coordinates of its own for its hidden states, so that their mean would mean nothing:
+    :meth:`features` sets them side by side.
+    """
+
+    def __init__(self, members: Sequence[SequenceClassifier]) -> None:
+        super().__init__()
+        shapes = {tuple(value.shape for value in member.state_dict().values()) for member in members}
+        if len(shapes) != 1:
+            raise SettingsError(f"{len(members)} members of {len(shapes)} shapes; an ensemble has one shape.")
+        self.members = nn.ModuleList(members)
+
+    def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """Classify ``tokens`` (batch, time), right-padded; returns mean logits (batch, outputs) float32."""
+        return torch.stack([member(tokens, lengths) for member in self.members]).mean(0)
+
+    def features(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """Return the members' features side by side (batch, members * (3 + slots) * emb)."""
+        return torch.cat([member.features(tokens, lengths) for member in self.members], 1)
+
+    def layer_groups(self) -> list[list[nn.Parameter]]:
+        """Return parameters lowest layer first, all members' embeddings together and so on."""
+        levels = zip(*(member.layer_groups() for member in self.members), strict=True)
+        return [[parameter for group in level for parameter in group] for level in levels]
+
+    def encoders(self) -> list[AWDEncoder]:
+        """Return each member's encoder."""
+        return [member.encoder for member in self.members]

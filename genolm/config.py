@@ -187,3 +187,113 @@ class TrainingConfig:
     seed: int = 1
     precision: Literal["auto", "bf16", "fp32"] = "auto"
     threads: int | None = None
+
+
+@dataclass(frozen=True)
+class ClassifierSettings:
+    """How one classifier is trained.
+
+    Attributes
+    ----------
+    schedule : tuple of Schedule
+        Empty means gradual unfreezing from a language model, and all layers at once from scratch.
+    mirrored : bool
+        A random half of the training sequences is read on the other strand, and answers are the mean of both.
+    balanced : bool
+        Rare classes weigh as much as common ones in the loss; the answers are brought back to the true shares
+        afterwards.
+    watched : bool
+        Stop with an explanation when nothing is learned.
+    preset : str
+        Sizes, without a language model.
+    """
+
+    schedule: tuple[Schedule, ...] = ()
+    batch_size: int = 64
+    drop_mult: float = 0.4
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    mirrored: bool = False
+    balanced: bool = False
+    watched: bool = False
+    preset: str = "small"
+    seed: int = 1
+
+
+EFFORTS = ("fast", "best")
+SPLIT_METHODS = ("given", "cluster", "group", "random")
+
+
+@dataclass(frozen=True)
+class FinetuneSettings:
+    """What a user may say about a training on a table; None and "" leave the choice to the plan.
+
+    Attributes
+    ----------
+    task : str
+        One of the task kinds; "" finds it by the labels.
+    positive : str
+        The positive class of a binary task.
+    columns : tuple of (str, str)
+        Our column and the file's name for it.
+    skip_bad_rows : bool
+        Go on without rows that cannot be used; they are listed in the report.
+    split : str
+        One of given, cluster, group, random; "" takes the table's own split, else similarity clusters.
+    fractions : (float, float, float)
+        Shares of train, valid and test.
+    effort : {"fast", "best"}
+    adapt : bool, optional
+        Fine-tune the language model on the table's sequences first.
+    seeds : int, optional
+        Models that are trained and averaged.
+    balance : bool, optional
+    mirrored : bool
+        The task has no strand.
+    lr, drop_mult, batch_size, epochs
+        Of the whole network's phase.
+    search_minutes : float
+        Time to try learning rates and dropouts in; 0 tries none.
+    reduction : bool
+        Also measure how good models from fewer sequences are.
+    watched : bool
+        See :class:`ClassifierSettings`.
+    preset : str
+        Sizes of a model from scratch.
+    seed : int
+    """
+
+    task: str = ""
+    positive: str = ""
+    columns: tuple[tuple[str, str], ...] = ()
+    skip_bad_rows: bool = False
+    split: str = ""
+    fractions: tuple[float, float, float] = (0.8, 0.1, 0.1)
+    effort: str = "fast"
+    adapt: bool | None = None
+    seeds: int | None = None
+    balance: bool | None = None
+    mirrored: bool = False
+    lr: float | None = None
+    drop_mult: float | None = None
+    batch_size: int | None = None
+    epochs: int | None = None
+    search_minutes: float = 0.0
+    reduction: bool = False
+    watched: bool = True
+    preset: str = "small"
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        for name, known in (("task", TASK_KINDS), ("split", SPLIT_METHODS), ("effort", EFFORTS)):
+            value = getattr(self, name)
+            if value not in known and not (value == "" and name != "effort"):
+                raise SettingsError(f"{name} is '{value}'; it must be one of {', '.join(known)}.")
+        for name, least in (("seeds", 1), ("batch_size", 2), ("epochs", 1), ("search_minutes", 0)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise SettingsError(f"{name} is {value}; it must be {least} or more.")
+        if self.lr is not None and not 0 < self.lr < 1:
+            raise SettingsError(f"lr is {self.lr}; a learning rate lies between 0 and 1, such as 0.002.")
+        if self.drop_mult is not None and not 0 <= self.drop_mult <= 1.6:
+            raise SettingsError(f"drop_mult is {self.drop_mult}; it must be from 0 to 1.6.")

@@ -1,252 +1,66 @@
-"""From a labelled table and a language model to a classifier bundle: the last stages of ULMFiT."""
+"""From a labelled table and a language model to a classifier of one's own: the whole of ULMFiT on one table.
 
-import hashlib
+The stages are: fine-tune the language model on the table's sequences (optional), try settings (optional),
+train one or several classifiers, calibrate their mean, judge it on the test rows, write bundle and report. What
+a stage has finished lies in ``<bundle>.training``, so that a run that was cut off goes on after it.
+"""
+
+import json
+import shutil
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is loaded
-import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 
-from genolm.batches import LabelledWindows, WindowBatch
-from genolm import calibration as calibrate
-from genolm.classifier import SequenceClassifier
-from genolm.config import (
-    CLASSIFIER_DROPOUTS,
-    Calibration,
-    HeadConfig,
-    Schedule,
-    TrainingConfig,
-    Window,
-    encoder_preset,
-)
-from genolm.errors import SettingsError, TableError
-from genolm.labels import LabelCode, code_labels
-from genolm.metrics import as_json, score
-from genolm.progress import ProgressCallback
-from genolm.registry import BundleConfig, ModelBundle, check_name, check_new_name, load_bundle, save_bundle
-from genolm.splits import similarity_clusters, split_by_cluster
-from genolm.tables import LabelledTable, read_table
+from genolm.adaptation import Adapted, adapt_language_model
+from genolm.bundles import WEIGHTS_FILE
+from genolm.classifier import Ensemble, SequenceClassifier
+from genolm.classifier_training import Samples, TrainedClassifier, train_classifier
+from genolm.config import Calibration, ClassifierSettings, FinetuneSettings, encoder_preset
+from genolm.errors import SettingsError
+from genolm.model_report import Answers, write_report
+from genolm.preparation import Preparation, prepare_training
+from genolm.progress import ProgressCallback, Stages
+from genolm.record import file_facts, run_record, timestamp
+from genolm.recording import run_arguments
+from genolm.reduction import reduction_curve
+from genolm.registry import check_name, check_new_name
+from genolm.table_report import TableReport, report_table
 from genolm.tokenizer import KmerTokenizer
-from genolm.training import Batches, History, Memory, Trainer, remove_checkpoint
-from genolm.workspace import models_dir
+from genolm.trained import card_baselines, classifier_card, save_classifier
+from genolm.training import History
+from genolm.tuning import search_settings, search_size
+from genolm.workspace import atomic_write, models_dir
 
-VALID_BATCH = 256
-SETTLE_BELOW = 50
-GRADUAL = (
-    Schedule(1, 1e-2, unfreeze=1),
-    Schedule(1, 5e-3, unfreeze=2),
-    Schedule(1, 3e-3, unfreeze=3),
-    Schedule(5, 2e-3),
-)
-AT_ONCE = (Schedule(8, 2e-3),)
+ADAPT, SEARCH, REDUCTION, JUDGE = "language model", "trying settings", "fewer sequences", "judging"
 
 
-@dataclass(frozen=True)
-class Samples:
-    """Sequences with their coded labels: (n,) int64 classes or (n, outputs) float32."""
+@dataclass
+class _Run:
+    """One training with its folder for what is finished; the parts fill in as it goes on."""
 
-    sequences: Sequence[str]
-    labels: np.ndarray
+    preparation: Preparation
+    scratch: Path
+    stages: Stages
+    encoder: Mapping[str, Tensor] | None = None
+    adapted: dict[str, Any] | None = None
 
-    def subset(self, rows: np.ndarray) -> "Samples":
-        """Return the chosen rows, given as numbers."""
-        return Samples([self.sequences[row] for row in rows], self.labels[rows])
+    def kept(self, name: str) -> Any | None:
+        """Return what a finished stage left as JSON, None if it is not finished."""
+        path = self.scratch / f"{name}.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
-
-@dataclass(frozen=True)
-class FinetuneSettings:
-    """Settings of a classifier's training.
-
-    ``schedule`` empty means gradual unfreezing from a language model, and all layers at once from scratch.
-    ``mirrored`` reads a random half of the training sequences on the other strand.
-    """
-
-    schedule: tuple[Schedule, ...] = ()
-    batch_size: int = 64
-    drop_mult: float = 0.4
-    weight_decay: float = 0.01
-    clip: float = 1.0
-    mirrored: bool = False
-    preset: str = "small"
-    seed: int = 1
-
-
-class Classify:
-    """The objective of a classifier: cross entropy, or squared error for regression."""
-
-    def __init__(
-        self, train: Samples, valid: Samples, tokenizer: KmerTokenizer, head: HeadConfig, settings: FinetuneSettings
-    ) -> None:
-        self._train, self._tokenizer, self._head, self._settings = train, tokenizer, head, settings
-        self._valid = LabelledWindows(valid.sequences, valid.labels, tokenizer, batch_size=VALID_BATCH)
-
-    def batches(self, epoch: int) -> Batches:
-        """Return the shuffled training batches of an epoch."""
-        return LabelledWindows(
-            self._train.sequences,
-            self._train.labels,
-            self._tokenizer,
-            batch_size=self._settings.batch_size,
-            seed=self._settings.seed,
-            epoch=epoch,
-            mirrored=self._settings.mirrored,
-        )
-
-    def loss(self, model: nn.Module, batch: WindowBatch, memory: Memory) -> tuple[Tensor, Memory]:
-        """Return the mean loss of a batch; nothing is carried from batch to batch."""
-        device = next(model.parameters()).device
-        logits = model(batch.tokens.to(device), batch.lengths.to(device))
-        return task_loss(logits, batch.labels.to(device), self._head), memory
-
-    def validate(self, model: nn.Module) -> dict[str, float]:
-        """Return loss, and for classes accuracy, on the validation sequences."""
-        if len(self.batches(0)) < SETTLE_BELOW:
-            settle_batchnorm(model, self.batches(0))
-        logits, labels = run_batches(model, self._valid)
-        figures = {"loss": float(task_loss(logits, labels, self._head))}
-        if self._head.task in ("binary", "multiclass"):
-            figures["accuracy"] = float((logits.argmax(1) == labels).float().mean())
-        return figures
-
-
-def settle_batchnorm(model: nn.Module, batches: Batches) -> None:
-    """Set BatchNorm's running figures to those of the training data under the present weights.
-
-    They trail behind by some ten batches; where an epoch has few, a model would be judged, and used, with
-    figures of weights that it no longer has.
-    """
-    layers = [module for module in model.modules() if isinstance(module, nn.BatchNorm1d)]
-    momenta = [layer.momentum for layer in layers]
-    for layer in layers:
-        layer.reset_running_stats()
-        layer.momentum = None
-        layer.train()
-    run_batches(model, batches)
-    for layer, momentum in zip(layers, momenta, strict=True):
-        layer.momentum = momentum
-        layer.eval()
-
-
-def task_loss(logits: Tensor, labels: Tensor, head: HeadConfig) -> Tensor:
-    """Return the mean loss of logits (batch, outputs) for a task."""
-    if head.task == "multilabel":
-        return functional.binary_cross_entropy_with_logits(logits, labels)
-    if head.task == "regression":
-        return functional.mse_loss(logits, labels)
-    return functional.cross_entropy(logits, labels)
-
-
-def run_batches(model: nn.Module, batches: Batches) -> tuple[Tensor, Tensor]:
-    """Return logits (n, outputs) and labels of all batches, on the CPU, with the model as it is."""
-    device = next(model.parameters()).device
-    dtype = genolm.compute.pick_dtype("auto", device)
-    found, labels = [], []
-    with torch.inference_mode(), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
-        for step in range(len(batches)):
-            batch = batches[step]
-            found.append(model(batch.tokens.to(device), batch.lengths.to(device)).float().cpu())
-            labels.append(batch.labels)
-    return torch.cat(found), torch.cat(labels)
-
-
-@dataclass(frozen=True)
-class TrainedClassifier:
-    """A classifier in eval mode with its calibration and history."""
-
-    model: SequenceClassifier
-    tokenizer: KmerTokenizer
-    head: HeadConfig
-    calibration: Calibration
-    history: History
-    settings: dict[str, Any] = field(default_factory=dict)
-
-    def logits(self, sequences: Sequence[str]) -> np.ndarray:
-        """Return logits (n, outputs), float32."""
-        blank = np.zeros(len(sequences), dtype=np.int64)
-        batches = LabelledWindows(sequences, blank, self.tokenizer, batch_size=VALID_BATCH)
-        return run_batches(self.model, batches)[0].numpy()
-
-    def probabilities(self, sequences: Sequence[str]) -> np.ndarray:
-        """Return calibrated probabilities (n, outputs); the values themselves for regression."""
-        return calibrate.apply(self.logits(sequences), self.calibration, self.head.task)
-
-
-def train_classifier(
-    train: Samples,
-    valid: Samples,
-    head: HeadConfig,
-    base: ModelBundle | KmerTokenizer,
-    settings: FinetuneSettings,
-    *,
-    checkpoint: Path | None = None,
-    progress: ProgressCallback | None = None,
-) -> TrainedClassifier:
-    """Train a classifier from a language model, or from scratch when ``base`` is only a tokenizer.
-
-    The weights of the best validation epoch are kept; temperature and threshold are fitted on ``valid``.
-    """
-    bundle = base if isinstance(base, ModelBundle) else None
-    tokenizer = base if isinstance(base, KmerTokenizer) else KmerTokenizer(base.config.tokenizer)
-    sizes = bundle.config.encoder if bundle else encoder_preset(settings.preset)
-    torch.manual_seed(settings.seed)
-    dropouts = CLASSIFIER_DROPOUTS.scaled(settings.drop_mult)
-    model = SequenceClassifier(sizes, head, tokenizer.vocab_size, dropouts)
-    if bundle:
-        load_encoder(model, bundle)
-    schedule = settings.schedule or (GRADUAL if bundle else AT_ONCE)
-    config = TrainingConfig(
-        schedule=schedule,
-        batch_size=settings.batch_size,
-        clip=settings.clip,
-        weight_decay=settings.weight_decay,
-        seed=settings.seed,
-    )
-    objective = Classify(train, valid, tokenizer, head, settings)
-    history = Trainer(model, objective, config, checkpoint=checkpoint, progress=progress).fit()
-    trained = TrainedClassifier(model, tokenizer, head, Calibration(), history, asdict(settings))
-    return _calibrated(trained, valid)
-
-
-def _calibrated(trained: TrainedClassifier, valid: Samples) -> TrainedClassifier:
-    task = trained.head.task
-    if task == "regression":
-        return trained
-    logits = trained.logits(valid.sequences)
-    calibration = Calibration(temperature=calibrate.fit_temperature(logits, valid.labels, task))
-    if task == "binary":
-        positive = calibrate.apply(logits, calibration, task)[:, 1]
-        calibration = Calibration(calibration.temperature, calibrate.pick_threshold(positive, valid.labels))
-    return TrainedClassifier(
-        trained.model, trained.tokenizer, trained.head, calibration, trained.history, trained.settings
-    )
-
-
-def load_encoder(model: SequenceClassifier, bundle: ModelBundle) -> None:
-    """Put the encoder of a language model or of another classifier into ``model``."""
-    state = bundle.build().state_dict()
-    encoder = {key: value for key, value in state.items() if key.startswith("encoder.")}
-    model.load_state_dict(encoder, strict=False)
-
-
-def split_table(table: LabelledTable, labels: np.ndarray, seed: int) -> np.ndarray:
-    """Return 'train', 'valid' or 'test' for each row: the table's own split, else one by similarity cluster."""
-    frame = table.frame
-    if "split" in frame and frame["split"].notna().all():
-        found = frame["split"].to_numpy(dtype=object)
-    else:
-        clusters = similarity_clusters(list(frame["sequence"]))
-        found = split_by_cluster(labels, clusters, seed=seed)
-    present = set(found)
-    if "train" not in present or "valid" not in present:
-        raise TableError(f"{table.source}: the split has {', '.join(sorted(present))}; it needs train and valid.")
-    return found
+    def keep(self, name: str, data: Any) -> None:
+        """Write what a finished stage leaves."""
+        with atomic_write(self.scratch / f"{name}.json") as stream:
+            stream.write(json.dumps(data).encode())
 
 
 def finetune(
@@ -257,6 +71,7 @@ def finetune(
     settings: FinetuneSettings | None = None,
     out_dir: str | Path | None = None,
     from_scratch: bool = False,
+    report_dir: str | Path | None = None,
     progress: ProgressCallback | None = None,
 ) -> Path:
     """Fine-tune a classifier on a labelled table and save it as a bundle.
@@ -264,7 +79,8 @@ def finetune(
     Parameters
     ----------
     table_path : path
-        Table with columns ``sequence,label`` and optionally ``split,group,name``.
+        Table with columns ``sequence,label`` and optionally ``split,group,name``, see
+        :func:`genolm.tables.read_table`.
     base : str
         Language model (or classifier) whose encoder is the start; name or path.
     name : str
@@ -273,7 +89,9 @@ def finetune(
     out_dir : path, optional
         Where the bundle goes; by default among the user's own models.
     from_scratch : bool
-        Take only tokenizer and sizes from ``base``, to see what pre-training is worth.
+        Take only the tokens of ``base``, to see what pre-training is worth.
+    report_dir : path, optional
+        Folder for the report on the test rows, see :func:`genolm.model_report.write_report`.
     progress : callback, optional
 
     Returns
@@ -283,95 +101,284 @@ def finetune(
 
     Raises
     ------
-    TableError, BundleError, SettingsError
+    TableError, BundleError, SettingsError, TrainingError
     """
-    settings = settings or FinetuneSettings()
+    started, began = timestamp(), time.monotonic()
     check = check_name(name) if out_dir else check_new_name(name)
-    table, bundle = read_table(table_path), load_bundle(base)
-    code = code_labels(table.frame["label"])
-    samples = Samples(list(table.frame["sequence"]), code.values)
-    split = split_table(table, code.values, settings.seed)
-    parts = {part: samples.subset(np.flatnonzero(split == part)) for part in ("train", "valid", "test")}
     folder = Path(out_dir) if out_dir else models_dir() / check
     if folder.exists():
         raise SettingsError(f"There is a model in {folder} already; choose another name or remove it.")
-    scratch = folder.with_name(folder.name + ".training")
-    start = KmerTokenizer(bundle.config.tokenizer) if from_scratch else bundle
-    trained = train_classifier(
-        parts["train"], parts["valid"], code.head, start, settings, checkpoint=scratch, progress=progress
+    preparation = prepare_training(table_path, base, settings, from_scratch=from_scratch)
+    run = _open_run(preparation, folder.with_name(folder.name + ".training"), progress)
+    _adapt(run)
+    trained = _train(run, _searched(run))
+    report, extra = _judge(run), _reduced(run, trained)
+    record = run_record(
+        "finetune",
+        # A folder of one's own for the bundle is no option of the command: such a run cannot be said as one.
+        arguments=() if out_dir else _arguments(preparation, name, report_dir),
+        inputs=[{**preparation.facts()["table"], "rows": len(preparation.table)}],
+        model=preparation.facts()["base"],
+        settings={**asdict(preparation.settings), "from_scratch": from_scratch, "split": preparation.split.method},
+        compute=_compute_facts(),
+        started=started,
+        seconds=time.monotonic() - began,
+        results=extra,
     )
-    card = classifier_card(name, trained, parts, [table_facts(Path(table_path), table)], base)
-    save_classifier(folder, trained, card, window=common_window(samples.sequences))
-    remove_checkpoint(scratch)
+    card = _card(name, run, trained, report)
+    save_classifier(folder, trained, card, sequences=preparation.table.sequences)
+    record["outputs"] = [file_facts(folder / WEIGHTS_FILE)]
+    if report_dir is not None:
+        _write_report(Path(report_dir), run, trained, report, card=card, record=record)
+    shutil.rmtree(run.scratch)
     return folder
 
 
-def common_window(sequences: Sequence[str]) -> Window | None:
-    """Return the window of a table whose sequences all have one length, else None."""
-    lengths = {len(item) for item in sequences}
-    return Window(lengths.pop()) if len(lengths) == 1 else None
+def _open_run(preparation: Preparation, scratch: Path, progress: ProgressCallback | None) -> _Run:
+    run = _Run(preparation, scratch, Stages(progress, _weights(preparation)))
+    scratch.mkdir(parents=True, exist_ok=True)
+    facts, kept = json.loads(json.dumps(preparation.facts())), run.kept("facts")
+    if kept is not None and kept != facts:
+        different = ", ".join(key for key in facts if kept.get(key) != facts[key])
+        raise SettingsError(
+            f"A training of '{scratch.stem}' was begun with another {different}; give the same, choose another "
+            f"name, or remove {scratch} to begin anew."
+        )
+    run.keep("facts", facts)
+    return run
 
 
-def table_facts(path: Path, table: LabelledTable) -> dict[str, Any]:
-    """Return name, sha256, records and bases of a table for a card."""
+def _weights(preparation: Preparation) -> dict[str, float]:
+    """Return the stages and about how many steps each takes."""
+    plan, settings = preparation.plan, preparation.settings
+    per_epoch = max(1, len(preparation.rows("train")) // plan.classifier.batch_size)
+    steps = per_epoch * sum(item.epochs for item in plan.classifier.schedule)
+    weights = {}
+    if plan.adapt_passes:
+        weights[ADAPT] = float(per_epoch * plan.adapt_passes)
+    if settings.search_minutes:
+        weights[SEARCH] = search_size(steps)
+    weights |= {_member_name(index, plan.seeds): steps for index in range(plan.seeds)}
+    weights[JUDGE] = max(1.0, 0.05 * steps)
+    if settings.reduction:
+        weights[REDUCTION] = steps
+    return weights
+
+
+def _member_name(index: int, count: int) -> str:
+    return "classifier" if count == 1 else f"classifier {index + 1} of {count}"
+
+
+def _adapt(run: _Run) -> None:
+    """Fine-tune the language model on the table's sequences, or take up what an earlier run made of it."""
+    plan, preparation = run.preparation.plan, run.preparation
+    if not plan.adapt_passes:
+        return
+    weights = run.scratch / "adapted.safetensors"
+    run.adapted = run.kept("adapted")
+    if run.adapted is not None:
+        run.encoder = load_file(weights) if weights.exists() else None
+        run.stages.skip(ADAPT)
+        return
+    train = [*preparation.samples("train").sequences, *preparation.unlabelled]
+    adapted = adapt_language_model(
+        preparation.bundle,
+        train,
+        preparation.samples("valid").sequences,
+        passes=plan.adapt_passes,
+        both_strands=plan.classifier.mirrored,
+        seed=plan.classifier.seed,
+        checkpoint=run.scratch / "adapt",
+        progress=run.stages.reporter(ADAPT),
+    )
+    run.adapted = _adapted_facts(adapted)
+    if adapted.helped:
+        run.encoder = {key: value.contiguous() for key, value in adapted.state.items()}
+        save_file({key: value.clone() for key, value in run.encoder.items()}, weights)
+    run.keep("adapted", run.adapted)
+    run.stages.finish(ADAPT)
+
+
+def _adapted_facts(adapted: Adapted) -> dict[str, Any]:
     return {
-        "name": path.name,
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        "records": len(table.frame),
+        "bits_per_base_before": adapted.before,
+        "bits_per_base_after": adapted.after,
+        "passes": adapted.passes,
+        "used": adapted.helped,
+    }
+
+
+def _searched(run: _Run) -> ClassifierSettings:
+    """Return the classifier's settings, after a search if one was asked for."""
+    settings, minutes = run.preparation.plan.classifier, run.preparation.settings.search_minutes
+    if not minutes:
+        return settings
+    found = search_settings(
+        run.preparation,
+        run.encoder,
+        minutes=minutes,
+        store=run.scratch / "search.json",
+        progress=run.stages.reporter(SEARCH),
+    )
+    run.stages.finish(SEARCH)
+    return found
+
+
+def _train(run: _Run, settings: ClassifierSettings) -> TrainedClassifier:
+    """Train each member that is not finished, and calibrate their mean."""
+    count, preparation = run.preparation.plan.seeds, run.preparation
+    members = []
+    for index in range(count):
+        name = _member_name(index, count)
+        own = replace(settings, seed=settings.seed + index)
+        members.append(_member(run, f"member-{index + 1}", own, name))
+    if count == 1:
+        return members[0]
+    best = min(members, key=lambda item: min(epoch.valid["loss"] for epoch in item.history.epochs))
+    model = Ensemble([item.model for item in members]).eval()
+    seconds = sum(item.history.seconds for item in members)
+    history = replace(best.history, seconds=seconds)
+    whole = replace(best, model=model, history=history, calibration=Calibration())
+    return whole.calibrated(preparation.samples("valid"))
+
+
+def _member(run: _Run, key: str, settings: ClassifierSettings, name: str) -> TrainedClassifier:
+    preparation, path = run.preparation, run.scratch / f"{key}.safetensors"
+    kept = run.kept(key)
+    if kept is not None:
+        run.stages.skip(name)
+        return _read_member(preparation, kept, load_file(path))
+    trained = train_classifier(
+        preparation.samples("train"),
+        preparation.samples("valid"),
+        preparation.head,
+        preparation.start,
+        settings,
+        encoder=run.encoder,
+        checkpoint=run.scratch / key,
+        progress=run.stages.reporter(name),
+    )
+    save_file({item: value.contiguous().clone() for item, value in trained.model.state_dict().items()}, path)
+    facts = {"history": trained.history.to_json(), "calibration": vars(trained.calibration)}
+    run.keep(key, {**facts, "settings": trained.settings})
+    shutil.rmtree(run.scratch / key, ignore_errors=True)
+    run.stages.finish(name)
+    return trained
+
+
+def _read_member(
+    preparation: Preparation, kept: Mapping[str, Any], state: Mapping[str, Tensor]
+) -> TrainedClassifier:
+    tokenizer = KmerTokenizer(preparation.bundle.config.tokenizer)
+    preset = preparation.plan.classifier.preset
+    sizes = encoder_preset(preset) if preparation.from_scratch else preparation.bundle.config.encoder
+    model = SequenceClassifier(sizes, preparation.head, tokenizer.vocab_size)
+    model.load_state_dict(state)
+    history, calibration = History.from_json(kept["history"]), Calibration(**kept["calibration"])
+    return TrainedClassifier(
+        model.eval(), tokenizer, preparation.head, calibration, history, dict(kept["settings"])
+    )
+
+
+def _judge(run: _Run) -> TableReport:
+    preparation = run.preparation
+    report = report_table(
+        preparation.table, preparation.code, preparation.split, progress=run.stages.reporter(JUDGE)
+    )
+    run.stages.finish(JUDGE)
+    return report
+
+
+def _reduced(run: _Run, trained: TrainedClassifier) -> dict[str, Any]:
+    """Return what else was measured: the language model's gain and, if asked for, the data-reduction curve."""
+    extra: dict[str, Any] = {} if run.adapted is None else {"adapted": run.adapted}
+    if run.preparation.settings.reduction:
+        extra["reduction"] = reduction_curve(
+            run.preparation,
+            trained,
+            run.encoder,
+            store=run.scratch / "reduction.json",
+            progress=run.stages.reporter(REDUCTION),
+        )
+        run.stages.finish(REDUCTION)
+    return extra
+
+
+def _arguments(preparation: Preparation, name: str, report_dir: str | Path | None) -> list[str]:
+    return run_arguments(
+        "finetune",
+        table=preparation.path,
+        base=preparation.bundle,
+        name=name,
+        from_scratch=preparation.from_scratch,
+        report_dir=report_dir,
+        **vars(preparation.settings),
+    )
+
+
+def _compute_facts() -> dict[str, Any]:
+    device = genolm.compute.pick_device()
+    dtype = str(genolm.compute.pick_dtype("auto", device)).removeprefix("torch.")
+    return {
+        "device": genolm.compute.device_name(),
+        "precision": dtype,
+        "threads": genolm.compute.thread_budget(),
+    }
+
+
+def _card(name: str, run: _Run, trained: TrainedClassifier, report: TableReport) -> dict[str, Any]:
+    preparation = run.preparation
+    table = preparation.table
+    data = {
+        **preparation.facts()["table"],
+        "records": len(table),
         "bases": int(table.frame["sequence"].str.len().sum()),
     }
+    parts = {part: preparation.samples(part) for part in ("train", "valid", "test")}
+    base = "nothing (from scratch)" if preparation.from_scratch else preparation.bundle.name
+    card = classifier_card(name, trained, parts, [data], base)
+    card["settings"] |= {"split": preparation.split.method, "members": preparation.plan.seeds}
+    if run.adapted is not None:
+        card["training"]["adapted"] = run.adapted
+    card["baselines"] = card_baselines(report)
+    card["limits"] += [item.sentence for item in report.warnings if item.level in ("stop", "warn")]
+    return card
 
 
-def score_classifier(trained: TrainedClassifier, samples: Samples) -> dict[str, dict[str, float]]:
-    """Return each metric's value, low and high on labelled sequences."""
-    probabilities, threshold = trained.probabilities(samples.sequences), trained.calibration.threshold
-    scores = score(trained.head.task, probabilities, samples.labels, threshold=threshold)
-    return as_json(scores)
-
-
-def classifier_card(
-    title: str, trained: TrainedClassifier, parts: dict[str, Samples], data: list[dict[str, Any]], base: str
-) -> dict[str, Any]:
-    """Return the card of a classifier, with metrics on its validation and test sequences."""
-    scored = {
-        part: score_classifier(trained, parts[part])
-        for part in ("valid", "test")
-        if part in parts and len(parts[part].sequences)
-    }
-    return {
-        "title": title,
-        "purpose": f"Tells {' from '.join(trained.head.classes)}.",
-        "date": time.strftime("%Y-%m-%d"),
-        "licence": "",
-        "data": data,
-        "recipe": "genolm finetune",
-        "settings": {**trained.settings, "base": base},
-        "training": {
-            "seconds": round(trained.history.seconds, 1),
-            "best_epoch": trained.history.best_epoch,
-            "device": genolm.compute.device_name(),
-            "epochs": trained.history.to_json()["epochs"],
-            "counts": {part: len(samples.sequences) for part, samples in parts.items()},
-        },
-        "metrics": scored,
-        "baselines": {},
-        "limits": [] if "test" in scored else ["No test sequences: the figures are on validation alone."],
-    }
-
-
-def save_classifier(
-    folder: Path, trained: TrainedClassifier, card: dict[str, Any], *, window: Window | None
-) -> None:
-    """Write a classifier as a bundle named after its folder."""
-    config = BundleConfig(
-        name=folder.name,
-        kind="classifier",
-        title=card["title"],
-        purpose=card["purpose"],
-        tokenizer=trained.tokenizer.config,
-        encoder=trained.model.encoder.config,
+def _answers(run: _Run, trained: TrainedClassifier, part: str) -> Answers:
+    rows, samples = run.preparation.rows(part), run.preparation.samples(part)
+    names, numbers = run.preparation.table.names, run.preparation.table.frame.index
+    return Answers(
         head=trained.head,
-        window=window,
+        rows=tuple(int(numbers[row]) for row in rows),
+        names=tuple(names[row] for row in rows),
+        sequences=tuple(samples.sequences),
+        labels=np.asarray(samples.labels),
+        logits=trained.logits(samples.sequences),
         calibration=trained.calibration,
     )
-    save_bundle(folder, config, trained.model.state_dict(), card)
+
+
+def _write_report(
+    folder: Path,
+    run: _Run,
+    trained: TrainedClassifier,
+    report: TableReport,
+    *,
+    card: Mapping[str, Any],
+    record: Mapping[str, Any],
+) -> None:
+    """Write the report on the test rows, or on validation rows where there are none."""
+    valid = _answers(run, trained, "valid")
+    test = _answers(run, trained, "test") if len(run.preparation.rows("test")) else valid
+    write_report(
+        folder,
+        card["title"],
+        test,
+        valid=valid,
+        card=card,
+        record=record,
+        table=report.to_json(),
+        baselines={},
+        extra={**record["results"], "reasons": list(run.preparation.plan.reasons)},
+    )

@@ -1,8 +1,9 @@
 """What a language model is trained and judged on: the next k-mer, in bits per base."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -45,6 +46,8 @@ class NextToken:
         Steps between validations; the trainer's epoch is such a slice.
     alpha, beta : float
         Weights of AR and TAR (Merity et al. 2017, arXiv:1708.01009).
+    patience : int
+        Stop after so many slices without a better loss on the held-out text; 0 never stops early.
     """
 
     def __init__(
@@ -56,11 +59,12 @@ class NextToken:
         stride: int,
         alpha: float = 0.0,
         beta: float = 0.0,
+        patience: int = 0,
     ) -> None:
         self._make_stream, self._held_out = make_stream, held_out
         self._pass, self._stream = 0, make_stream(0)
         self._slice = min(slice_steps, len(self._stream))
-        self._stride, self._alpha, self._beta = stride, alpha, beta
+        self._stride, self._alpha, self._beta, self._patience = stride, alpha, beta, patience
 
     def batches(self, epoch: int) -> Batches:
         """Return slice ``epoch``, going into another pass over the data where one ends."""
@@ -87,6 +91,11 @@ class NextToken:
         """Return ``loss`` (nats per scored token) and ``bits_per_base`` on the held-out text."""
         loss = float(np.mean(token_losses(model, self._held_out)))
         return {"loss": loss, "bits_per_base": loss / (self._stride * math.log(2))}
+
+    def enough(self, epochs: Sequence[Mapping[str, Any]]) -> bool:
+        """Return whether the held-out loss has not improved for ``patience`` slices."""
+        losses = [epoch["valid"]["loss"] for epoch in epochs]
+        return bool(self._patience) and len(losses) - 1 - int(np.argmin(losses)) >= self._patience
 
 
 def token_losses(model: nn.Module, batches: Sequence[TextBatch]) -> np.ndarray:

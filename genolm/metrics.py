@@ -1,49 +1,24 @@
 """How good predictions are, each figure with a 95 % interval.
 
-Intervals are percentile bootstrap intervals (Efron 1979): items are drawn with replacement as often as there
-are items, the figure is worked out anew from the same draws for all figures, and the 2.5 % and 97.5 %
-quantiles are given. A draw is a row of weights (how often each item came up), so scores are sorted once and
-every figure is sums over weights. A figure that is not defined, such as AUROC with one class only, is NaN;
-draws in which it is not defined are left out of its interval.
+Intervals are percentile bootstrap intervals: items are drawn with replacement as often as there are items,
+the figure is worked out anew from the same draws for all figures, and the 2.5 % and 97.5 % quantiles are given
+(see :mod:`genolm.bootstrap`). A figure that is not defined, such as AUROC with one class only, is NaN.
 """
 
-import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
 
+from genolm.bootstrap import Array, Estimate, Figures, Statistic, bootstrap
 from genolm.errors import SettingsError
 
 BINARY_METRICS = ("accuracy", "precision", "recall", "mcc", "auroc", "auprc", "ece")
 REGRESSION_METRICS = ("r2", "pearson", "spearman", "rmse", "mae")
 ECE_BINS = 15
-_CELLS_AT_ONCE = 100_000
 
-Array = np.ndarray
-Figures = dict[str, Array]
-Statistic = Callable[[Array], Figures]
 Column = Callable[[Array], Array]
 Pair = Callable[[Array], tuple[Array, Array]]
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A figure with the ends of its 95 % interval; NaN where it is not defined."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        if math.isnan(self.value):
-            return "not defined"
-        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
-
-    def as_dict(self) -> dict[str, float | None]:
-        """Return ``value``, ``low`` and ``high`` as JSON can hold them: None for NaN."""
-        return {key: None if math.isnan(number) else number for key, number in vars(self).items()}
 
 
 def binary_metrics(
@@ -72,7 +47,7 @@ def binary_metrics(
     truth = _whole_labels(labels, len(positive), 2) == 1
     _check_probabilities(positive)
     order = np.argsort(-positive, kind="stable")
-    return _bootstrap(_binary_statistic(positive[order], truth[order], threshold), len(truth), n_boot, seed)
+    return bootstrap(_binary_statistic(positive[order], truth[order], threshold), len(truth), n_boot, seed)
 
 
 def multiclass_metrics(
@@ -96,10 +71,7 @@ def multiclass_metrics(
         the rest; a class that occurs but is never called counts as precision 0. MCC is R_K of Gorodkin
         (2004, doi:10.1016/j.compbiolchem.2004.09.006).
     """
-    table = _table(probabilities)
-    _check_probabilities(table)
-    classes = _whole_labels(labels, len(table), table.shape[1])
-    return _bootstrap(_multiclass_statistic(table, classes), len(table), n_boot, seed)
+    return bootstrap(statistic_for("multiclass", probabilities, labels), len(labels), n_boot, seed)
 
 
 def multilabel_metrics(
@@ -110,19 +82,8 @@ def multilabel_metrics(
     ``accuracy`` is the share of right yes/no answers over all labels, ``exact_match`` the share of items
     with every label right. ``probabilities`` and ``labels`` (0 or 1) are (n, labels).
     """
-    table = _table(probabilities)
-    _check_probabilities(table)
-    truth = np.asarray(labels)
-    if truth.shape != table.shape or not np.isin(truth, (0, 1)).all():
-        raise SettingsError(f"labels have shape {truth.shape}; {table.shape} of 0 and 1 is wanted.")
-    parts = [_binary_statistic(table[:, j], truth[:, j] == 1, threshold) for j in range(table.shape[1])]
-    exact = ((table >= threshold) == (truth == 1)).all(axis=1).astype(np.float64)
-
-    def statistic(weights: Array) -> Figures:
-        figures = _mean_of([part(weights) for part in parts])
-        return {**figures, "exact_match": _ratio(weights @ exact, weights.sum(axis=1))}
-
-    return _bootstrap(statistic, len(table), n_boot, seed)
+    statistic = statistic_for("multilabel", probabilities, labels, threshold=threshold)
+    return bootstrap(statistic, len(labels), n_boot, seed)
 
 
 def regression_metrics(
@@ -130,13 +91,9 @@ def regression_metrics(
 ) -> dict[str, Estimate]:
     """Return :data:`REGRESSION_METRICS`; (n,) or (n, quantities), then each is a mean over the quantities."""
     found, wanted = _table(predictions), _table(targets)
-    if found.shape != wanted.shape or not len(found):
-        shapes = f"{found.shape} and targets {wanted.shape}"
-        raise SettingsError(f"predictions have shape {shapes}; they must agree and not be empty.")
+    _check_targets(found, wanted)
     order = np.argsort(found[:, 0], kind="stable")
-    found, wanted = found[order], wanted[order]
-    parts = [_regression_statistic(found[:, j], wanted[:, j]) for j in range(found.shape[1])]
-    return _bootstrap(lambda weights: _mean_of([part(weights) for part in parts]), len(found), n_boot, seed)
+    return bootstrap(statistic_for("regression", found[order], wanted[order]), len(found), n_boot, seed)
 
 
 def score(
@@ -149,6 +106,26 @@ def score(
         return thresholded[task](predictions, labels, threshold=threshold, **options)
     if task in plain:
         return plain[task](predictions, labels, **options)
+    raise SettingsError(f"There are no metrics for the task '{task}'.")
+
+
+def statistic_for(task: str, predictions: Array, labels: Array, *, threshold: float = 0.5) -> Statistic:
+    """Return the function from weights (draws, items) to the metrics of a task, items in the order given."""
+    table = np.asarray(predictions, dtype=np.float64)
+    if task == "binary":
+        positive = _positive_column(table)
+        _check_probabilities(positive)
+        return _binary_statistic(positive, _whole_labels(labels, len(positive), 2) == 1, threshold)
+    table = _table(table)
+    if task == "regression":
+        _check_targets(table, wanted := _table(labels))
+        parts = [_regression_statistic(table[:, j], wanted[:, j]) for j in range(table.shape[1])]
+        return lambda weights: _mean_of([part(weights) for part in parts])
+    _check_probabilities(table)
+    if task == "multiclass":
+        return _multiclass_statistic(table, _whole_labels(labels, len(table), table.shape[1]))
+    if task == "multilabel":
+        return _multilabel_statistic(table, np.asarray(labels), threshold)
     raise SettingsError(f"There are no metrics for the task '{task}'.")
 
 
@@ -172,38 +149,11 @@ def as_json(metrics: Mapping[str, Estimate]) -> dict[str, dict[str, float | None
     return {name: estimate.as_dict() for name, estimate in metrics.items()}
 
 
-def _bootstrap(statistic: Statistic, count: int, n_boot: int, seed: int) -> dict[str, Estimate]:
-    if count == 0:
-        raise SettingsError("There are no items to score.")
-    values = {name: float(found[0]) for name, found in statistic(np.ones((1, count))).items()}
-    rng = np.random.default_rng(seed)
-    rows = max(1, _CELLS_AT_ONCE // count)
-    blocks = [min(rows, n_boot - done) for done in range(0, n_boot, rows)]
-    draws = [statistic(_draw_weights(rng, block, count)) for block in blocks]
-    return {name: _interval(value, [draw[name] for draw in draws]) for name, value in values.items()}
-
-
-def _draw_weights(rng: np.random.Generator, rows: int, count: int) -> Array:
-    """Return how often each item comes up in each draw, float64 (rows, count)."""
-    chosen = rng.integers(0, count, (rows, count))
-    chosen += np.arange(rows)[:, None] * count
-    return np.bincount(chosen.ravel(), minlength=rows * count).reshape(rows, count).astype(np.float64)
-
-
 def _sorting(keys: Array) -> tuple[Array, Column]:
     """Return the order of ``keys`` and a function that puts columns in it, free when they are already."""
     order = np.argsort(keys, kind="stable")
     sorted_already = np.array_equal(order, np.arange(len(keys)))
     return order, lambda table: table if sorted_already else np.take(table, order, axis=1)
-
-
-def _interval(value: float, draws: list[Array]) -> Estimate:
-    found = np.concatenate(draws) if draws else np.empty(0)
-    found = found[~np.isnan(found)]
-    if math.isnan(value) or not len(found):
-        return Estimate(value, math.nan, math.nan)
-    low, high = np.quantile(found, [0.025, 0.975])
-    return Estimate(value, float(low), float(high))
 
 
 def _binary_statistic(probabilities: Array, truth: Array, threshold: float) -> Statistic:
@@ -294,6 +244,19 @@ def _multiclass_statistic(table: Array, classes: Array) -> Statistic:
     return statistic
 
 
+def _multilabel_statistic(table: Array, truth: Array, threshold: float) -> Statistic:
+    if truth.shape != table.shape or not np.isin(truth, (0, 1)).all():
+        raise SettingsError(f"labels have shape {truth.shape}; {table.shape} of 0 and 1 is wanted.")
+    parts = [_binary_statistic(table[:, j], truth[:, j] == 1, threshold) for j in range(table.shape[1])]
+    exact = ((table >= threshold) == (truth == 1)).all(axis=1).astype(np.float64)
+
+    def statistic(weights: Array) -> Figures:
+        figures = _mean_of([part(weights) for part in parts])
+        return {**figures, "exact_match": _ratio(weights @ exact, weights.sum(axis=1))}
+
+    return statistic
+
+
 def _mcc(truth: Array, calls: Array, right: Array) -> Array:
     """Return R_K of counts (draws, classes): 0 if one class only is called, NaN if one only is there."""
     total = truth.sum(axis=1)
@@ -376,6 +339,12 @@ def _table(values: Array) -> Array:
     if table.ndim != 2 or not np.isfinite(table).all():
         raise SettingsError(f"Predictions {table.shape} must be one row per item, and not NaN or infinite.")
     return table
+
+
+def _check_targets(found: Array, wanted: Array) -> None:
+    if found.shape != wanted.shape or not len(found):
+        shapes = f"{found.shape} and targets {wanted.shape}"
+        raise SettingsError(f"predictions have shape {shapes}; they must agree and not be empty.")
 
 
 def _positive_column(table: Array) -> Array:

@@ -4,9 +4,11 @@ import csv
 import io
 import json
 import os
+import secrets
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -30,6 +32,7 @@ SCAN_FILES = (
     "run.json",
 )
 _FEATURE_TERMS = {"promoter": "promoter", "enhancer": "enhancer", "tss": "TSS", "gene_start": "start_codon"}
+_DRAFT_SECONDS = 24 * 3600
 
 PathLike = str | os.PathLike[str]
 WriteRow = Callable[[Iterable[Any]], None]
@@ -53,11 +56,15 @@ def rows_to(out: Path, columns: Sequence[str]) -> Iterator[WriteRow]:
     Numbers have six significant digits.
     """
     suffix = check_suffix(out)
-    _make_folder(out.parent)
-    with atomic_write(out) as stream, io.TextIOWrapper(stream, encoding="utf-8", newline="") as handle:
-        writer = _json_rows if suffix == ".json" else _delimited_rows
-        with writer(handle, columns, "\t" if suffix == ".tsv" else ",") as write:
-            yield write
+    make_folder(out.parent)
+    writer = _json_rows if suffix == ".json" else _delimited_rows
+    with (
+        _full_disk_said(out),
+        atomic_write(out) as stream,
+        io.TextIOWrapper(stream, encoding="utf-8", newline="") as handle,
+        writer(handle, columns, "\t" if suffix == ".tsv" else ",") as write,
+    ):
+        yield write
 
 
 @contextmanager
@@ -89,34 +96,43 @@ def atomic_files(folder: PathLike, names: Iterable[str]) -> Iterator[Path]:
     Of ``names``, a file of an earlier run that this one did not write is removed, so that ``folder`` never
     holds a mixture of two runs; other files in it stay. Files are moved in the order of ``names``.
     """
-    folder, order = Path(folder), list(names)
-    _make_folder(folder)
-    partial = folder / f".{os.getpid()}.partial"
-    partial.mkdir(exist_ok=True)
+    folder, order = make_folder(Path(folder)), list(names)
+    _remove_old_drafts(folder)
+    draft = folder / f".{secrets.token_hex(4)}.draft"
+    draft.mkdir()
     try:
-        yield partial
-        written = {path.name for path in partial.iterdir()}
+        with _full_disk_said(folder):
+            yield draft
+        written = {path.name for path in draft.iterdir()}
         for name in order:
             if name not in written:
                 (folder / name).unlink(missing_ok=True)
         for name in [*sorted(written - set(order)), *(name for name in order if name in written)]:
-            os.replace(partial / name, folder / name)
+            os.replace(draft / name, folder / name)
     finally:
-        shutil.rmtree(partial, ignore_errors=True)
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def feature_term(class_name: str) -> str:
+    """Return the Sequence Ontology's term for the sites that a model's class stands for.
+
+    ``sequence_feature``, which is always true, where the class's name does not tell.
+    """
+    plain = class_name.lower().replace("-", "_").replace(" ", "_")
+    return next((term for word, term in _FEATURE_TERMS.items() if word in plain), "sequence_feature")
 
 
 def write_calls(
-    folder: Path, calls: pd.DataFrame, lengths: Mapping[str, int], *, model: str = "", label: str = "promoter"
+    folder: Path, calls: pd.DataFrame, lengths: Mapping[str, int], *, model: str, class_name: str
 ) -> None:
     """Write the calls of a scan as ``calls.csv``, ``calls.bed`` and ``calls.gff3``.
 
-    ``lengths`` of all contigs and ``model`` go into the GFF3; the scanned class, ``label``, decides its
-    feature type: the Sequence Ontology's term where it has one, else ``sequence_feature``.
+    ``lengths`` of all contigs and ``model`` go into the GFF3; the scanned class decides its feature type, see
+    :func:`feature_term`.
     """
     features.write_calls(folder / "calls.csv", calls)
     features.write_bed(folder / "calls.bed", calls)
-    plain = label.lower().replace("-", "_").replace(" ", "_")
-    term = next((term for word, term in _FEATURE_TERMS.items() if word in plain), "sequence_feature")
+    term = feature_term(class_name)
     features.write_gff3(folder / "calls.gff3", calls, lengths=lengths, model=model, feature=term)
 
 
@@ -132,11 +148,32 @@ def write_scores(
                 features.write_bedgraph(folder / f"scores_{word}.bedgraph", chosen)
 
 
-def _make_folder(folder: Path) -> None:
+def make_folder(folder: Path) -> Path:
+    """Make a folder if it is missing and return it; a place where none can be made is refused."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SettingsError(f"The folder {folder} cannot be made: {error.strerror or error}.") from error
+    return folder
+
+
+def _remove_old_drafts(folder: Path) -> None:
+    """Remove what a killed run left; a younger draft may be another run at work."""
+    for old in folder.glob(".*.draft"):
+        with suppress(OSError):
+            if time.time() - old.stat().st_mtime > _DRAFT_SECONDS:
+                shutil.rmtree(old)
+
+
+@contextmanager
+def _full_disk_said(out: Path) -> Iterator[None]:
+    """Name the result in an error that has no file's name, as that of a full disk has not."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None or error.errno is None:
+            raise
+        raise SettingsError(f"{out} cannot be written: {error.strerror}.") from error
 
 
 def _short(value: Any) -> Any:

@@ -2,34 +2,43 @@
 
 Every result is written under a temporary name beside its own and renamed at the end, so that a file that
 is there is whole. Records are read, worked on and written in groups: memory does not grow with their number.
+
+What is finished of a long run is kept in a hidden folder, ``.<file>.partial`` beside the result or, of a
+scan, ``.scan.partial`` in its folder. The same call after an end of any kind goes on from there, and the result
+is byte for byte that of an uninterrupted run on the same device; the folder is removed at the end. With another
+input, model or setting that matters, the work begins anew.
 """
 
 import os
+import secrets
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from genolm.errors import SequenceError, SettingsError, TableError
+from genolm.errors import SettingsError, TableError
 from genolm.evaluation import Evaluation, evaluate
+from genolm.file_work import SALIENCY_COLUMNS, STRIP_COLUMNS, Classification, FileSaliency
 from genolm.outputs import SCAN_FILES, atomic_files, check_suffix, rows_to, write_calls, write_scores
+from genolm.partial import FinishedParts, kept_parts
 from genolm.peaks import call_peaks
 from genolm.predict import Predictor, value_columns
-from genolm.progress import Progress, ProgressCallback, Ticker
-from genolm.record import file_facts, run_record, timestamp, write_json
+from genolm.progress import ProgressCallback
+from genolm.record import code_facts, file_facts, write_json
+from genolm.recording import Recording, model_facts
 from genolm.registry import load_bundle
-from genolm.saliency import FILLS, LENGTHS, Saliency, perturbation_saliency, saliency_windows
+from genolm.saliency import FILLS, LENGTHS
 from genolm.scan import Strands, scan_genome, strand_list
-from genolm.sequences import Genome, SequenceRecord, open_fasta
+from genolm.sequences import Genome, open_fasta
 from genolm.tables import read_table
 
-GROUP_RECORDS = 4_096
-GROUP_BASES = 8_000_000
 MAX_SALIENCY_WINDOWS = 5_000_000
-SALIENCY_COLUMNS = ("record", "position", "base", "strand", "score", "low", "high")
+SCAN_PARTIAL = ".scan.partial"
+_SCAN_WORK = ("stride", "strand", "contigs", "class_name")
 
 PathLike = str | os.PathLike[str]
 Model = str | os.PathLike[str] | Predictor
@@ -67,25 +76,6 @@ def open_model(model: Model, **options: Any) -> Predictor:
     return model if isinstance(model, Predictor) else Predictor(load_bundle(model), **options)
 
 
-def model_facts(predictor: Predictor) -> dict[str, Any]:
-    """Return name and sha256 of a predictor's bundle for the record of a run."""
-    return {"name": predictor.config.name, "sha256": getattr(predictor.bundle, "sha256", None)}
-
-
-def record_groups(records: Iterable[SequenceRecord]) -> Iterator[list[SequenceRecord]]:
-    """Yield records in groups of at most 4,096 records and, but for a longer single one, 8 Mbp."""
-    group: list[SequenceRecord] = []
-    bases = 0
-    for item in records:
-        if group and (len(group) == GROUP_RECORDS or bases + len(item.sequence) > GROUP_BASES):
-            yield group
-            group, bases = [], 0
-        group.append(item)
-        bases += len(item.sequence)
-    if group:
-        yield group
-
-
 def classify_file(
     fasta: PathLike,
     out: PathLike,
@@ -113,28 +103,29 @@ def classify_file(
         ``summary`` counts the records by predicted class and, as ``other_length``, those that are not as
         long as the model's training window.
     """
-    began, out = time.monotonic(), Path(out)
+    out = Path(out)
     check_suffix(out)
+    run = Recording("classify", fasta=fasta, out=out, model=model)
     predictor = open_model(model, **options)
     columns = ["record", "length", "predicted", *value_columns(predictor.classes, predictor.task)]
     window = predictor.config.window
     counts: dict[str, int] = {}
     other_length = 0
-    with open_fasta(fasta, progress=progress) as genome, rows_to(out, columns) as write:
-        for name, length in genome.contigs.items():
-            predictor.check_length(f"'{name}'", length)
-        records = len(genome.contigs)
-        ticker = Ticker(progress, records, stage="classifying")
-        for group in record_groups(genome.records()):
-            found = predictor.predict([item.sequence for item in group], [item.name for item in group])
-            for row in found.frame().itertuples(index=False, name=None):
-                write(row)
-                if predictor.task != "regression":
-                    counts[row[2]] = counts.get(row[2], 0) + 1
-            other_length += 0 if window is None else int((found.lengths != window.length).sum())
-            ticker.advance(len(group))
+    with open_fasta(fasta, progress=progress) as genome:
+        work, source, records = Classification(genome, predictor), file_facts(fasta), len(genome.contigs)
+        work.check()
+        with kept_parts(_partial_folder(out), _work("classify", source, predictor, {})) as parts:
+            work.run(parts, progress)
+            with rows_to(out, columns) as write:
+                for found in work.predictions(parts):
+                    for row in found.frame().itertuples(index=False, name=None):
+                        write(row)
+                        if predictor.task != "regression":
+                            counts[row[2]] = counts.get(row[2], 0) + 1
+                    other_length += 0 if window is None else int((found.lengths != window.length).sum())
     summary = {"predicted": counts, "other_length": other_length, "model": model_facts(predictor)}
-    return FileResult((out,), records, time.monotonic() - began, summary)
+    run.write_beside(out, predictor, inputs=[source], results={"records": records, **summary})
+    return FileResult((out,), records, run.seconds, summary)
 
 
 def saliency_file(
@@ -147,6 +138,8 @@ def saliency_file(
     fills: int = FILLS,
     seed: int = 1,
     class_name: str | None = None,
+    site: int | None = None,
+    strips: bool = False,
     max_windows: int | None = MAX_SALIENCY_WINDOWS,
     progress: ProgressCallback | None = None,
     **options: Any,
@@ -165,6 +158,12 @@ def saliency_file(
         See :func:`genolm.saliency.perturbation_saliency`.
     class_name : str, optional
         The class to explain.
+    site : int, optional
+        0-based position of a site such as the TSS, the same in every record; the model's window is aligned
+        with it.
+    strips : bool
+        Write the loss of each replaced stretch too, see :func:`strips_path`: columns ``record, strand,
+        length, start, loss``.
     max_windows : int, optional
         More forward passes than this are refused, with the number that it would take; None never refuses.
     progress : callable, optional
@@ -172,26 +171,35 @@ def saliency_file(
     **options
         ``device``, ``precision``, ``threads``.
     """
-    began, out = time.monotonic(), Path(out)
+    out = Path(out)
     check_suffix(out)
     signs = strand_list(strand)
+    asked = {"strand": strand, "fills": fills, "seed": seed, "class_name": class_name}
+    asked |= {"site": site, "strips": strips}
+    # The lengths are no option of the command: a run with others cannot be said as one.
+    said = tuple(lengths) == tuple(LENGTHS)
+    run = Recording("saliency", said=said, fasta=fasta, out=out, model=model, **asked)
     predictor = open_model(model, **options)
-    settings = {
-        "lengths": tuple(lengths),
-        "fills": fills,
-        "seed": seed,
-        "class_index": None if class_name is None else predictor.class_index(class_name),
-    }
-    with open_fasta(fasta, progress=progress) as genome, rows_to(out, SALIENCY_COLUMNS) as write:
-        total = len(signs) * _saliency_cost(predictor, genome, lengths, fills)
-        _check_cost(total, max_windows, genome.name)
-        found_all = _saliencies(predictor, genome, signs, settings, _Counter(progress, total))
-        for name, found in found_all:
-            for row in found.frame(name).itertuples(index=False, name=None):
-                write(row)
+    index = None if class_name is None else predictor.class_index(class_name)
+    settings = {"lengths": tuple(lengths), "fills": fills, "seed": seed, "class_index": index, "anchor": site}
+    with open_fasta(fasta, progress=progress) as genome:
+        work = FileSaliency(genome, predictor, tuple(signs), settings)
+        work.check(max_windows)
+        source = file_facts(fasta)
+        kept = _work("saliency", source, predictor, {**settings, "strands": signs})
+        with kept_parts(_partial_folder(out), kept) as parts:
+            work.run(parts, progress)
+            files = _write_saliency(out, work, parts, strips=strips)
+        summary = {"windows": work.windows, "model": model_facts(predictor)}
         records = len(genome.contigs)
-    summary = {"windows": total, "model": model_facts(predictor)}
-    return FileResult((out,), records, time.monotonic() - began, summary)
+    results = {"records": records, **summary}
+    run.write_beside(out, predictor, inputs=[source], settings={**asked, "lengths": lengths}, results=results)
+    return FileResult(files, records, run.seconds, summary)
+
+
+def strips_path(out: PathLike) -> Path:
+    """Return where the losses of single stretches lie beside the saliency ``out``."""
+    return Path(out).with_suffix(f".strips{Path(out).suffix}")
 
 
 def scan_file(
@@ -231,10 +239,18 @@ def scan_file(
     **options
         ``device``, ``precision``, ``threads``.
     """
-    started, began, folder = timestamp(), time.monotonic(), Path(folder)
+    folder, contigs = Path(folder), None if contigs is None else list(contigs)
     predictor = open_model(model, **options)
     threshold = _checked_threshold(predictor, threshold)
-    with open_fasta(fasta, progress=progress) as genome:
+    asked = {"stride": stride, "strand": strand, "contigs": contigs, "threshold": threshold}
+    asked |= {"bedgraph": bedgraph, "class_name": class_name, "merge_distance": merge_distance, "precision": predictor.precision}
+    run = Recording("scan", fasta=fasta, out=folder, model=model, **asked)
+    source = file_facts(fasta)
+    kept = _work("scan", source, predictor, {key: asked[key] for key in _SCAN_WORK})
+    with (
+        open_fasta(fasta, progress=progress) as genome,
+        kept_parts(folder / SCAN_PARTIAL, kept) as parts,
+    ):
         result = scan_genome(
             genome,
             predictor,
@@ -242,32 +258,31 @@ def scan_file(
             strands=strand,
             contigs=contigs,
             class_name=class_name,
+            parts=parts,
             progress=progress,
         )
-        lengths, sequence_facts = dict(genome.contigs), _sequence_facts(genome)
-    calls = call_peaks(
-        result.tracks,
-        threshold=threshold,
-        window_length=result.settings["window"],
-        merge_distance=merge_distance,
-    )
-    record = run_record(
-        "scan",
-        inputs=[{**file_facts(fasta), **sequence_facts}],
-        model=model_facts(predictor),
-        settings={**result.settings, "threshold": threshold, "merge_distance": merge_distance},
-        compute=predictor.facts,
-        started=started,
-        seconds=time.monotonic() - began,
-        results={**result.summary(), "calls": len(calls)},
-    )
-    with atomic_files(folder, SCAN_FILES) as partial:
-        write_calls(partial, calls, lengths, model=predictor.config.name, label=result.settings["class"])
-        write_scores(partial, result.tracks, lengths, bedgraph=bedgraph)
-        write_json(partial / "run.json", record)
-        names = {path.name for path in partial.iterdir()}
-    files = tuple(folder / name for name in SCAN_FILES if name in names)
-    return FileResult(files, len(lengths), time.monotonic() - began, record["results"], calls)
+        calls = call_peaks(
+            result.tracks,
+            threshold=threshold,
+            window_length=result.settings["window"],
+            merge_distance=merge_distance,
+        )
+        lengths = genome.contigs
+        with atomic_files(folder, SCAN_FILES) as draft:
+            names = {"model": predictor.config.name, "class_name": result.settings["class"]}
+            write_calls(draft, calls, lengths, **names)
+            write_scores(draft, result.tracks, lengths, bedgraph=bedgraph)
+            record = run.record(
+                predictor,
+                inputs=[{**source, **_sequence_facts(genome)}],
+                settings={**result.settings, "threshold": threshold, "merge_distance": merge_distance},
+                results={**result.summary(), "calls": len(calls)},
+                outputs=sorted(draft.iterdir()),
+            )
+            write_json(draft / "run.json", record)
+            written = {path.name for path in draft.iterdir()}
+    files = tuple(folder / name for name in SCAN_FILES if name in written)
+    return FileResult(files, len(lengths), run.seconds, record["results"], calls)
 
 
 def evaluate_table(
@@ -329,48 +344,41 @@ def evaluate_table(
     )
 
 
-class _Counter:
-    """Adds the progress of one piece of work after another to one count."""
-
-    def __init__(self, progress: ProgressCallback | None, total: int) -> None:
-        self.progress, self.total, self.done = progress, total, 0
-        self.began = time.monotonic()
-
-    def part(self, stage: str) -> ProgressCallback | None:
-        """Return the callback of the next piece."""
-        return None if self.progress is None else lambda report: self._report(stage, report.done)
-
-    def finish(self, units: int) -> None:
-        """Count a whole piece as finished."""
-        self.done += units
-
-    def _report(self, stage: str, done: int) -> None:
-        self.progress(Progress(stage, self.done + done, self.total, time.monotonic() - self.began))
+def _write_saliency(
+    out: Path, work: FileSaliency, parts: FinishedParts, *, strips: bool
+) -> tuple[Path, ...]:
+    files = (out, strips_path(out)) if strips else (out,)
+    with ExitStack() as stack:
+        write, *more = [
+            stack.enter_context(rows_to(path, columns))
+            for path, columns in zip(files, (SALIENCY_COLUMNS, STRIP_COLUMNS), strict=False)
+        ]
+        for task, arrays in work.found(parts):
+            for row in work.rows(task, arrays):
+                write(row)
+            for row in work.strip_rows(task, arrays) if more else ():
+                more[0](row)
+    return files
 
 
-def _saliencies(
-    predictor: Predictor, genome: Genome, signs: Sequence[str], settings: dict[str, Any], counter: _Counter
-) -> Iterator[tuple[str, Saliency]]:
-    for item in genome.records():
-        for sign in signs:
-            report = counter.part(f"saliency of {item.name}, strand {sign}")
-            found = perturbation_saliency(predictor, item.sequence, strand=sign, progress=report, **settings)
-            counter.finish(found.windows)
-            yield item.name, found
+def _partial_folder(out: Path) -> Path:
+    return out.with_name(f".{out.name}.partial")
 
 
-def _saliency_cost(predictor: Predictor, genome: Genome, lengths: Sequence[int], fills: int) -> int:
-    window = None if predictor.config.window is None else predictor.config.window.length
-    sizes = genome.contigs.values()
-    return sum(saliency_windows(size, lengths=lengths, fills=fills, window=window) for size in sizes)
-
-
-def _check_cost(cost: int, limit: int | None, name: str) -> None:
-    if limit is not None and cost > limit:
-        raise SequenceError(
-            f"The saliency of {name} would take {cost:,} passes of the model, more than the limit of "
-            f"{limit:,}; cut out the region of interest, or use fewer lengths or fills."
-        )
+def _work(
+    verb: str, source: Mapping[str, Any], predictor: Predictor, settings: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return everything that decides the numbers of a run: what tells its parts from those of another."""
+    return {
+        "verb": verb,
+        "input": source["sha256"],
+        # A model in memory has no hash: its parts are never found again.
+        "model": model_facts(predictor)["sha256"] or secrets.token_hex(16),
+        "config": asdict(predictor.config),
+        "compute": [str(predictor.device), predictor.precision],
+        "code": code_facts(),
+        "settings": settings,
+    }
 
 
 def _checked_threshold(predictor: Predictor, threshold: float | None) -> float:

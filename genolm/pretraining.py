@@ -1,273 +1,336 @@
 """From genomes to a language model bundle."""
 
-import hashlib
-import math
+import json
+import shutil
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is loaded
-import torch
 
-from genolm.batches import LanguageStream, StreamSettings, TextBatch
-from genolm.config import (
-    LANGUAGE_MODEL_DROPOUTS,
-    Schedule,
-    TokenizerConfig,
-    TrainingConfig,
-    encoder_preset,
-)
-from genolm.errors import SettingsError, TrainingError
-from genolm.language import NextToken, token_losses
+from genolm.ascode import command_arguments
+from genolm.batches import TextBatch
+from genolm.corpus import Corpus, choose_held_out, outline, split_corpus
+from genolm.errors import SettingsError
+from genolm.language import token_losses
+from genolm.language_scores import bits_per_base, held_out_text, markov_losses
+from genolm.language_training import train_language_model
+from genolm.markov import bits_interval, fit_markov
 from genolm.model import LanguageModel
-from genolm.progress import ProgressCallback
-from genolm.registry import BundleConfig, ModelBundle, load_bundle, save_bundle
-from genolm.sequences import open_fasta
-from genolm.tokenizer import KmerTokenizer, encode_bases
-from genolm.training import History, Trainer, remove_checkpoint
+from genolm.pretrain_plan import (
+    HELD_OUT_BASES,
+    PretrainPlan,
+    PretrainSettings,
+    plan_here,
+    plan_pretraining,
+    token_config,
+)
+from genolm.progress import Progress, ProgressCallback
+from genolm.record import RECORD_NAME, file_facts, run_record, timestamp, write_json
+from genolm.registry import BundleConfig, ModelBundle, check_name, check_new_name, load_bundle, save_bundle
+from genolm.tokenizer import KmerTokenizer
+from genolm.training import History
+from genolm.workspace import atomic_write, models_dir
 
-VALID_PIECE = 5_000
-VALID_ROWS = 48
+__all__ = [
+    "Corpus",
+    "PretrainSettings",
+    "bits_per_base",
+    "held_out_text",
+    "language_card",
+    "plan_for_files",
+    "pretrain",
+    "pretrain_arguments",
+    "split_corpus",
+    "train_language_model",
+]
+
+HELD_OUT = "held-out"
+PURPOSE = "Language model to fine-tune classifiers from."
+FACTS_FILE = "facts.json"
+
+
+@dataclass
+class _Run:
+    """One training: what it reads, its plan, the folder of what is unfinished, and how it tells of itself."""
+
+    train: Corpus
+    valid: Corpus
+    base: ModelBundle | None
+    plan: PretrainPlan
+    scratch: Path
+    progress: ProgressCallback | None
+    last: Progress = field(default_factory=lambda: Progress("reading", 0, 0))
+    figures: dict[str, float] = field(default_factory=dict)
+
+    def say(self, stage: str) -> None:
+        """Report a stage that has no measure of its own."""
+        self.tell(replace(self.last, stage=stage))
+
+    def tell(self, report: Progress) -> None:
+        """Pass a report on, with the baseline's figure beside the live ones."""
+        self.last = report
+        if self.progress:
+            self.progress(replace(report, values={**report.values, **self.figures}))
+
+    def tell_training(self, report: Progress) -> None:
+        """Pass a report of the trainer on; it has but one phase."""
+        self.tell(replace(report, stage="training"))
 
 
 @dataclass(frozen=True)
-class Corpus:
-    """Base codes of the records of some files.
+class _Baseline:
+    """The Markov model's order and its loss on each scored token of the held-out text."""
 
-    Attributes
-    ----------
-    records : list of uint8 arrays
-    names : list of str
-        ``file:record`` of each.
-    files : list of dict
-        Name, sha256, records and bases of each file, for the card.
-    repeats : list of float
-        How often each record is read per pass.
-    """
-
-    records: list[np.ndarray] = field(default_factory=list)
-    names: list[str] = field(default_factory=list)
-    files: list[dict[str, Any]] = field(default_factory=list)
-    repeats: list[float] = field(default_factory=list)
-
-    @property
-    def bases(self) -> int:
-        """Bases in all records."""
-        return sum(len(record) for record in self.records)
-
-    def add_file(self, path: Path, *, repeats: float = 1.0, mask: tuple[int, int] | None = None) -> None:
-        """Read every record of a FASTA file; ``mask`` blanks a stretch (start, end) of its first record."""
-        with open_fasta(path) as genome:
-            found = [(item.name, encode_bases(item.sequence)) for item in genome.records()]
-        if mask:
-            found[0] = (found[0][0], found[0][1].copy())
-            found[0][1][slice(*mask)] = 4
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        bases = sum(len(codes) for _, codes in found)
-        self.files.append({"name": path.name, "sha256": digest, "records": len(found), "bases": bases})
-        for name, codes in found:
-            self.records.append(codes)
-            self.names.append(f"{path.name}:{name}")
-            self.repeats.append(repeats)
-
-
-@dataclass(frozen=True)
-class PretrainSettings:
-    """Settings of a language model's training; tokens count over all passes."""
-
-    preset: str = "small"
-    k: int = 3
-    stride: int = 3
-    tokens: int = 5_000_000
-    lr: float = 4e-3
-    rows: int = 64
-    bptt: int = 70
-    piece: int = 3000
-    drop_mult: float = 0.25
-    alpha: float = 2.0
-    beta: float = 1.0
-    weight_decay: float = 0.01
-    clip: float = 0.4
-    validations: int = 10
-    seed: int = 1
-
-
-def held_out_text(records: Sequence[np.ndarray], tokenizer: KmerTokenizer, *, bases: int) -> list[TextBatch]:
-    """Return a fixed text of about ``bases`` bases from ``records``, half of it from the other strand."""
-    share = max(2 * VALID_PIECE, bases // max(1, len(records)))
-    cut = [record[max(0, (len(record) - share) // 2) :][:share] for record in records]
-    longest = sum(tokenizer.count(len(record)) for record in cut)
-    rows = max(1, min(VALID_ROWS, longest // 4000))
-    bptt = 70 if longest // rows > 1000 else 10
-    settings = StreamSettings(rows=rows, bptt=bptt, piece=VALID_PIECE, seed=0)
-    stream = LanguageStream(cut, tokenizer, settings)
-    return [stream[step] for step in range(len(stream))]
-
-
-def bits_per_base(model: LanguageModel, text: Sequence[TextBatch], stride: int) -> dict[str, float]:
-    """Return bits per base on a held-out text with a 95 % interval, as value, low and high.
-
-    The interval is a bootstrap over blocks of 500 tokens, since neighbouring tokens are not independent.
-    """
-    losses = token_losses(model, text)
-    blocks = np.array([part.mean() for part in np.array_split(losses, max(2, len(losses) // 500))])
-    rng = np.random.default_rng(0)
-    draws = blocks[rng.integers(0, len(blocks), (1000, len(blocks)))].mean(1)
-    low, high = np.quantile(draws, [0.025, 0.975])
-    scale = stride * math.log(2)
-    return {"value": float(losses.mean()) / scale, "low": float(low) / scale, "high": float(high) / scale}
-
-
-def train_language_model(
-    train: Corpus,
-    valid: Corpus,
-    settings: PretrainSettings,
-    *,
-    base: ModelBundle | None = None,
-    stride: int | None = None,
-    checkpoint: Path | None = None,
-    progress: ProgressCallback | None = None,
-) -> tuple[LanguageModel, KmerTokenizer, History]:
-    """Train a language model on a corpus, from scratch or going on from ``base``; resumes from ``checkpoint``.
-
-    With ``base`` its k-mers, sizes and stride are kept, unless ``stride`` gives another: a model of k-mers
-    side by side learns to read overlapping ones far sooner than a new one would.
-    """
-    token_config = base.config.tokenizer if base else TokenizerConfig(settings.k, settings.stride)
-    tokenizer = KmerTokenizer(TokenizerConfig(token_config.k, stride or token_config.stride))
-    sizes = base.config.encoder if base else encoder_preset(settings.preset)
-    torch.manual_seed(settings.seed)
-    model = LanguageModel(sizes, tokenizer.vocab_size, LANGUAGE_MODEL_DROPOUTS.scaled(settings.drop_mult))
-    if base:
-        model.load_state_dict(base.build().state_dict())
-    stream = StreamSettings(settings.rows, settings.bptt, settings.piece, seed=settings.seed)
-    steps = max(settings.validations, settings.tokens // (settings.rows * settings.bptt))
-    text = held_out_text(valid.records, tokenizer, bases=600_000)
-
-    def make_stream(epoch: int) -> LanguageStream:
-        return LanguageStream(train.records, tokenizer, stream, epoch, repeats=train.repeats)
-
-    objective = NextToken(
-        make_stream,
-        text,
-        slice_steps=steps // settings.validations,
-        stride=tokenizer.stride,
-        alpha=settings.alpha,
-        beta=settings.beta,
-    )
-    slices = max(1, round(steps / len(objective.batches(0))))
-    config = TrainingConfig(
-        schedule=(Schedule(slices, settings.lr),),
-        batch_size=settings.rows,
-        bptt=settings.bptt,
-        clip=settings.clip,
-        weight_decay=settings.weight_decay,
-        lr_factor=1.0,
-        seed=settings.seed,
-    )
-    trainer = Trainer(model, objective, config, checkpoint=checkpoint, progress=progress)
-    return model, tokenizer, trainer.fit()
-
-
-def split_corpus(paths: Sequence[Path], *, share: float = 0.05) -> tuple[Corpus, Corpus]:
-    """Hold out whole records for validation, or the end of the longest where there is but one.
-
-    Records are held out from the smallest share that reaches ``share`` of the bases; at least one stays in
-    training.
-    """
-    whole = Corpus()
-    for path in paths:
-        whole.add_file(path)
-    if whole.bases < 20_000:
-        raise TrainingError(f"The files hold {whole.bases:,} bases; a language model needs 20,000 or more.")
-    sizes = [len(record) for record in whole.records]
-    chosen = _held_out_records(sizes, share)
-    if chosen:
-        keep = [index for index in range(len(sizes)) if index not in chosen]
-        return _subset(whole, keep), _subset(whole, sorted(chosen))
-    longest = int(np.argmax(sizes))
-    cut = int(sizes[longest] * (1 - share))
-    train = Corpus([*whole.records], whole.names, whole.files, whole.repeats)
-    train.records[longest] = whole.records[longest][:cut]
-    valid = Corpus([whole.records[longest][cut:]], [f"{whole.names[longest]} from base {cut + 1}"], [], [1.0])
-    return train, valid
-
-
-def _held_out_records(sizes: Sequence[int], share: float) -> set[int]:
-    """Return the largest single record that is at most three times ``share`` of all, if there is one."""
-    total = sum(sizes)
-    fitting = [i for i, size in enumerate(sizes) if share / 3 * total <= size <= 3 * share * total]
-    return {max(fitting, key=lambda i: sizes[i])} if fitting and len(sizes) > 1 else set()
-
-
-def _subset(corpus: Corpus, rows: Sequence[int]) -> Corpus:
-    return Corpus(
-        [corpus.records[i] for i in rows],
-        [corpus.names[i] for i in rows],
-        corpus.files,
-        [corpus.repeats[i] for i in rows],
-    )
+    order: int
+    tried: tuple[float, ...]
+    losses: np.ndarray
 
 
 def pretrain(
     fasta_paths: Sequence[str | Path],
-    out_dir: str | Path,
+    name: str = "",
     *,
     settings: PretrainSettings | None = None,
     base: str | None = None,
+    held_out: Sequence[str] = (),
+    out_dir: str | Path | None = None,
+    report_dir: str | Path | None = None,
     progress: ProgressCallback | None = None,
 ) -> Path:
-    """Train a language model on FASTA files and save it as a bundle.
+    """Train a language model on FASTA files and save it as a bundle; goes on where it was cut off.
 
     Parameters
     ----------
     fasta_paths : sequence of path
-    out_dir : path
-        The bundle's folder; its checkpoint lives beside it in ``<out_dir>.training`` until it is done.
+    name : str
+        Name of the new model, which is at once among the user's models.
     settings : PretrainSettings, optional
     base : str, optional
         Name or path of a language model to go on from; its k, stride and sizes are kept.
+    held_out : sequence of str
+        Records (``record`` or ``file:record``) or whole files to judge the model by; by default about a
+        twentieth, see :func:`genolm.corpus.choose_held_out`.
+    out_dir : path, optional
+        Folder for the bundle, in place of the user's models; its name is the model's.
+    report_dir : path, optional
+        Folder for the record of the run, ``run.json``.
     progress : callback, optional
 
     Returns
     -------
     Path
-        The bundle's folder.
+        The bundle's folder. What is unfinished lies beside it in ``<name>.training``.
 
     Raises
     ------
     TrainingError
         When there is too little sequence.
+    BundleError, SettingsError
     """
-    settings, out = settings or PretrainSettings(), Path(out_dir)
-    start = load_bundle(base) if base else None
-    if start and start.config.kind != "language-model":
-        raise SettingsError(f"'{base}' is a {start.config.kind}; pre-training goes on from a language model.")
-    train, valid = split_corpus([Path(path) for path in fasta_paths])
-    scratch = out.with_name(out.name + ".training")
+    started, began = timestamp(), time.monotonic()
+    asked = settings or PretrainSettings()
+    folder = _new_folder(name, out_dir)
+    run = _open_run(fasta_paths, folder, asked, base=base, held_out=held_out, progress=progress)
+    baseline = _baseline(run)
     model, tokenizer, history = train_language_model(
-        train, valid, settings, base=start, checkpoint=scratch, progress=progress
+        run.train,
+        run.valid,
+        run.plan.settings,
+        base=run.base,
+        checkpoint=run.scratch,
+        progress=run.tell_training,
     )
-    text = held_out_text(valid.records, tokenizer, bases=600_000)
-    card = language_card(
-        out.name, train, {"held-out": bits_per_base(model, text, tokenizer.stride)}, settings, history
+    run.say("scoring the held-out sequence")
+    card = _card(folder.name, run, baseline, model, history)
+    _save(folder, card, model, tokenizer)
+    if report_dir is not None:
+        values = {"base": base, "held_out": tuple(held_out) or None}
+        values |= {"out_dir": Path(out_dir).absolute()} if out_dir else {"name": name}
+        arguments = pretrain_arguments(asked, fasta=[Path(path).absolute() for path in fasta_paths], **values)
+        record = _record(run, card, arguments, fasta_paths, started=started, seconds=time.monotonic() - began)
+        write_json(Path(report_dir) / RECORD_NAME, record)
+    shutil.rmtree(run.scratch)
+    return folder
+
+
+def pretrain_arguments(settings: PretrainSettings, **values: Any) -> list[str]:
+    """Return the arguments of ``python -m genolm`` for a training; ``values`` by the keywords of the command."""
+    said = ("preset", "k", "stride", "tokens", "hours", "seed")
+    return command_arguments("pretrain", **{key: getattr(settings, key) for key in said}, **values)
+
+
+def plan_for_files(
+    fasta_paths: Sequence[str | Path],
+    settings: PretrainSettings | None = None,
+    *,
+    base: str | None = None,
+    held_out: Sequence[str] = (),
+) -> tuple[PretrainPlan, str]:
+    """Return what :func:`pretrain` would do and what it would hold out, in words; measures the speed here."""
+    start = load_language_model(base) if base else None
+    names, sizes, known = outline([Path(path) for path in fasta_paths])
+    chosen = choose_held_out(names, sizes, wanted=held_out)
+    plan = plan_here(max(1, known - chosen.bases), settings, base=start)
+    return plan, chosen.words(names, sizes)
+
+
+def _new_folder(name: str, out_dir: str | Path | None) -> Path:
+    """Return where the new bundle goes, after a look whether it may."""
+    if bool(name) == (out_dir is not None):
+        raise SettingsError("Give the new model either a name or a folder of its own (--name or --out).")
+    folder = models_dir() / check_new_name(name) if out_dir is None else Path(out_dir)
+    check_name(folder.name)
+    if folder.exists():
+        raise SettingsError(f"There is a model in {folder} already; choose another name or remove it.")
+    return folder
+
+
+def _open_run(
+    paths: Sequence[str | Path],
+    folder: Path,
+    settings: PretrainSettings,
+    *,
+    base: str | None,
+    held_out: Sequence[str],
+    progress: ProgressCallback | None,
+) -> _Run:
+    """Read the sequences and plan the training, or take the plan of the run that was cut off."""
+    start = load_language_model(base) if base else None
+    if progress:
+        progress(Progress("reading the sequences", 0, 0))
+    train, valid = split_corpus([Path(path) for path in paths], held_out=held_out)
+    scratch = folder.with_name(folder.name + ".training")
+    facts = {
+        "files": [item["sha256"] for item in train.files],
+        "base": _base_facts(start),
+        "held_out": list(held_out),
+        "settings": asdict(settings),
+    }
+    kept = _kept_settings(scratch, facts)
+    if kept is None:
+        choose = plan_pretraining if settings.tokens else plan_here
+        plan = choose(train.known_bases, settings, base=start)
+        scratch.mkdir(parents=True, exist_ok=True)
+        with atomic_write(scratch / FACTS_FILE) as stream:
+            stream.write(json.dumps({**facts, "planned": asdict(plan.settings)}).encode())
+    else:
+        plan = plan_pretraining(train.known_bases, kept, base=start)
+    return _Run(train, valid, start, plan, scratch, progress)
+
+
+def _kept_settings(scratch: Path, facts: Mapping[str, Any]) -> PretrainSettings | None:
+    """Return what a run that was cut off had planned; one on other data or settings is in the way."""
+    path = scratch / FACTS_FILE
+    if not path.exists():
+        return None
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    different = [key for key in facts if kept.get(key) != json.loads(json.dumps(facts[key]))]
+    if different:
+        raise SettingsError(
+            f"A training of '{scratch.stem}' was begun with other {', '.join(different).replace('_', '-')}; give "
+            f"the same, choose another name, or remove {scratch} to begin anew."
+        )
+    return PretrainSettings(**kept["planned"])
+
+
+def load_language_model(name_or_path: str) -> ModelBundle:
+    """Return a bundle that pre-training can go on from."""
+    bundle = load_bundle(name_or_path)
+    if bundle.config.kind != "language-model":
+        raise SettingsError(
+            f"'{name_or_path}' is a {bundle.config.kind}; pre-training goes on from a language model."
+        )
+    return bundle
+
+
+def _base_facts(base: ModelBundle | None) -> dict[str, Any]:
+    return {"name": base.name, "sha256": base.sha256} if base else {}
+
+
+def _record(
+    run: _Run,
+    card: Mapping[str, Any],
+    arguments: list[str],
+    paths: Sequence[str | Path],
+    *,
+    started: str,
+    seconds: float,
+) -> dict[str, Any]:
+    return run_record(
+        "pretrain",
+        inputs=[file_facts(path) for path in paths],
+        model=_base_facts(run.base),
+        settings={**card["settings"], "held_out": run.valid.names},
+        compute={"device": genolm.compute.device_name(), "threads": genolm.compute.thread_budget()},
+        started=started,
+        seconds=seconds,
+        results={"metrics": card["metrics"], "baselines": card["baselines"]},
+        arguments=arguments,
     )
-    card["limits"].append(f"Held out for the figure: {', '.join(valid.names)}; it is of the same organisms.")
+
+
+def _text(run: _Run, tokenizer: KmerTokenizer) -> list[TextBatch]:
+    return held_out_text(run.valid.records, tokenizer, bases=HELD_OUT_BASES)
+
+
+def _baseline(run: _Run) -> _Baseline:
+    """Fit the Markov model and score it on the text that the language model will be scored on."""
+    run.say("counting words for the Markov baseline")
+    tokenizer = KmerTokenizer(token_config(run.plan.settings, run.base))
+    markov = fit_markov(run.train.records)
+    losses = markov_losses(markov, _text(run, tokenizer), tokenizer)
+    run.figures["markov_bits_per_base"] = bits_interval(losses, bases=tokenizer.stride)["value"]
+    return _Baseline(markov.order, markov.slice_bits, losses)
+
+
+def _save(folder: Path, card: Mapping[str, Any], model: LanguageModel, tokenizer: KmerTokenizer) -> None:
     config = BundleConfig(
-        name=out.name,
+        name=folder.name,
         kind="language-model",
-        title=out.name,
-        purpose="Language model to fine-tune classifiers from.",
+        title=folder.name,
+        purpose=card["purpose"],
         tokenizer=tokenizer.config,
         encoder=model.encoder.config,
     )
-    save_bundle(out, config, model.state_dict(), card)
-    remove_checkpoint(scratch)
-    return out
+    save_bundle(folder, config, model.state_dict(), dict(card))
+
+
+def _card(
+    name: str, run: _Run, baseline: _Baseline, model: LanguageModel, history: History
+) -> dict[str, Any]:
+    """Return the card, with the paired difference to the Markov model and what the base knew before."""
+    tokenizer = KmerTokenizer(token_config(run.plan.settings, run.base))
+    stride, text = tokenizer.stride, _text(run, tokenizer)
+    losses = token_losses(model, text)
+    scores = {HELD_OUT: bits_interval(losses, bases=stride)}
+    card = language_card(name, run.train, scores, run.plan.settings, history)
+    card["metrics"][HELD_OUT]["bits_saved_over_markov"] = bits_interval(baseline.losses - losses, bases=stride)
+    markov = bits_interval(baseline.losses, bases=stride)
+    card["baselines"][f"Markov model of order {baseline.order}"] = {"bits_per_base": markov}
+    card["training"]["markov_bits_by_order"] = [round(value, 4) for value in baseline.tried]
+    card["training"]["held_out"] = run.valid.names
+    card["settings"]["base"] = run.base.name if run.base else ""
+    card["limits"].append(
+        f"Held out for the figure: {_shortened(run.valid.names)}; it is of the same organisms."
+    )
+    if run.base:
+        before = bits_per_base(run.base.build(), text, stride)
+        card["baselines"][f"{run.base.name}, before"] = {"bits_per_base": before}
+        card["limits"].append(
+            f"It went on from {run.base.name}; where that had read the held-out sequence, or a close relative's, "
+            "the figure flatters."
+        )
+    return card
+
+
+def _shortened(names: Sequence[str], shown: int = 6) -> str:
+    more = len(names) - shown
+    return ", ".join(names[:shown]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def language_card(
@@ -281,7 +344,7 @@ def language_card(
     tokens = history.steps * settings.rows * settings.bptt
     return {
         "title": name,
-        "purpose": "Language model to fine-tune classifiers from.",
+        "purpose": PURPOSE,
         "date": time.strftime("%Y-%m-%d"),
         "licence": "",
         "data": train.files,

@@ -65,3 +65,75 @@ class Ticker:
         if self.callback and (now - self._last >= self.interval or self.done >= self.total):
             self._last = now
             self.callback(Progress(self.stage, self.done, self.total, now - self._began, values))
+
+    def skip(self, units: int, seconds: float, *, stage: str | None = None) -> None:
+        """Count units that an earlier run finished in ``seconds``, so that the time left stays true."""
+        self._began -= seconds
+        self.advance(units, stage=stage)
+
+    def piece(self, stage: str | None = None) -> ProgressCallback:
+        """Return the callback of a piece of this work that counts for itself, from 0, in the same units."""
+        before, elapsed = self.done, time.monotonic() - self._began
+
+        def report(progress: Progress) -> None:
+            self._began = time.monotonic() - elapsed - progress.elapsed
+            self.advance(before + progress.done - self.done, stage=stage)
+
+        return report
+
+
+class Stages:
+    """Turns the progress of one stage after another into that of the whole.
+
+    Parameters
+    ----------
+    callback : ProgressCallback or None
+        Gets reports of the whole, in the unit of the weights; the stage's name stands before its own words.
+    weights : mapping of str to float
+        The stages in order, each with its share of the time: steps that are about as long everywhere.
+    """
+
+    def __init__(self, callback: ProgressCallback | None, weights: Mapping[str, float]) -> None:
+        self.callback, self.weights = callback, dict(weights)
+        self._finished = 0.0
+        self._total = sum(self.weights.values()) or 1.0
+        self._began = time.monotonic()
+        self._skipped = 0.0
+
+    def skip(self, name: str) -> None:
+        """Count a stage as done in an earlier run, which says nothing of the speed of this one."""
+        self._finished += self.weights[name]
+        self._skipped += self.weights[name]
+
+    def finish(self, name: str) -> None:
+        """Count a stage as done."""
+        self._finished += self.weights[name]
+
+    def reporter(self, name: str) -> ProgressCallback | None:
+        """Return the callback of one stage."""
+        return None if self.callback is None else lambda report: self._tell(name, report)
+
+    def _tell(self, name: str, report: Progress) -> None:
+        assert self.callback is not None
+        done = self._finished + self.weights[name] * report.fraction
+        fresh = max(done - self._skipped, 1e-9)
+        elapsed = (time.monotonic() - self._began) * done / fresh
+        words = f"{name}, {report.stage}" if report.stage else name
+        self.callback(Progress(words, round(done), round(self._total), elapsed, report.values))
+
+
+def part_reporter(
+    callback: ProgressCallback | None, number: int, count: int, words: str
+) -> ProgressCallback | None:
+    """Return the callback of part ``number`` (from 0) of ``count`` parts that take about as long each.
+
+    Reports are in thousandths of the whole and say ``words`` for the stage.
+    """
+    if callback is None:
+        return None
+
+    def tell(report: Progress) -> None:
+        done = round(1000 * (number + report.fraction) / count)
+        callback(Progress(words, done, 1000, report.elapsed, report.values))
+
+    return tell

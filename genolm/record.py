@@ -1,7 +1,8 @@
 """The record of a run: what ran on what, with which model, settings and code, and how long it took.
 
-It is written beside every scan as ``run.json`` and is enough to repeat the run and to compare its
-result, byte for byte, with another.
+A scan and the report of a training keep it as ``run.json``; a result that is one file has it beside it as
+``<file>.run.json``. It is enough to repeat the run (see :mod:`genolm.rerun`) and to compare its result, byte
+for byte, with another.
 """
 
 import hashlib
@@ -19,6 +20,7 @@ from typing import Any
 from genolm.errors import SequenceError
 
 RECORD_VERSION = 1
+RECORD_NAME, RECORD_ENDING = "run.json", ".run.json"
 _CHUNK = 1 << 20
 
 
@@ -77,13 +79,15 @@ def run_record(
     started: str,
     seconds: float,
     results: Mapping[str, Any],
+    arguments: Sequence[str] = (),
+    outputs: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """Return the record of one run as plain JSON data.
 
     Parameters
     ----------
     command : str
-        The verb: classify, saliency, scan, evaluate.
+        The verb: classify, saliency, scan, evaluate, pretrain, finetune.
     inputs : sequence of mappings
         One per input file, see :func:`file_facts`; more keys may be there.
     model : mapping
@@ -98,15 +102,22 @@ def run_record(
         Wall time of the work.
     results : mapping
         Counts of what was found, skipped and left out.
+    arguments : sequence of str
+        Of ``python -m genolm`` for the same run, see :func:`genolm.ascode.command_arguments`, with whole
+        paths; empty when it cannot be said as a command, such as for a model that is in memory only.
+    outputs : sequence of mappings
+        One per file written, see :func:`file_facts`.
     """
     return {
         "record_version": RECORD_VERSION,
         "command": command,
+        "arguments": [str(item) for item in arguments],
         "model": dict(model),
         "inputs": [dict(item) for item in inputs],
         "settings": dict(settings),
         "compute": dict(compute),
         "results": dict(results),
+        "outputs": [dict(item) for item in outputs],
         "code": code_facts(),
         "started": started,
         "finished": timestamp(),

@@ -15,13 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from genolm import workspace
+from genolm.bundle_config import FORMAT_VERSION, BundleConfig, check_name, config_facts
 from genolm.bundles import (
     BUNDLE_FILES,
-    FORMAT_VERSION,
-    BundleConfig,
     ModelBundle,
-    check_name,
-    config_facts,
     file_sha256,
     read_bundle,
     read_description,

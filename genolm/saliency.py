@@ -11,12 +11,14 @@ stretches that cover it are replaced.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from genolm.errors import SequenceError, SettingsError
+from genolm.partial import FinishedParts
 from genolm.predict import Predictor, log_odds
 from genolm.progress import ProgressCallback, Ticker
 from genolm.tokenizer import AMBIGUOUS_CODE, encode_bases, reverse_complement_codes
@@ -24,7 +26,7 @@ from genolm.tokenizer import AMBIGUOUS_CODE, encode_bases, reverse_complement_co
 LENGTHS = (1, 3, 5, 7, 9, 11, 13, 15)
 FILLS = 8
 _OTHER_BASES = 3
-_CHUNK_BASES = 4_000_000
+_CHUNK_BASES = 2_000_000
 _BAND = 1.96
 
 
@@ -101,6 +103,7 @@ def perturbation_saliency(
     class_index: int | None = None,
     strand: str = "+",
     anchor: int | None = None,
+    parts: FinishedParts | None = None,
     progress: ProgressCallback | None = None,
 ) -> Saliency:
     """Measure how much each base supports a class.
@@ -124,6 +127,8 @@ def perturbation_saliency(
         "-" analyses the reverse complement; positions stay those of the given sequence.
     anchor : int, optional
         0-based position of a site in ``sequence``, to mark and to align the window with.
+    parts : FinishedParts, optional
+        Of this very saliency: what it holds is not worked out again, and what is worked out is kept there.
     progress : callable, optional
         Told of finished forward passes.
     """
@@ -139,8 +144,9 @@ def perturbation_saliency(
     used = _usable(lengths, min(len(codes), window or len(codes)))
     cost = saliency_windows(len(codes), lengths=used, fills=fills, window=window)
     ticker = Ticker(progress, cost, stage="replacing stretches")
-    base = _Unperturbed.of(predictor, codes, class_index, place, ticker)
-    losses = {k: _losses(predictor, base, k, _fills(codes, k, fills, seed), ticker) for k in used}
+    reader = _Reader(predictor, parts or FinishedParts(), ticker)
+    base = _Unperturbed.of(reader, codes, class_index, place)
+    losses = {k: _losses(reader, base, k, _fills(codes, k, fills, seed)) for k in used}
     score, error = _per_base(losses, len(codes))
     turn = slice(None) if strand == "+" else slice(None, None, -1)
     return Saliency(
@@ -157,6 +163,24 @@ def perturbation_saliency(
     )
 
 
+class _Reader(NamedTuple):
+    """The model's answers, from the finished parts where they are there."""
+
+    predictor: Predictor
+    parts: FinishedParts
+    ticker: Ticker
+
+    def logits(self, key: str, windows: np.ndarray) -> np.ndarray:
+        """Return the logits of windows of base codes, which are the part ``key`` of the work."""
+        part = self.parts.finish(key, partial(self._read, windows))
+        if part.reused:
+            self.ticker.skip(len(windows), part.seconds)
+        return part.arrays["logits"]
+
+    def _read(self, windows: np.ndarray) -> dict[str, np.ndarray]:
+        return {"logits": self.predictor.logits_of_codes(windows, ticker=self.ticker)}
+
+
 class _Unperturbed(NamedTuple):
     """The windows of a sequence and their log-odds; one window where the sequence is not longer than it."""
 
@@ -167,18 +191,13 @@ class _Unperturbed(NamedTuple):
 
     @classmethod
     def of(
-        cls,
-        predictor: Predictor,
-        codes: np.ndarray,
-        class_index: int | None,
-        place: int | None,
-        ticker: Ticker,
+        cls, reader: _Reader, codes: np.ndarray, class_index: int | None, place: int | None
     ) -> "_Unperturbed":
         """Score all windows of ``codes``; ``place`` is the site that a window shall be aligned with."""
-        window = predictor.config.window
+        predictor, window = reader.predictor, reader.predictor.config.window
         width = len(codes) if window is None else min(window.length, len(codes))
         views = np.lib.stride_tricks.sliding_window_view(codes, width)
-        logits = predictor.logits_of_codes(views, ticker=ticker)
+        logits = reader.logits("whole", views)
         if class_index is None:
             class_index = _default_class(predictor, logits)
         margins = log_odds(logits, class_index, predictor.task)
@@ -268,14 +287,14 @@ def _perturbed(
 
 
 def _losses(
-    predictor: Predictor, base: _Unperturbed, length: int, fills: np.ndarray, ticker: Ticker
+    reader: _Reader, base: _Unperturbed, length: int, fills: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean loss of log-odds for each stretch and the squared error of that mean."""
     starts = base.starts(length)
     mean, error = np.empty(len(starts)), np.zeros(len(starts))
     for part, windows in _perturbed(base, starts, fills):
-        logits = predictor.logits_of_codes(windows, ticker=ticker)
-        after = log_odds(logits, base.class_index, predictor.task).reshape(-1, fills.shape[1])
+        logits = reader.logits(f"length-{length}-from-{part.start}", windows)
+        after = log_odds(logits, base.class_index, reader.predictor.task).reshape(-1, fills.shape[1])
         loss = base.margins[starts[part], None].astype(np.float64) - after
         mean[part] = loss.mean(axis=1)
         # The three other bases are all there are: their mean has no sampling error.

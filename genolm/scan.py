@@ -8,14 +8,16 @@ scores themselves (4 bytes per window).
 """
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 
 from genolm.config import TokenizerConfig
 from genolm.errors import SequenceError, SettingsError
+from genolm.partial import FinishedParts
 from genolm.predict import Predictor
 from genolm.progress import ProgressCallback, Ticker
 from genolm.regions import unknown_contig
@@ -27,6 +29,8 @@ MAX_AMBIGUOUS = 0.10
 BLOCK_BASES = 1_000_000
 _BLOCK_TOKENS = 8_000_000
 _BATCH_TOKENS = {"cpu": 32_768, "cuda": 524_288}
+# What is kept as one part: some ten to thirty seconds of work.
+_PART_TOKENS = {"cpu": 2_000_000, "cuda": 50_000_000}
 
 
 class Contigs(Protocol):
@@ -88,7 +92,7 @@ class ScanResult:
     settings : dict
         Every option that decided the result, ``window`` and ``anchor`` among them.
     seconds : float
-        Wall time.
+        Wall time, with that of the parts that an earlier run had finished.
     windows : int
         Windows looked at, on all strands.
     ambiguous : dict of str to int
@@ -156,6 +160,7 @@ def scan_genome(
     contigs: Iterable[str] | None = None,
     class_name: str | None = None,
     batch_tokens: int | None = None,
+    parts: FinishedParts | None = None,
     progress: ProgressCallback | None = None,
 ) -> ScanResult:
     """Score windows every ``stride`` bases on the chosen strands of the chosen contigs.
@@ -176,6 +181,8 @@ def scan_genome(
         The class to score; the positive one of a binary model by default, needed where there are more.
     batch_tokens : int, optional
         Cap on tokens in one pass; 32,768 on a CPU.
+    parts : FinishedParts, optional
+        Of this very scan: what it holds is not scored again, and what is scored is kept there.
     progress : callable, optional
         Told of finished windows; raise :class:`genolm.errors.Cancelled` in it to stop.
 
@@ -205,7 +212,8 @@ def scan_genome(
     total = scan_windows(scanned.values(), layout, strands=strands)
     ticker = Ticker(progress, total, stage="scanning")
     scanner = _Scanner(genome, predictor, layout, index, _batch_cap(predictor, batch_tokens), ticker)
-    tracks = [scanner.track(name, size, sign) for name, size in scanned.items() for sign in signs]
+    parts = parts or FinishedParts()
+    tracks = scanner.tracks(scanned, signs, parts)
     return ScanResult(
         tracks=tracks,
         settings={
@@ -218,12 +226,30 @@ def scan_genome(
             "max_ambiguous": MAX_AMBIGUOUS,
             "mode": "exact",
         },
-        seconds=time.monotonic() - began,
+        seconds=time.monotonic() - began + parts.earlier_seconds,
         windows=total,
         bases=sum(scanned.values()) * len(signs),
         ambiguous=_ambiguous_by_contig(tracks),
         skipped=skipped,
     )
+
+
+class _Stretch(NamedTuple):
+    """Windows number ``first`` to ``last``, half-open, of one strand of a contig of ``length`` bases."""
+
+    contig: str
+    length: int
+    strand: str
+    first: int
+    last: int
+
+    @property
+    def windows(self) -> int:
+        return self.last - self.first
+
+    @property
+    def stage(self) -> str:
+        return f"scanning {self.contig}, {'plus' if self.strand == '+' else 'minus'} strand"
 
 
 class _Scanner(NamedTuple):
@@ -234,46 +260,91 @@ class _Scanner(NamedTuple):
     batch_tokens: int
     ticker: Ticker
 
-    def track(self, contig: str, length: int, strand: str) -> Track:
-        """Return the scores of one strand of one contig, in ascending coordinates."""
-        values = np.empty(self.layout.count(length), dtype=np.float32)
-        word = "plus" if strand == "+" else "minus"
-        self.ticker.advance(0, stage=f"scanning {contig}, {word} strand")
-        for first, codes in self._blocks(contig, length, strand):
-            scores = self._scores(codes)
-            values[first : first + len(scores)] = scores
+    def tracks(self, contigs: Mapping[str, int], signs: Sequence[str], parts: FinishedParts) -> list[Track]:
+        """Return the scores of each strand of each contig, in ascending coordinates."""
+        values = {
+            (name, sign): np.empty(self.layout.count(size), dtype=np.float32)
+            for name, size in contigs.items()
+            for sign in signs
+        }
+        for number, stretches in enumerate(self._groups(contigs, signs)):
+            part = parts.finish(f"scan-{number:06}", partial(self._part, stretches))
+            if part.reused:
+                windows = sum(stretch.windows for stretch in stretches)
+                self.ticker.skip(windows, part.seconds, stage=stretches[-1].stage)
+            borders = np.cumsum([stretch.windows for stretch in stretches])[:-1]
+            for stretch, scores in zip(stretches, np.split(part.arrays["scores"], borders), strict=True):
+                values[stretch.contig, stretch.strand][stretch.first : stretch.last] = scores
+        return [self._track(*place, contigs[place[0]], found) for place, found in values.items()]
+
+    def _track(self, contig: str, strand: str, length: int, values: np.ndarray) -> Track:
         if strand == "-":
             values = np.ascontiguousarray(values[::-1])
         start = self.layout.first_bin(length, strand)
         return Track(contig, strand, start, self.layout.stride, self.layout.span, values)
 
-    def _blocks(self, contig: str, length: int, strand: str) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield (number of the first window, base codes) of blocks of whole windows of one strand."""
-        window, stride, count = self.layout.window, self.layout.stride, self.layout.count(length)
-        tokens = max(1, self.predictor.tokenizer.count(window))
-        per_block = max(1, min(BLOCK_BASES // stride, _BLOCK_TOKENS // tokens))
-        for first in range(0, count, per_block):
-            last = min(first + per_block, count) - 1
-            start, end = first * stride, last * stride + window
-            if strand == "+":
-                yield first, encode_bases(self.genome.fetch(contig, start, end))
-            else:
-                codes = encode_bases(self.genome.fetch(contig, length - end, length - start))
-                yield first, reverse_complement_codes(codes)
+    def _groups(self, contigs: Mapping[str, int], signs: Sequence[str]) -> Iterator[list[_Stretch]]:
+        """Yield stretches in groups, each the work of one part."""
+        tokens = max(1, self.predictor.tokenizer.count(self.layout.window))
+        per_part = max(1, _for_device(self.predictor, _PART_TOKENS) // tokens)
+        group: list[_Stretch] = []
+        waiting = 0
+        for stretch in self._stretches(contigs, signs, per_part):
+            if waiting and waiting + stretch.windows > per_part:
+                yield group
+                group, waiting = [], 0
+            group.append(stretch)
+            waiting += stretch.windows
+        yield group
+
+    def _stretches(
+        self, contigs: Mapping[str, int], signs: Sequence[str], per_part: int
+    ) -> Iterator[_Stretch]:
+        """Yield stretches that are read and turned into tokens in one go."""
+        tokens = max(1, self.predictor.tokenizer.count(self.layout.window))
+        most = max(1, min(BLOCK_BASES // self.layout.stride, _BLOCK_TOKENS // tokens, per_part))
+        for name, size in contigs.items():
+            count = self.layout.count(size)
+            for sign in signs:
+                for first in range(0, count, most):
+                    yield _Stretch(name, size, sign, first, min(first + most, count))
+
+    def _part(self, stretches: Sequence[_Stretch]) -> dict[str, np.ndarray]:
+        return {"scores": np.concatenate([self._stretch_scores(stretch) for stretch in stretches])}
+
+    def _stretch_scores(self, stretch: _Stretch) -> np.ndarray:
+        """Return the scores of a stretch, in the order of its strand."""
+        self.ticker.advance(0, stage=stretch.stage)
+        start = stretch.first * self.layout.stride
+        end = (stretch.last - 1) * self.layout.stride + self.layout.window
+        if stretch.strand == "+":
+            return self._scores(encode_bases(self.genome.fetch(stretch.contig, start, end)))
+        letters = self.genome.fetch(stretch.contig, stretch.length - end, stretch.length - start)
+        return self._scores(reverse_complement_codes(encode_bases(letters)))
 
     def _scores(self, codes: np.ndarray) -> np.ndarray:
         """Return the score of each window of a block, NaN for ambiguous ones."""
         usable = ambiguous_share(codes, self.layout.window, self.layout.stride) <= MAX_AMBIGUOUS
         tokens = window_tokens(codes, self.predictor.tokenizer, self.layout.window, self.layout.stride)
         scores = np.full(len(usable), np.nan, dtype=np.float32)
+        mirror = self._mirror(codes)
+        if usable.any() and not usable.all():
+            tokens, mirror = tokens[usable], None if mirror is None else mirror[usable]
         if usable.any():
-            chosen = tokens if usable.all() else tokens[usable]
             logits = self.predictor.logits_of_tokens(
-                chosen, batch_tokens=self.batch_tokens, ticker=self.ticker
+                tokens, mirror=mirror, batch_tokens=self.batch_tokens, ticker=self.ticker
             )
             scores[usable] = self.predictor.score_of(self.predictor.probabilities(logits), self.class_index)
         self.ticker.advance(int((~usable).sum()))
         return scores
+
+    def _mirror(self, codes: np.ndarray) -> np.ndarray | None:
+        """Return the tokens of the same windows read on the other strand, for a mirrored model."""
+        if not self.predictor.config.mirrored:
+            return None
+        # A block ends with a window's end, so that its reverse complement has the same windows, last first.
+        turned, layout = reverse_complement_codes(codes), self.layout
+        return window_tokens(turned, self.predictor.tokenizer, layout.window, layout.stride)[::-1]
 
 
 def window_tokens(codes: np.ndarray, tokenizer: KmerTokenizer, window: int, stride: int) -> np.ndarray:
@@ -298,7 +369,11 @@ def ambiguous_share(codes: np.ndarray, window: int, stride: int) -> np.ndarray:
 
 
 def _batch_cap(predictor: Predictor, batch_tokens: int | None) -> int:
-    return batch_tokens or _BATCH_TOKENS.get(predictor.device.type, _BATCH_TOKENS["cpu"])
+    return batch_tokens or _for_device(predictor, _BATCH_TOKENS)
+
+
+def _for_device(predictor: Predictor, values: Mapping[str, int]) -> int:
+    return values.get(predictor.device.type, values["cpu"])
 
 
 def _chosen_contigs(genome: Contigs, names: Iterable[str] | None) -> dict[str, int]:

@@ -1,25 +1,68 @@
-"""Labelled tables in: CSV or TSV with the columns sequence, label and optionally split, group, name."""
+"""Labelled tables in: CSV or TSV with the columns sequence, label and optionally split, group, name.
 
-import csv
+One FASTA file per class does as well.
+"""
+
+import gzip
 import io
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas as pd
 
-from genolm.errors import SequenceError, TableError
-from genolm.fasta_check import SPACES, known_format, letter_problem, read_blocks
+from genolm.errors import SettingsError, TableError
+from genolm.fasta_check import SPACES, letter_problem
+from genolm.labels import class_order
+from genolm.table_text import (
+    COLUMNS,
+    TextRow,
+    find_columns,
+    guess_columns,
+    listed,
+    read_header,
+    read_text,
+    text_rows,
+)
+from genolm.workspace import atomic_write
 
-COLUMNS = ("sequence", "label", "split", "group", "name")
+__all__ = [
+    "COLUMNS",
+    "SPLITS",
+    "LabelledTable",
+    "RefusedRow",
+    "column_names",
+    "guess_columns",
+    "labelled_rows",
+    "read_class_fastas",
+    "read_table",
+    "table_columns",
+    "with_split",
+    "write_table",
+]
+
 SPLITS = ("train", "valid", "test")
 SHOWN_PROBLEMS = 10
 _SPLIT_WORDS = {"train": "train", "training": "train", "test": "test", "valid": "valid"} | dict.fromkeys(
     ("validation", "val", "dev"), "valid"
 )
-_DELIMITERS = ",\t;|"
-_LONGEST_CELL = 2**31 - 1
+_FASTA_ENDINGS = (".fa", ".fasta", ".fna", ".ffn", ".fas", ".fsa")
+_PACKED_ENDINGS = (".gz", ".bgz")
+_SHOWN_LETTERS = 80
+
+
+@dataclass(frozen=True)
+class RefusedRow:
+    """A row that could not be used.
+
+    ``row`` is its number in the file, where the header is row 1 (of a FASTA file: the record's number),
+    ``reason`` all its faults, ``text`` how it begins.
+    """
+
+    row: int
+    reason: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -36,11 +79,17 @@ class LabelledTable:
         their case, no blanks, and U read as T; splits are train, valid or test.
     ignored : tuple[str, ...]
         Other columns of the file, which nothing here uses.
+    refused : tuple[RefusedRow, ...]
+        Rows that were left out because the caller allowed it.
+    unlabelled : tuple[str, ...]
+        Sequences of rows that :func:`labelled_rows` took out for having no label.
     """
 
     source: Path
     frame: pd.DataFrame
     ignored: tuple[str, ...] = ()
+    refused: tuple[RefusedRow, ...] = ()
+    unlabelled: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -66,7 +115,7 @@ class LabelledTable:
     @property
     def classes(self) -> list[str]:
         """The different labels, numbers by value and before words."""
-        return sorted(set(self.labels), key=_class_order)
+        return sorted(set(self.labels), key=class_order)
 
     def part(self, split: str) -> pd.DataFrame:
         """Return the rows of one split; none if the table has no splits."""
@@ -74,16 +123,28 @@ class LabelledTable:
         return self.frame.loc[kept]
 
 
-def read_table(path: str | os.PathLike[str], *, need_label: bool = True) -> LabelledTable:
+def read_table(
+    path: str | os.PathLike[str],
+    *,
+    need_label: bool = True,
+    columns: Mapping[str, str] | None = None,
+    skip_bad_rows: bool = False,
+) -> LabelledTable:
     """Read and check a table of labelled sequences.
 
     Parameters
     ----------
     path : path-like
         CSV or TSV, plain or gzip, in UTF-8. The delimiter (comma, tab, semicolon or bar) is found by the
-        header. Column names are matched whatever their case.
+        header. Column names are matched whatever their case. A folder stands for its FASTA files, one per
+        class, each class called as its file is without the ending.
     need_label : bool
         Whether the column label must be there; without it an empty label is accepted too.
+    columns : mapping of str to str, optional
+        What the file calls its columns where that is not our name: {"sequence": "promoter_seq"}; "" for a
+        column that shall not be used though the file has it.
+    skip_bad_rows : bool
+        Leave bad rows out and list them in ``refused``.
 
     Returns
     -------
@@ -92,104 +153,182 @@ def read_table(path: str | os.PathLike[str], *, need_label: bool = True) -> Labe
     Raises
     ------
     TableError
-        If the file cannot be read as such a table, or any row is bad: names each row and its fault, the
-        first ten of them, and says how many there are.
+        If the file cannot be read as such a table, or no row of it can be used, or any row is bad and bad
+        rows may not be left out: names each row and its fault, the first ten of them, and how many.
     """
     source = Path(path).expanduser().absolute()
-    text = _read_text(source)
-    header, delimiter = _read_header(text, source)
-    places = _places(header, source, need_label=need_label)
-    rows, numbers, problems = [], [], []
-    for number, cells in _rows(text, delimiter, source):
-        faults, values = _check_row(cells, header, places, need_label=need_label)
-        problems += [f"row {number}: {fault}" for fault in faults]
-        rows.append(values)
-        numbers.append(number)
-    if problems:
-        raise TableError(_listed(source, problems))
-    if not rows:
-        raise TableError(f"{source} has a header but no rows; add one row per sequence.")
-    frame = pd.DataFrame(rows, columns=list(places), index=pd.Index(numbers, name="row"), dtype=object)
-    ignored = tuple(word or f"column {place + 1}" for place, word in enumerate(header) if word not in places)
-    return LabelledTable(source, frame, ignored)
+    if source.is_dir():
+        return read_class_fastas(_fastas_in(source), skip_bad_rows=skip_bad_rows)
+    text = read_text(source, lenient=skip_bad_rows)
+    header, delimiter = read_header(text, source, list((columns or {}).values()))
+    places = find_columns(header, source, columns or {})
+    _check_columns(header, places, source, need_label=need_label)
+    reader = _RowReader(header, places, need_label=need_label)
+    for row in text_rows(text, delimiter):
+        reader.add(row)
+    used = set(places.values())
+    ignored = tuple(word or f"column {place + 1}" for place, word in enumerate(header) if place not in used)
+    return reader.table(source, ignored, skip_bad_rows=skip_bad_rows)
 
 
-def _read_text(source: Path) -> str:
-    if not source.is_file():
-        raise TableError(f"There is no file {source}; check its name and folder.")
-    try:
-        raw = b"".join(block for block, _ in read_blocks(source))
-    except SequenceError as error:
-        raise TableError(str(error)) from error
-    except OSError as error:
-        raise TableError(f"{source} cannot be read: {error.strerror}.") from error
-    known = known_format(raw[:4096], b"")
-    if known:
-        what = known.partition(";")[0]
-        raise TableError(f"{source} is not a CSV or TSV table but {what}; save the table as CSV in UTF-8.")
-    if not raw.removeprefix(b"\xef\xbb\xbf").strip():
-        raise TableError(f"{source} is empty; a table begins with a header such as sequence,label.")
-    try:
-        return raw.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise TableError(f"{source}, line {line}: not UTF-8 text; save the table as CSV in UTF-8.") from error
+def table_columns(path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """Return the names of a table's columns as the file has them; a TableError if it is no table."""
+    source = Path(path).expanduser().absolute()
+    return tuple(read_header(read_text(source, lenient=True), source)[0])
 
 
-def _read_header(text: str, source: Path) -> tuple[list[str], str]:
-    """Return the column names, as known here or as written, and the delimiter that yields most of them."""
-    line = next((line for line in text.splitlines() if line.strip()), "")
-    if line.startswith(">"):
-        raise TableError(f"{source} is FASTA, not a table; a table begins with a header sequence,label.")
-    best: tuple[int, list[str], str] = (0, [], ",")
-    for delimiter in _DELIMITERS:
-        cells = next(csv.reader([line], delimiter=delimiter), [])
-        header = [_column_word(cell) for cell in cells]
-        known = sum(word in COLUMNS for word in header)
-        if known > best[0]:
-            best = (known, header, delimiter)
-    if best[0] == 0:
-        raise TableError(
-            f"{source}: the first line is {line[:60]!r}, where the names of the columns were expected: "
-            "sequence,label and optionally split, group, name."
-        )
-    return best[1], best[2]
+def read_class_fastas(
+    files: Mapping[str, str | os.PathLike[str]], *, skip_bad_rows: bool = False
+) -> LabelledTable:
+    """Read one FASTA file per class as a table with the columns sequence, label, name.
+
+    Parameters
+    ----------
+    files : mapping of str to path-like
+        Class and its file, plain or compressed.
+    skip_bad_rows : bool
+        Leave bad records out and list them in ``refused``.
+
+    Returns
+    -------
+    LabelledTable
+        Rows are numbered as :func:`write_table` writes them, the first record being row 2.
+    """
+    if len(files) < 2:
+        raise TableError(f"There is one FASTA file per class, and {len(files)} of them; give two or more.")
+    reader = _RowReader(("sequence", "label", "name"), {"sequence": 0, "label": 1, "name": 2})
+    number = 2
+    for label, path in files.items():
+        source = Path(path).expanduser().absolute()
+        for place, (name, letters) in enumerate(_fasta_records(source), start=1):
+            good = reader.add(TextRow(number, [letters, label, name]), f"{source.name}, record {name!r}", place)
+            number += good
+    folder = Path(next(iter(files.values()))).expanduser().absolute().parent
+    return reader.table(folder, (), skip_bad_rows=skip_bad_rows)
 
 
-def _column_word(cell: str) -> str:
-    word = cell.strip()
-    return word.lower() if word.lower() in COLUMNS else word
+def write_table(path: str | os.PathLike[str], table: LabelledTable) -> None:
+    """Write a table as CSV, gzipped when the name ends in ``.gz``; the file appears only when complete."""
+    text = io.StringIO()
+    table.frame.to_csv(text, index=False, lineterminator="\n")
+    raw = text.getvalue().encode("utf-8")
+    with atomic_write(path) as stream:
+        stream.write(gzip.compress(raw, mtime=1) if str(path).endswith(".gz") else raw)
 
 
-def _places(header: list[str], source: Path, *, need_label: bool) -> dict[str, int]:
-    found = {column: header.index(column) for column in COLUMNS if column in header}
-    for column in ("sequence", "label") if need_label else ("sequence",):
-        if column not in found:
-            raise TableError(
-                f"{source} has no column {column!r}; its columns are {', '.join(filter(None, header))}."
+def labelled_rows(table: LabelledTable) -> LabelledTable:
+    """Return the rows with a label; the sequences of the others are in ``unlabelled``.
+
+    Raises
+    ------
+    TableError
+        If there is no column label or nothing in it.
+    """
+    if "label" not in table.frame:
+        raise TableError(f"{table.source} has no column 'label'; add one, or say which column holds the labels.")
+    has_label = table.frame["label"] != ""
+    if not has_label.any():
+        raise TableError(f"{table.source}: every label is empty; a classifier learns from labelled rows.")
+    unlabelled = tuple(table.frame.loc[~has_label, "sequence"])
+    return replace(table, frame=table.frame[has_label], unlabelled=unlabelled)
+
+
+def with_split(table: LabelledTable, parts: Sequence[str]) -> LabelledTable:
+    """Return a table whose column split is ``parts``."""
+    words = pd.Series([str(part) for part in parts], table.frame.index, dtype=object)
+    frame = table.frame.assign(split=words)
+    return replace(table, frame=frame[[column for column in COLUMNS if column in frame]])
+
+
+def column_names(options: Sequence[str]) -> dict[str, str]:
+    """Return what options such as ``sequence=dna`` say of a file's columns, ours -> the file's."""
+    found = {}
+    for option in options:
+        ours, sign, theirs = option.partition("=")
+        if not sign or ours.strip() not in COLUMNS:
+            raise SettingsError(
+                f"The column {option!r} cannot be understood; write one of {', '.join(COLUMNS)}, '=', and what "
+                "the file calls it."
             )
-    twice = [column for column in found if header.count(column) > 1]
-    if twice:
-        raise TableError(f"{source} has the column {twice[0]!r} {header.count(twice[0])} times; keep one.")
+        found[ours.strip()] = theirs.strip()
     return found
 
 
-def _rows(text: str, delimiter: str, source: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield each row below the header that is not blank, with its number; the file's first row is 1."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    seen_header = False
-    number = 0
-    before = csv.field_size_limit(_LONGEST_CELL)
-    try:
-        for number, cells in enumerate(reader, start=1):
-            if any(cell.strip() for cell in cells):
-                if seen_header:
-                    yield number, cells
-                seen_header = True
-    except csv.Error as error:
-        raise TableError(f"{source}, row {number + 1}: {error}; check the quotation marks.") from error
-    finally:
-        csv.field_size_limit(before)
+class _RowReader:
+    """Checks rows one by one and keeps the good ones and what is wrong with the others."""
+
+    def __init__(self, header: Sequence[str], places: dict[str, int], *, need_label: bool = True) -> None:
+        self.header, self.places, self.need_label = header, places, need_label
+        self.rows: list[list[str]] = []
+        self.numbers: list[int] = []
+        self.problems: list[str] = []
+        self.refused: list[RefusedRow] = []
+
+    def add(self, row: TextRow, where: str = "", place: int = 0) -> bool:
+        """Take a row, or refuse it; ``where`` and ``place`` are what to call it and its number if not a row."""
+        if row.fault:
+            faults, values = [row.fault], []
+        else:
+            faults, values = _check_row(row.cells, self.header, self.places, need_label=self.need_label)
+        if not faults:
+            self.rows.append(values)
+            self.numbers.append(row.number)
+            return True
+        self.problems += [f"{where or f'row {row.number}'}: {fault}" for fault in faults]
+        reason = "; ".join(faults)
+        text = " ".join(",".join(row.cells).split())
+        text = text if len(text) <= _SHOWN_LETTERS else f"{text[: _SHOWN_LETTERS - 1]}…"
+        self.refused.append(RefusedRow(place or row.number, f"{where}: {reason}" if where else reason, text))
+        return False
+
+    def table(self, source: Path, ignored: tuple[str, ...], *, skip_bad_rows: bool) -> LabelledTable:
+        """Return the table, or say in one error all that is wrong."""
+        if self.problems and not (skip_bad_rows and self.rows):
+            raise TableError(_listed(source, self.problems))
+        if not self.rows:
+            raise TableError(f"{source} has a header but no rows; add one row per sequence.")
+        index = pd.Index(self.numbers, name="row")
+        frame = pd.DataFrame(self.rows, columns=list(self.places), index=index, dtype=object)
+        return LabelledTable(source, frame, ignored, tuple(self.refused))
+
+
+def _check_columns(header: list[str], places: Mapping[str, int], source: Path, *, need_label: bool) -> None:
+    missing = [name for name in (("sequence", "label") if need_label else ("sequence",)) if name not in places]
+    if not places:
+        line = ",".join(header)
+        raise TableError(
+            f"{source}: the first line is {line[:60]!r}, where the names of the columns were expected: "
+            "sequence,label and optionally split, group, name. Columns with other names can be chosen."
+        )
+    if missing:
+        raise TableError(f"{source} has no column {missing[0]!r}; its columns are {listed(header)}.")
+
+
+def _fastas_in(folder: Path) -> dict[str, Path]:
+    """Return the FASTA files of a folder by name without ending."""
+    found = {}
+    for path in sorted(folder.iterdir()):
+        packed = path.suffix.lower() in _PACKED_ENDINGS
+        plain = path.with_suffix("") if packed else path
+        if path.is_file() and plain.suffix.lower() in _FASTA_ENDINGS:
+            if plain.stem in found:
+                raise TableError(f"{folder} has two FASTA files for the class {plain.stem!r}; keep one.")
+            found[plain.stem] = path
+    if len(found) < 2:
+        endings = ", ".join(_FASTA_ENDINGS)
+        raise TableError(f"{folder} holds {len(found)} FASTA files ({endings}); one for each class is wanted.")
+    return found
+
+
+def _fasta_records(source: Path) -> Iterator[tuple[str, str]]:
+    """Yield (name, letters) of each record, whatever the letters."""
+    text = read_text(source, lenient=True, kind="FASTA")
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith(";")]
+    if not lines or not lines[0].startswith(">"):
+        raise TableError(f"{source} is not FASTA; its first line must begin with '>' and a name.")
+    for record in ("\n" + "\n".join(lines)).split("\n>")[1:]:
+        name, _, letters = record.partition("\n")
+        yield (name.split(None, 1) or ["unnamed"])[0], letters
 
 
 def _check_row(
@@ -203,12 +342,14 @@ def _check_row(
         value, fault = _CHECKS[column](cells[place].strip())
         if fault and not (column == "label" and not need_label):
             faults.append(fault)
+        elif "\ufffd" in value:
+            faults.append(f"the {column} is not UTF-8 text; save the table as CSV in UTF-8")
         values.append(value)
     return faults, values
 
 
 def _check_sequence(cell: str) -> tuple[str, str | None]:
-    raw = cell.encode("utf-8")
+    raw = cell.encode("utf-8", "replace")
     if not raw:
         return "", "the sequence is empty"
     problem = letter_problem(raw)
@@ -227,13 +368,6 @@ def _check_split(cell: str) -> tuple[str, str | None]:
 
 def _check_filled(column: str) -> Callable[[str], tuple[str, str | None]]:
     return lambda cell: (cell, None if cell else f"the {column} is empty")
-
-
-def _class_order(label: str) -> tuple[int, float, str]:
-    try:
-        return 0, float(label), label
-    except ValueError:
-        return 1, 0.0, label
 
 
 def _listed(source: Path, problems: list[str]) -> str:

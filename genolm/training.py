@@ -10,7 +10,7 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -52,6 +52,13 @@ class Objective(Protocol):
         """Return figures on held-out data; ``loss`` decides which epoch is the best."""
         ...
 
+    def enough(self, epochs: Sequence[Mapping[str, Any]]) -> bool:
+        """Return whether the phase may end after the last of ``epochs``, given as :class:`EpochRecord` fields.
+
+        A :class:`genolm.errors.TrainingError` stops the whole training.
+        """
+        ...
+
 
 @dataclass(frozen=True)
 class EpochRecord:
@@ -76,6 +83,11 @@ class History:
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON data."""
         return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "History":
+        """Return the history that :meth:`to_json` gave."""
+        return cls(**{**data, "epochs": tuple(EpochRecord(**item) for item in data["epochs"])})
 
 
 @dataclass
@@ -203,6 +215,8 @@ class Trainer:
             self.position.seconds = time.monotonic() - began
             if self.position.step % per_epoch == 0 or self.position.step == steps:
                 self._end_epoch()
+                if self.objective.enough(self.position.epochs):
+                    self.position.step = steps
                 self._save()
             elif time.monotonic() - saved > self.save_every:
                 saved = time.monotonic()

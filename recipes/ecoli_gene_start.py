@@ -19,8 +19,8 @@ import pandas as pd
 from common import sha256
 from ladder import Run, baseline_scores, best_of, over_seeds, publish, run_once, samples_of, seeds_of
 
-from genolm.config import HeadConfig, Schedule, Window
-from genolm.finetuning import FinetuneSettings, Samples
+from genolm.classifier_training import Samples
+from genolm.config import ClassifierSettings, HeadConfig, Schedule, Window
 
 HEAD = HeadConfig("binary", ("gene interior", "gene start"))
 WINDOW = Window(150, 100, "start codon")
@@ -28,7 +28,7 @@ GRADUAL = (
     Schedule(1, 1e-2, unfreeze=1),
     Schedule(1, 5e-3, unfreeze=2),
     Schedule(1, 3e-3, unfreeze=3),
-    Schedule(2, 2e-3),
+    Schedule(5, 2e-3),
 )
 NAIVE_SCHEDULE = (Schedule(6, 2e-3),)
 TITLE = "E. coli gene starts"
@@ -57,7 +57,7 @@ def parts_of(table: pd.DataFrame, variant: str) -> dict[str, Samples]:
 def runs_of(variant: str, base: str, seeds: int) -> list[Run]:
     """Return a base's runs."""
     naive = base == "naive"
-    settings = FinetuneSettings(
+    settings = ClassifierSettings(
         schedule=NAIVE_SCHEDULE if naive else GRADUAL, drop_mult=0.2 if naive else 0.4, batch_size=128
     )
     return seeds_of(Run(f"{variant}-{Path(base).name}", base, settings, HEAD, WINDOW), seeds)

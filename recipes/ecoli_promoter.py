@@ -20,8 +20,8 @@ import pandas as pd
 from common import sha256
 from ladder import NAIVE, Run, baseline_scores, best_of, over_seeds, publish, run_once, samples_of, seeds_of
 
-from genolm.config import HeadConfig, Schedule, Window
-from genolm.finetuning import FinetuneSettings, Samples
+from genolm.classifier_training import Samples
+from genolm.config import ClassifierSettings, HeadConfig, Schedule, Window
 from genolm.peaks import call_peaks
 from genolm.predict import Predictor
 from genolm.registry import load_bundle
@@ -127,7 +127,7 @@ def runs_of(base: str, options: argparse.Namespace, window: Window) -> list[Run]
     """Return a base's runs; one from scratch reads k-mers as the last base does."""
     naive = base == NAIVE
     tokenizer = load_bundle(options.base[-1]).config.tokenizer
-    settings = FinetuneSettings(
+    settings = ClassifierSettings(
         schedule=NAIVE_SCHEDULE if naive else GRADUAL, drop_mult=options.drop_mult, batch_size=64
     )
     name = f"promoter-{Path(base).name}{'-extra' if options.extra else ''}"

@@ -9,19 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from genolm.config import HeadConfig, TokenizerConfig, Window
-from genolm.finetuning import (
-    FinetuneSettings,
-    Samples,
-    TrainedClassifier,
-    classifier_card,
-    save_classifier,
-    score_classifier,
-    train_classifier,
-)
+from genolm.classifier_training import Samples, TrainedClassifier, train_classifier
+from genolm.config import ClassifierSettings, HeadConfig, TokenizerConfig, Window
 from genolm.progress import Progress
 from genolm.registry import check_name, load_bundle, save_bundle
 from genolm.tokenizer import KmerTokenizer
+from genolm.trained import classifier_card, save_classifier, score_classifier
 from genolm.training import remove_checkpoint
 
 NAIVE = "naive"
@@ -33,7 +26,7 @@ class Run:
 
     name: str
     rung: str
-    settings: FinetuneSettings
+    settings: ClassifierSettings
     head: HeadConfig
     window: Window
     tokenizer: TokenizerConfig = TokenizerConfig()

@@ -1,5 +1,8 @@
 """What several tests share: a private workspace, a toy genome, toy bundles."""
 
+import sys
+import time
+
 import numpy as np
 import pytest
 
@@ -76,3 +79,81 @@ def toy_language_model_path(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bundles") / "toy-lm"
     save_bundle(folder, config, model.state_dict(), {"title": "Toy language model"})
     return folder
+
+
+@pytest.fixture
+def make_answers():
+    """A function (task, count) -> answers of a made-up model, most of them right."""
+    from genolm.answers import Answers
+    from genolm.config import Calibration
+
+    def made(task, count, *, classes=("other", "promoter"), seed=5):
+        rng, width = np.random.default_rng(seed), len(classes)
+        shown = np.arange(width) % 2 == 0
+        if task == "regression":
+            labels = rng.normal(0, 1, (count, width)).astype(np.float32)
+            logits = labels + rng.normal(0, 0.5, (count, width))
+        elif task == "multilabel":
+            labels = (rng.random((count, width)) < 0.3 + 0.2 * shown).astype(np.float32)
+            logits = 4 * (labels - 0.5) + rng.normal(0, 2, (count, width))
+        else:
+            labels = rng.integers(0, width, count)
+            logits = 2 * np.eye(width)[labels] + rng.normal(0, 1.5, (count, width))
+        return Answers(
+            head=HeadConfig(task, tuple(classes)),
+            rows=tuple(range(2, count + 2)),
+            names=tuple(f"seq{number}" for number in range(count)),
+            sequences=tuple(random_dna(rng, 60) for _ in range(count)),
+            labels=labels,
+            logits=logits.astype(np.float32),
+            calibration=Calibration(1.0 if task == "regression" else 1.5, 0.4 if task == "binary" else 0.5),
+        )
+
+    return made
+
+
+WORKER_PROGRAM = """
+import os, sys, time
+from genolm import job_queue
+from genolm.progress import Progress
+from genolm.worker import worker
+job_queue.WORKER_COMMAND = (sys.executable, "-P", "-c", os.environ["GENOLM_TEST_PROGRAM"])
+def wait():
+    print("ready", flush=True)
+    time.sleep(120)
+with worker(os.environ["GENOLM_JOB_FOLDER"]):
+    exec(sys.argv[1])
+"""
+
+
+@pytest.fixture
+def start(monkeypatch):
+    """A function that starts a job whose worker runs some Python; what still runs at the end is stopped."""
+    from genolm import job_queue, jobs
+
+    monkeypatch.setenv("GENOLM_TEST_PROGRAM", WORKER_PROGRAM)
+    monkeypatch.setattr(job_queue, "WORKER_COMMAND", (sys.executable, "-P", "-c", WORKER_PROGRAM))
+    yield lambda program, **options: jobs.start_job("test", [program], **options)
+    left = [job for job in jobs.list_jobs() if not job.is_over]
+    # Those that wait go first, so that none is started by the end of another.
+    for job in sorted(left, key=lambda job: job.state != "queued"):
+        jobs.cancel_job(job.id)
+
+
+@pytest.fixture
+def until():
+    """A function that waits for a condition and fails if it does not come true in time."""
+
+    def waited(condition, seconds=60.0):
+        ends = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < ends, "nothing happened in time"
+            time.sleep(0.02)
+
+    return waited
+
+
+@pytest.fixture
+def wait_ready(until):
+    """A function that waits until the worker of a job has called ``wait``."""
+    return lambda job: until(lambda: "ready" in job.log())

@@ -12,20 +12,23 @@ PACKAGE = ROOT / "genolm"
 
 # A module imports only from rows above its own. A new module is put into the row where it belongs.
 LAYERS = (
-    {"errors"},
-    {"config", "progress", "regions", "record", "cards"},
-    {"compute", "workspace", "fasta_check", "labels", "metrics"},
-    {"fasta_index", "tokenizer", "tracks", "cell"},
-    {"sequences", "features", "peaks", "lstm", "calibration"},
-    {"outputs", "tables", "model"},
-    {"batches", "classifier"},
-    {"training", "splits"},
-    {"language", "bundles"},
-    {"registry"},
-    {"predict", "baselines"},
-    {"scan", "saliency", "evaluation", "pretraining", "finetuning"},
+    {"errors", "job_files", "processes"},
+    {"config", "progress", "regions", "record", "cards", "bootstrap", "figure_parts", "ascode", "markov"},
+    {"compute", "workspace", "fasta_check", "labels", "metrics", "methods_text", "plans", "watchdog"},
+    {"fasta_index", "tokenizer", "tracks", "cell", "job_database", "recording", "table_text"},
+    {"sequences", "features", "peaks", "lstm", "calibration", "bundle_config", "job_store", "shortcuts"},
+    {"outputs", "answers", "tables", "model", "corpus", "job_queue", "table_warnings"},
+    {"batches", "report_data", "classifier", "partial", "jobs", "worker"},
+    {"training", "report_figures", "splits", "onnx_graph"},
+    {"language", "table_split", "bundles"},
+    {"registry", "model_report", "language_scores", "table_facts"},
+    {"predict", "baselines", "onnx_export", "rerun", "classifier_training", "adaptation", "pretrain_plan"}
+    | {"table_report"},
+    {"scan", "saliency", "evaluation", "language_training", "preparation"},
+    {"estimates", "comparison", "tuning", "trained", "pretraining", "file_work"},
+    {"reduction"},
+    {"finetuning"},
     {"pipelines"},
-    {"jobs"},
     {"cli"},
 )
 LAYER_OF = {name: index for index, names in enumerate(LAYERS) for name in names}

@@ -1,11 +1,13 @@
 import numpy as np
+import pytest
 
 import genolm.compute  # noqa: F401
 import torch
 
 from genolm.batches import pack
-from genolm.classifier import SequenceClassifier, pool
-from genolm.config import PRESETS, HeadConfig, TokenizerConfig
+from genolm.classifier import Ensemble, SequenceClassifier, pool
+from genolm.config import PRESETS, EncoderConfig, HeadConfig, TokenizerConfig
+from genolm.errors import SettingsError
 from genolm.tokenizer import PAD, SPECIAL_COUNT, KmerTokenizer
 
 
@@ -56,3 +58,46 @@ def test_layer_groups_run_from_the_embedding_to_the_head():
     assert len(groups) == 5
     assert groups[0][0] is model.encoder.embedding.weight
     assert {id(p) for p in groups[-1]} == {id(p) for p in model.head.parameters()}
+
+
+def small(seed, head=HeadConfig("multiclass", ("a", "b", "c"), 10, 2)):
+    """Return a random classifier in eval mode."""
+    torch.manual_seed(seed)
+    model = SequenceClassifier(EncoderConfig(emb=6, hid=8), head, 67).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(3)
+    return model
+
+
+def test_an_ensemble_gives_the_mean_of_its_members_logits():
+    members = [small(seed) for seed in (1, 2, 3)]
+    both = Ensemble(members).eval()
+    tokens, lengths = pack([np.array([5, 9, 30, 66]), np.array([7]), np.zeros(0, np.int32)])
+    with torch.no_grad():
+        single = np.stack([member(tokens, lengths).numpy() for member in members]).astype(np.float64)
+        assert np.ptp(single, axis=0).max() > 0.01
+        np.testing.assert_allclose(both(tokens, lengths).numpy(), single.mean(0), atol=1e-6)
+        features = both.features(tokens, lengths)
+        assert features.shape == (3, 3 * (3 + 2) * 6)
+        assert torch.equal(features[:, 30:60], members[1].features(tokens, lengths))
+
+
+def test_an_ensemble_has_the_layers_of_all_its_members():
+    members = [small(1), small(2)]
+    groups = Ensemble(members).layer_groups()
+    for place, group in enumerate(groups):
+        own = [parameter for member in members for parameter in member.layer_groups()[place]]
+        assert [id(parameter) for parameter in group] == [id(parameter) for parameter in own]
+    assert len(groups) == 5
+    keys = Ensemble(members).state_dict()
+    assert {key.split(".")[1] for key in keys} == {"0", "1"} and "members.1.encoder.rnns.0.bias" in keys
+    assert Ensemble(members).encoders() == [members[0].encoder, members[1].encoder]
+    assert members[0].encoders() == [members[0].encoder]
+
+
+def test_members_of_several_shapes_are_no_ensemble():
+    with pytest.raises(SettingsError, match="2 members of 2 shapes"):
+        Ensemble([small(1), small(2, HeadConfig())])
+    with pytest.raises(SettingsError, match="0 members"):
+        Ensemble([])

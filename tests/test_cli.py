@@ -218,7 +218,8 @@ def test_pretrain_passes_its_options_on(call, monkeypatch, tmp_path):
     )
     result = call("pretrain", "a.fa", "b.fa", "--out", tmp_path / "lm", *options)
     assert result.exit_code == 0, result.output
-    assert seen["given"] == ((Path("a.fa"), Path("b.fa")), tmp_path / "lm")
+    assert seen["given"] == ((Path("a.fa"), Path("b.fa")), "")
+    assert seen["out_dir"] == tmp_path / "lm"
     settings = seen["settings"]
     assert (settings.preset, settings.k, settings.stride, settings.tokens) == ("tiny", 4, 2, 99)
     assert (settings.seed, seen["base"]) == (5, "b")

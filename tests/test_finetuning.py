@@ -1,15 +1,19 @@
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
-from genolm.config import Schedule
-from genolm.errors import SettingsError, TableError
-from genolm.finetuning import FinetuneSettings, finetune, load_encoder, split_table
+import genolm.compute as compute
+from genolm.config import FinetuneSettings, PRESETS
+from genolm.errors import Cancelled, SettingsError, TableError
+from genolm.finetuning import finetune
+from genolm.model_report import read_report
 from genolm.predict import Predictor
 from genolm.registry import list_bundles, load_bundle
-from genolm.tables import read_table
 
-QUICK = FinetuneSettings(schedule=(Schedule(2, 2e-2),), batch_size=16, drop_mult=0.1, seed=2)
+QUICK = FinetuneSettings(epochs=2, batch_size=16, lr=1e-2, drop_mult=0.1, seed=2)
 
 
 def biased(rng, length, gc):
@@ -17,73 +21,150 @@ def biased(rng, length, gc):
 
 
 @pytest.fixture
-def table_path(tmp_path, rng):
+def frame(rng):
     """Two classes that differ in base composition, with a split."""
     rows = [(biased(rng, 45, 0.2 if n % 2 else 0.8), "AT-rich" if n % 2 else "GC-rich") for n in range(160)]
     frame = pd.DataFrame(rows, columns=["sequence", "label"])
     frame["split"] = ["train"] * 100 + ["valid"] * 30 + ["test"] * 30
+    return frame
+
+
+@pytest.fixture
+def table_path(tmp_path, frame):
     path = tmp_path / "table.csv"
     frame.to_csv(path, index=False)
     return path
 
 
-def test_a_table_becomes_a_model_that_every_command_finds(table_path, toy_language_model_path):
-    folder = finetune(table_path, str(toy_language_model_path), "gc-classes", settings=QUICK)
+@pytest.fixture
+def base(toy_language_model_path):
+    return str(toy_language_model_path)
+
+
+def changed(**values):
+    return FinetuneSettings(**{**vars(QUICK), **values})
+
+
+def test_a_table_becomes_a_model_that_every_command_finds(table_path, frame, base, tmp_path):
+    folder = finetune(table_path, base, "gc-classes", settings=QUICK, report_dir=tmp_path / "report")
     assert "gc-classes" in [info.name for info in list_bundles()]
     bundle = load_bundle("gc-classes")
     assert bundle.path == folder and bundle.config.head.classes == ("AT-rich", "GC-rich")
     assert bundle.config.window.length == 45 and bundle.config.tokenizer.k == 3
-    test = pd.read_csv(table_path).query("split == 'test'")
-    found = Predictor(bundle).predict(list(test["sequence"]), list(test["label"]))
+    test = frame.query("split == 'test'")
+    found = Predictor(bundle, precision="fp32").predict(list(test["sequence"]), list(test["label"]))
     accuracy = np.mean([a == b for a, b in zip(found.predicted, test["label"], strict=True)])
     assert accuracy > 0.9
     told = bundle.card["metrics"]["test"]["accuracy"]
     assert told["low"] <= told["value"] <= told["high"]
     assert told["value"] == pytest.approx(accuracy, abs=0.04)
     assert bundle.card["training"]["counts"] == {"train": 100, "valid": 30, "test": 30}
+    # What gives the classes away without a model stands beside it: here the base composition.
+    gc_alone = next(scores for name, scores in bundle.card["baselines"].items() if "GC" in name)
+    assert gc_alone["auroc"]["value"] > 0.95
     assert not folder.with_name("gc-classes.training").exists()
+    assert read_report(tmp_path / "report")["name"]
+    record = json.loads((tmp_path / "report" / "run.json").read_text())
+    assert record["model"]["sha256"] == load_bundle(base).sha256
+    assert record["settings"]["seed"] == 2 and record["settings"]["split"] == "given"
 
 
-def test_a_name_that_is_taken_is_refused_before_training(table_path, toy_language_model_path, tmp_path):
+def test_a_name_that_is_taken_is_refused_before_training(table_path, base, tmp_path):
     taken = tmp_path / "taken"
     taken.mkdir()
     with pytest.raises(SettingsError, match="There is a model in"):
-        finetune(table_path, str(toy_language_model_path), "taken", settings=QUICK, out_dir=taken)
+        finetune(table_path, base, "taken", settings=QUICK, out_dir=taken)
 
 
-def test_the_encoder_comes_from_the_language_model(toy_language_model_path):
-    from genolm.classifier import SequenceClassifier
-    from genolm.config import HeadConfig
+def test_a_training_that_is_cut_off_in_every_stage_makes_the_same_model(rng, tmp_path, base, monkeypatch):
+    monkeypatch.setattr("genolm.plans.ADAPT_LEAST_BASES", 1_000)
+    rows = [(biased(rng, 90, 0.35 if n % 2 else 0.65), f"class{n % 2}") for n in range(120)]
+    path = tmp_path / "table.csv"
+    pd.DataFrame(rows, columns=["sequence", "label"]).to_csv(path, index=False)
+    settings = changed(adapt=True, seeds=2, epochs=1)
 
-    bundle = load_bundle(str(toy_language_model_path))
-    model = SequenceClassifier(bundle.config.encoder, HeadConfig(), 67)
-    load_encoder(model, bundle)
-    source = bundle.build()
-    for ours, theirs in zip(model.encoder.parameters(), source.encoder.parameters(), strict=True):
-        assert (ours == theirs).all()
+    def stop_in(stage):
+        def tell(report):
+            if report.stage.startswith(stage) and report.done % 7 == 3:
+                raise Cancelled("stop")
+
+        return tell
+
+    cut = tmp_path / "cut"
+    with compute.torch_threads(1):
+        whole = finetune(path, base, "whole", settings=settings, out_dir=tmp_path / "whole")
+        for stage in ("language model", "classifier 1 of 2", "classifier 2 of 2"):
+            with pytest.raises(Cancelled):
+                finetune(path, base, "cut", settings=settings, out_dir=cut, progress=stop_in(stage))
+        with pytest.raises(SettingsError, match="was begun with another settings"):
+            finetune(path, base, "cut", settings=changed(seed=9), out_dir=cut)
+        finetune(path, base, "cut", settings=settings, out_dir=cut)
+    one, other = load_bundle(whole), load_bundle(cut)
+    assert one.config.members == 2
+    assert one.card["training"]["adapted"] == other.card["training"]["adapted"]
+    for key, value in one.state_dict().items():
+        assert torch.equal(value, other.state_dict()[key]), key
 
 
-def test_one_label_is_refused(tmp_path, toy_language_model_path):
+def test_two_models_answer_with_their_mean_and_both_strands(table_path, base, frame):
+    finetune(table_path, base, "pair", settings=changed(seeds=2, mirrored=True, epochs=1))
+    bundle = load_bundle("pair")
+    assert (bundle.config.members, bundle.config.mirrored) == (2, True)
+    members = {key.split(".")[1] for key in bundle.state_dict() if key.startswith("members.")}
+    assert members == {"0", "1"}
+    told = bundle.card["metrics"]["test"]["auroc"]["value"]
+    test = frame.query("split == 'test'")
+    found = Predictor(bundle, precision="fp32").predict(list(test["sequence"]))
+    ahead = [
+        a > b
+        for a, left in zip(found.probabilities[:, 1], test["label"], strict=True)
+        for b, right in zip(found.probabilities[:, 1], test["label"], strict=True)
+        if left == "GC-rich" and right == "AT-rich"
+    ]
+    assert told == pytest.approx(np.mean(ahead), abs=0.02)
+
+
+def test_rows_without_a_label_feed_only_the_language_model(rng, tmp_path, base, frame):
+    more = pd.DataFrame({"sequence": [biased(rng, 900, 0.5) for _ in range(60)], "label": "", "split": "train"})
+    path = tmp_path / "more.csv"
+    pd.concat([frame, more]).to_csv(path, index=False)
+    finetune(path, base, "fed", settings=changed(adapt=True, epochs=1))
+    card = load_bundle("fed").card
+    assert card["training"]["counts"]["train"] == 100
+    assert card["training"]["adapted"]["passes"] >= 1
+    assert card["data"][0]["records"] == 160
+
+
+def test_settings_are_searched_on_validation_rows(table_path, base, tmp_path):
+    told = []
+    finetune(table_path, base, "searched", settings=changed(search_minutes=1e-6), progress=told.append)
+    assert any(report.stage.startswith("trying settings") for report in told)
+    assert [report.done for report in told] == sorted(report.done for report in told)
+
+
+def test_the_reduction_curve_ends_with_all_rows(table_path, base, tmp_path):
+    finetune(table_path, base, "reduced", settings=changed(reduction=True), report_dir=tmp_path / "report")
+    curve = read_report(tmp_path / "report")["reduction"]
+    assert [point["rows"] for point in curve] == [20, 50, 100]
+    assert curve[-1]["scores"]["accuracy"]["value"] > 0.9
+
+
+def test_from_scratch_takes_only_the_tokens(table_path, base):
+    finetune(table_path, base, "naive", settings=changed(preset="tiny", epochs=8), from_scratch=True)
+    bundle = load_bundle("naive")
+    assert bundle.config.encoder == PRESETS["tiny"]
+    assert bundle.card["settings"]["base"] == "nothing (from scratch)"
+
+
+def test_one_label_is_refused(tmp_path, base):
     path = tmp_path / "one.csv"
     path.write_text("sequence,label\n" + "ACGTACGTAC,yes\n" * 5)
     with pytest.raises(TableError, match="Every label is 'yes'"):
-        finetune(path, str(toy_language_model_path), "one", settings=QUICK)
+        finetune(path, base, "one", settings=QUICK)
 
 
-def test_without_a_split_similar_sequences_stay_together(tmp_path, rng):
-    families = [biased(rng, 80, 0.5) for _ in range(40)]
-    rows = [(seq[shift : shift + 60], n % 2) for n, seq in enumerate(families) for shift in (0, 5, 10)]
-    path = tmp_path / "families.csv"
-    pd.DataFrame(rows, columns=["sequence", "label"]).to_csv(path, index=False)
-    table = read_table(path)
-    split = split_table(table, np.array([row[1] for row in rows]), seed=1)
-    assert {"train", "valid", "test"} == set(split)
-    for family in range(40):
-        assert len(set(split[3 * family : 3 * family + 3])) == 1
-
-
-def test_a_split_without_validation_is_refused(tmp_path):
-    path = tmp_path / "half.csv"
-    path.write_text("sequence,label,split\nACGTACGTAC,a,train\nACGTACGTAA,b,train\n")
-    with pytest.raises(TableError, match="needs train and valid"):
-        split_table(read_table(path), np.array([0, 1]), seed=1)
+def test_a_table_without_labels_is_refused(tmp_path, base):
+    path = tmp_path / "none.csv"
+    path.write_text("sequence\n" + "ACGTACGTAC\n" * 5)
+    with pytest.raises(TableError, match="has no column 'label'"):
+        finetune(path, base, "none", settings=QUICK)

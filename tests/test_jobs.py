@@ -1,8 +1,8 @@
 """Jobs: real worker processes, and a state that is true whatever happens to them."""
 
-import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,53 +11,24 @@ from pathlib import Path
 
 import pytest
 
-from genolm import jobs
+from genolm import compute, job_files, job_queue, job_store, jobs, processes
 from genolm.errors import SettingsError
 from genolm.progress import Progress
 
 ROOT = Path(__file__).parents[1]
-WORKER_PROGRAM = """
-import os, sys
-from genolm.jobs import worker
-with worker(os.environ["GENOLM_JOB_FOLDER"]):
-    exec(sys.argv[1])
-"""
-SLEEP = "import time; print('ready', flush=True); time.sleep(60)"
-
-
-@pytest.fixture
-def start(monkeypatch):
-    """A function that starts a job whose worker runs some Python; what still runs at the end is stopped."""
-    monkeypatch.setattr(jobs, "WORKER_COMMAND", (sys.executable, "-P", "-c", WORKER_PROGRAM))
-    yield lambda program, **options: jobs.start_job("test", [program], **options)
-    for job in jobs.list_jobs():
-        jobs.cancel_job(job.id)
-
-
-def until(condition, seconds=60.0):
-    ends = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < ends, "nothing happened in time"
-        time.sleep(0.02)
-
-
-def wait_ready(job):
-    until(lambda: "ready" in job.log())
-
-
-def is_there(pid):
-    return jobs._process_start(pid) is not None
 
 
 def test_a_command_runs_to_its_end():
     job = jobs.start_job("models", ["models", "list"], title="My list")
     assert job.state in ("running", "done")
     job = jobs.wait_for_job(job.id, timeout=60)
-    assert (job.state, job.exit_code, job.reason) == ("done", 0, "")
+    assert (job.state, job.exit_code, job.reason, job.attempts) == ("done", 0, "", 1)
     assert (job.kind, job.title, job.arguments) == ("models", "My list", ("models", "list"))
     assert job.log().startswith("NAME")
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", job.ended)
-    assert job.is_over
+    assert job.created <= job.started <= job.ended
+    assert job.is_over and not job.can_resume
+    assert job.disk_used() > len(job.log())
 
 
 def test_a_users_error_is_the_reason():
@@ -65,6 +36,7 @@ def test_a_users_error_is_the_reason():
     job = jobs.wait_for_job(job.id, timeout=60)
     assert (job.state, job.exit_code) == ("failed", 2)
     assert job.reason.startswith("There is no model 'nothing'; there are: ")
+    assert job.can_resume
 
 
 def test_a_crash_is_a_failure_with_its_last_line(start):
@@ -73,18 +45,71 @@ def test_a_crash_is_a_failure_with_its_last_line(start):
     assert "Traceback" in job.log()
 
 
-def test_a_killed_worker_is_lost(start):
-    job = start(SLEEP)
-    wait_ready(job)
-    assert jobs.get_job(job.id).state == "running"
-    os.kill(json.loads((job.folder / "job.json").read_text())["pid"], signal.SIGKILL)
-    job = jobs.wait_for_job(job.id, timeout=60)
-    assert job.state == "lost"
-    assert "killed, ran out of memory or the machine restarted" in job.reason
+def test_a_worker_that_cannot_even_start_says_why(monkeypatch):
+    monkeypatch.setattr(job_queue, "WORKER_COMMAND", (sys.executable, "-c", "import no_such_module"))
+    job = jobs.wait_for_job(jobs.start_job("test", ["x"]).id, timeout=60)
+    assert job.state == "failed"
+    assert job.reason == "It could not start: ModuleNotFoundError: No module named 'no_such_module'"
+    monkeypatch.setattr(job_queue, "WORKER_COMMAND", ("/no/such/python",))
+    job = jobs.start_job("test", ["x"])
+    assert (job.state, job.reason) == (
+        "failed",
+        "The worker could not be started: No such file or directory.",
+    )
 
 
-def test_cancel_lets_the_worker_put_things_away(start):
-    job = start(f"try:\n    {SLEEP}\nfinally:\n    print('put away', flush=True)")
+def test_one_slot_runs_one_job_and_the_others_wait_in_order(start, wait_ready):
+    first, second, third = start("wait()"), start("wait()"), start("pass")
+    wait_ready(first)
+    assert [job.state for job in map(jobs.get_job, (first.id, second.id, third.id))] == [
+        "running",
+        "queued",
+        "queued",
+    ]
+    assert [jobs.queue_position(job.id) for job in (first, second, third)] == [0, 1, 2]
+    assert jobs.cancel_job(third.id).state == "cancelled"
+    jobs.cancel_job(first.id)
+    wait_ready(second)
+    assert jobs.get_job(second.id).state == "running"
+    assert not (third.folder / "worker.json").exists()
+
+
+def test_the_number_of_slots_is_the_environments(start, wait_ready, monkeypatch):
+    monkeypatch.setenv("GENOLM_JOB_SLOTS", "2")
+    started = [start("wait()") for _ in range(3)]
+    assert [jobs.get_job(job.id).state for job in started] == ["running", "running", "queued"]
+    for wrong in ("0", "many"):
+        monkeypatch.setenv("GENOLM_JOB_SLOTS", wrong)
+        with pytest.raises(SettingsError, match=f"GENOLM_JOB_SLOTS is '{wrong}'"):
+            jobs.list_jobs()
+    monkeypatch.delenv("GENOLM_JOB_SLOTS")
+
+
+def test_a_worker_that_ends_starts_the_next_one_with_its_own_settings(start, monkeypatch, until):
+    monkeypatch.setenv("GENOLM_JOB_SLOTS", "1")
+    write = "open('out.txt', 'w').write(repr([os.environ.get(key) for key in ('GENOLM_THREADS', 'OTHER')]))"
+    first = start(f"{write}; time.sleep(0.5)", environment={"GENOLM_THREADS": "3", "OTHER": "x"})
+    second = start(write)
+    assert second.state == "queued"
+    # Nobody looks at the jobs: only the folder tells that the second one has run.
+    until(lambda: (job_files.read_record(second.folder / "exit.json") or {}).get("code") == 0)
+    cores = compute.core_count()
+    assert (first.result / "out.txt").read_text() == "['3', 'x']"
+    assert (second.result / "out.txt").read_text() == f"['{cores}', None]"
+    assert job_queue.worker_threads() == cores
+    monkeypatch.setenv("GENOLM_JOB_SLOTS", "2")
+    assert job_queue.worker_threads() == max(1, cores // 2)
+    monkeypatch.setenv("GENOLM_THREADS", "1")
+    assert job_queue.worker_threads() == 1
+
+
+def test_a_worker_gives_way_to_other_processes(start):
+    job = jobs.wait_for_job(start("print('nice', os.nice(0))").id, timeout=60)
+    assert f"nice {min(19, os.nice(0) + 5)}" in job.log()
+
+
+def test_cancel_lets_the_worker_put_things_away(start, wait_ready):
+    job = start("try:\n    wait()\nfinally:\n    print('put away', flush=True)")
     wait_ready(job)
     began = time.monotonic()
     job = jobs.cancel_job(job.id)
@@ -94,28 +119,80 @@ def test_cancel_lets_the_worker_put_things_away(start):
     assert jobs.cancel_job(job.id).state == "cancelled"
 
 
-def test_cancel_ends_a_stubborn_worker_and_its_children_within_two_seconds(start):
+def test_cancel_ends_a_stubborn_worker_and_its_children_within_two_seconds(start, wait_ready, until):
     ignore = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN)"
     child = f"{ignore}; print('ready', flush=True); time.sleep(60)"
-    job = start(f"{ignore}; import subprocess, sys; subprocess.call([sys.executable, '-c', {child!r}])")
+    job = start(f"{ignore}; import subprocess; subprocess.call([sys.executable, '-c', {child!r}])")
     wait_ready(job)
-    leader = json.loads((job.folder / "job.json").read_text())["pid"]
-    group = [int(pid) for pid in os.listdir("/proc") if pid.isdigit() and _group_of(pid) == leader]
+    group = processes.job_processes(job.id)
     assert len(group) == 2
     began = time.monotonic()
     assert jobs.cancel_job(job.id).state == "cancelled"
     assert time.monotonic() - began < 2
-    until(lambda: not any(is_there(pid) for pid in group), seconds=1)
+    until(lambda: not any(map(processes.process_start, group)), seconds=1)
 
 
-def _group_of(pid):
+def test_a_stop_comes_at_a_report_so_that_a_training_can_keep_what_it_has(start, wait_ready):
+    program = """
+from genolm.errors import Cancelled
+from genolm.worker import ProgressFile
+with ProgressFile(os.environ["GENOLM_PROGRESS_FILE"]) as report:
     try:
-        return os.getpgid(int(pid))
-    except ProcessLookupError:
-        return None
+        for step in range(6000):
+            report(Progress("training", step, 6000))
+            if step == 3:
+                print("ready", flush=True)
+            time.sleep(0.01)
+    except Cancelled:
+        time.sleep(0.7)
+        print("checkpoint of step", step, flush=True)
+        raise
+"""
+    job = start(program)
+    wait_ready(job)
+    job = jobs.cancel_job(job.id)
+    assert (job.state, job.exit_code) == ("cancelled", 143)
+    assert "checkpoint of step" in job.log()
 
 
-def test_a_job_outlives_its_starter(private_workspace):
+def test_a_worker_told_to_end_by_others_is_lost_and_not_failed(start, wait_ready):
+    job = start("wait()")
+    wait_ready(job)
+    os.kill(job_store.read_row(job.id).pid, signal.SIGTERM)
+    job = jobs.wait_for_job(job.id, timeout=60)
+    assert (job.state, job.exit_code, job.can_resume) == ("lost", 143, True)
+    assert "told to end, but not by you" in job.reason
+
+
+def test_resume_goes_on_in_the_same_folder(start, wait_ready):
+    program = """
+before = sorted(os.listdir())
+open(f"kept{len(before)}", "w").close()
+print("found", before, flush=True)
+if len(before) < 2:
+    wait()
+"""
+    job = start(program, title="My training")
+    wait_ready(job)
+    with pytest.raises(SettingsError, match="is running; only a job that did not finish"):
+        jobs.resume_job(job.id)
+    jobs.cancel_job(job.id)
+    again = jobs.resume_job(job.id)
+    assert (again.id, again.title, again.state) == (job.id, "My training", "running")
+    assert again.progress is None
+    while jobs.get_job(job.id).log().count("ready") < 2:
+        time.sleep(0.02)
+    os.kill(job_store.read_row(job.id).pid, signal.SIGKILL)
+    assert jobs.wait_for_job(job.id, timeout=60).state == "lost"
+    jobs.resume_job(job.id)
+    done = jobs.wait_for_job(job.id, timeout=60)
+    assert (done.state, done.attempts, done.reason) == ("done", 3, "")
+    found = [line for line in done.log().splitlines() if line.startswith(("found", "---"))]
+    assert found[0::2] == ["found []", "found ['kept0']", "found ['kept0', 'kept1']"]
+    assert [line[:13] for line in found[1::2]] == ["--- attempt 2", "--- attempt 3"]
+
+
+def test_a_job_outlives_its_starter():
     program = "from genolm import jobs; print(jobs.start_job('models', ['models', 'list']).id)"
     starter = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
@@ -123,65 +200,92 @@ def test_a_job_outlives_its_starter(private_workspace):
     assert jobs.wait_for_job(starter.stdout.strip(), timeout=60).state == "done"
 
 
-def test_a_process_number_used_again_is_not_the_worker(start):
-    job = jobs.wait_for_job(start("pass").id, timeout=60)
-    record = json.loads((job.folder / "job.json").read_text())
-    (job.folder / "exit.json").unlink()
-    (job.folder / "job.json").write_text(json.dumps({**record, "pid": os.getpid()}))
-    assert jobs.get_job(job.id).state == "lost"
+def test_a_process_number_used_again_is_not_the_worker(start, wait_ready):
+    job = start("wait()")
+    wait_ready(job)
+    assert jobs.get_job(job.id).state == "running"
+    row = job_store.read_row(job.id)
+    assert processes.is_alive(row.pid, row.began)
+    assert not processes.is_alive(os.getpid(), row.began)
+    assert not processes.is_alive(None, None)
 
 
-def test_on_another_machine_the_heartbeat_decides(start):
-    job = jobs.wait_for_job(start("pass").id, timeout=60)
-    (job.folder / "exit.json").unlink()
-    record = json.loads((job.folder / "job.json").read_text())
-    (job.folder / "job.json").write_text(json.dumps({**record, "host": "elsewhere"}))
-    report = {"stage": "x", "done": 1, "total": 2, "elapsed": 1.0, "values": {}}
-    for age, state in ((1, "running"), (100, "lost")):
-        (job.folder / "progress.json").write_text(json.dumps({**report, "heartbeat": time.time() - age}))
-        assert jobs.get_job(job.id).state == state
-    (job.folder / "progress.json").write_text(json.dumps({**report, "heartbeat": time.time()}))
-    with pytest.raises(SettingsError, match="runs on elsewhere; cancel it there"):
-        jobs.cancel_job(job.id)
-    (job.folder / "progress.json").unlink()
-    (job.folder / "exit.json").write_text('{"code": 0, "ended": ""}')
+def test_on_another_machine_the_heartbeat_decides(start, wait_ready):
+    job = start("wait()")
+    wait_ready(job)
+
+    def move(row):
+        return job_store.replace(row, machine="elsewhere", pid=2**22 + 1)
+
+    assert job_store.change_row(job.id, ["running"], move)
+    for age, state in ((100, "lost"), (1, "running")):
+        for name in ("worker.json", "progress.json"):
+            beat = time.time() - age
+            if (job.folder / name).exists():
+                os.utime(job.folder / name, (beat, beat))
+        row = job_store.read_row(job.id)
+        assert job_queue.judge(row, job_queue.is_alive(row)).state == state
+    # It is asked by a file, which its worker sees at its next heartbeat.
+    jobs.cancel_job(job.id)
+    assert jobs.wait_for_job(job.id, timeout=60).state == "cancelled"
+
+
+def test_a_folder_of_the_former_format_is_a_job_too(private_workspace):
+    record = {
+        "format_version": 1,
+        "kind": "scan",
+        "title": "old one",
+        "arguments": ["scan"],
+        "created": "2026-01-01T00:00:00Z",
+        "created_at": 1.0,
+        "pid": 2**22 + 1,
+        "pid_started": "1",
+        "host": os.uname().nodename,
+    }
+    folders = []
+    endings = {"a": {"code": 0, "ended": "2026-01-01T00:01:00Z"}, "b": {"code": 1}, "c": None}
+    for digit, ending in endings.items():
+        folder = private_workspace / "jobs" / (digit * 32)
+        (folder / "result").mkdir(parents=True)
+        job_files.write_record(folder / "job.json", {**record, "id": folder.name})
+        if ending:
+            job_files.write_record(folder / "exit.json", ending)
+        folders.append(folder)
+    (folders[1] / "log.txt").write_text("Error: The file is empty.\n")
+    found = {job.id[0]: job for job in jobs.list_jobs()}
+    assert {key: job.state for key, job in found.items()} == {"a": "done", "b": "failed", "c": "lost"}
+    assert found["a"].ended == "2026-01-01T00:01:00Z"
+    assert found["b"].reason == "The file is empty."
 
 
 def test_a_record_that_cannot_be_read_is_a_lost_job(start):
     job = jobs.wait_for_job(start("pass").id, timeout=60)
     (job.folder / "job.json").write_text("{")
-    (job.folder / "exit.json").unlink()
-    assert [item.state for item in jobs.list_jobs()] == ["lost"]
+    (job.folder.parent / "jobs.sqlite").unlink()
+    (lost,) = jobs.list_jobs()
+    assert (lost.state, lost.can_resume) == ("lost", False)
+    jobs.remove_job(job.id)
+    assert jobs.list_jobs() == []
 
 
-def test_the_worker_works_in_its_result_folder_with_its_environment(start):
-    program = "import os; open('out.txt', 'w').write(os.environ['GENOLM_THREADS'])"
-    job = jobs.wait_for_job(start(program, environment={"GENOLM_THREADS": "3"}).id, timeout=60)
-    assert job.state == "done"
-    assert (job.result / "out.txt").read_text() == "3"
-
-
-def test_progress_comes_through_with_a_heartbeat(start):
+def test_progress_comes_through_with_its_speed(start, wait_ready, until):
     program = """
-import os, time
-from genolm import jobs
-from genolm.progress import Progress
-jobs.HEARTBEAT_SECONDS = 0.05
-with jobs.ProgressFile(os.environ["GENOLM_PROGRESS_FILE"]) as report:
+from genolm import worker
+worker.HEARTBEAT_SECONDS = 0.05
+with worker.ProgressFile(os.environ["GENOLM_PROGRESS_FILE"]) as report:
     report(Progress("half", 5, 10, 2.0, {"loss": 0.25}))
-    print("ready", flush=True)
-    time.sleep(60)
+    wait()
 """
     job = start(program)
     wait_ready(job)
-    assert jobs.get_job(job.id).progress == Progress("half", 5, 10, 2.0, {"loss": 0.25})
-    assert jobs.get_job(job.id).as_json()["progress"]["eta"] == 2.0
-
-    def heartbeat():
-        return json.loads((job.folder / "progress.json").read_text())["heartbeat"]
-
-    first = heartbeat()
-    until(lambda: heartbeat() > first)
+    until(lambda: jobs.get_job(job.id).progress.total == 10)
+    job = jobs.get_job(job.id)
+    assert job.progress == Progress("half", 5, 10, 2.0, {"loss": 0.25})
+    assert job.as_json()["progress"]["eta"] == 2.0
+    (report,) = job.history()
+    assert (report["done"], report["values"]) == (5, {"loss": 0.25})
+    beat = job_files.heartbeat(job.folder)
+    until(lambda: job_files.heartbeat(job.folder) > beat)
 
 
 def test_list_is_newest_first_and_by_kind(start):
@@ -198,22 +302,32 @@ def test_ids_cannot_be_guessed_or_lead_elsewhere(start):
     job = jobs.wait_for_job(start("pass").id, timeout=60)
     assert re.fullmatch(r"[0-9a-f]{32}", job.id)
     assert job.folder.stat().st_mode & 0o077 == 0
+    assert (job.folder.parent / "jobs.sqlite").stat().st_mode & 0o077 == 0
     for wrong in ("", "..", f"../jobs/{job.id}", job.id[:10], "0" * 32):
         with pytest.raises(SettingsError, match="There is no job"):
             jobs.get_job(wrong)
 
 
-def test_remove_takes_only_what_is_over(start):
-    job = start(SLEEP)
+def test_remove_takes_only_what_is_over(start, wait_ready):
+    job = start("wait()")
     wait_ready(job)
     with pytest.raises(SettingsError, match="is running; cancel it before"):
         jobs.remove_job(job.id)
     jobs.cancel_job(job.id)
     jobs.remove_job(job.id)
     assert jobs.list_jobs() == []
+    assert [item.name for item in job.folder.parent.iterdir() if not item.name.startswith("jobs.")] == []
 
 
-def test_a_finished_worker_leaves_no_zombie(start):
+def test_a_folder_that_someone_deleted_is_no_job_any_more(start):
     job = jobs.wait_for_job(start("pass").id, timeout=60)
-    pid = json.loads((job.folder / "job.json").read_text())["pid"]
+    shutil.rmtree(job.folder)
+    assert jobs.list_jobs() == []
+    with pytest.raises(SettingsError, match="There is no job"):
+        jobs.get_job(job.id)
+
+
+def test_a_finished_worker_leaves_no_zombie(start, until):
+    job = jobs.wait_for_job(start("pass").id, timeout=60)
+    pid = job_store.read_row(job.id).pid
     until(lambda: not Path(f"/proc/{pid}").exists())

@@ -1,6 +1,6 @@
 import pytest
 
-from genolm.errors import TableError
+from genolm.errors import SettingsError, TableError
 from genolm.labels import code_classes, code_labels
 
 
@@ -34,3 +34,42 @@ def test_decimals_are_a_regression():
 def test_labels_a_model_does_not_know_are_named():
     with pytest.raises(TableError, match="Unknown labels: x; the classes are a, b"):
         code_classes(["a", "x"], ["a", "b"])
+
+
+def test_the_task_and_the_positive_class_can_be_said():
+    code = code_labels(["yes", "no"], positive="no")
+    assert code.head.classes == ("yes", "no") and code.values.tolist() == [0, 1]
+    assert code_labels(["0", "1"], task="multiclass").head.task == "multiclass"
+    assert code_labels(["1", "2", "10"], task="regression").values.ravel().tolist() == [1, 2, 10]
+    assert code_labels(["0.5", "1.5", "2.5"], task="multiclass").head.classes == ("0.5", "1.5", "2.5")
+    assert code_labels(["a", "b"], task="multilabel").values.tolist() == [[1, 0], [0, 1]]
+    assert code_labels(["a", "b"], task="auto").head.task == "binary"
+
+
+def test_numbers_with_and_without_decimals_are_a_regression():
+    assert code_labels(["0.5", "1", "2.25"]).head.task == "regression"
+    assert code_labels([str(number) for number in range(21)]).head.task == "regression"
+
+
+def test_few_whole_numbers_are_classes_in_order_of_value():
+    assert code_labels(["10", "9", "2", "9"]).head.classes == ("2", "9", "10")
+    assert code_labels(["1.0", "2.0", "3.0"]).head.task == "multiclass"
+    assert code_labels(["1.5", "nan", "2.5"]).head.task == "multiclass"
+
+
+@pytest.mark.parametrize(
+    ("labels", "options", "error", "sentence"),
+    [
+        (["a", "b", "c"], {"task": "binary"}, TableError, "has two classes; the labels have 3: a, b, c"),
+        (["a", "b"], {"positive": "c"}, SettingsError, "no class 'c'; the classes are a, b"),
+        (["a", "b", "c"], {"positive": "a"}, SettingsError, "labels make a multiclass task"),
+        (["1", "x", "inf"], {"task": "regression"}, TableError, "2 are none: inf, x"),
+        (["2", "2.0"], {"task": "regression"}, TableError, "Every label is 2"),
+        (["a", "a"], {}, TableError, "Every label is 'a'"),
+        ([";", ";"], {}, TableError, "No row has a label"),
+        (["a", "b"], {"task": "ranking"}, SettingsError, "must be auto, binary"),
+    ],
+)
+def test_labels_that_do_not_fit(labels, options, error, sentence):
+    with pytest.raises(error, match=sentence):
+        code_labels(labels, **options)

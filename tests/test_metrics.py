@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 from sklearn import metrics as reference
 
-from genolm import metrics
+from genolm import bootstrap, metrics
 from genolm.errors import SettingsError
 
 RNG = np.random.default_rng(11)
@@ -108,7 +108,7 @@ def test_regression_of_several_quantities_is_their_mean():
 def test_weights_mean_the_same_as_repeated_items():
     """Every weighted figure of a draw equals the plain figure of the items that were drawn."""
     scores, labels = binary_sample(60, 1)
-    weights = metrics._draw_weights(np.random.default_rng(4), 20, 60)
+    weights = bootstrap.draw_weights(np.random.default_rng(4), 20, 60)
     assert (weights.sum(axis=1) == 60).all()
     binary = metrics._binary_statistic(scores, labels == 1, 0.5)(weights)
     targets = scores + RNG.normal(size=60).round(1)

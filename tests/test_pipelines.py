@@ -1,6 +1,7 @@
 """File in, file out: the output contract, read back by independent readers and compared with the package."""
 
 import csv
+import errno
 import hashlib
 import json
 
@@ -12,17 +13,15 @@ import pytest
 from genolm import compute  # noqa: F401
 import torch
 
-from genolm import pipelines
 from genolm.classifier import SequenceClassifier
 from genolm.config import Calibration, EncoderConfig, HeadConfig, TokenizerConfig, Window
 from genolm.errors import Cancelled, SequenceError, SettingsError, TableError
 from genolm.evaluation import coded_labels
-from genolm.outputs import SCAN_FILES, atomic_files
+from genolm.outputs import SCAN_FILES, atomic_files, feature_term
 from genolm.pipelines import (
     classify_file,
     evaluate_table,
     open_model,
-    record_groups,
     saliency_file,
     scan_file,
 )
@@ -95,7 +94,7 @@ def test_classify_writes_the_table_of_the_contract(model, fasta, tmp_path):
     assert result.records == 3
     assert result.summary["other_length"] == 3
     assert sum(result.summary["predicted"].values()) == 3
-    assert [path.name for path in out.parent.iterdir()] == ["classes.csv"]
+    assert sorted(path.name for path in out.parent.iterdir()) == ["classes.csv", "classes.csv.run.json"]
 
 
 def test_classify_writes_tsv_and_json_with_the_same_content(model, fasta, tmp_path):
@@ -109,37 +108,51 @@ def test_classify_writes_tsv_and_json_with_the_same_content(model, fasta, tmp_pa
         classify_file(fasta, tmp_path / "out.xls", model=model)
 
 
-def test_many_records_are_worked_on_in_groups(model, fasta, tmp_path, monkeypatch):
-    classify_file(fasta, tmp_path / "once.csv", model=model)
-    monkeypatch.setattr(pipelines, "GROUP_RECORDS", 2)
-    monkeypatch.setattr(pipelines, "GROUP_BASES", 100)
-    with open_fasta(fasta) as genome:
-        assert [len(group) for group in record_groups(genome.records())] == [1, 1, 1]
-    classify_file(fasta, tmp_path / "groups.csv", model=model)
-    once, groups = pd.read_csv(tmp_path / "once.csv"), pd.read_csv(tmp_path / "groups.csv")
-    pd.testing.assert_frame_equal(once, groups, atol=1e-5)
+def stop_after(finished, stages=("classifying", "saliency", "scanning")):
+    """Return a progress callback that stops the work once more than so many units of it are done."""
+
+    def callback(report):
+        if report.stage.startswith(stages) and report.done > finished:
+            raise Cancelled("stopped")
+
+    return callback
 
 
-def test_a_stopped_run_leaves_nothing_and_keeps_what_was_there(model, fasta, tmp_path):
+def test_a_stopped_run_leaves_its_finished_parts_and_keeps_what_was_there(model, fasta, tmp_path):
     out, folder = tmp_path / "r" / "classes.csv", tmp_path / "scan"
     out.parent.mkdir()
     out.write_text("old")
-
-    def stop(report):
-        if report.stage in ("classifying",) or report.stage.startswith("scanning"):
-            raise Cancelled("stopped")
-
     with pytest.raises(Cancelled):
-        classify_file(fasta, out, model=model, progress=stop)
+        classify_file(fasta, out, model=model, progress=stop_after(-1))
     assert [path.name for path in out.parent.iterdir()] == ["classes.csv"]
     assert out.read_text() == "old"
     with pytest.raises(Cancelled):
-        scan_file(fasta, folder, model=model, progress=stop)
-    assert not folder.exists() or not list(folder.iterdir())
-    with pytest.raises(ZeroDivisionError), atomic_files(folder, ("a.txt",)) as partial:
-        (partial / "a.txt").write_text("half")
+        scan_file(fasta, folder, model=model, progress=stop_after(-1))
+    assert not folder.exists()
+    with pytest.raises(ZeroDivisionError), atomic_files(folder, ("a.txt",)) as draft:
+        (draft / "a.txt").write_text("half")
         1 / 0  # noqa: B018
     assert list(folder.iterdir()) == []
+
+
+def test_a_full_disk_is_said_in_a_sentence_and_nothing_is_lost(model, fasta, tmp_path, monkeypatch):
+    out = tmp_path / "classes.csv"
+    out.write_text("old")
+
+    def full(*given):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("genolm.outputs._short", full)
+    with pytest.raises(SettingsError, match="classes.csv cannot be written: No space left on device"):
+        classify_file(fasta, out, model=model)
+    assert out.read_text() == "old"
+    assert len(list((tmp_path / ".classes.csv.partial").glob("*.part"))) == 1
+
+
+def test_the_feature_type_is_the_term_of_the_class():
+    assert [feature_term(name) for name in ("promoter", "gene start", "TSS-like", "1")] == [
+        "promoter", "start_codon", "TSS", "sequence_feature"
+    ]  # fmt: skip
 
 
 def test_saliency_file_holds_what_the_package_gives(model, tmp_path):

@@ -6,11 +6,14 @@ import pytest
 from genolm import compute  # noqa: F401
 import torch
 
-from genolm.classifier import SequenceClassifier
+from genolm.classifier import Ensemble, SequenceClassifier
 from genolm.config import Calibration, EncoderConfig, HeadConfig, TokenizerConfig, Window
 from genolm.errors import BundleError, SequenceError, SettingsError
 from genolm.predict import BF16_TOLERANCE, FP32_TOLERANCE, MAX_TOKENS, Predictor, log_odds
 from genolm.registry import BundleConfig
+from genolm.saliency import perturbation_saliency
+from genolm.scan import scan_genome
+from genolm.tokenizer import encode_bases, reverse_complement_codes
 
 RNG = np.random.default_rng(7)
 
@@ -180,3 +183,90 @@ def test_progress_counts_every_sequence():
     seen = []
     predictor().logits([dna(60) for _ in range(9)], batch_tokens=70, progress=seen.append)
     assert (seen[-1].done, seen[-1].total) == (9, 9)
+
+
+def turned(sequence: str) -> str:
+    return sequence[::-1].translate(str.maketrans("ACGT", "TGCA"))
+
+
+class Genome:
+    """One contig in memory."""
+
+    def __init__(self, sequence: str) -> None:
+        self.contigs, self._sequence = {"chr": len(sequence)}, sequence
+
+    def fetch(self, contig: str, start: int, end: int) -> str:  # noqa: ARG002
+        return self._sequence[start:end]
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("fp32", FP32_TOLERANCE), ("bf16", BF16_TOLERANCE)])
+def test_an_ensemble_answers_the_mean_of_what_its_members_answer_alone(precision, tolerance):
+    config, first = toy(members=2)
+    second = toy()[1]
+    with torch.no_grad():
+        for parameter in second.parameters():
+            parameter.add_(0.2 * torch.randn_like(parameter))
+    options = {"device": "cpu", "precision": precision}
+    sequences = [dna(length) for length in (60, 7, 120, 60)]
+    alone = [Predictor.from_model(toy()[0], model, **options).logits(sequences) for model in (first, second)]
+    assert np.abs(alone[0] - alone[1]).max() > 0.1
+    together = Predictor.from_model(config, Ensemble([first, second]), **options)
+    np.testing.assert_allclose(together.logits(sequences), np.mean(alone, axis=0), atol=tolerance)
+    for encoder in together._model.encoders():
+        assert encoder.embedding.weight.dtype == together.dtype
+    for member in together._model.members:
+        assert member.head.layers[2].weight.dtype == torch.float32
+
+
+def test_a_mirrored_model_gives_a_sequence_and_its_other_strand_the_mean_of_both():
+    ours, plain = predictor(mirrored=True), predictor()
+    sequences = [dna(length) for length in (60, 61, 7, 3, 2, 133)]
+    other = [turned(sequence) for sequence in sequences]
+    found = ours.logits(sequences)
+    np.testing.assert_allclose(found, ours.logits(other), atol=FP32_TOLERANCE)
+    mean = (plain.logits(sequences) + plain.logits(other)) / 2
+    np.testing.assert_allclose(found, mean, atol=FP32_TOLERANCE)
+    assert np.abs(plain.logits(sequences) - plain.logits(other)).max() > 0.1
+    codes = np.stack([encode_bases(dna(61)) for _ in range(9)])
+    codes[3, 20] = 4
+    np.testing.assert_allclose(
+        ours.logits_of_codes(codes, batch_tokens=70),
+        ours.logits_of_codes(reverse_complement_codes(codes)),
+        atol=FP32_TOLERANCE,
+    )
+    letters = ["".join("ACGTN"[code] for code in row) for row in codes]
+    np.testing.assert_allclose(ours.logits_of_codes(codes), ours.logits(letters), atol=FP32_TOLERANCE)
+
+
+def test_tokens_alone_are_too_little_for_a_mirrored_model():
+    tokens = np.full((2, 9), 5)
+    with pytest.raises(SettingsError, match="reads the tokens of both strands"):
+        predictor(mirrored=True).logits_of_tokens(tokens)
+    with pytest.raises(SettingsError, match="reads the tokens of one strand"):
+        predictor().logits_of_tokens(tokens, mirror=tokens)
+
+
+@pytest.mark.parametrize(("window", "stride"), [(60, 1), (61, 7)])
+def test_a_mirrored_scan_gives_each_window_one_score_on_both_strands(window, stride, monkeypatch):
+    monkeypatch.setattr("genolm.scan.BLOCK_BASES", 100)
+    calibration = Calibration(temperature=20.0)
+    ours = predictor(mirrored=True, window=Window(window, 40, "TSS"), calibration=calibration)
+    sequence = dna(window + 40 * stride)
+    sequence = sequence[:30] + "N" * 8 + sequence[38:]
+    plus, minus = scan_genome(Genome(sequence), ours, stride=stride).tracks
+    assert (plus.strand, minus.strand, len(plus.values)) == ("+", "-", 41)
+    np.testing.assert_allclose(plus.values, minus.values, atol=FP32_TOLERANCE)
+    assert np.isnan(plus.values).any() and np.nanstd(plus.values) > 1e-3
+    starts = range(0, 40 * stride + 1, stride)
+    alone = ours.predict([sequence[start : start + window] for start in starts]).probabilities[:, 1]
+    scored = ~np.isnan(plus.values)
+    np.testing.assert_allclose(plus.values[scored], alone[scored], atol=1e-4)
+
+
+def test_mirrored_saliency_explains_the_mean_of_both_strands():
+    ours, sequence = predictor(mirrored=True, window=None), dna(25)
+    options = {"lengths": (1,), "fills": 2}
+    plus = perturbation_saliency(ours, sequence, **options)
+    minus = perturbation_saliency(ours, sequence, strand="-", **options)
+    np.testing.assert_allclose(plus.score, minus.score, atol=1e-4)
+    assert abs(plus.base_logit - minus.base_logit) < 1e-4 and np.ptp(plus.score) > 0.01

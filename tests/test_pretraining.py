@@ -1,19 +1,22 @@
+import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from genolm.ascode import parse_arguments
 from genolm.config import TokenizerConfig
-from genolm.errors import SettingsError, TrainingError
-from genolm.language import token_losses
-from genolm.pretraining import PretrainSettings, bits_per_base, held_out_text, pretrain, split_corpus
-from genolm.registry import load_bundle
-from genolm.tokenizer import KmerTokenizer, encode_bases
+from genolm.errors import BundleError, Cancelled, SettingsError, TrainingError
+from genolm.pretraining import PretrainSettings, plan_for_files, pretrain
+from genolm.registry import import_bundle, list_bundles, load_bundle
 
 QUICK = PretrainSettings(
     **{"preset": "tiny", "k": 2, "stride": 2, "tokens": 60_000, "rows": 8, "bptt": 20, "piece": 500, "lr": 2e-2},
     **{"validations": 3, "drop_mult": 0.0, "alpha": 0.0, "beta": 0.0},
 )
+SHORT = replace(QUICK, tokens=8_000)
+ENTROPY = -(0.775 * math.log2(0.775) + 3 * 0.075 * math.log2(0.075))
 
 
 @pytest.fixture
@@ -27,38 +30,87 @@ def genome_path(tmp_path, rng):
 
 
 def test_a_genome_becomes_a_language_model_that_knows_its_chain(genome_path, tmp_path):
-    folder = pretrain([genome_path], tmp_path / "chain-lm", settings=QUICK)
+    folder = pretrain([genome_path], out_dir=tmp_path / "chain-lm", settings=QUICK)
     bundle = load_bundle(folder)
     assert bundle.config.kind == "language-model" and bundle.config.tokenizer == TokenizerConfig(2, 2)
     told = bundle.card["metrics"]["held-out"]["bits_per_base"]
-    entropy = -(0.775 * math.log2(0.775) + 3 * 0.075 * math.log2(0.075))
-    assert entropy - 0.05 < told["value"] < entropy + 0.15
+    assert ENTROPY - 0.05 < told["value"] < ENTROPY + 0.15
     assert told["low"] < told["value"] < told["high"]
     assert "plasmid" in " ".join(bundle.card["limits"])
-    again = pretrain([genome_path], tmp_path / "more-lm", settings=QUICK, base=str(folder))
-    assert load_bundle(again).card["metrics"]["held-out"]["bits_per_base"]["value"] < told["value"] + 0.02
+    again = pretrain([genome_path], out_dir=tmp_path / "more-lm", settings=replace(QUICK, tokens=15_000), base=str(folder))
+    card = load_bundle(again).card
+    assert card["metrics"]["held-out"]["bits_per_base"]["value"] < told["value"] + 0.02
+    before = card["baselines"]["chain-lm, before"]["bits_per_base"]
+    assert before["value"] == pytest.approx(told["value"], abs=0.005)
 
 
-def test_an_untrained_model_scores_two_bits(toy_language_model_path, make_dna):
-    model = load_bundle(toy_language_model_path).build()
-    text = held_out_text([encode_bases(make_dna(30_000))], KmerTokenizer(TokenizerConfig(3, 2)), bases=30_000)
-    losses = token_losses(model, text)
-    assert losses.mean() == pytest.approx(math.log(67), abs=0.05)
-    assert bits_per_base(model, text, 2)["value"] == pytest.approx(losses.mean() / 2 / math.log(2))
+def test_a_markov_model_is_on_the_card_and_the_record_can_be_read(genome_path, tmp_path):
+    held_out, report = ["genome.fa:plasmid"], tmp_path / "report"
+    report.mkdir()
+    pretrain([genome_path], "chain", settings=SHORT, held_out=held_out, report_dir=report)
+    bundle = load_bundle("chain")
+    ((name, scores),) = bundle.card["baselines"].items()
+    assert name.startswith("Markov model of order ")
+    markov = scores["bits_per_base"]
+    assert ENTROPY - 0.05 < markov["value"] < ENTROPY + 0.1
+    metrics = bundle.card["metrics"]["held-out"]
+    saved = metrics["bits_saved_over_markov"]
+    assert saved["value"] == pytest.approx(markov["value"] - metrics["bits_per_base"]["value"], abs=1e-6)
+    assert saved["low"] < saved["value"] < saved["high"]
+    record = json.loads((report / "run.json").read_text())
+    call = parse_arguments(record["arguments"])
+    assert call.values["fasta"] == [str(genome_path)] and call.values["held_out"] == ("genome.fa:plasmid",)
+    assert (call.values["name"], call.values["tokens"]) == ("chain", 8_000)
+    assert record["results"]["metrics"] == bundle.card["metrics"]
 
 
-def test_one_record_is_cut_and_several_are_held_out_whole(tmp_path, make_dna):
-    path = tmp_path / "one.fa"
-    path.write_text(f">only\n{make_dna(40_000)}\n")
-    train, valid = split_corpus([path])
-    assert len(train.records[0]) == 38_000 and len(valid.records[0]) == 2_000
-    assert valid.names == ["one.fa:only from base 38001"]
+def test_a_run_that_was_cut_off_goes_on_with_its_plan(genome_path, monkeypatch):
+    reports = []
+
+    def stop(report):
+        reports.append(report)
+        if report.done > 25:
+            raise Cancelled("stopped")
+
+    with pytest.raises(Cancelled):
+        pretrain([genome_path], "cut", settings=SHORT, progress=stop)
+    assert "markov_bits_per_base" in reports[-1].values and reports[-1].stage == "training"
+    with pytest.raises(SettingsError, match="begun with other settings"):
+        pretrain([genome_path], "cut", settings=replace(SHORT, seed=2))
+    with pytest.raises(SettingsError, match="begun with other held-out"):
+        pretrain([genome_path], "cut", settings=SHORT, held_out=["plasmid"])
+    reports.clear()
+    folder = pretrain([genome_path], "cut", settings=SHORT, progress=reports.append)
+    steps = [report.done for report in reports if report.stage == "training"]
+    assert steps[0] > 25
+    assert not folder.with_name("cut.training").exists()
+    whole = pretrain([genome_path], "whole", settings=SHORT)
+    cards = [load_bundle(path).card for path in (folder, whole)]
+    assert cards[0]["metrics"] == cards[1]["metrics"]
+    assert {info.name for info in list_bundles(kind="language-model")} >= {"cut", "whole"}
 
 
-def test_too_little_and_the_wrong_base_are_refused(tmp_path, toy_bundle_path, make_dna):
+def test_the_plan_says_what_would_be_done_without_doing_it(genome_path, toy_language_model_path):
+    settings = PretrainSettings(preset="tiny", rows=8, bptt=20)
+    plan, words = plan_for_files([genome_path], settings)
+    assert words == "genome.fa:plasmid (3,000 bp, 5.0% of all)"
+    assert plan.passes == pytest.approx(20, rel=0.01) and plan.estimate.seconds > 10
+    import_bundle(toy_language_model_path)
+    assert plan_for_files([genome_path], settings, base="toy-lm")[0].passes == pytest.approx(10, rel=0.01)
+
+
+def test_too_little_a_wrong_base_and_a_taken_name_are_refused(
+    tmp_path, toy_bundle_path, toy_language_model_path, make_dna, genome_path
+):
     path = tmp_path / "short.fa"
     path.write_text(f">s\n{make_dna(300)}\n")
     with pytest.raises(TrainingError, match="300 bases"):
-        pretrain([path], tmp_path / "x", settings=QUICK)
+        pretrain([path], "x", settings=SHORT)
     with pytest.raises(SettingsError, match="is a classifier"):
-        pretrain([path], tmp_path / "x", settings=QUICK, base=str(toy_bundle_path))
+        pretrain([genome_path], "x", settings=SHORT, base=str(toy_bundle_path))
+    with pytest.raises(SettingsError, match="--name or --out"):
+        pretrain([genome_path], settings=SHORT)
+    import_bundle(toy_language_model_path)
+    with pytest.raises(BundleError, match="already is a model 'toy-lm'"):
+        pretrain([genome_path], "toy-lm", settings=SHORT)
+    assert not list(tmp_path.glob("*.training"))

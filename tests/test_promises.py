@@ -40,7 +40,9 @@ def all_commands(group=commands, path=()):
 
 
 def dependencies():
-    return {canonicalize_name(item.name): item for item in map(Requirement, PROJECT["dependencies"])}
+    # The pins hold the extra onnx too, so that the app offers it and the tests run it.
+    lines = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["onnx"]]
+    return {canonicalize_name(item.name): item for item in map(Requirement, lines)}
 
 
 def pins():

@@ -1,5 +1,6 @@
 """Bundles: round trips, an independent reading of the format, and the refusal of everything broken."""
 
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -185,7 +186,16 @@ def test_corrupt_bundles_are_refused_with_a_sentence(bundle_folder):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format_version": 2}, "has format 2; this genolm reads up to 1"),
+        ({"format_version": 3}, "has format 3; this genolm reads up to 2"),
+        ({"format_version": True}, "it is no bundle of genolm"),
+        ({"members": 2}, "format 1, which knows no members"),
+        ({"format_version": 2, "members": 0}, "members is 0; a model has 1 to 32"),
+        ({"format_version": 2, "members": 10**9}, "members is 1000000000; a model has 1 to 32"),
+        ({"format_version": 2, "members": True}, "members is True"),
+        ({"format_version": 2, "members": "2"}, "members is '2'"),
+        ({"format_version": 2, "members": None}, "members is None"),
+        ({"format_version": 2, "mirrored": "yes"}, "mirrored is 'yes'; it must be true or false"),
+        ({"format_version": 2, "mirrored": 1}, "mirrored is 1"),
         ({"format_version": "1"}, "it is no bundle of genolm"),
         ({"format_version": None}, "it is no bundle of genolm"),
         ({"colour": "red"}, "has no setting colour"),
@@ -202,6 +212,55 @@ def test_wrong_configurations_are_refused_with_a_sentence(bundle_folder, changes
     edit_config(bundle_folder, **changes)
     with pytest.raises(BundleError, match=message):
         registry.load_bundle(bundle_folder)
+
+
+def test_members_and_the_other_strand_are_format_2_and_survive(builtin, toy_bundle_path, tmp_path):
+    one = registry.load_bundle(toy_bundle_path)
+    config = dataclasses.replace(one.config, name="three", members=3, mirrored=True)
+    model = bundles._empty_model(config)
+    saved = registry.save_bundle(tmp_path / "three", config, model.state_dict(), {}, dtype="fp32")
+    assert json.loads((saved.path / "config.json").read_text())["format_version"] == 2
+    assert {key.split(".")[1] for key in load_file(saved.path / "model.safetensors")} == {"0", "1", "2"}
+    registry.import_bundle(saved.path, name="mine")
+    registry.import_bundle(registry.export_bundle("mine", tmp_path / "mine.zip"), name="copy")
+    copy = registry.load_bundle("copy")
+    assert copy.config == dataclasses.replace(config, name="copy") and copy.sha256 == saved.sha256
+    with torch.no_grad():
+        assert torch.equal(copy.build()(TOKENS, LENGTHS), model.eval()(TOKENS, LENGTHS))
+    facts = registry.config_facts(copy.config)
+    assert facts["Members"] == "3 networks, the mean of their answers"
+    assert "both strands" in facts["Strands"]
+    assert facts["Members"] in (copy.path / "card.md").read_text()
+    assert set(copy.encoder_state()) == set(one.encoder_state())
+    assert torch.equal(copy.encoder_state()["encoder.rnns.0.bias"], model.members[0].encoder.rnns[0].bias)
+
+
+def test_a_model_of_one_member_is_written_as_format_1_always_was(
+    toy_bundle_path, toy_language_model_path, tmp_path
+):
+    known = {"format_version", "name", "kind", "title", "purpose", "tokenizer", "encoder", "head", "window"}
+    for path in (toy_bundle_path, toy_language_model_path):
+        stored = json.loads((path / "config.json").read_text())
+        assert set(stored) == known | {"calibration", "weights"} and stored["format_version"] == 1
+        bundle = registry.load_bundle(path)
+        assert (bundle.config.members, bundle.config.mirrored, bundle.config.format_version) == (1, False, 1)
+        registry.save_bundle(tmp_path / path.name, bundle.config, bundle.state_dict(), bundle.card)
+        for item in path.iterdir():
+            assert (tmp_path / path.name / item.name).read_bytes() == item.read_bytes()
+        assert set(registry.config_facts(bundle.config)).isdisjoint({"Members", "Strands"})
+
+
+def test_weights_of_fewer_members_are_refused(toy_bundle_path, tmp_path):
+    one = registry.load_bundle(toy_bundle_path)
+    config = dataclasses.replace(one.config, members=2)
+    with pytest.raises(BundleError, match=r"do not fit its config\.json"):
+        registry.save_bundle(tmp_path / "two", config, one.state_dict(), {}).build()
+
+
+@pytest.mark.parametrize("changes", [{"members": 2}, {"mirrored": True}])
+def test_a_language_model_has_nothing_to_average(changes):
+    with pytest.raises(BundleError, match="is a language-model; it has no answers to be averaged"):
+        language_config(**changes)
 
 
 def test_text_that_is_no_json_is_refused(bundle_folder):

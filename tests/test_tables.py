@@ -6,8 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from genolm.errors import TableError
-from genolm.tables import read_table
+from genolm.errors import SettingsError, TableError
+from genolm.tables import (
+    column_names,
+    guess_columns,
+    labelled_rows,
+    read_class_fastas,
+    read_table,
+    table_columns,
+    with_split,
+    write_table,
+)
 
 PROTEIN = (
     "is no IUPAC nucleotide code and it looks like protein; genolm reads DNA and RNA, so give the nucleotide "
@@ -169,3 +178,155 @@ def test_a_sequence_longer_than_the_csv_modules_limit(tmp_path: Path) -> None:
     table = read_table(put(tmp_path, f"sequence,label\n{'ACGT' * 100_000},1\n"))
     assert len(table.sequences[0]) == 400_000
     assert csv.field_size_limit() == limit
+
+
+FAULTY = (
+    "sequence,label,name\n"
+    "ACGT,1,a\n"
+    "AC-T,,b\n"
+    'GGCC,"0,c\n'
+    "TTTT,0,d\n"
+    "AAAA,1\n"
+    ",1,f\n"
+    '"CC"CC,1,g\n'
+    "GATTACA,0,h\n"
+)
+
+
+def test_bad_rows_can_be_left_out_and_are_listed(tmp_path: Path) -> None:
+    table = read_table(put(tmp_path, FAULTY), skip_bad_rows=True)
+    assert table.sequences == ["ACGT", "TTTT", "GATTACA"]
+    assert list(table.frame.index) == [2, 5, 9]
+    assert [(item.row, item.reason.partition(";")[0]) for item in table.refused] == [
+        (3, "position 3 of the sequence: character '-' is an alignment gap"),
+        (4, "a quotation mark is opened and not closed"),
+        (6, "2 cells where the header has 3"),
+        (7, "the sequence is empty"),
+        (8, "a quotation mark stands at a wrong place (',' expected after '\"')"),
+    ]
+    assert table.refused[0].reason.endswith("; the label is empty")
+    assert table.refused[0].text == "AC-T,,b" and table.refused[1].text == 'GGCC,"0,c'
+
+
+def test_the_same_bad_rows_stop_a_strict_reader(tmp_path: Path) -> None:
+    text = refusal(put(tmp_path, FAULTY))
+    assert "has 6 problems" in text
+    assert "row 4: a quotation mark is opened and not closed" in text and "row 9" not in text
+
+
+def test_a_long_bad_row_is_shown_by_its_beginning(tmp_path: Path) -> None:
+    table = read_table(put(tmp_path, f"sequence,label\nAC,1\n{'ACGT' * 100}!,1\n"), skip_bad_rows=True)
+    assert len(table.refused[0].text) == 80 and table.refused[0].text.startswith("ACGTACGT")
+
+
+def test_a_table_of_bad_rows_alone_is_refused(tmp_path: Path) -> None:
+    path = put(tmp_path, "sequence,label\n!,1\n?,0\n")
+    with pytest.raises(TableError, match="2 problems"):
+        read_table(path, skip_bad_rows=True)
+
+
+def test_rows_that_are_not_utf8_are_bad_rows(tmp_path: Path) -> None:
+    path = put(tmp_path, "sequence,label,note\nAC,caf\xe9,x\nGT,tea,\xfc\n".encode("latin-1"))
+    table = read_table(path, skip_bad_rows=True)
+    assert table.labels == ["tea"]
+    assert table.refused[0].row == 2 and "UTF-8" in table.refused[0].reason
+
+
+def test_columns_with_other_names(tmp_path: Path) -> None:
+    path = put(tmp_path, "id;Promoter Seq;class;split\na;ACGT;x;holdout\nb;GG;y;train\n")
+    assert table_columns(path) == ("id", "Promoter Seq", "class", "split")
+    assert guess_columns(table_columns(path)) == {"label": "class", "split": "split", "name": "id"}
+    columns = {"sequence": "promoter seq", "label": "class", "name": "id", "split": ""}
+    table = read_table(path, columns=columns)
+    assert table.sequences == ["ACGT", "GG"] and table.labels == ["x", "y"] and table.names == ["a", "b"]
+    assert list(table.frame.columns) == ["sequence", "label", "name"] and table.ignored == ("split",)
+
+
+@pytest.mark.parametrize(
+    ("columns", "sentence"),
+    [
+        ({"sequence": "seq"}, "no column 'seq' to take as 'sequence'; it has a, b, sequence"),
+        ({"seq": "a"}, "no column 'seq' to name; possible are sequence, label"),
+        ({"sequence": "a", "label": "A"}, "the column 'a' cannot be both sequence and label"),
+        ({"label": ""}, "no column 'label'; its columns are a, b, sequence"),
+        ({"label": "sequence"}, "no column 'sequence'; its columns"),
+    ],
+)
+def test_wrong_names_of_columns(tmp_path: Path, columns: dict[str, str], sentence: str) -> None:
+    path = put(tmp_path, "a,b,sequence\nAC,1,GG\n")
+    with pytest.raises(TableError, match=sentence):
+        read_table(path, columns=columns)
+
+
+def test_columns_that_differ_in_case_can_be_told_by_name(tmp_path: Path) -> None:
+    path = put(tmp_path, "sequence,SEQUENCE,label\nAC,GG,1\n")
+    assert read_table(path, columns={"sequence": "SEQUENCE"}).sequences == ["GG"]
+
+
+def test_what_the_command_line_says_of_columns() -> None:
+    assert column_names(["sequence=dna", "split = "]) == {"sequence": "dna", "split": ""}
+    for wrong in ("dna", "seq=dna"):
+        with pytest.raises(SettingsError, match="write one of sequence, label"):
+            column_names([wrong])
+
+
+def test_one_fasta_per_class(tmp_path: Path) -> None:
+    put(tmp_path, ";comment\n>a first\nACG\nT\n\n>b\r\nggu\r\n", "yes.fa")
+    put(tmp_path, gzip.compress(b">a\nTTT\n"), "no.fna.gz")
+    put(tmp_path, "not a sequence file", "readme.md")
+    table = read_class_fastas({"yes": tmp_path / "yes.fa", "no": tmp_path / "no.fna.gz"})
+    assert table.sequences == ["ACGT", "ggt", "TTT"]
+    assert table.labels == ["yes", "yes", "no"] and table.names == ["a", "b", "a"]
+    assert list(table.frame.index) == [2, 3, 4]
+    folder = read_table(tmp_path)
+    assert sorted(zip(folder.sequences, folder.labels, strict=True)) == [
+        ("ACGT", "yes"),
+        ("TTT", "no"),
+        ("ggt", "yes"),
+    ]
+
+
+def test_bad_records_of_a_class_are_named_by_file_and_record(tmp_path: Path) -> None:
+    files = {"x": put(tmp_path, ">a\nACGT\n>b\n>c\nMKELF\n", "x.fa"), "y": put(tmp_path, ">d\nGG\n", "y.fa")}
+    with pytest.raises(TableError, match="x.fa, record 'b': the sequence is empty"):
+        read_class_fastas(files)
+    table = read_class_fastas(files, skip_bad_rows=True)
+    assert table.sequences == ["ACGT", "GG"]
+    assert [item.row for item in table.refused] == [2, 3]
+    assert table.refused[1].reason.startswith("x.fa, record 'c': position 3")
+
+
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [
+        ({"a.fa": ">a\nAC\n"}, "holds 1 FASTA files"),
+        ({"a.fa": ">a\nAC\n", "a.fasta": ">b\nAC\n"}, "two FASTA files for the class 'a'"),
+        ({"a.fa": ">a\nAC\n", "b.fa": "ACGT\n"}, "b.fa is not FASTA"),
+        ({"a.fa": ">a\nAC\n", "b.fa": ""}, "b.fa is empty"),
+    ],
+)
+def test_folders_that_are_no_classes(tmp_path: Path, files: dict[str, str], sentence: str) -> None:
+    for name, content in files.items():
+        put(tmp_path, content, name)
+    with pytest.raises(TableError, match=sentence):
+        read_table(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.csv.gz"])
+def test_a_written_table_reads_the_same(tmp_path: Path, name: str) -> None:
+    content = 'sequence,label,group,name\nACGT,"a;b",g,"x, ""y"""\nGG,b,h,\u00e9\n'
+    table = read_table(put(tmp_path, content))
+    divided = with_split(table, ["train", "test"])
+    write_table(tmp_path / name, divided)
+    again = read_table(tmp_path / name)
+    assert list(again.frame.columns) == ["sequence", "label", "split", "group", "name"]
+    assert again.frame.equals(divided.frame)
+
+
+def test_rows_without_a_label_are_set_apart(tmp_path: Path) -> None:
+    path = put(tmp_path, "sequence,label\nACGT,x\nGG,\nTT,y\n")
+    table = labelled_rows(read_table(path, need_label=False))
+    assert table.labels == ["x", "y"] and table.unlabelled == ("GG",)
+    for content, sentence in (("sequence,label\nAC,\n", "every label is empty"), ("sequence\nAC\n", "no column")):
+        with pytest.raises(TableError, match=sentence):
+            labelled_rows(read_table(put(tmp_path, content), need_label=False))

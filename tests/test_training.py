@@ -45,6 +45,9 @@ class FitLine:
             return {"loss": self.valid_losses.pop(0)}
         return {"loss": float(self.loss(model, self.x, None)[0])}
 
+    def enough(self, epochs):
+        return False
+
 
 def config(*phases, **settings):
     defaults = {"precision": "fp32", "clip": 0.0, "weight_decay": 0.0, "seed": 1}
@@ -88,6 +91,18 @@ def test_best_epoch_is_given_back():
     history = Trainer(model, Watch([3.0, 1.0, 2.0, 5.0]), config(Schedule(4, 0.1))).fit()
     assert history.best_epoch == 1
     assert model.b.item() == pytest.approx(seen[1])
+
+
+def test_a_phase_ends_early_when_the_objective_has_enough(tmp_path):
+    class Short(FitLine):
+        def enough(self, epochs):
+            return sum(epoch["phase"] == 0 for epoch in epochs) == 2
+
+    phases = (Schedule(9, 0.1), Schedule(1, 0.1))
+    history = Trainer(Line(), Short(), config(*phases), checkpoint=tmp_path / "run").fit()
+    assert [epoch.phase for epoch in history.epochs] == [0, 0, 1]
+    again = Trainer(Line(), Short(), config(*phases), checkpoint=tmp_path / "run").fit()
+    assert again.to_json() == history.to_json()
 
 
 def language_trainer(folder, records, progress=None, save_every=120.0):

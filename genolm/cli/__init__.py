@@ -9,9 +9,24 @@ import os
 import click
 
 from genolm import __version__
-from genolm.cli import app, classify, doctor, evaluate, finetune, jobs, models, pretrain, saliency, scan
+from genolm.cli import (
+    app,
+    check,
+    classify,
+    compare,
+    doctor,
+    evaluate,
+    finetune,
+    jobs,
+    models,
+    pretrain,
+    rerun,
+    saliency,
+    scan,
+)
 from genolm.cli.reporting import SentenceGroup
-from genolm.jobs import FOLDER_VARIABLE, worker
+from genolm.job_queue import FOLDER_VARIABLE
+from genolm.worker import worker
 
 
 @click.group(cls=SentenceGroup, context_settings={"help_option_names": ["-h", "--help"]})
@@ -20,7 +35,22 @@ def commands() -> None:
     """DNA language models: classify sequences, scan genomes, see why, train your own."""
 
 
-for _module in (classify, saliency, scan, pretrain, finetune, evaluate, models, jobs, app, doctor):
+_MODULES = (
+    classify,
+    saliency,
+    scan,
+    pretrain,
+    check,
+    finetune,
+    evaluate,
+    compare,
+    rerun,
+    models,
+    jobs,
+    app,
+    doctor,
+)
+for _module in _MODULES:
     commands.add_command(_module.command)
 
 

@@ -27,7 +27,8 @@ from genolm.cli.reporting import (
 def command(fasta: Path, model: str, out: Path, threads: int | None, precision: str, as_json: bool) -> None:
     """Classify every record of FASTA.
 
-    Columns of the result: record, length, predicted, and p_CLASS for each class (calibrated).
+    Columns of the result: record, length, predicted, and p_CLASS for each class (calibrated). An
+    interrupted run goes on where it stopped when the same command is given again.
     """
     from genolm.pipelines import classify_file
 

@@ -1,18 +1,58 @@
 """``genolm finetune``: a labelled table and a language model to a classifier."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
-from genolm.cli.reporting import json_option, print_json, progress_reports
-from genolm.config import PRESETS
+from genolm.cli.reporting import clock, json_option, print_json, progress_reports
+from genolm.config import EFFORTS, PRESETS, SPLIT_METHODS, TASK_KINDS, FinetuneSettings
+from genolm.errors import SettingsError
+
+CHOSEN = "chosen by the data"
 
 
 @click.command("finetune")
 @click.argument("table", type=click.Path(path_type=Path))
 @click.option("--base", required=True, metavar="NAME", help="Language model to start from.")
 @click.option("--name", required=True, metavar="NEW", help="What to call the new model.")
-@click.option("--mirrored", is_flag=True, help="Learn from both strands: for tasks that have no strand.")
+@click.option("--column", "columns", multiple=True, metavar="OURS=YOURS", help="Such as sequence=dna.")
+@click.option("--skip-bad-rows", is_flag=True, help="Go on without rows that cannot be used.")
+@click.option("--task", type=click.Choice(["auto", *TASK_KINDS]), default="auto", show_default=True)
+@click.option("--positive", default="", metavar="CLASS", help="The positive class of two.")
+@click.option(
+    "--split",
+    type=click.Choice(["auto", *SPLIT_METHODS]),
+    default="auto",
+    show_default=True,
+    help="How rows are held out; auto takes the table's own split, else similarity clusters.",
+)
+@click.option(
+    "--fractions",
+    callback=lambda context, option, text: _fractions(text),
+    default="0.8,0.1,0.1",
+    show_default=True,
+    metavar="A,B,C",
+    help="Shares of the rows to train on, to choose settings by, and to be judged by.",
+)
+@click.option(
+    "--effort",
+    type=click.Choice(EFFORTS),
+    default="fast",
+    show_default=True,
+    help="best also fine-tunes the language model, trains longer and averages three models.",
+)
+@click.option("--adapt/--no-adapt", default=None, help=f"Fine-tune the language model first; {CHOSEN}.")
+@click.option("--seeds", type=click.IntRange(1), help=f"Models to train and average; {CHOSEN}.")
+@click.option("--balance/--no-balance", default=None, help=f"Let rare classes count as much; {CHOSEN}.")
+@click.option("--mirrored", is_flag=True, help="The task has no strand: learn and answer from both.")
+@click.option("--lr", type=float, metavar="RATE", help=f"Learning rate; {CHOSEN}.")
+@click.option("--drop-mult", type=float, metavar="FACTOR", help=f"Strength of dropout; {CHOSEN}.")
+@click.option("--batch-size", type=click.IntRange(2), help=f"Sequences in a step; {CHOSEN}.")
+@click.option("--epochs", type=click.IntRange(1), help=f"Passes with all layers; {CHOSEN}.")
+@click.option("--search", "search_minutes", type=float, default=0.0, metavar="MINUTES", help="Try settings first.")
+@click.option("--reduction", is_flag=True, help="Also measure models from fewer sequences.")
+@click.option("--report", "report_dir", type=click.Path(path_type=Path), help="Folder for the report.")
 @click.option("--from-scratch", is_flag=True, help="Take only the tokens of the base, to see what it gives.")
 @click.option(
     "--preset",
@@ -21,31 +61,90 @@ from genolm.config import PRESETS
     show_default=True,
     help="Sizes, with --from-scratch.",
 )
+@click.option("--no-watchdog", is_flag=True, help="Do not stop when nothing is learned.")
 @click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--plan", "only_plan", is_flag=True, help="Say what would be done and how long it takes; stop.")
 @json_option
 def command(
     table: Path,
     base: str,
     name: str,
-    mirrored: bool,
+    columns: tuple[str, ...],
+    task: str,
+    split: str,
+    report_dir: Path | None,
     from_scratch: bool,
-    preset: str,
-    seed: int,
+    no_watchdog: bool,
+    only_plan: bool,
     as_json: bool,
+    **given: Any,
 ) -> None:
     """Train a classifier on a labelled TABLE.
 
     TABLE is CSV or TSV with the columns sequence and label, and if you like split, group and name. The new
-    model is at once in `genolm models list`.
+    model is at once in `genolm models list`. A training that was cut off goes on when the same command is given
+    again.
     """
-    from genolm.finetuning import FinetuneSettings, finetune
+    settings = FinetuneSettings(
+        **given,
+        columns=tuple(_column(text) for text in columns),
+        task="" if task == "auto" else task,
+        split="" if split == "auto" else split,
+        watched=not no_watchdog,
+    )
+    if only_plan:
+        _tell_plan(table, base, settings, from_scratch=from_scratch, as_json=as_json)
+        return
+    from genolm.finetuning import finetune
     from genolm.registry import load_bundle
 
-    settings = FinetuneSettings(mirrored=mirrored, preset=preset, seed=seed)
     with progress_reports() as progress:
-        finetune(table, base, name, settings=settings, from_scratch=from_scratch, progress=progress)
+        finetune(
+            table,
+            base,
+            name,
+            settings=settings,
+            from_scratch=from_scratch,
+            report_dir=report_dir,
+            progress=progress,
+        )
     bundle = load_bundle(name)
     if as_json:
         print_json({"name": name, "path": bundle.path, "metrics": bundle.card.get("metrics", {})})
     else:
         click.echo(f"Made the model {name}; see `genolm models show {name}`", err=True)
+
+
+def _fractions(text: str) -> tuple[float, ...]:
+    try:
+        shares = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        shares = ()
+    if len(shares) != 3 or min(shares) < 0 or abs(sum(shares) - 1) > 0.01:
+        raise SettingsError(f"--fractions is '{text}'; give three shares that make 1, such as 0.8,0.1,0.1.")
+    return shares
+
+
+def _column(text: str) -> tuple[str, str]:
+    ours, equals, theirs = text.partition("=")
+    if not equals or not ours or not theirs:
+        raise SettingsError(f"--column is '{text}'; give our name and yours, such as sequence=dna.")
+    return ours.strip(), theirs.strip()
+
+
+def _tell_plan(
+    table: Path, base: str, settings: FinetuneSettings, *, from_scratch: bool, as_json: bool
+) -> None:
+    from genolm.estimates import estimate_training
+    from genolm.preparation import prepare_training
+
+    preparation = prepare_training(table, base, settings, from_scratch=from_scratch)
+    estimate = estimate_training(preparation)
+    plan = preparation.plan
+    if as_json:
+        print_json({"plan": plan, "split": preparation.split.method, "estimate": estimate.as_json()})
+        return
+    for sentence in (*plan.reasons, *preparation.split.notes):
+        click.echo(f"- {sentence}")
+    memory = estimate.memory_bytes / 1e9
+    click.echo(f"About {clock(estimate.seconds)} and {memory:.1f} GB on {estimate.device}.")

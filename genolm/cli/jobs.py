@@ -4,13 +4,15 @@ import click
 
 from genolm import jobs
 from genolm.cli.reporting import clock, json_option, print_json, print_table
+from genolm.job_database import damage
 
 
 @click.group("jobs")
 def command() -> None:
-    """List, show, cancel and remove jobs.
+    """List, show, cancel, resume and remove jobs.
 
-    Jobs are the long work that pages and scripts have started.
+    Jobs are the long work that pages and scripts have started. As many run at once as GENOLM_JOB_SLOTS
+    says, 1 by default; the others wait.
 
     A job may be named by the first digits of its id, four or more.
     """
@@ -21,6 +23,8 @@ def command() -> None:
 def list_command(as_json: bool) -> None:
     """List all jobs, newest first."""
     found = jobs.list_jobs()
+    if said := damage():
+        click.echo(said, err=True)
     if as_json:
         print_json([job.as_json() for job in found])
         return
@@ -35,13 +39,16 @@ def show_command(job_id: str, as_json: bool) -> None:
     """Say how a job stands and where its results are."""
     job = jobs.find_job(job_id)
     if as_json:
-        print_json(job.as_json())
+        print_json({**job.as_json(), "disk_used": job.disk_used()})
         return
-    for key in ("id", "title", "kind", "state", "reason", "created", "ended", "result"):
-        if value := getattr(job, key):
+    names = ("id", "title", "kind", "state", "reason", "attempts", "created", "started", "ended", "result")
+    shown = {name: getattr(job, name) for name in names}
+    shown |= {"progress": _progress(job), "disk": f"{job.disk_used() / 1e6:.1f} MB"}
+    for key, value in shown.items():
+        if value:
             click.echo(f"{key + ':':10}{value}")
-    if not job.is_over:
-        click.echo(f"{'progress:':10}{_progress(job)}")
+    if job.can_resume:
+        click.echo(f"`genolm jobs resume {job.id[:12]}` goes on with it.", err=True)
 
 
 @command.command("log")
@@ -59,6 +66,17 @@ def cancel_command(job_id: str) -> None:
     click.echo(f"Job {job.id} is {job.state}", err=True)
 
 
+@command.command("resume")
+@click.argument("job_id", metavar="JOB")
+def resume_command(job_id: str) -> None:
+    """Go on with a job that failed, was cancelled or was lost.
+
+    It runs in the same folder and goes on from what it had kept.
+    """
+    job = jobs.resume_job(jobs.find_job(job_id).id)
+    click.echo(f"Job {job.id} is {job.state}", err=True)
+
+
 @command.command("remove")
 @click.argument("job_id", metavar="JOB")
 def remove_command(job_id: str) -> None:
@@ -69,8 +87,9 @@ def remove_command(job_id: str) -> None:
 
 
 def _progress(job: jobs.Job) -> str:
+    if job.state == "queued":
+        return f"number {jobs.queue_position(job.id)} in line"
     if job.progress is None:
         return ""
-    left = job.progress.eta
-    tail = f", {clock(left)} left" if left is not None and not job.is_over else ""
+    tail = "" if job.eta is None else f", {clock(job.eta)} left"
     return f"{job.progress.fraction:.0%}{tail}"

@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from genolm.cli.reporting import json_option, print_json, print_table
+from genolm.errors import SettingsError
 
 
 @click.group("models")
@@ -67,12 +68,35 @@ def import_command(path: Path, name: str | None, replace: bool) -> None:
 
 @command.command("export")
 @click.argument("name")
-@click.argument("zip_path", metavar="FILE.zip", type=click.Path(path_type=Path))
-def export_command(name: str, zip_path: Path) -> None:
-    """Write a model as one zip, to import elsewhere."""
+@click.argument("zip_path", metavar="[FILE.zip]", required=False, type=click.Path(path_type=Path))
+@click.option(
+    "--onnx",
+    "onnx_path",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Write a classifier as ONNX, to run without genolm; compared with torch first.",
+)
+@json_option
+def export_command(name: str, zip_path: Path | None, onnx_path: Path | None, as_json: bool) -> None:
+    """Write a model as one zip, to import elsewhere, or as ONNX."""
+    from genolm.onnx_export import export_onnx
     from genolm.registry import export_bundle
 
-    click.echo(f"Wrote {export_bundle(name, zip_path)}", err=True)
+    if zip_path is None and onnx_path is None:
+        raise SettingsError("Nothing to write was named; give FILE.zip, or --onnx FILE.")
+    zipped = export_bundle(name, zip_path) if zip_path else None
+    exported = export_onnx(name, onnx_path) if onnx_path else None
+    if as_json:
+        print_json({"zip": zipped, "onnx": exported})
+        return
+    if zipped:
+        click.echo(f"Wrote {zipped}", err=True)
+    if exported:
+        click.echo(
+            f"Wrote {exported.path}: on {exported.compared} random sequences its logits differ from torch's "
+            f"by {exported.largest_difference:.1g} at most",
+            err=True,
+        )
 
 
 @command.command("remove")

@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 import click
 
 from genolm.errors import GenolmError
-from genolm.jobs import PROGRESS_VARIABLE, ProgressFile
+from genolm.job_queue import PROGRESS_VARIABLE
 from genolm.progress import Progress, ProgressCallback
+from genolm.worker import ProgressFile, give_reason
 
 USER_ERROR = 2
 LOG_SECONDS = 30.0
@@ -184,6 +185,7 @@ def _plain(value: Any) -> Any:
 
 
 def _failure(sentence: str) -> click.ClickException:
+    give_reason(sentence)
     failure = click.ClickException(sentence)
     failure.exit_code = USER_ERROR
     return failure

@@ -20,9 +20,16 @@ from genolm.cli.reporting import (
 @model_option
 @click.option("--out", "-o", required=True, type=click.Path(path_type=Path), help="A .csv or .tsv file.")
 @click.option("--strand", type=click.Choice(["+", "-", "both"]), default="+", show_default=True)
-@click.option("--fills", type=click.IntRange(1), default=8, show_default=True, help="Random fills per place.")
+@click.option("--fills", type=click.IntRange(2), default=8, show_default=True, help="Random fills per place.")
 @click.option("--seed", type=int, default=1, show_default=True, help="Of the random fills.")
 @class_option
+@click.option(
+    "--site",
+    type=click.IntRange(0),
+    metavar="N",
+    help="0-based position of a known site in every record, such as the TSS, to lay the model's window at.",
+)
+@click.option("--strips", is_flag=True, help="Write the loss of each replaced stretch too: NAME.strips.csv.")
 @threads_option
 @json_option
 def command(
@@ -33,13 +40,16 @@ def command(
     fills: int,
     seed: int,
     class_name: str | None,
+    site: int | None,
+    strips: bool,
     threads: int | None,
     as_json: bool,
 ) -> None:
     """Score how much each base of FASTA speaks for the class.
 
     Stretches of 1 to 15 bases are replaced at random; the score is what the log-odds of the class lose.
-    Columns of the result: record, position (0-based), base, strand, score, low, high.
+    Columns of the result: record, position (0-based), base, strand, score, low, high. An interrupted run
+    goes on where it stopped when the same command is given again.
     """
     from genolm.pipelines import saliency_file
 
@@ -52,6 +62,8 @@ def command(
             fills=fills,
             seed=seed,
             class_name=class_name,
+            site=site,
+            strips=strips,
             threads=threads,
             progress=progress,
         )

@@ -31,6 +31,12 @@ from genolm.cli.reporting import (
     type=click.FloatRange(0, 1),
     help="Probability from which a window counts; the model's own by default.",
 )
+@click.option(
+    "--merge-distance",
+    type=click.IntRange(0),
+    metavar="BP",
+    help="Windows this far apart still make one call; half a window by default.",
+)
 @click.option("--contig", "contigs", multiple=True, metavar="NAME", help="Only this record; may be repeated.")
 @class_option
 @click.option("--bedgraph", is_flag=True, help="Write the scores as bedGraph too.")
@@ -44,6 +50,7 @@ def command(
     stride: int,
     strand: str,
     threshold: float | None,
+    merge_distance: int | None,
     contigs: tuple[str, ...],
     class_name: str | None,
     bedgraph: bool,
@@ -54,6 +61,7 @@ def command(
     """Slide the model along every record of FASTA.
 
     Written into the folder: calls.csv, calls.bed, calls.gff3, scores_plus.bw, scores_minus.bw, run.json.
+    An interrupted run goes on where it stopped when the same command is given again.
     """
     from genolm.pipelines import scan_file
 
@@ -65,6 +73,7 @@ def command(
             stride=stride,
             strand=strand,
             threshold=threshold,
+            merge_distance=merge_distance,
             contigs=contigs or None,
             class_name=class_name,
             bedgraph=bedgraph,

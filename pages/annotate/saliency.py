@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import pandas as pd
 import streamlit as st
 
 from genolm.registry import BundleInfo
@@ -91,7 +90,9 @@ st.markdown("Stretches of a sequence are replaced at random; where the answer su
 if job := running.current("saliency"):
     running.header(job, again="New saliency")
     running.wait_until_over(job)
-    show(job.result / explain.OUT_NAME, class_name=running.option(job, "--class") or PREDICTED)
+    site = running.option(job, "--site")
+    named = running.option(job, "--class") or PREDICTED
+    show(job.result / explain.OUT_NAME, class_name=named, mark=int(site) if site else None)
     st.stop()
 model = inputs.pick_model("saliency_model")
 source = inputs.choose_sequences("saliency", [samples.site_sample(model.config.window)])

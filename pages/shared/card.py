@@ -4,8 +4,9 @@ import re
 
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
-from genolm import workspace
+from genolm import onnx_export, workspace
 from genolm.cards import format_estimate, metric_name
 from genolm.registry import BundleInfo, config_facts, export_bundle, remove_bundle
 from pages.shared import charts, inputs, scores, state
@@ -33,7 +34,7 @@ def show_card(info: BundleInfo) -> None:
         size = f"{info.size / 1e6:.1f} MB"
         st.caption(f"{state.plain(info.name)} · {KINDS[info.config.kind]} · {origin} · {size}")
         st.markdown(state.plain(info.config.purpose))
-        _uses(info)
+        show_uses(info)
         _scores(info)
         _limits(info)
         _details(info)
@@ -85,7 +86,7 @@ def _details(info: BundleInfo) -> None:
             st.markdown(re.sub(r"^#", "###", page.read_text(encoding="utf-8"), flags=re.MULTILINE))
 
 
-def _uses(info: BundleInfo) -> None:
+def show_uses(info: BundleInfo) -> None:
     """Link to the pages that work with this model."""
     if info.config and info.config.kind == "classifier":
         with st.container(horizontal=True):
@@ -97,18 +98,36 @@ def _uses(info: BundleInfo) -> None:
 
 def _actions(info: BundleInfo) -> None:
     """Offer the model as a zip, and the removal of one's own."""
-    columns = st.columns([1, 1, 4])
+    row = st.container(horizontal=True)
     if info.error is None:
         target = workspace.uploads_dir() / "exports" / f"{info.name}.zip"
-        if columns[0].button("Export", key=f"export_{info.name}", icon=":material/upload_file:"):
+        if row.button("Export", key=f"export_{info.name}", icon=":material/upload_file:"):
             target.parent.mkdir(exist_ok=True)
             with state.shown_errors(), st.spinner("Packing"):
                 export_bundle(info.name, target)
             download_row([Download(target.name, target)], key=f"zip_{info.name}")
+        _offer_onnx(info, row)
     if not info.builtin:
-        with columns[1].popover("Remove", icon=":material/delete:"):
+        with row.popover("Remove", icon=":material/delete:"):
             st.markdown(f"Delete **{state.plain(info.name)}** from this machine?")
             if st.button("Delete for good", key=f"remove_{info.name}", type="primary"):
                 with state.shown_errors():
                     remove_bundle(info.name)
                 st.rerun()
+
+
+def _offer_onnx(info: BundleInfo, row: DeltaGenerator) -> None:
+    """Offer a classifier as an ONNX file, where the extra that writes one is installed."""
+    if info.config is None or info.config.kind != "classifier" or not onnx_export.is_available():
+        return
+    text = "One file to run with onnxruntime, in Python, C++, Java or a browser, without genolm."
+    if row.button("ONNX", key=f"onnx_{info.name}", icon=":material/deployed_code:", help=text):
+        target = workspace.uploads_dir() / "exports" / f"{info.name}.onnx"
+        target.parent.mkdir(exist_ok=True)
+        with state.shown_errors(), st.spinner("Writing the file and comparing its answers"):
+            written = onnx_export.export_onnx(info.name, target)
+        st.caption(
+            f"On {written.compared} random sequences its raw scores (logits) differ from the model's by "
+            f"{written.largest_difference:.6f} at most. How to use it stands in the file's description."
+        )
+        download_row([Download(target.name, target)], key=f"onnx_file_{info.name}")

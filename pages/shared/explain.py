@@ -5,11 +5,11 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from genolm import workspace
-from genolm.pipelines import MAX_SALIENCY_WINDOWS
+from genolm.pipelines import MAX_SALIENCY_WINDOWS, saliency_file
 from genolm.registry import BundleInfo
-from genolm.saliency import perturbation_saliency, saliency_windows
+from genolm.saliency import saliency_windows
 from genolm.sequences import SequenceRecord, open_fasta, write_fasta
-from pages.shared import results, running, state
+from pages.shared import running, state
 
 IN_PAGE_WINDOWS = 30_000
 IN_PAGE_SECONDS = 60
@@ -82,29 +82,32 @@ def run_here(task: Task, model: BundleInfo, out: Path) -> None:
     """Work the saliency out in the page, with progress, and keep it on disk."""
     predictor = state.predictor(model)
     with state.shown_errors(), state.progress_shown("Replacing stretches") as tell:
-        index = None if task.class_name is None else predictor.class_index(task.class_name)
-        found = [
-            perturbation_saliency(
-                predictor,
-                task.piece(),
-                strand=sign,
-                class_index=index,
-                fills=task.fills,
-                seed=task.seed,
-                anchor=task.mark,
-                progress=tell,
-            )
-            for sign in task.signs
-        ]
-        results.write_saliency(out, found, task.name)
+        saliency_file(
+            _write_piece(task, out),
+            out,
+            model=predictor,
+            strand=task.strand,
+            fills=task.fills,
+            seed=task.seed,
+            class_name=task.class_name,
+            site=task.mark,
+            strips=True,
+            progress=tell,
+        )
 
 
 def run_as_job(task: Task, model: BundleInfo, out: Path) -> None:
     """Start a job that works the saliency out, and show it."""
+    fasta = _write_piece(task, out)
+    arguments = ["saliency", str(fasta), "--model", model.name, "--out", OUT_NAME, "--strand", task.strand]
+    arguments += ["--fills", str(task.fills), "--seed", str(task.seed), "--strips"]
+    arguments += [] if task.mark is None else ["--site", str(task.mark)]
+    arguments += ["--class", task.class_name] if task.class_name else []
+    running.start("saliency", arguments, title=f"{task.name}: {model.name}")
+
+
+def _write_piece(task: Task, out: Path) -> Path:
     fasta = out.with_suffix(".fa")
     fasta.parent.mkdir(parents=True, exist_ok=True)
     write_fasta(fasta, [SequenceRecord(task.name, "", task.piece())])
-    arguments = ["saliency", str(fasta), "--model", model.name, "--out", OUT_NAME, "--strand", task.strand]
-    arguments += ["--fills", str(task.fills), "--seed", str(task.seed)]
-    arguments += ["--class", task.class_name] if task.class_name else []
-    running.start("saliency", arguments, title=f"{task.name}: {model.name}")
+    return fasta

@@ -45,7 +45,7 @@ def pick_model(key: str, *, scans: bool = False) -> BundleInfo:
         st.stop()
     wished = st.query_params.get("model") or st.session_state.get("model")
     first = list(models).index(wished) if wished in models else 0
-    name = st.selectbox("Model", list(models), first, format_func=lambda item: _title(models[item]), key=key)
+    name = st.selectbox("Model", list(models), first, format_func=lambda item: title_of(models[item]), key=key)
     st.session_state["model"] = name
     info = models[name]
     with st.container(border=True):
@@ -59,7 +59,8 @@ def can_scan(info: BundleInfo) -> bool:
     return bool(config and config.head and config.window and config.head.task == "binary")
 
 
-def _title(info: BundleInfo) -> str:
+def title_of(info: BundleInfo) -> str:
+    """Return what to call a model in a list: its title, and its name where that is another."""
     title = info.config.title if info.config and info.config.title else info.name
     return title if title == info.name else f"{title} ({info.name})"
 
@@ -96,10 +97,19 @@ def data_roots() -> list[Path]:
     return [Path(item).resolve() for item in named if item]
 
 
+def hand_over(key: str, fasta: str) -> None:
+    """Let :func:`choose_sequences` of another page begin with these sequences as if they had been pasted."""
+    st.session_state[f"{key}_handed"] = fasta
+
+
 def choose_sequences(key: str, samples: list[Sample]) -> Source:
     """Let the user take a sample, paste, upload or name a file here; nothing chosen ends the page."""
     ways = [SAMPLE, PASTE, UPLOAD] + ([SERVER] if data_roots() else [])
-    way = st.segmented_control("Sequences from", ways, default=SAMPLE, required=True, key=f"{key}_way")
+    handed = st.session_state.pop(f"{key}_handed", None)
+    if handed is not None:
+        st.session_state.update({f"{key}_way": PASTE, f"{key}_text": handed})
+    st.session_state.setdefault(f"{key}_way", SAMPLE)
+    way = st.segmented_control("Sequences from", ways, required=True, key=f"{key}_way")
     source: Source | None
     with state.shown_errors():
         if way == PASTE:
@@ -107,7 +117,7 @@ def choose_sequences(key: str, samples: list[Sample]) -> Source:
         elif way == UPLOAD:
             source = _uploaded()
         elif way == SERVER:
-            source = _on_server(key)
+            source = on_server(key)
         else:
             source = _sample(key, samples)
     if source is None:
@@ -161,10 +171,11 @@ def _uploaded() -> Source | None:
     return Source(upload.path, upload.name)
 
 
-def _on_server(key: str) -> Source | None:
+def on_server(key: str, what: str = "sequence file") -> Source | None:
+    """Let the user name a file in one of the server's data folders; None while nothing is named."""
     roots = data_roots()
     text = st.text_input(
-        "Path of a sequence file on the server",
+        f"Path of a {what} on the server",
         key=f"{key}_path",
         help="Allowed folders: " + ", ".join(str(root) for root in roots),
     )

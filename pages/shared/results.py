@@ -9,11 +9,9 @@ import numpy as np
 import pandas as pd
 import pyBigWig
 
-from genolm import features
+from genolm import features, outputs
 from genolm.errors import GenolmError
-from genolm.outputs import rows_to
-from genolm.pipelines import SALIENCY_COLUMNS
-from genolm.saliency import Saliency
+from genolm.pipelines import strips_path
 from genolm.tracks import Track
 
 TRACK_FILES = {"+": "scores_plus.bw", "-": "scores_minus.bw"}
@@ -133,30 +131,18 @@ def write_calls(folder: Path, calls: pd.DataFrame, scan: ScanFolder) -> dict[str
     """Write calls as CSV, BED and GFF3, as the scan itself does, and return the files by label."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = {"CSV": folder / "calls.csv", "BED": folder / "calls.bed", "GFF3": folder / "calls.gff3"}
-    features.write_calls(paths["CSV"], calls)
-    features.write_bed(paths["BED"], calls)
-    features.write_gff3(paths["GFF3"], calls, lengths=scan.lengths, model=scan.model)
+    outputs.write_calls(
+        folder, calls, scan.lengths, model=scan.model, class_name=str(scan.setting("class", ""))
+    )
     return paths
 
 
-def write_saliency(out: Path, found: list[Saliency], record: str) -> None:
-    """Write saliencies of one record as ``genolm saliency`` does, and beside it what only the page shows."""
-    strips = {f"{one.strand}{length}": values for one in found for length, values in one.per_length.items()}
-    out.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(out.with_suffix(".npz"), **strips)
-    with rows_to(out, SALIENCY_COLUMNS) as write:
-        for one in found:
-            for row in one.frame(record).itertuples(index=False, name=None):
-                write(row)
-
-
 def read_saliency(out: Path) -> tuple[pd.DataFrame, dict[str, dict[int, np.ndarray]]]:
-    """Return the table of a saliency and, per strand, the losses per length where they were kept."""
+    """Return the table of a saliency and, per strand, the losses per length where they were written."""
     table = pd.read_csv(out, dtype={"record": str, "base": str, "strand": str}, keep_default_na=False)
     strips: dict[str, dict[int, np.ndarray]] = {}
-    beside = out.with_suffix(".npz")
-    if beside.is_file():
-        with np.load(beside) as kept:
-            for key in kept.files:
-                strips.setdefault(key[0], {})[int(key[1:])] = kept[key]
+    if strips_path(out).is_file():
+        losses = pd.read_csv(strips_path(out), dtype={"record": str, "strand": str})
+        for (strand, length), rows in losses.groupby(["strand", "length"], sort=False):
+            strips.setdefault(str(strand), {})[int(length)] = rows["loss"].to_numpy()
     return table, strips

@@ -3,6 +3,7 @@
 import json
 
 import pandas as pd
+import pytest
 
 from genolm import workspace
 from pages.shared import charts, scores
@@ -53,3 +54,14 @@ def test_intervals_are_drawn_from_low_to_high():
     ends = pd.DataFrame({"low": bars.x - bars.error_x.arrayminus, "high": bars.x + bars.error_x.array})
     pd.testing.assert_series_equal(ends["low"], rows["low"], check_names=False)
     pd.testing.assert_series_equal(ends["high"], rows["high"], check_names=False)
+
+
+def test_a_classifier_is_offered_as_onnx_where_the_extra_is_installed(open_page, toy_model, monkeypatch):
+    pytest.importorskip("onnxruntime", reason="the extra onnx is not installed")
+    app = open_page(PAGE)
+    app.button(key="onnx_toy-promoter").click().run()
+    assert not app.exception and not app.error
+    assert any("random sequences its raw scores" in item.value for item in app.caption)
+    assert (workspace.uploads_dir() / "exports" / "toy-promoter.onnx").stat().st_size > 10_000
+    monkeypatch.setattr("genolm.onnx_export.is_available", lambda: False)
+    assert "onnx_toy-promoter" not in [button.key for button in open_page(PAGE).button]

@@ -5,8 +5,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from genolm.registry import load_bundle
+from click.testing import CliRunner
+
+from genolm.cli import commands
+from genolm.jobs import Job
 from genolm.predict import Predictor
+from genolm.registry import load_bundle
 from genolm.saliency import perturbation_saliency
 from pages.shared import charts, running, samples
 
@@ -52,10 +56,44 @@ def test_a_long_piece_becomes_a_job_with_its_letters_and_options(
     app.number_input[1].set_value(2010).run()
     run(app)
     ((kind, arguments, _),) = started
-    assert kind == "saliency" and arguments[-2:] == ["--class", "promoter"]
+    assert kind == "saliency" and arguments[-3:] == ["--strips", "--class", "promoter"]
     fasta = Path(arguments[1]).read_text(encoding="ascii").split("\n", 1)
     assert fasta[0] == ">contig:11-2010"
     assert fasta[1].replace("\n", "") == sequence[10:2010]
+
+
+def test_a_finished_job_shows_heat_strips_and_the_marked_site(
+    open_page, toy_model, monkeypatch, tmp_path, make_dna
+):
+    fasta, folder, drawn = tmp_path / "one.fa", tmp_path / "job", []
+    fasta.write_text(f">one\n{make_dna(60)}\n")
+    words = ["--strand", "both", "--fills", "2", "--strips", "--site", "40", "--class", "promoter"]
+    arguments = ["saliency", str(fasta), "--model", "toy-promoter", "--out", "saliency.csv", *words]
+    made = "2026-01-01T00:00:00Z"
+    job = Job("b" * 32, "saliency", "one: toy-promoter", tuple(arguments), folder, made, "done")
+    job.result.mkdir(parents=True)
+    monkeypatch.chdir(job.result)
+    ran = CliRunner().invoke(commands, arguments)
+    assert ran.exit_code == 0, ran.output
+    draw = charts.saliency_figure
+
+    def drawing(part, **options):
+        drawn.append(options)
+        return draw(part, **options)
+
+    monkeypatch.setattr(charts, "saliency_figure", drawing)
+    monkeypatch.setattr(running, "get_job", lambda identity: job)
+    app = open_page(PAGE, job=job.id)
+    assert not app.exception and not app.error
+    predictor = Predictor(load_bundle(toy_model.path), threads=1)
+    for strand, options in zip("+-", drawn, strict=True):
+        assert options["mark"] == 40
+        found = perturbation_saliency(
+            predictor, fasta.read_text().split()[1], strand=strand, fills=2, class_index=1, anchor=40
+        )
+        for length, losses in found.per_length.items():
+            shown = options["grid"].loc[length].dropna()
+            np.testing.assert_allclose(shown, losses, rtol=1e-4, atol=1e-5)
 
 
 def test_what_would_never_end_is_refused(open_page, toy_model, monkeypatch, tmp_path, sentences):

@@ -62,6 +62,10 @@ def test_calls_made_anew_are_those_of_a_scan_with_that_threshold(finished_job):
     paths = results.write_calls(job.folder / "recalled", again, scan)
     for label, path in paths.items():
         assert path.read_bytes() == (job.result / f"calls.{label.lower()}").read_bytes()
+    scan.record["settings"]["class"] = "gene start"
+    results.write_calls(job.folder / "recalled", again, scan)
+    rows = [line.split("\t") for line in paths["GFF3"].read_text().splitlines() if line[0] != "#"]
+    assert {row[2] for row in rows} == {"start_codon"}
 
 
 def test_a_plot_has_few_points_and_loses_no_peak(finished_job):

@@ -1,0 +1,130 @@
+"""Intervals and tests by drawing items with replacement (Efron 1979, doi:10.1214/aos/1176344552).
+
+A statistic is a function from weights (draws, items), how often each item came up in each draw, to named
+figures (draws,). So scores are sorted once and every figure is sums over weights. A figure that is not
+defined in a draw is NaN there, and the draw is left out of that figure's interval.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from genolm.errors import SettingsError
+
+_CELLS_AT_ONCE = 100_000
+_Z95 = 1.959963984540054
+
+Array = np.ndarray
+Figures = dict[str, Array]
+Statistic = Callable[[Array], Figures]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure with the ends of its 95 % interval; NaN where it is not defined."""
+
+    value: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        if math.isnan(self.value):
+            return "not defined"
+        return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
+
+    def as_dict(self) -> dict[str, float | None]:
+        """Return ``value``, ``low`` and ``high`` as JSON can hold them: None for NaN."""
+        return {key: None if math.isnan(number) else number for key, number in vars(self).items()}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A figure of two models on the same items, and a minus b.
+
+    ``p`` is two-sided: how often chance in the choice of items would turn the sign round, twice the smaller
+    tail of the draws, at least 1 / (draws + 1); NaN where the figure is not defined.
+    """
+
+    a: Estimate
+    b: Estimate
+    difference: Estimate
+    p: float
+
+    def as_dict(self) -> dict[str, object]:
+        """Return plain JSON data."""
+        parts = {key: getattr(self, key).as_dict() for key in ("a", "b", "difference")}
+        return {**parts, "p": None if math.isnan(self.p) else self.p}
+
+
+def bootstrap(statistic: Statistic, count: int, n_boot: int, seed: int) -> dict[str, Estimate]:
+    """Return each figure of ``count`` items with its percentile interval."""
+    values, draws = _drawn(statistic, count, n_boot, seed)
+    return {name: _interval(value, draws[name]) for name, value in values.items()}
+
+
+def paired_bootstrap(
+    first: Statistic, second: Statistic, count: int, *, n_boot: int = 2000, seed: int = 1
+) -> dict[str, Difference]:
+    """Compare two models on the same ``count`` items: the same items are drawn for both.
+
+    Only figures that both statistics give are compared.
+    """
+
+    def both(weights: Array) -> Figures:
+        a, b = first(weights), second(weights)
+        shared = [name for name in a if name in b]
+        return {f"{side} {name}": found[name] for side, found in (("a", a), ("b", b)) for name in shared}
+
+    values, draws = _drawn(both, count, n_boot, seed)
+    names = [key.removeprefix("a ") for key in values if key.startswith("a ")]
+    return {name: _difference(name, values, draws) for name in names}
+
+
+def wilson(hits: int, count: int) -> Estimate:
+    """Return the share ``hits / count`` with its 95 % Wilson interval; NaN without items."""
+    if count == 0:
+        return Estimate(math.nan, math.nan, math.nan)
+    share, squared = hits / count, _Z95**2
+    middle = (share + squared / (2 * count)) / (1 + squared / count)
+    reach = _Z95 / (1 + squared / count) * math.sqrt(share * (1 - share) / count + squared / (4 * count**2))
+    return Estimate(share, max(0.0, middle - reach), min(1.0, middle + reach))
+
+
+def draw_weights(rng: np.random.Generator, rows: int, count: int) -> Array:
+    """Return how often each item comes up in each draw, float64 (rows, count)."""
+    chosen = rng.integers(0, count, (rows, count))
+    chosen += np.arange(rows)[:, None] * count
+    return np.bincount(chosen.ravel(), minlength=rows * count).reshape(rows, count).astype(np.float64)
+
+
+def _drawn(statistic: Statistic, count: int, n_boot: int, seed: int) -> tuple[dict[str, float], Figures]:
+    if count == 0:
+        raise SettingsError("There are no items to score.")
+    values = {name: float(found[0]) for name, found in statistic(np.ones((1, count))).items()}
+    rng = np.random.default_rng(seed)
+    rows = max(1, _CELLS_AT_ONCE // count)
+    blocks = [min(rows, n_boot - done) for done in range(0, n_boot, rows)]
+    draws = [statistic(draw_weights(rng, block, count)) for block in blocks]
+    joined = {name: np.concatenate([np.empty(0), *(draw[name] for draw in draws)]) for name in values}
+    return values, joined
+
+
+def _difference(name: str, values: dict[str, float], draws: Figures) -> Difference:
+    (a, b), (draws_a, draws_b) = ([kept[f"{side} {name}"] for side in "ab"] for kept in (values, draws))
+    change = draws_a - draws_b
+    known = change[~np.isnan(change)]
+    p = math.nan
+    if len(known) and not math.isnan(a - b):
+        tail = min((known <= 0).sum(), (known >= 0).sum())
+        p = min(1.0, 2.0 * (float(tail) + 1.0) / (len(known) + 1.0))
+    return Difference(_interval(a, draws_a), _interval(b, draws_b), _interval(a - b, change), p)
+
+
+def _interval(value: float, draws: Array) -> Estimate:
+    found = draws[~np.isnan(draws)]
+    if math.isnan(value) or not len(found):
+        return Estimate(value, math.nan, math.nan)
+    low, high = np.quantile(found, [0.025, 0.975])
+    return Estimate(value, float(low), float(high))

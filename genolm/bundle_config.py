@@ -1,0 +1,147 @@
+"""What a model in a bundle is: its settings, in the form in which ``config.json`` holds them.
+
+Format 2 adds ``members`` and ``mirrored``, and weights under ``members.N.`` where there are several. It is
+written only for models that need it: every other one is format 1, which readers of format 1 take as before.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from genolm.config import Calibration, EncoderConfig, HeadConfig, TokenizerConfig, Window, from_json, to_json
+from genolm.errors import BundleError, SettingsError
+from genolm.tokenizer import SPECIAL_COUNT
+
+FORMAT_VERSION = 2
+MAX_MEMBERS = 32
+Kind = Literal["language-model", "classifier"]
+_PARTS = {
+    "tokenizer": TokenizerConfig,
+    "encoder": EncoderConfig,
+    "head": HeadConfig,
+    "window": Window,
+    "calibration": Calibration,
+}
+_SINCE_FORMAT_2 = ("members", "mirrored")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BundleConfig:
+    """What a bundle's model is.
+
+    Attributes
+    ----------
+    name : str
+        Letters, digits and dashes; what the user types.
+    kind : {"language-model", "classifier"}
+    head, window
+        Only of a classifier; ``window`` only when all its sequences had one length.
+    members : int
+        Networks of a classifier whose logits are averaged, 1 to 32.
+    mirrored : bool
+        Whether the logits of a sequence are averaged with those of its reverse complement.
+    format_version : int
+        The oldest format that can say all this; not to be given.
+    """
+
+    format_version: int = field(init=False, default=1)
+    name: str
+    kind: Kind
+    title: str = ""
+    purpose: str = ""
+    tokenizer: TokenizerConfig = TokenizerConfig()
+    encoder: EncoderConfig = EncoderConfig()
+    head: HeadConfig | None = None
+    window: Window | None = None
+    calibration: Calibration = Calibration()
+    members: int = 1
+    mirrored: bool = False
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        if self.kind not in get_args(Kind):
+            raise BundleError(f"kind is '{self.kind}'; a bundle is a language-model or a classifier.")
+        if (self.kind == "classifier") != (self.head is not None):
+            raise BundleError(f"Model '{self.name}' is a {self.kind}; a classifier has a head, and only it.")
+        self._check_averaging()
+        if self._averages:
+            object.__setattr__(self, "format_version", 2)
+
+    @property
+    def _averages(self) -> bool:
+        return self.members > 1 or self.mirrored
+
+    def _check_averaging(self) -> None:
+        if type(self.members) is not int or not 1 <= self.members <= MAX_MEMBERS:
+            raise BundleError(f"members is {self.members!r}; a model has 1 to {MAX_MEMBERS} of them.")
+        if not isinstance(self.mirrored, bool):
+            raise BundleError(f"mirrored is {self.mirrored!r}; it must be true or false.")
+        if self.kind != "classifier" and self._averages:
+            raise BundleError(f"Model '{self.name}' is a {self.kind}; it has no answers to be averaged.")
+
+    @property
+    def vocab_size(self) -> int:
+        """Rows of the embedding: every k-mer and the special tokens."""
+        return SPECIAL_COUNT + 4**self.tokenizer.k
+
+
+def check_name(name: str) -> str:
+    """Return ``name`` if a model may be called so: letters, digits and dashes, 64 at most, no dash first."""
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise BundleError(f"'{name}' cannot be a model's name; use letters, digits and dashes (at most 64).")
+    return name
+
+
+def config_facts(config: BundleConfig) -> dict[str, str]:
+    """Return what a model is, in words for a card or a page: label to text."""
+    facts = {
+        "Name": config.name,
+        "Kind": config.kind.replace("-", " "),
+        "Tokens": f"{config.tokenizer.k}-mers every {config.tokenizer.stride} bp",
+        "Encoder": f"AWD-LSTM, embedding {config.encoder.emb}, hidden {config.encoder.hid}, "
+        f"{config.encoder.layers} layers",
+    }
+    if config.head:
+        facts["Answers"] = f"{', '.join(config.head.classes)} ({config.head.task})"
+    if config.members > 1:
+        facts["Members"] = f"{config.members} networks, the mean of their answers"
+    if config.mirrored:
+        facts["Strands"] = "each answer is the mean of both strands' readings"
+    if config.window:
+        facts["Window"] = f"{config.window.length} bp"
+        if config.window.anchor is not None:
+            facts["Window"] += f", {config.window.anchor_name or 'anchor'} at base {config.window.anchor + 1}"
+    return facts
+
+
+def stored_settings(config: BundleConfig) -> dict[str, Any]:
+    """Return the settings as ``config.json`` holds them; format 1 has not those of format 2."""
+    left_out = _SINCE_FORMAT_2 if config.format_version == 1 else ()
+    return {key: value for key, value in to_json(config).items() if key not in left_out}
+
+
+def read_settings(data: Mapping[str, Any]) -> BundleConfig:
+    """Return the configuration that :func:`stored_settings` gave.
+
+    Raises
+    ------
+    BundleError
+        For a newer format, unknown settings and values that cannot be.
+    """
+    version = data.get("format_version")
+    if type(version) is not int or version < 1:
+        raise BundleError(f"format_version is {version!r}; it is no bundle of genolm.")
+    if version > FORMAT_VERSION:
+        raise BundleError(f"it has format {version}; this genolm reads up to {FORMAT_VERSION}; update it.")
+    newer = [key for key in _SINCE_FORMAT_2 if key in data]
+    if version == 1 and newer:
+        raise BundleError(f"it has format 1, which knows no {', '.join(newer)}; export the model again.")
+    try:
+        given = {key: kind for key, kind in _PARTS.items() if data.get(key) is not None}
+        nested = {key: from_json(kind, data[key]) for key, kind in given.items()}
+        flat = {key: value for key, value in data.items() if key != "format_version"}
+        return from_json(BundleConfig, {**flat, **nested})
+    except (SettingsError, TypeError, ValueError, AttributeError) as error:
+        raise BundleError(str(error)) from error

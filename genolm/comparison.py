@@ -1,0 +1,294 @@
+"""Two models on the same labelled rows: is one better, or is it chance?"""
+
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from genolm import metrics
+from genolm.bootstrap import Difference, Estimate, Statistic, paired_bootstrap
+from genolm.cards import HEADLINE_METRICS, metric_name
+from genolm.errors import SettingsError, TableError
+from genolm.evaluation import coded_labels
+from genolm.predict import Predictor
+from genolm.progress import ProgressCallback, part_reporter
+from genolm.record import file_facts
+from genolm.registry import ModelBundle, load_bundle
+from genolm.tables import read_table
+
+COMPARISON_VERSION = 1
+FEW_ROWS = 100
+LESS_IS_BETTER = ("ece", "rmse", "mae")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two models, a and b, on the same rows of a table.
+
+    Attributes
+    ----------
+    a, b : dict
+        ``name`` and ``sha256`` of each model.
+    table : dict
+        ``name``, ``bytes`` and ``sha256`` of the file.
+    split : str or None
+    rows : int
+    task : str
+    classes : tuple of str
+    metrics : dict of str to Difference
+        The difference is a minus b.
+    agreement : dict of str to int
+        Rows that ``both`` models, ``only_a``, ``only_b`` and ``neither`` got right; empty for regression.
+    warnings : tuple of str
+        Why the comparison may not be fair.
+    n_boot, seed : int
+    seconds : float
+    """
+
+    a: dict[str, Any]
+    b: dict[str, Any]
+    table: dict[str, Any]
+    split: str | None
+    rows: int
+    task: str
+    classes: tuple[str, ...]
+    metrics: dict[str, Difference]
+    agreement: dict[str, int]
+    warnings: tuple[str, ...]
+    n_boot: int
+    seed: int
+    seconds: float
+
+    @property
+    def main_metric(self) -> str:
+        """The metric that the verdict goes by."""
+        defined = [key for key, item in self.metrics.items() if not math.isnan(item.difference.value)]
+        return next((key for key in HEADLINE_METRICS if key in defined), next(iter(self.metrics)))
+
+    @property
+    def verdict(self) -> str:
+        """One or two sentences: which model is better, by how much, and whether it may be chance."""
+        key, rows = self.main_metric, f"On these {self.rows:,} rows"
+        found, word = self.metrics[key], metric_name(self.main_metric)
+        gap, name_a, name_b = found.difference, self.a["name"], self.b["name"]
+        if math.isnan(gap.value):
+            return f"{word} is not defined on these {self.rows:,} rows, so the models cannot be compared."
+        if gap.low <= 0 <= gap.high:
+            return (
+                f"{rows} {name_a} and {name_b} cannot be told apart: {word} {found.a.value:.3f} and "
+                f"{found.b.value:.3f} (difference {gap.value:+.3f}, 95 % interval {gap.low:+.3f} to "
+                f"{gap.high:+.3f}, {p_words(found.p)}). More rows could show a smaller difference."
+            )
+        a_is_better = (gap.value > 0) != (key in LESS_IS_BETTER)
+        pairs = [(name_a, found.a.value), (name_b, found.b.value)]
+        (better, best), (other, rest) = pairs if a_is_better else reversed(pairs)
+        ends = sorted((abs(gap.low), abs(gap.high)))
+        return (
+            f"{rows} {better} is better: {word} {best:.3f}, and {rest:.3f} for {other} (difference "
+            f"{abs(gap.value):.3f}, 95 % interval {ends[0]:.3f} to {ends[1]:.3f}, {p_words(found.p)})."
+        )
+
+    def frame(self) -> pd.DataFrame:
+        """Return a row per metric: its name, three numbers for each of a, b and the difference, and ``p``."""
+        rows = []
+        for key, item in self.metrics.items():
+            parts = (item.a, item.b, item.difference)
+            rows.append([key, *(number for part in parts for number in vars(part).values()), item.p])
+        names = ["metric", "a", "a_low", "a_high", "b", "b_low", "b_high", "difference", "low", "high", "p"]
+        return pd.DataFrame(rows, columns=names)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON data, with the verdict."""
+        data = {key: value for key, value in asdict(self).items() if key != "metrics"}
+        scores = {key: item.as_dict() for key, item in self.metrics.items()}
+        return {"format_version": COMPARISON_VERSION, **data, "metrics": scores, "verdict": self.verdict}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> "Comparison":
+        """Return the comparison that :meth:`as_dict` wrote."""
+        version = data.get("format_version")
+        if version != COMPARISON_VERSION:
+            known = f"this genolm reads {COMPARISON_VERSION}"
+            raise SettingsError(f"The comparison has format {version}; {known}.")
+        given = {key: value for key, value in data.items() if key not in ("format_version", "verdict")}
+        scores = {key: _difference(item) for key, item in data["metrics"].items()}
+        lists = {key: tuple(data[key]) for key in ("classes", "warnings")}
+        return cls(**{**given, **lists, "metrics": scores})
+
+
+def compare_models(
+    model_a: str | Path,
+    model_b: str | Path,
+    table: str | Path,
+    *,
+    split: str | None = None,
+    n_boot: int = 2000,
+    seed: int = 1,
+    progress: ProgressCallback | None = None,
+    **options: Any,
+) -> Comparison:
+    """Score two models on the same rows of a labelled table, with a paired bootstrap of the differences.
+
+    Parameters
+    ----------
+    model_a, model_b : str or path
+        Names or paths of classifiers that answer the same classes.
+    table : path
+        Columns ``sequence, label`` and optionally ``split, group, name``; rows that neither has learned from.
+    split : {"train", "valid", "test"}, optional
+        Only the rows of this split.
+    n_boot, seed : int
+        Draws of rows, the same for both models.
+    progress : callable, optional
+        Told of finished sequences.
+    **options
+        ``device``, ``precision``, ``threads``, see :class:`genolm.predict.Predictor`.
+
+    Raises
+    ------
+    SettingsError
+        When the models do not answer the same classes.
+    """
+    began = time.monotonic()
+    bundles = [load_bundle(model_a), load_bundle(model_b)]
+    predictors = [Predictor(bundle, **options) for bundle in bundles]
+    order = _class_order(*predictors)
+    data, facts = read_table(table), file_facts(table)
+    frame = data.frame if split is None else data.part(split)
+    if frame.empty:
+        raise TableError(
+            f"{data.source.name} has no rows of split '{split}'; leave the split out or name another."
+        )
+    labels = coded_labels(frame["label"].tolist(), predictors[0].head, data.source.name)
+    judged = []
+    for place, predictor in enumerate(predictors):
+        tell = part_reporter(progress, place, 2, predictor.config.name)
+        found = _predicted(predictor, frame, tell)
+        judged.append(_judged(predictor, found[:, order] if place else found, labels))
+    (statistic_a, right_a), (statistic_b, right_b) = judged
+    return Comparison(
+        a=_model_facts(bundles[0]),
+        b=_model_facts(bundles[1]),
+        table=facts,
+        split=split,
+        rows=len(frame),
+        task=predictors[0].task,
+        classes=predictors[0].classes,
+        metrics=paired_bootstrap(statistic_a, statistic_b, len(frame), n_boot=n_boot, seed=seed),
+        agreement=_agreement(right_a, right_b),
+        warnings=tuple(_warnings(bundles, facts, split, frame["sequence"])),
+        n_boot=n_boot,
+        seed=seed,
+        seconds=time.monotonic() - began,
+    )
+
+
+def p_words(p: float | None) -> str:
+    """Return ``p = 0.012``, or ``p < 0.001`` where it is smaller; a dash where it is not defined."""
+    if p is None or math.isnan(p):
+        return "–"
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def _class_order(a: Predictor, b: Predictor) -> list[int]:
+    """Return where each class of a stands among the outputs of b; models of other classes are refused."""
+    names = (a.config.name, b.config.name)
+    if a.task != b.task:
+        raise SettingsError(
+            f"Model '{names[0]}' is for a {a.task} task and '{names[1]}' for a {b.task} one; "
+            "only models that answer the same question can be compared."
+        )
+    if set(a.classes) != set(b.classes):
+        raise SettingsError(
+            f"Model '{names[0]}' answers {_some(a.classes)}, and '{names[1]}' {_some(b.classes)}; "
+            "only models with the same classes can be compared."
+        )
+    if a.task == "binary" and a.classes != b.classes:
+        raise SettingsError(
+            f"For model '{names[0]}' the positive class is {a.classes[1]}, for '{names[1]}' {b.classes[1]}; "
+            "their precision and recall mean different things and cannot be compared."
+        )
+    return [b.classes.index(name) for name in a.classes]
+
+
+def _some(classes: tuple[str, ...]) -> str:
+    shown = ", ".join(classes[:6])
+    return f"{shown} and {len(classes) - 6:,} more" if len(classes) > 6 else shown
+
+
+def _predicted(
+    predictor: Predictor, frame: pd.DataFrame, progress: ProgressCallback | None
+) -> np.ndarray:
+    names = [f"row {number}" for number in frame.index]
+    return predictor.predict(frame["sequence"].tolist(), names, progress=progress).probabilities
+
+
+def _judged(
+    predictor: Predictor, found: np.ndarray, labels: np.ndarray
+) -> tuple[Statistic, np.ndarray | None]:
+    """Return a model's metrics as a statistic, and which of its answers are right (None for numbers)."""
+    task, threshold = predictor.task, predictor.config.calibration.threshold
+    statistic = metrics.statistic_for(task, found, labels, threshold=threshold)
+    if task == "regression":
+        return statistic, None
+    if task == "multilabel":
+        return statistic, ((found >= threshold) == (labels == 1)).all(axis=1)
+    called = found[:, 1] >= threshold if task == "binary" else found.argmax(axis=1)
+    return statistic, called == labels
+
+
+def _agreement(a: np.ndarray | None, b: np.ndarray | None) -> dict[str, int]:
+    if a is None or b is None:
+        return {}
+    cells = {"both": a & b, "only_a": a & ~b, "only_b": ~a & b, "neither": ~(a | b)}
+    return {key: int(cell.sum()) for key, cell in cells.items()}
+
+
+def _model_facts(bundle: ModelBundle) -> dict[str, Any]:
+    return {"name": bundle.name, "sha256": bundle.sha256}
+
+
+def _warnings(
+    bundles: Sequence[ModelBundle], table: Mapping[str, Any], split: str | None, sequences: Sequence[str]
+) -> Iterator[str]:
+    """Say what may make the comparison unfair: rows that a model knows or does not fit, few rows."""
+    for bundle in bundles:
+        data = bundle.card.get("data") or []
+        known = {item.get("sha256") for item in data if isinstance(item, Mapping)} - {None}
+        if table["sha256"] in known:
+            yield _learned(bundle, table["name"], split)
+        elif not known:
+            yield f"The card of {bundle.name} does not say what it learned from; it may know these rows."
+        window = bundle.config.window
+        other = 0 if window is None else sum(len(item) != window.length for item in sequences)
+        if other:
+            yield (
+                f"{other:,} of {len(sequences):,} rows are not {window.length} bp long, as the pieces were "
+                f"that {bundle.name} was trained on; it may do better on such pieces."
+            )
+    if len(sequences) < FEW_ROWS:
+        yield f"{len(sequences)} rows are few; expect wide intervals, and only large differences to show."
+
+
+def _learned(bundle: ModelBundle, name: str, split: str | None) -> str:
+    given = (bundle.card.get("settings") or {}).get("split") == "given"
+    if given and split == "test":
+        return f"{bundle.name} was trained on other rows of {name}; relatives of these may be among them."
+    return (
+        f"{bundle.name} was trained on rows of {name}, so its scores here are too good. Use rows that it "
+        "never saw, such as the test rows in its report."
+    )
+
+
+def _difference(data: Mapping[str, Any]) -> Difference:
+    nan = float("nan")
+    parts = {
+        key: Estimate(**{end: nan if value is None else value for end, value in data[key].items()})
+        for key in ("a", "b", "difference")
+    }
+    return Difference(**parts, p=nan if data["p"] is None else data["p"])

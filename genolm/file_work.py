@@ -1,0 +1,237 @@
+"""Work on every record of a file, in parts that an interrupted run need not do again.
+
+Records are taken in groups of some ten to thirty seconds of work. How they are grouped depends on the file,
+the model and the device alone, so that a run that goes on gives the numbers of one that was never interrupted.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import repeat
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from genolm.errors import SequenceError, SettingsError
+from genolm.partial import FinishedParts, Part
+from genolm.predict import Prediction, Predictor
+from genolm.progress import ProgressCallback, Ticker
+from genolm.saliency import perturbation_saliency, saliency_windows
+from genolm.sequences import Genome
+
+GROUP_RECORDS = 4_096
+GROUP_TOKENS = {"cpu": 2_000_000, "cuda": 50_000_000}
+GROUP_BASES = 8_000_000
+SALIENCY_COLUMNS = ("record", "position", "base", "strand", "score", "low", "high")
+STRIP_COLUMNS = ("record", "strand", "length", "start", "loss")
+
+ItemT = TypeVar("ItemT")
+
+
+class SaliencyTask(NamedTuple):
+    """One strand of a record to explain, with its cost in passes of the model."""
+
+    record: str
+    length: int
+    strand: str
+    windows: int
+
+
+@dataclass(frozen=True)
+class Classification:
+    """The classification of every record of a file.
+
+    Attributes
+    ----------
+    genome : Genome
+    predictor : Predictor
+    """
+
+    genome: Genome
+    predictor: Predictor
+
+    def check(self) -> None:
+        """Refuse a file with a record that cannot be classified as a whole."""
+        for name, length in self.genome.contigs.items():
+            self.predictor.check_length(f"'{name}'", length)
+
+    def groups(self) -> Iterator[list[str]]:
+        """Yield the names of the records in groups."""
+        return _grouped(self.genome.contigs, self._share, 1.0)
+
+    def run(self, parts: FinishedParts, progress: ProgressCallback | None) -> None:
+        """Finish every part; ``progress`` counts records."""
+        ticker = Ticker(progress, len(self.genome.contigs), stage="classifying")
+        for number, names in enumerate(self.groups()):
+            part = parts.finish(f"records-{number:06}", partial(self._part, names, ticker))
+            if part.reused:
+                ticker.skip(len(names), part.seconds)
+
+    def predictions(self, parts: FinishedParts) -> Iterator[Prediction]:
+        """Yield the answers group by group, from the finished parts."""
+        quiet = Ticker(None, 0)
+        for number, names in enumerate(self.groups()):
+            part = parts.finish(f"records-{number:06}", partial(self._part, names, quiet))
+            yield self._prediction(names, part.arrays["logits"])
+
+    def _share(self, name: str) -> float:
+        """Return which share of a group a record fills."""
+        size = self.genome.contigs[name]
+        tokens = self.predictor.tokenizer.count(size) / _group_tokens(self.predictor)
+        return max(tokens, size / GROUP_BASES, 1 / GROUP_RECORDS)
+
+    def _part(self, names: Sequence[str], ticker: Ticker) -> dict[str, np.ndarray]:
+        sequences = [self.genome.fetch(name, 0, self.genome.contigs[name]) for name in names]
+        return {"logits": self.predictor.logits(sequences, names=names, progress=ticker.piece())}
+
+    def _prediction(self, names: Sequence[str], logits: np.ndarray) -> Prediction:
+        predictor = self.predictor
+        lengths = np.array([self.genome.contigs[name] for name in names], dtype=np.int64)
+        values = predictor.probabilities(logits)
+        answers = tuple(predictor.decide(values))
+        return Prediction(tuple(names), lengths, logits, values, answers, predictor.classes, predictor.task)
+
+
+@dataclass(frozen=True)
+class FileSaliency:
+    """The saliency of every record of a file.
+
+    Attributes
+    ----------
+    genome : Genome
+    predictor : Predictor
+    strands : tuple of str
+    options : mapping
+        Of :func:`genolm.saliency.perturbation_saliency`: lengths, fills, seed, class_index, anchor.
+    """
+
+    genome: Genome
+    predictor: Predictor
+    strands: tuple[str, ...]
+    options: Mapping[str, Any]
+
+    @property
+    def tasks(self) -> list[SaliencyTask]:
+        """What is to be done, in the order of the result."""
+        window = self.predictor.config.window
+        chosen = {"lengths": self.options["lengths"], "fills": self.options["fills"]}
+        chosen["window"] = None if window is None else window.length
+        return [
+            SaliencyTask(name, size, strand, saliency_windows(size, **chosen))
+            for name, size in self.genome.contigs.items()
+            for strand in self.strands
+        ]
+
+    @property
+    def windows(self) -> int:
+        """Passes of the model that it all takes."""
+        return sum(task.windows for task in self.tasks)
+
+    def check(self, max_windows: int | None) -> None:
+        """Refuse more passes than ``max_windows``, and a site that a record does not have."""
+        cost = self.windows
+        if max_windows is not None and cost > max_windows:
+            raise SequenceError(
+                f"The saliency of {self.genome.name} would take {cost:,} passes of the model, more than the "
+                f"limit of {max_windows:,}; cut out the region of interest, or use fewer lengths or fills."
+            )
+        site = self.options["anchor"]
+        short = [name for name, size in self.genome.contigs.items() if not 0 <= (site or 0) < size]
+        if site is not None and short:
+            name = short[0]
+            raise SettingsError(
+                f"The site is at {site}, and record '{name}' has the positions 0 to "
+                f"{self.genome.contigs[name] - 1:,}; the site must lie in every record."
+            )
+
+    def run(self, parts: FinishedParts, progress: ProgressCallback | None) -> None:
+        """Finish every part; ``progress`` counts passes of the model."""
+        ticker = Ticker(progress, self.windows)
+        for number, group in enumerate(self._groups()):
+            self._finish(number, group, parts, ticker)
+
+    def found(self, parts: FinishedParts) -> Iterator[tuple[SaliencyTask, dict[str, np.ndarray]]]:
+        """Yield each task with its arrays score, low, high (bases,) and, by length of stretch, the losses."""
+        for number, group in enumerate(self._groups()):
+            arrays = self._finish(number, group, parts, Ticker(None, 0)).arrays
+            for index, task in enumerate(group):
+                front = f"{index}."
+                yield (
+                    task,
+                    {key.removeprefix(front): arrays[key] for key in arrays if key.startswith(front)},
+                )
+
+    def rows(self, task: SaliencyTask, arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[Any, ...]]:
+        """Return the rows of a task, :data:`SALIENCY_COLUMNS`; positions are 0-based."""
+        letters = self.genome.fetch(task.record, 0, task.length)
+        numbers = (arrays[name].tolist() for name in ("score", "low", "high"))
+        return zip(repeat(task.record), range(task.length), letters, repeat(task.strand), *numbers)
+
+    def strip_rows(self, task: SaliencyTask, arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[Any, ...]]:
+        """Yield the loss of each replaced stretch [start, start + length): :data:`STRIP_COLUMNS`."""
+        lengths = sorted(int(key) for key in arrays if key.isdecimal())
+        for length in lengths:
+            for start, loss in enumerate(arrays[str(length)].tolist()):
+                yield task.record, task.strand, length, start, loss
+
+    def _groups(self) -> Iterator[list[SaliencyTask]]:
+        return _grouped(self.tasks, self._tokens, _group_tokens(self.predictor))
+
+    def _tokens(self, task: SaliencyTask) -> int:
+        window = self.predictor.config.window
+        width = task.length if window is None else min(task.length, window.length)
+        return task.windows * max(1, self.predictor.tokenizer.count(width))
+
+    def _finish(
+        self, number: int, group: list[SaliencyTask], parts: FinishedParts, ticker: Ticker
+    ) -> Part:
+        key = f"saliency-{number:06}"
+        # A long record, which is a group of its own, is kept in parts of itself.
+        is_long = self._tokens(group[0]) > _group_tokens(self.predictor)
+        within = parts.within(key) if is_long else FinishedParts()
+        part = parts.finish(key, partial(self._part, group, within, ticker))
+        if part.reused:
+            ticker.skip(sum(task.windows for task in group), part.seconds, stage=_stage(group[-1]))
+        return part
+
+    def _part(
+        self, group: Sequence[SaliencyTask], parts: FinishedParts, ticker: Ticker
+    ) -> dict[str, np.ndarray]:
+        arrays: dict[str, np.ndarray] = {}
+        for index, task in enumerate(group):
+            found = perturbation_saliency(
+                self.predictor,
+                self.genome.fetch(task.record, 0, task.length),
+                strand=task.strand,
+                parts=parts,
+                progress=ticker.piece(_stage(task)),
+                **self.options,
+            )
+            values = {"score": found.score, "low": found.low, "high": found.high}
+            values |= {str(length): losses for length, losses in found.per_length.items()}
+            arrays |= {f"{index}.{name}": value for name, value in values.items()}
+        return arrays
+
+
+def _stage(task: SaliencyTask) -> str:
+    return f"saliency of {task.record}, strand {task.strand}"
+
+
+def _group_tokens(predictor: Predictor) -> int:
+    return GROUP_TOKENS.get(predictor.device.type, GROUP_TOKENS["cpu"])
+
+
+def _grouped(
+    items: Iterable[ItemT], cost: Callable[[ItemT], float], limit: float
+) -> Iterator[list[ItemT]]:
+    """Yield items in groups of at most ``limit`` cost, but for a single one that costs more."""
+    group: list[ItemT] = []
+    spent = 0.0
+    for item in items:
+        if group and spent + cost(item) > limit:
+            yield group
+            group, spent = [], 0.0
+        group.append(item)
+        spent += cost(item)
+    if group:
+        yield group

@@ -1,0 +1,88 @@
+"""How well a language model reads a held-out text: bits per base beside those of a Markov model."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is loaded
+import torch
+
+from genolm.batches import LanguageStream, StreamSettings, TextBatch, scored_targets
+from genolm.language import token_losses
+from genolm.markov import MarkovModel, bits_interval
+from genolm.model import LanguageModel
+from genolm.tokenizer import AMBIGUOUS_CODE, SEPARATOR, SPECIAL_COUNT, KmerTokenizer
+
+VALID_PIECE = 5_000
+VALID_ROWS = 48
+
+
+def held_out_text(records: Sequence[np.ndarray], tokenizer: KmerTokenizer, *, bases: int) -> list[TextBatch]:
+    """Return a fixed text of about ``bases`` bases from ``records``, half of it from the other strand."""
+    share = max(2 * VALID_PIECE, bases // max(1, len(records)))
+    cut = [_known_stretch(record, share) for record in _spread(records, bases)]
+    longest = sum(tokenizer.count(len(record)) for record in cut)
+    pieces = sum(-(-len(record) // VALID_PIECE) for record in cut)
+    rows = max(1, min(VALID_ROWS, longest // 4000, pieces))
+    bptt = 70 if longest // rows > 1000 else 10
+    settings = StreamSettings(rows=rows, bptt=bptt, piece=VALID_PIECE, seed=0)
+    stream = LanguageStream(cut, tokenizer, settings)
+    return [stream[step] for step in range(len(stream))]
+
+
+def _spread(records: Sequence[np.ndarray], bases: int) -> Sequence[np.ndarray]:
+    """Return some of many records, from all along the list, so that they hold about ``bases`` bases."""
+    total = sum(min(len(record), 2 * VALID_PIECE) for record in records)
+    if total <= 2 * bases:
+        return records
+    step = total / bases
+    return [records[int(index * step)] for index in range(int(len(records) / step))]
+
+
+def _known_stretch(record: np.ndarray, length: int) -> np.ndarray:
+    """Return the middle of a record, or where that is mostly unknown, the best known of twenty places."""
+    last = max(0, len(record) - length)
+    starts = [last // 2, *(last * part // 20 for part in range(21))]
+    known = [np.count_nonzero(record[start : start + length] != AMBIGUOUS_CODE) for start in starts]
+    place = 0 if 2 * known[0] >= min(length, len(record)) else int(np.argmax(known))
+    return record[starts[place] :][:length]
+
+
+def bits_per_base(model: LanguageModel, text: Sequence[TextBatch], stride: int) -> dict[str, float]:
+    """Return bits per base on a held-out text with a 95 % interval, as value, low and high.
+
+    The interval is a bootstrap over blocks of 500 tokens, since neighbouring tokens are not independent.
+    """
+    return bits_interval(token_losses(model, text), bases=stride)
+
+
+def markov_losses(model: MarkovModel, text: Sequence[TextBatch], tokenizer: KmerTokenizer) -> np.ndarray:
+    """Return the loss of a Markov model on every scored token of a text, nats, as :func:`token_losses` does.
+
+    Notes
+    -----
+    Scored are the very bases that a language model is scored on: the last ``stride`` bases of each token that
+    is neither unknown nor the first after a separator. The Markov model, too, sees nothing from before a
+    separator, and nothing of a token that is unknown. What differs: it looks back over at most ``order``
+    bases and not past an unknown one, while the language model remembers all that it read before, other
+    pieces included.
+    """
+    tokens = torch.cat([text[0].inputs[:, :1], *(batch.targets for batch in text)], dim=1).numpy()
+    losses = np.stack([_row_losses(model, row, tokenizer) for row in tokens])
+    ends = np.cumsum([batch.targets.shape[1] for batch in text])[:-1]
+    parts = np.split(losses[:, 1:], ends, axis=1)
+    chosen = [part[scored_targets(batch).numpy()] for part, batch in zip(parts, text, strict=True)]
+    return np.concatenate(chosen)
+
+
+def _row_losses(model: MarkovModel, tokens: np.ndarray, tokenizer: KmerTokenizer) -> np.ndarray:
+    """Return for each token the loss of its last ``stride`` bases; separators end what may be looked back to."""
+    first = np.r_[False, tokens[:-1] == SEPARATOR]
+    widths = np.where(tokens == SEPARATOR, 1, np.where(first, tokenizer.k, tokenizer.stride))
+    ends = np.cumsum(widths)
+    codes = np.full(ends[-1], AMBIGUOUS_CODE, dtype=np.uint8)
+    known = np.flatnonzero(tokens >= SPECIAL_COUNT)
+    for back in range(tokenizer.k):
+        codes[ends[known] - 1 - back] = ((tokens[known] - SPECIAL_COUNT) >> (2 * back)) & 3
+    summed = np.r_[0.0, np.cumsum(np.nan_to_num(model.losses(codes)))]
+    return summed[ends] - summed[np.maximum(0, ends - tokenizer.stride)]

@@ -1,0 +1,74 @@
+"""The training of a language model on a corpus."""
+
+from pathlib import Path
+
+import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is loaded
+import torch
+
+from genolm.batches import LanguageStream, StreamSettings
+from genolm.config import Schedule, TokenizerConfig, TrainingConfig
+from genolm.corpus import Corpus
+from genolm.language import NextToken
+from genolm.language_scores import held_out_text
+from genolm.model import LanguageModel
+from genolm.pretrain_plan import HELD_OUT_BASES, PretrainSettings, new_model, plan_pretraining, token_config
+from genolm.progress import ProgressCallback
+from genolm.registry import ModelBundle
+from genolm.tokenizer import KmerTokenizer
+from genolm.training import History, Trainer
+
+
+def train_language_model(
+    train: Corpus,
+    valid: Corpus,
+    settings: PretrainSettings,
+    *,
+    base: ModelBundle | None = None,
+    stride: int | None = None,
+    checkpoint: Path | None = None,
+    progress: ProgressCallback | None = None,
+) -> tuple[LanguageModel, KmerTokenizer, History]:
+    """Train a language model on a corpus, from scratch or going on from ``base``; resumes from ``checkpoint``.
+
+    With ``base`` its k-mers, sizes and stride are kept, unless ``stride`` gives another: a model of k-mers
+    side by side learns to read overlapping ones far sooner than a new one would.
+    """
+    settings = plan_pretraining(train.bases, settings, base=base).settings
+    config = token_config(settings, base)
+    tokenizer = KmerTokenizer(TokenizerConfig(config.k, stride or config.stride))
+    torch.manual_seed(settings.seed)
+    model = new_model(settings, base)
+    if base:
+        model.load_state_dict(base.build().state_dict())
+    objective = _objective(train, valid, settings, tokenizer)
+    steps = max(settings.validations, settings.tokens // (settings.rows * settings.bptt))
+    slices = max(1, round(steps / len(objective.batches(0))))
+    training = TrainingConfig(
+        schedule=(Schedule(slices, settings.lr),),
+        batch_size=settings.rows,
+        bptt=settings.bptt,
+        clip=settings.clip,
+        weight_decay=settings.weight_decay,
+        lr_factor=1.0,
+        seed=settings.seed,
+    )
+    return model, tokenizer, Trainer(model, objective, training, checkpoint=checkpoint, progress=progress).fit()
+
+
+def _objective(
+    train: Corpus, valid: Corpus, settings: PretrainSettings, tokenizer: KmerTokenizer
+) -> NextToken:
+    stream = StreamSettings(settings.rows, settings.bptt, settings.piece, seed=settings.seed)
+    steps = max(settings.validations, settings.tokens // (settings.rows * settings.bptt))
+
+    def make_stream(epoch: int) -> LanguageStream:
+        return LanguageStream(train.records, tokenizer, stream, epoch, repeats=train.repeats)
+
+    return NextToken(
+        make_stream,
+        held_out_text(valid.records, tokenizer, bases=HELD_OUT_BASES),
+        slice_steps=steps // settings.validations,
+        stride=tokenizer.stride,
+        alpha=settings.alpha,
+        beta=settings.beta,
+    )

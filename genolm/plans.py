@@ -1,0 +1,222 @@
+"""What a training on a table will do, chosen by the size of the data and said in plain words. Free of torch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from genolm.config import ClassifierSettings, FinetuneSettings, Schedule
+from genolm.errors import TrainingError
+
+FEW_LABELS = 500
+MANY_LABELS = 20_000
+RARE_SHARE = 0.25
+SLOTS = 20
+LEAST_TRAINING_ROWS = 12
+ADAPT_LEAST_BASES = 50_000
+ADAPT_PASSES = 4
+ADAPT_MAX_BASES = 30_000_000
+LEAST_STEPS = 8
+
+
+@dataclass(frozen=True)
+class TaskSize:
+    """What a plan goes by.
+
+    Attributes
+    ----------
+    task : str
+    counts : tuple of int
+        Training rows of each class; empty for regression.
+    train, valid, test : int
+        Rows of each part.
+    lengths : (int, int, int)
+        Shortest, median and longest training sequence in bp.
+    bases : int
+        Bases that the language model may be fine-tuned on.
+    """
+
+    task: str
+    counts: tuple[int, ...]
+    train: int
+    valid: int
+    test: int
+    lengths: tuple[int, int, int]
+    bases: int
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What will be done.
+
+    Attributes
+    ----------
+    classifier : ClassifierSettings
+    adapt_passes : int
+        Passes over the table's sequences that fine-tune the language model; 0 leaves it as it is.
+    seeds : int
+        Models to train and average.
+    slots : int
+        See :class:`genolm.config.HeadConfig`.
+    reasons : tuple of str
+        Why, one sentence each.
+    """
+
+    classifier: ClassifierSettings
+    adapt_passes: int
+    seeds: int
+    slots: int
+    reasons: tuple[str, ...]
+
+
+def task_size(
+    task: str, labels: np.ndarray, sequences: Sequence[str], parts: np.ndarray, *, extra_bases: int = 0
+) -> TaskSize:
+    """Return the size of a task.
+
+    Parameters
+    ----------
+    task : str
+    labels : array
+        Coded labels of all rows, see :class:`genolm.labels.LabelCode`.
+    sequences : sequence of str
+    parts : array of str
+        "train", "valid" or "test" for each row.
+    extra_bases : int
+        Bases of rows without a label, which a language model can learn from.
+    """
+    train = parts == "train"
+    lengths = np.array([len(item) for item in sequences])[train]
+    counts: tuple[int, ...] = ()
+    if task == "multilabel":
+        counts = tuple(int(value) for value in labels[train].sum(axis=0))
+    elif task != "regression":
+        counts = tuple(np.bincount(labels[train], minlength=int(labels.max()) + 1).tolist())
+    if len(lengths) == 0:
+        raise TrainingError("No row is left to train on; give more rows or another split.")
+    spread = (int(lengths.min()), int(np.median(lengths)), int(lengths.max()))
+    sizes = [int((parts == part).sum()) for part in ("train", "valid", "test")]
+    return TaskSize(task, counts, *sizes, spread, int(lengths.sum()) + extra_bases)
+
+
+def plan_training(
+    size: TaskSize, settings: FinetuneSettings, *, from_scratch: bool = False, can_adapt: bool = True
+) -> TrainingPlan:
+    """Choose what the settings leave open.
+
+    Parameters
+    ----------
+    size : TaskSize
+    settings : FinetuneSettings
+    from_scratch : bool
+        No language model is used.
+    can_adapt : bool
+        The base is a language model, which can be fine-tuned on sequences; a classifier cannot.
+
+    Raises
+    ------
+    TrainingError
+        When there are too few rows to learn from.
+    """
+    if size.train < LEAST_TRAINING_ROWS:
+        raise TrainingError(
+            f"Only {size.train} rows are left to train on; at least {LEAST_TRAINING_ROWS} are needed, "
+            "and some hundred per class make a useful model."
+        )
+    reasons: list[str] = []
+    schedule, batch = _schedule(size, settings, from_scratch, reasons)
+    drop = settings.drop_mult
+    if drop is None:
+        drop = 0.2 if from_scratch else 0.5 if size.train < FEW_LABELS else 0.4
+    balanced = _balanced(size, settings, reasons)
+    passes = _adapt_passes(size, settings, can_adapt and not from_scratch, reasons)
+    seeds = _seeds(size, settings, reasons)
+    slots = _slots(size, reasons)
+    if settings.mirrored:
+        reasons.append("Both strands are learned from, and each answer is the mean of both strands.")
+    classifier = ClassifierSettings(
+        schedule=schedule,
+        batch_size=batch,
+        drop_mult=drop,
+        mirrored=settings.mirrored,
+        balanced=balanced,
+        watched=settings.watched,
+        preset=settings.preset,
+        seed=settings.seed,
+    )
+    return TrainingPlan(classifier, passes, seeds, slots, tuple(reasons))
+
+
+def _schedule(
+    size: TaskSize, settings: FinetuneSettings, from_scratch: bool, reasons: list[str]
+) -> tuple[tuple[Schedule, ...], int]:
+    few, many, best = size.train < FEW_LABELS, size.train > MANY_LABELS, settings.effort == "best"
+    batch = settings.batch_size or (128 if size.train > 4_000 else 64 if not few else 16)
+    batch = max(2, min(batch, size.train // LEAST_STEPS))
+    whole = 2 if many else 6 if few else 3
+    whole = settings.epochs or (2 * whole if best else whole)
+    rate = settings.lr or 2e-3
+    if from_scratch:
+        reasons.append("Every layer learns at once, since nothing was learned before.")
+        return (Schedule(settings.epochs or 2 * whole, rate),), batch
+    head = 5 if few else 1
+    if few:
+        reasons.append(
+            f"{size.train} training rows are few: small batches, more passes with the language model held "
+            "fixed, and stronger dropout."
+        )
+    reasons.append(
+        f"The layers are set free one by one, the language model's last; {whole} passes with all of them."
+    )
+    gradual = (Schedule(head, 5 * rate, unfreeze=1), Schedule(1, 2.5 * rate, unfreeze=2))
+    return (*gradual, Schedule(1, 1.5 * rate, unfreeze=3), Schedule(whole, rate)), batch
+
+
+def _balanced(size: TaskSize, settings: FinetuneSettings, reasons: list[str]) -> bool:
+    if size.task in ("regression", "multilabel") or not size.counts:
+        return False
+    share = min(size.counts) / max(size.counts)
+    chosen = share < RARE_SHARE if settings.balance is None else settings.balance
+    if chosen:
+        reasons.append(
+            f"The rarest class has {min(size.counts):,} training rows and the commonest {max(size.counts):,}: "
+            "rare classes weigh as much in training, and probabilities are brought back to the true shares."
+        )
+    return chosen
+
+
+def _adapt_passes(size: TaskSize, settings: FinetuneSettings, possible: bool, reasons: list[str]) -> int:
+    wanted = settings.effort == "best" if settings.adapt is None else settings.adapt
+    if not wanted:
+        return 0
+    if not possible:
+        reasons.append("The start is no language model, so none is fine-tuned on your sequences first.")
+        return 0
+    if size.bases < ADAPT_LEAST_BASES:
+        reasons.append(
+            f"Your sequences have {size.bases:,} bp, too few to fine-tune the language model on "
+            f"({ADAPT_LEAST_BASES:,} are needed)."
+        )
+        return 0
+    passes = max(1, min(ADAPT_PASSES, ADAPT_MAX_BASES // size.bases))
+    reasons.append(
+        f"The language model first reads your sequences, {passes} times at most; it stops, or stays as it was, "
+        "when that does not help on the validation rows."
+    )
+    return passes
+
+
+def _seeds(size: TaskSize, settings: FinetuneSettings, reasons: list[str]) -> int:
+    seeds = settings.seeds or (3 if settings.effort == "best" and size.train <= MANY_LABELS else 1)
+    if seeds > 1:
+        reasons.append(f"{seeds} models are trained from other random beginnings, and their answers averaged.")
+    return seeds
+
+
+def _slots(size: TaskSize, reasons: list[str]) -> int:
+    if size.lengths[0] != size.lengths[2] or size.train < FEW_LABELS or size.lengths[2] < 3 * SLOTS:
+        return 0
+    reasons.append(
+        f"All sequences have {size.lengths[2]} bp, so the model is also told where in them it found what."
+    )
+    return SLOTS

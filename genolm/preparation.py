@@ -1,0 +1,121 @@
+"""Before a training: the table read, coded and split, and the plan of what will be done."""
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from genolm.classifier_training import Samples
+from genolm.config import FinetuneSettings, HeadConfig
+from genolm.labels import LabelCode, code_labels
+from genolm.plans import TrainingPlan, plan_training, task_size
+from genolm.record import file_facts
+from genolm.registry import ModelBundle, load_bundle
+from genolm.table_split import SplitSettings, TableSplit, split_rows
+from genolm.tables import LabelledTable, labelled_rows, read_table
+from genolm.tokenizer import KmerTokenizer
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """Everything that a training needs to know before it starts.
+
+    Attributes
+    ----------
+    path : Path
+    table : LabelledTable
+        Rows with a label.
+    unlabelled : tuple of str
+        Sequences of rows without one.
+    code : LabelCode
+        Labels as numbers.
+    split : TableSplit
+    bundle : ModelBundle
+        The base.
+    from_scratch : bool
+    settings : FinetuneSettings
+    plan : TrainingPlan
+    """
+
+    path: Path
+    table: LabelledTable
+    unlabelled: tuple[str, ...]
+    code: LabelCode
+    split: TableSplit
+    bundle: ModelBundle
+    from_scratch: bool
+    settings: FinetuneSettings
+    plan: TrainingPlan
+
+    @property
+    def head(self) -> HeadConfig:
+        """What the classifier will answer."""
+        return replace(self.code.head, slots=self.plan.slots)
+
+    @property
+    def start(self) -> ModelBundle | KmerTokenizer:
+        """The base, or only its tokens when the training is from scratch."""
+        return KmerTokenizer(self.bundle.config.tokenizer) if self.from_scratch else self.bundle
+
+    def rows(self, part: str) -> np.ndarray:
+        """Return the numbers of the rows of a part, int64."""
+        return np.flatnonzero(self.split.parts == part)
+
+    def samples(self, part: str) -> Samples:
+        """Return the sequences and coded labels of a part."""
+        return Samples(self.table.sequences, self.code.values).subset(self.rows(part))
+
+    def facts(self) -> dict[str, Any]:
+        """Return what makes this training this one and no other, as plain data."""
+        return {
+            "table": file_facts(self.path),
+            "base": {"name": self.bundle.name, "sha256": self.bundle.sha256},
+            "from_scratch": self.from_scratch,
+            "settings": asdict(self.settings),
+        }
+
+
+def prepare_training(
+    table_path: str | Path,
+    base: str,
+    settings: FinetuneSettings | None = None,
+    *,
+    from_scratch: bool = False,
+    table: LabelledTable | None = None,
+    clusters: np.ndarray | None = None,
+) -> Preparation:
+    """Read, code and split a table and plan the training on it.
+
+    Parameters
+    ----------
+    table_path : path
+        Table with columns ``sequence,label`` and optionally ``split,group,name``; rows with an empty label
+        serve only to fine-tune the language model.
+    base : str
+        Language model or classifier to start from; name or path.
+    settings : FinetuneSettings, optional
+    from_scratch : bool
+        Take only the tokens of ``base``.
+    table, clusters : optional
+        The labelled rows, if they were read before with the same settings, and their similarity clusters.
+
+    Raises
+    ------
+    TableError, BundleError, SettingsError, TrainingError
+    """
+    settings = settings or FinetuneSettings()
+    bundle = load_bundle(base)
+    if table is None:
+        columns, skip = dict(settings.columns), settings.skip_bad_rows
+        table = labelled_rows(read_table(table_path, need_label=False, columns=columns, skip_bad_rows=skip))
+    code = code_labels(table.labels, task=settings.task, positive=settings.positive)
+    division = SplitSettings(settings.split, settings.fractions, settings.seed)
+    split = split_rows(table, code, division, clusters=clusters)
+    extra = sum(map(len, table.unlabelled))
+    size = task_size(code.head.task, code.values, table.sequences, split.parts, extra_bases=extra)
+    is_language_model = bundle.config.kind == "language-model"
+    plan = plan_training(size, settings, from_scratch=from_scratch, can_adapt=is_language_model)
+    return Preparation(
+        Path(table_path), table, table.unlabelled, code, split, bundle, from_scratch, settings, plan
+    )

@@ -1,0 +1,112 @@
+"""Processes of jobs: which of them live, and how all that belong to one job are ended."""
+
+import os
+import platform
+import signal
+import subprocess
+import time
+from collections.abc import Collection
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+MARK_VARIABLE = "GENOLM_JOB"
+TERMINATE_SECONDS, KILL_SECONDS = 1.3, 0.5
+_PROC = Path("/proc")
+
+
+@cache
+def machine() -> str:
+    """Return a name of this machine since its start, or of this container: process numbers hold within it."""
+    parts = [platform.node()]
+    with suppress(OSError):
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip()[:8])
+        parts.append(os.readlink("/proc/self/ns/pid").strip("pid:[]"))
+    return "/".join(parts)
+
+
+def process_start(pid: int) -> str | None:
+    """Return when a process began, in the system's own words; None if there is none or it is a zombie.
+
+    With the number it makes a process unmistakable: numbers are used again.
+    """
+    try:
+        fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+        return None if fields[0] in "ZX" else fields[19]
+    except (FileNotFoundError, ProcessLookupError):
+        if (_PROC / "self" / "stat").exists():
+            return None
+    listed = subprocess.run(["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True)
+    state, _, began = listed.stdout.strip().partition(" ")
+    return began.strip() if state and not state.startswith("Z") else None
+
+
+def is_alive(pid: int | None, began: str | None) -> bool:
+    """Return whether the very process lives that had this number when it began."""
+    return pid is not None and began is not None and process_start(pid) == began
+
+
+def job_processes(mark: str, leader: int | None = None) -> set[int]:
+    """Return the processes whose environment carries a job's mark, and those in its living leader's group.
+
+    Children that a worker left behind carry the mark too; where the system does not show the environment of
+    a process, only the leader's group is known.
+    """
+    if not _PROC.joinpath("self", "stat").exists():
+        return {leader} if leader is not None and process_start(leader) else set()
+    sign = f"{MARK_VARIABLE}={mark}".encode()
+    found = set()
+    for entry in _PROC.iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid() and _belongs(entry, sign, leader):
+            found.add(int(entry.name))
+    return found
+
+
+def stop_job_processes(mark: str, *, pid: int | None = None, began: str | None = None) -> None:
+    """End every process of a job within two seconds: asked first, then killed.
+
+    Parameters
+    ----------
+    mark : str
+        What :data:`MARK_VARIABLE` was set to for the worker.
+    pid, began : optional
+        The worker, leader of its process group; if it is gone, the group is not touched, for its number may
+        be another's by now.
+    """
+    leader = pid if is_alive(pid, began) else None
+    for number, seconds in ((signal.SIGTERM, TERMINATE_SECONDS), (signal.SIGKILL, KILL_SECONDS)):
+        targets = job_processes(mark, leader)
+        _send(targets, number)
+        ends = time.monotonic() + seconds
+        while targets and time.monotonic() < ends:
+            time.sleep(0.02)
+            targets = job_processes(mark, leader)
+            if number == signal.SIGKILL:
+                _send(targets, number)
+        if not targets:
+            return
+
+
+def give_way(steps: int) -> None:
+    """Let other processes go first when the cores are short."""
+    with suppress(OSError, AttributeError):
+        os.nice(steps)
+    # Where the system groups processes by session, priorities count only between groups.
+    with suppress(OSError):
+        (_PROC / "self" / "autogroup").write_text(str(steps))
+
+
+def _belongs(entry: Path, sign: bytes, leader: int | None) -> bool:
+    try:
+        if sign in (entry / "environ").read_bytes().split(b"\0"):
+            return True
+        fields = (entry / "stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return False
+    return leader is not None and int(fields[2]) == leader and fields[0] not in "ZX"
+
+
+def _send(targets: Collection[int], number: int) -> None:
+    for pid in targets:
+        with suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)

@@ -1,0 +1,108 @@
+"""How good a model is from fewer sequences: the data-reduction curve."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is loaded
+import numpy as np
+from torch import Tensor
+
+from genolm.classifier_training import Samples, TrainedClassifier, train_classifier
+from genolm.config import FinetuneSettings
+from genolm.plans import LEAST_TRAINING_ROWS, plan_training, task_size
+from genolm.preparation import Preparation
+from genolm.progress import ProgressCallback, part_reporter
+from genolm.trained import score_classifier
+from genolm.workspace import atomic_write
+
+SIZES = (20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
+
+
+def reduction_sizes(rows: int) -> list[int]:
+    """Return the numbers of training rows to try: at most five, spread up to about half of all."""
+    sizes = [size for size in SIZES if size <= rows * 0.6]
+    return sizes[-5:]
+
+
+def reduction_curve(
+    preparation: Preparation,
+    trained: TrainedClassifier,
+    encoder: Mapping[str, Tensor] | None,
+    *,
+    store: Path,
+    progress: ProgressCallback | None = None,
+) -> list[dict[str, Any]]:
+    """Train on random parts of the training rows and score each model on the test rows.
+
+    Every part holds each class in about its share and is contained in the next larger one. Each model is
+    planned by its own number of rows, with one seed.
+
+    Parameters
+    ----------
+    preparation : Preparation
+    trained : TrainedClassifier
+        The model from all rows, the last point of the curve.
+    encoder : mapping of str to Tensor, optional
+        The language model after it read the table's sequences.
+    store : Path
+        JSON with the points measured so far, for a run that goes on.
+    progress : callback, optional
+
+    Returns
+    -------
+    list of dict
+        ``rows`` and ``scores`` (metric -> value, low, high), fewest rows first.
+    """
+    points = json.loads(store.read_text(encoding="utf-8")) if store.exists() else []
+    train, order = preparation.samples("train"), _order(preparation)
+    sizes = reduction_sizes(len(train.sequences))
+    judged = preparation.samples("test" if len(preparation.rows("test")) else "valid")
+    for number, size in enumerate(sizes):
+        if number < len(points):
+            continue
+        part = train.subset(np.sort(order[:size]))
+        tell = part_reporter(progress, number, len(sizes), f"{size:,} rows")
+        model = _train(preparation, part, encoder, tell)
+        points.append({"rows": size, "scores": score_classifier(model, judged)})
+        with atomic_write(store) as stream:
+            stream.write(json.dumps(points).encode())
+    return [*points, {"rows": len(train.sequences), "scores": score_classifier(trained, judged)}]
+
+
+def _order(preparation: Preparation) -> np.ndarray:
+    """Return the training rows in an order whose every beginning has each class in about its share."""
+    labels = preparation.samples("train").labels
+    rng = np.random.default_rng(preparation.settings.seed)
+    places = np.empty(len(labels))
+    strata = labels if labels.ndim == 1 else np.zeros(len(labels), dtype=int)
+    for stratum in np.unique(strata):
+        rows = np.flatnonzero(strata == stratum)
+        places[rng.permutation(rows)] = (np.arange(len(rows)) + rng.random()) / len(rows)
+    return np.argsort(places, kind="stable")
+
+
+def _train(
+    preparation: Preparation,
+    part: Samples,
+    encoder: Mapping[str, Tensor] | None,
+    progress: ProgressCallback | None,
+) -> TrainedClassifier:
+    given = preparation.settings
+    settings = FinetuneSettings(effort="fast", mirrored=given.mirrored, seed=given.seed, watched=False)
+    parts = np.full(len(part.sequences), "train")
+    size = task_size(preparation.head.task, part.labels, part.sequences, parts)
+    size = replace(size, train=max(size.train, LEAST_TRAINING_ROWS))
+    plan = plan_training(size, settings, from_scratch=preparation.from_scratch)
+    return train_classifier(
+        part,
+        preparation.samples("valid"),
+        preparation.head,
+        preparation.start,
+        plan.classifier,
+        encoder=encoder,
+        progress=progress,
+    )
+

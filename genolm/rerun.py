@@ -1,0 +1,182 @@
+"""Run again from the record of a run: the same command on the same files, after a look at what has changed."""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from genolm.ascode import VERBS, Call, command_arguments, parse_arguments
+from genolm.errors import BundleError, SettingsError
+from genolm.record import RECORD_ENDING, RECORD_NAME, RECORD_VERSION, code_facts, file_facts
+from genolm.registry import load_bundle
+
+_VARYING = {"seconds", "bases_per_second", "windows_per_second", "model"}
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """A run that is about to be repeated.
+
+    Attributes
+    ----------
+    arguments : tuple of str
+        Of ``python -m genolm``.
+    changed : tuple of str
+        One sentence for each input or model that is not what it was: the result may differ.
+    notes : tuple of str
+        Other versions of the code than those that made the result.
+    record : Path
+        Where the record of the new run will lie.
+    """
+
+    arguments: tuple[str, ...]
+    changed: tuple[str, ...]
+    notes: tuple[str, ...]
+    record: Path
+
+
+def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return the record of a run that can be repeated.
+
+    Raises
+    ------
+    SettingsError
+        If it is no such record, of a newer format, or of a run that cannot be said as a command.
+    """
+    try:
+        record = json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except ValueError as error:
+        raise SettingsError(f"{path} is no run record: it is not JSON.") from error
+    if not isinstance(record, dict) or "command" not in record:
+        raise SettingsError(f"{path} is no run record; genolm writes them as run.json and *.run.json.")
+    if record.get("record_version", 0) > RECORD_VERSION:
+        raise SettingsError(f"{path} was written by a newer genolm; update genolm to repeat it.")
+    if not record.get("arguments"):
+        raise SettingsError(
+            f"{path} does not say how its run was started, as records of older versions and of models in memory "
+            "do not; it cannot be repeated."
+        )
+    return record
+
+
+def plan_rerun(
+    record_path: str | os.PathLike[str],
+    *,
+    out: str | os.PathLike[str],
+    name: str | None = None,
+    inputs: Sequence[str | os.PathLike[str]] = (),
+) -> Rerun:
+    """Look at what a record says and at what is there now, and return the run to repeat.
+
+    Parameters
+    ----------
+    record_path : path
+    out : path
+        Folder for the results.
+    name : str, optional
+        Name for the new model of a training; by default the old one with ``-again``.
+    inputs : sequence of path, optional
+        The input files in the record's order, where they have moved. A file that is not where it was is also
+        looked for beside the record.
+
+    Raises
+    ------
+    SettingsError
+        If the record cannot be repeated or an input is not there.
+    """
+    record = read_record(record_path)
+    call = parse_arguments(record["arguments"])
+    files = _find_files(call, record, Path(record_path), [Path(item) for item in inputs])
+    changed = [*_changed_files(files, record), *_changed_model(call, record)]
+    values = _moved(call, files, Path(out), name)
+    verb = VERBS[call.command]
+    written = Path(values.get(verb.out, out))
+    new = written.with_name(written.name + RECORD_ENDING) if verb.beside else written / RECORD_NAME
+    return Rerun(tuple(command_arguments(call.command, **values)), tuple(changed), _notes(record), new)
+
+
+def compare_records(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return one sentence for each file and count in which two runs differ; nothing if they are the same."""
+    found = []
+    before = {item["name"]: item["sha256"] for item in old.get("outputs", [])}
+    after = {item["name"]: item["sha256"] for item in new.get("outputs", [])}
+    for name in before:
+        if name not in after:
+            found.append(f"{name} was not written again.")
+        elif before[name] != after[name]:
+            found.append(f"{name} differs.")
+    for key, value in old.get("results", {}).items():
+        other = new.get("results", {}).get(key)
+        if key not in _VARYING and other != value:
+            found.append(f"{key} was {json.dumps(value)} and is {json.dumps(other)}.")
+    return tuple(found)
+
+
+def _find_files(call: Call, record: Mapping[str, Any], record_path: Path, given: list[Path]) -> list[Path]:
+    if given and len(given) != len(call.files):
+        raise SettingsError(f"The run reads {len(call.files)} files; {len(given)} were given with --input.")
+    found = []
+    for number, named in enumerate(given or [Path(item) for item in call.files]):
+        facts = record["inputs"][number] if number < len(record["inputs"]) else {}
+        beside = record_path.absolute().parent / facts.get("name", named.name)
+        path = next((item for item in (named, beside) if item.is_file()), None)
+        if path is None:
+            raise SettingsError(f"The input {named} is not there any more; say where it is with --input.")
+        found.append(path.absolute())
+    return found
+
+
+def _changed_files(files: Sequence[Path], record: Mapping[str, Any]) -> list[str]:
+    found = []
+    for path, before in zip(files, record["inputs"], strict=False):
+        now = file_facts(path)
+        if now["sha256"] != before["sha256"]:
+            found.append(
+                f"{path.name} is not the file of that run: it has {now['bytes']:,} bytes with SHA-256 "
+                f"{now['sha256'][:12]}, and then had {before['bytes']:,} with {before['sha256'][:12]}."
+            )
+    return found
+
+
+def _changed_model(call: Call, record: Mapping[str, Any]) -> list[str]:
+    before = record.get("model", {})
+    named = call.values.get("model") or call.values.get("base")
+    if not named or not before.get("sha256"):
+        return []
+    try:
+        now = load_bundle(named).sha256
+    except BundleError as error:
+        raise SettingsError(f"The model of that run cannot be used: {error}") from error
+    if now == before["sha256"]:
+        return []
+    return [f"The model {named} has other weights: SHA-256 {now[:12]}, and then {before['sha256'][:12]}."]
+
+
+def _notes(record: Mapping[str, Any]) -> tuple[str, ...]:
+    now, before = code_facts(), record.get("code", {})
+    return tuple(
+        f"{name} is {now[name]} here and was {before[name]} then."
+        for name in now
+        if name in before and before[name] != now[name]
+    )
+
+
+def _moved(call: Call, files: Sequence[Path], out: Path, name: str | None) -> dict[str, Any]:
+    """Return the values of a call with the files where they are now and new places for what it makes."""
+    verb, values = VERBS[call.command], dict(call.values)
+    waiting = [str(path) for path in files]
+    for key in verb.files:
+        if isinstance(values.get(key), list):
+            values[key] = [waiting.pop(0) for _ in values[key]]
+        elif key in values:
+            values[key] = waiting.pop(0)
+    if verb.out:
+        place = out / (Path(values[verb.out]).name or call.command) if verb.beside else out
+        values[verb.out] = str(place.absolute())
+    if "name" in values:
+        values["name"] = name or f"{values['name']}-again"
+    return values

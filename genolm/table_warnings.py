@@ -1,0 +1,204 @@
+"""What a reader of a table's figures should know before training, in sentences."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from genolm.cards import metric_name
+from genolm.shortcuts import ShortcutScore, interval_words
+
+if TYPE_CHECKING:
+    from genolm.table_report import TableReport
+
+LEVELS = ("stop", "warn", "note")
+LEAST_TRAIN, FEW_OF_A_CLASS, FEW_ROWS = 10, 10, 500
+UNEVEN = 0.25
+TELLING = {"auroc": 0.6, "spearman": 0.2}
+_MUCH_AMBIGUOUS, _SOLVED = 0.01, 0.98
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class TableWarning:
+    """A sentence: ``stop`` when a training makes no sense so, ``warn`` or ``note``."""
+
+    level: Literal["stop", "warn", "note"]
+    sentence: str
+
+
+def table_warnings(report: "TableReport") -> tuple[TableWarning, ...]:
+    """Return everything worth saying of a table, the gravest first."""
+    checks = (_refused, _sizes, _balance, _shortcuts, _copies, _leakage, _letters)
+    found = [warning for check in checks for warning in check(report)]
+    found += [TableWarning("note", note) for note in report.split.notes]
+    return tuple(sorted(found, key=lambda item: LEVELS.index(item.level)))
+
+
+def _refused(report: "TableReport") -> Iterator[TableWarning]:
+    count = len(report.refused)
+    if not count:
+        return
+    first = report.refused[0]
+    what = f"{_rows(count)} cannot be used; the first is row {first.row}: {first.reason}."
+    if report.left_out:
+        yield TableWarning("warn", f"{what} {'It is' if count == 1 else 'They are'} left out.")
+    else:
+        yield TableWarning("stop", f"{what} Mend the file, or choose to leave bad rows out.")
+
+
+def _sizes(report: "TableReport") -> Iterator[TableWarning]:
+    if report.unlabelled:
+        yield TableWarning(
+            "note",
+            f"{_rows(report.unlabelled)} without a label: of use only to fine-tune the language model, and "
+            "counted in none of these figures.",
+        )
+    train = report.split.counts["train"]
+    if train < LEAST_TRAIN:
+        yield TableWarning("stop", f"Only {_rows(train)} for training: too few to learn from; add more.")
+    elif train < FEW_ROWS:
+        yield TableWarning(
+            "note",
+            f"{train:,} rows are for training. With fewer than {FEW_ROWS} a model learns little more than "
+            "what its language model knows already; expect wide intervals.",
+        )
+    for part, level, what in (
+        ("train", "stop", "no model can learn it"),
+        ("valid", "warn", "the training cannot be steered by it"),
+        ("test", "warn", "how well it is recognised stays unknown"),
+    ):
+        missing = [item.name for item in report.classes if not getattr(item, part)]
+        if missing and report.split.counts[part]:
+            words = {"train": "training", "valid": "validation", "test": "test"}[part]
+            yield TableWarning(level, f"{_classes(missing)} no {words} row: {what}.")  # type: ignore[arg-type]
+    rare = [item.name for item in report.classes if item.rows < FEW_OF_A_CLASS]
+    if rare:
+        yield TableWarning(
+            "warn", f"{_classes(rare)} fewer than {FEW_OF_A_CLASS} rows; figures for so few mean little."
+        )
+
+
+def _balance(report: "TableReport") -> Iterator[TableWarning]:
+    if report.task not in ("binary", "multiclass"):
+        return
+    most = max(report.classes, key=lambda item: item.rows)
+    least = min(report.classes, key=lambda item: item.rows)
+    if least.rows < UNEVEN * most.rows:
+        always = most.rows / report.rows
+        yield TableWarning(
+            "warn",
+            f"Your classes are uneven: {most.name} has {most.rows:,} rows, {least.name} {least.rows:,}. A model "
+            f"that always says {most.name} is right in {always:.0%} of cases, so look at MCC and AUPRC rather "
+            "than accuracy.",
+        )
+
+
+def _shortcuts(report: "TableReport") -> Iterator[TableWarning]:
+    for item in report.shortcuts:
+        low = item.main.get("low")
+        if item.key == "kmers":
+            yield TableWarning("note", _words_sentence(report, item))
+        elif low is not None and low >= TELLING[item.metric]:
+            yield TableWarning("warn", _telling_sentence(report, item))
+
+
+def _telling_sentence(report: "TableReport", item: ShortcutScore) -> str:
+    quantity = {"length": "length", "gc": "GC content"}[item.key]
+    figure = f"{metric_name(item.metric)} {interval_words(item.main)}"
+    if report.task == "regression":
+        return f"Your values go with {quantity}: that alone gives {figure}."
+    if report.task == "multilabel":
+        return f"Your labels go with {quantity}: that alone gives a mean {figure}."
+    mean = "a mean " if report.task == "multiclass" else ""
+    middle = _middles(report, item.key) if len(report.classes) <= _NAMED else ""
+    return f"Your classes differ in {quantity}{middle}: that alone gives {mean}{figure}."
+
+
+def _middles(report: "TableReport", key: str) -> str:
+    def shown(values: Sequence[float]) -> str:
+        return f"{values[2]:.0%}" if key == "gc" else f"{values[2]:,.0f} bp"
+
+    known = [(item.name, item.gc if key == "gc" else item.length) for item in report.classes]
+    return f" (medians: {', '.join(f'{name} {shown(values)}' for name, values in known if values)})"
+
+
+def _words_sentence(report: "TableReport", item: ShortcutScore) -> str:
+    figure = f"{metric_name(item.metric)} {interval_words(item.main)}"
+    best = (item.main.get("value") or 0.0) > _SOLVED
+    verdict = "there is little left to gain." if best else "a model is worth having only if it does better."
+    sentence = f"Counting short words without any neural network gives {figure}: {verdict}"
+    other = report.random_words
+    if other is not None:
+        seeming = interval_words(other.main)
+        sentence += f" With a random split the same would seem to reach {seeming}."
+    return sentence
+
+
+def _copies(report: "TableReport") -> Iterator[TableWarning]:
+    copies = report.copies
+    if copies.conflicting:
+        such = f", such as rows {_and(copies.examples[0][:_NAMED])}" if copies.examples else ""
+        yield TableWarning(
+            "warn",
+            f"{_rows(copies.conflicting)} share a sequence with a row of another label{such}: no model can be "
+            "right on both.",
+        )
+    if copies.mixed > copies.conflicting:
+        yield TableWarning(
+            "warn" if copies.mixed > 0.05 * report.rows else "note",
+            f"{_rows(copies.mixed)} are near-duplicates of rows of another class: the classes are hard to tell "
+            "apart there, or the labels are wrong.",
+        )
+    if copies.repeated:
+        yield TableWarning(
+            "note", f"{_rows(copies.repeated)} repeat the sequence of an earlier row (on either strand)."
+        )
+    if copies.too_short:
+        yield TableWarning(
+            "warn",
+            f"{_rows(copies.too_short)} have sequences too short to be compared with others; among them only "
+            "equal ones are kept together.",
+        )
+
+
+def _leakage(report: "TableReport") -> Iterator[TableWarning]:
+    split, tests = report.split, report.split.counts["test"]
+    if split.leaked and split.leaked_share is not None:
+        yield TableWarning(
+            "warn",
+            f"{split.leaked:,} of {tests:,} test rows ({split.leaked_share:.0%}) have a near-duplicate in "
+            "training: figures on them will be too good. A split by cluster avoids it.",
+        )
+    elif split.random_leaked and split.random_share is not None and split.method != "random":
+        yield TableWarning(
+            "note",
+            f"No test row has a near-duplicate in training. A random split would have given one to "
+            f"{split.random_share:.0%} of its test rows.",
+        )
+
+
+def _letters(report: "TableReport") -> Iterator[TableWarning]:
+    letters = report.letters
+    if letters.counts:
+        named = ", ".join(f"{letter} {count:,}" for letter, count in list(letters.counts.items())[:_NAMED])
+        yield TableWarning(
+            "warn" if letters.share > _MUCH_AMBIGUOUS else "note",
+            f"{_rows(letters.rows)} hold letters other than A, C, G, T ({named}; {letters.share:.2%} of all "
+            "bases); a model reads words with them as unknown.",
+        )
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row{'' if count == 1 else 's'}"
+
+
+def _classes(names: Sequence[str]) -> str:
+    if len(names) == 1:
+        return f"The class {names[0]} has"
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"{len(names)} classes ({', '.join(names[:_NAMED])}{more}) have"
+
+
+def _and(items: Sequence[int]) -> str:
+    words = [str(item) for item in items]
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]

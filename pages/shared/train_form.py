@@ -1,0 +1,318 @@
+"""The form of a training, step by step: what is predicted, how it is judged, what it starts from, what it takes."""
+
+import re
+from collections.abc import Collection, Hashable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import streamlit as st
+
+from genolm.ascode import command_arguments
+from genolm.config import PRESETS, FinetuneSettings
+from genolm.errors import GenolmError
+from genolm.estimates import Estimate, estimate_training
+from genolm.job_queue import slots, worker_threads
+from genolm.jobs import list_jobs
+from genolm.labels import code_labels
+from genolm.preparation import Preparation, prepare_training
+from genolm.registry import BundleInfo, check_new_name, list_bundles
+from genolm.table_split import SplitSettings
+from pages.shared import inputs, state
+from pages.shared.table_view import CheckedTable, TableChoice
+
+_TASKS = {
+    "binary": "yes or no: one of two classes",
+    "multiclass": "one of several classes",
+    "multilabel": "several classes at once (a label like a;b)",
+    "regression": "a number",
+}
+_SPLITS = {
+    "given": "By the column split",
+    "cluster": "By similarity (recommended)",
+    "group": "By the column group",
+    "random": "At random",
+}
+_SPLIT_WORDS = {
+    "given": "your own division, as it stands in the table",
+    "cluster": "sequences that resemble each other stay together, so that the test is of new ones",
+    "group": "rows of one group (a species, a gene family) stay together",
+    "random": "relatives of the test sequences are learned from, so the figures come out too good",
+}
+_EFFORTS = {
+    "fast": "one model, trained on your labels",
+    "best": "reads your sequences first, trains longer and averages three models",
+}
+SCRATCH = "Nothing: from scratch, to see what a language model is worth"
+_CHOSEN = {"as planned": None, "yes": True, "no": False}
+_NO_STRAND = (
+    "For questions where a sequence may lie in either direction: which species, coding or not. The model then "
+    "learns from both strands, and its answer is the mean of both. Leave it off where the direction matters, as "
+    "for promoters and gene starts."
+)
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the form says so far: the table and the settings that are not left to the plan."""
+
+    choice: TableChoice
+    settings: FinetuneSettings = field(default_factory=FinetuneSettings)
+    base: str = ""
+    name: str = ""
+    from_scratch: bool = False
+
+    def but(self, **settings: Any) -> "Wish":
+        """Return the wish with other settings."""
+        return replace(self, settings=replace(self.settings, **settings))
+
+    def arguments(self) -> list[str]:
+        """Return the arguments of the job, with the report in its result folder."""
+        values = {**vars(self.settings), "base": self.base, "name": self.name, "from_scratch": self.from_scratch}
+        return command_arguments("finetune", table=self.choice.path, report_dir="report", **values)
+
+
+def begin(choice: TableChoice) -> Wish:
+    """Return the wish that a chosen table stands for."""
+    settings = FinetuneSettings(columns=tuple(choice.columns.items()), skip_bad_rows=choice.skip_bad_rows)
+    return Wish(choice, settings)
+
+
+def choose_task(wish: Wish, labels: Sequence[str]) -> Wish:
+    """Say what the labels stand for, and let the user correct it."""
+    with state.shown_errors(wish.choice.path, wish.choice.name):
+        found = code_labels(labels).head
+    left, right = st.columns(2)
+    tasks = list(_TASKS)
+    task = left.selectbox(
+        "What is to be predicted",
+        tasks,
+        tasks.index(found.task),
+        format_func=_TASKS.__getitem__,
+        key=f"train_task_{found.task}",
+        help="Found by your labels; change it if that is wrong, as when class numbers look like measurements.",
+    )
+    positive = found.classes[-1]
+    if task == found.task == "binary":
+        positive = right.selectbox(
+            "The class to look for",
+            list(found.classes),
+            1,
+            key=f"train_positive_{'_'.join(found.classes)}",
+            help="The positive one: probabilities, thresholds and scans are about it.",
+        )
+    return wish.but(
+        task="" if task == found.task else task, positive="" if positive == found.classes[-1] else positive
+    )
+
+
+def choose_split(wish: Wish, columns: Collection[str]) -> tuple[Wish, SplitSettings]:
+    """Ask how the rows of a table with these columns are held out."""
+    needs = {"given": "split", "group": "group"}
+    methods = [method for method in _SPLITS if method not in needs or needs[method] in columns]
+    st.markdown(
+        "A part of your rows is held out: **validation** rows choose among settings, and **test** rows, which the "
+        "training never sees, tell how good the model is. If near-copies of test sequences were learned from, the "
+        "model would look better than it is on new ones."
+    )
+    method = st.radio(
+        "How rows are held out",
+        methods,
+        format_func=_SPLITS.__getitem__,
+        captions=[_SPLIT_WORDS[item] for item in methods],
+        key=f"train_split_{'_'.join(methods)}",
+    )
+    with st.expander("Shares and seed"):
+        shares = st.columns(3)
+        valid = shares[0].number_input("Validation rows (%)", 1, 45, 10, key="train_valid")
+        test = shares[1].number_input("Test rows (%)", 1, 45, 10, key="train_test")
+        seed = shares[2].number_input("Seed", 0, 10**6, 1, key="train_seed", help="Of the split and training.")
+    fractions = (round(1 - (valid + test) / 100, 2), valid / 100, test / 100)
+    wish = wish.but(split="" if method == methods[0] else method, fractions=fractions, seed=int(seed))
+    return wish, SplitSettings(method, fractions, int(seed))
+
+
+def choose_base(wish: Wish) -> Wish:
+    """Ask for the language model to start from; none installed ends the page."""
+    models = {info.name: info for info in list_bundles(kind="language-model")}
+    if not models:
+        st.info("No language model is installed. Import one under Models first.", icon=":material/info:")
+        st.page_link("pages/models/library.py", label="Go to Models", icon=":material/inventory_2:")
+        st.stop()
+    st.markdown(
+        "A language model has read genomes without any labels and knows how DNA of that kind goes on. Starting "
+        "from it, a few hundred labelled rows go a long way."
+    )
+    chosen = st.selectbox(
+        "Start from",
+        [*models, SCRATCH],
+        format_func=lambda name: inputs.title_of(models[name]) if name in models else name,
+        key="train_base",
+    )
+    if chosen != SCRATCH:
+        _describe_base(models[chosen])
+        return replace(wish, base=chosen)
+    left, right = st.columns(2)
+    tokens = left.selectbox("Cut into words as by", list(models), key="train_tokens")
+    sizes = list(PRESETS)
+    words = "More cells learn more from much data, and take longer."
+    preset = right.selectbox("Size of the network", sizes, sizes.index("small"), key="train_preset", help=words)
+    return replace(wish.but(preset=preset), base=tokens, from_scratch=True)
+
+
+def _describe_base(info: BundleInfo) -> None:
+    config = info.config
+    if config is None:
+        return
+    tokens = config.tokenizer
+    quality = f" {info.headline}." if info.headline else ""
+    with st.container(border=True):
+        st.markdown(state.plain(config.purpose or "Its card does not say what it is for."))
+        st.caption(
+            state.plain(
+                f"Reads words of {tokens.k} bases every {tokens.stride}; {config.encoder.layers} layers of "
+                f"{config.encoder.hid} cells.{quality}"
+            )
+        )
+
+
+def choose_name(wish: Wish) -> tuple[Wish, str]:
+    """Ask for the new model's name; return the wish and what is wrong with the name, "" if nothing is."""
+    name = st.text_input(
+        "Name of the new model",
+        _free_name(wish.choice.name),
+        key=f"train_name_{wish.choice.name}",
+        max_chars=64,
+        help="Letters, digits and hyphens. It will be in every list of models under this name.",
+    )
+    problem = ""
+    try:
+        check_new_name(name)
+    except GenolmError as error:
+        problem = str(error)
+    names = {job.arguments[job.arguments.index("--name") + 1]: job for job in _open_trainings()}
+    if not problem and name in names:
+        problem = f"A training that makes '{name}' is {names[name].state} already; choose another name."
+    if problem:
+        st.error(state.plain(problem), icon=":material/error:")
+    return replace(wish, name=name), problem
+
+
+def _open_trainings() -> list[Any]:
+    return [job for job in list_jobs(kind="finetune") if not job.is_over and "--name" in job.arguments]
+
+
+def _free_name(file: str) -> str:
+    stem = re.sub(r"[^A-Za-z0-9]+", "-", file.partition(".")[0]).strip("-")[:50] or "my-model"
+    taken = {info.name for info in list_bundles()}
+    names = [stem, *(f"{stem}-{number}" for number in range(2, 1000))]
+    return next(name for name in names if name not in taken)
+
+
+def choose_effort(wish: Wish) -> Wish:
+    """Ask for Fast or Best, and whether the task has a strand; the expert panel has all other settings."""
+    effort = st.radio(
+        "Effort",
+        list(_EFFORTS),
+        format_func=str.capitalize,
+        captions=list(_EFFORTS.values()),
+        horizontal=True,
+        key="train_effort",
+    )
+    mirrored = st.toggle("My question has no strand", key="train_mirrored", help=_NO_STRAND)
+    with st.expander("Expert panel"):
+        given = _expert()
+    return wish.but(effort=effort, mirrored=mirrored, **given)
+
+
+def _expert() -> dict[str, Any]:
+    st.caption("Empty means: chosen by the size of your data, as the plan below says.")
+    left, middle, right = st.columns(3)
+    given: dict[str, Any] = {
+        "adapt": _CHOSEN[
+            left.selectbox("Language model reads your sequences first", list(_CHOSEN), key="train_adapt")
+        ],
+        "balance": _CHOSEN[
+            middle.selectbox("Rare classes weigh as much", list(_CHOSEN), key="train_balance")
+        ],
+        "seeds": _whole(right, "Models to average", 1, 32, "train_seeds"),
+        "epochs": _whole(left, "Passes with all layers", 1, 1000, "train_epochs"),
+        "batch_size": _whole(middle, "Sequences in a step", 2, 4096, "train_batch"),
+        "lr": right.number_input(
+            "Learning rate", 1e-6, 0.5, None, format="%.5f", placeholder="as planned", key="train_lr"
+        ),
+        "drop_mult": left.number_input(
+            "Strength of dropout", 0.0, 1.6, None, 0.1, placeholder="as planned", key="train_drop"
+        ),
+        "search_minutes": middle.number_input(
+            "Minutes to try settings in", 0.0, 600.0, 0.0, 1.0, key="train_search", help="0: none are tried."
+        ),
+    }
+    words = "Also trains on 1/8, 1/4 and 1/2 of the rows: whether more data would help. About doubles the time."
+    given["reduction"] = st.toggle("Measure models from fewer sequences", key="train_reduction", help=words)
+    words = "Ends a training in which nothing is learned, and says what to try."
+    given["watched"] = st.toggle("Watch-dog", True, key="train_watched", help=words)
+    return given
+
+
+def _whole(place: Any, label: str, low: int, high: int, key: str) -> int | None:
+    value = place.number_input(label, low, high, None, placeholder="as planned", key=key)
+    return None if value is None else int(value)
+
+
+def show_plan(wish: Wish, checked: CheckedTable) -> Preparation | None:
+    """Show what will be done and what it will cost here; return the preparation, None where it cannot be done."""
+    try:
+        plans = {effort: _prepared(wish.but(effort=effort), checked) for effort in _EFFORTS}
+    except GenolmError as error:
+        st.error(state.plain(error), icon=":material/error:")
+        return None
+    with st.spinner("Measuring how fast a training is here"):
+        costs = {effort: _cost(plan) for effort, plan in plans.items()}
+    chosen = costs[wish.settings.effort]
+    columns = st.columns(4)
+    for column, (effort, cost) in zip(columns, costs.items(), strict=False):
+        mark = " (chosen)" if effort == wish.settings.effort else ""
+        column.metric(f"Time, {effort.capitalize()}{mark}", f"about {state.duration(cost.seconds)}")
+    columns[2].metric("Memory", f"{chosen.memory_bytes / 1e9:.1f} GB")
+    columns[3].metric("Runs on", device_words(chosen.device))
+    reasons = plans[wish.settings.effort].plan.reasons
+    st.markdown("**What will be done**\n" + "\n".join(f"- {state.plain(reason)}" for reason in reasons))
+    st.caption(
+        "The time is from a few steps of training measured here a moment ago; it is longer while other work runs."
+    )
+    return plans[wish.settings.effort]
+
+
+def device_words(device: str) -> str:
+    """Return what a device is called where a reader may not know its short name."""
+    cores = worker_threads()
+    return f"CPU ({cores} core{'s' * (cores > 1)})" if device == "cpu" else device
+
+
+def _prepared(wish: Wish, checked: CheckedTable) -> Preparation:
+    return prepare_training(
+        wish.choice.path,
+        wish.base,
+        wish.settings,
+        from_scratch=wish.from_scratch,
+        table=checked.table,
+        clusters=checked.split.clusters,
+    )
+
+
+def _cost(preparation: Preparation) -> Estimate:
+    classifier = preparation.plan.classifier
+    start = classifier.preset if preparation.from_scratch else preparation.bundle.sha256
+    speeds: dict[Hashable, float] = st.session_state.setdefault("train_speeds", {})
+    key = (start, classifier.batch_size, str(preparation.path))
+    found = estimate_training(preparation, threads=worker_threads(), tokens_per_second=speeds.get(key))
+    speeds[key] = found.tokens_per_second
+    return found
+
+
+def waiting_words() -> str:
+    """Return a sentence on the jobs that a new one has to wait for, "" if it starts at once."""
+    ahead = sum(not job.is_over for job in list_jobs())
+    if ahead < slots():
+        return ""
+    return f"It will wait for {ahead} other {'job' if ahead == 1 else 'jobs'} to end."

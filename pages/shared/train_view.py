@@ -1,0 +1,74 @@
+"""A training on a page: while it runs, when it was stopped, and what came of it."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from genolm import workspace
+from genolm.jobs import Job
+from genolm.model_report import pack_report
+from genolm.registry import BundleInfo, list_bundles
+from pages.shared import card, code_view, downloads, live, running, state
+from pages.shared.report_view import show_report
+
+
+def show(job: Job) -> None:
+    """Show a training in whatever state it is."""
+    running.header(job, again="New training")
+    if not job.is_over:
+        _show_running(job)
+    elif job.state == "done":
+        _show_result(job)
+    else:
+        running.show_end(job)
+        live.show_live(job)
+        running.show_log(job)
+    code_view.show_code(job.arguments, key=job.id)
+
+
+def _show_running(job: Job) -> None:
+    live.show_live(job)
+    st.markdown("**Private link**")
+    st.caption(
+        "The training runs on by itself: you may reload or close this page, and come back by this address from any "
+        "browser that reaches this server. Only who has it can find the training."
+    )
+    st.code(running.address(job), language=None, wrap_lines=True)
+
+
+def _show_result(job: Job) -> None:
+    name = running.option(job, "--name")
+    info = next((item for item in list_bundles() if item.name == name and not item.builtin), None)
+    report = job.result / (running.option(job, "--report") or "report")
+    if info is None:
+        st.warning(f"The model {state.plain(name)} was removed since; its report is still here.")
+    else:
+        _show_model(info)
+    if report.is_dir():
+        if info is not None:
+            _offer_zip(job, info, report)
+        st.header("How good it is", divider="gray")
+        show_report(report, key=job.id)
+    with st.expander("How the training went"):
+        live.show_live(job)
+    if info is not None:
+        with st.expander("The model's card"):
+            card.show_card(info)
+
+
+def _show_model(info: BundleInfo) -> None:
+    words = f"**{state.plain(info.name)}** is ready, on every page that uses models and in every command."
+    st.success(words, icon=":material/check_circle:")
+    card.show_uses(info)
+
+
+def _offer_zip(job: Job, info: BundleInfo, report: Path) -> None:
+    """Offer model, card and report in one file, packed once for this model."""
+    digest = f"{job.id}-{state.stamp(info)}"
+    target = workspace.uploads_dir() / "exports" / digest / f"{info.name}-report.zip"
+    if not target.is_file():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with state.shown_errors(), st.spinner("Packing"):
+            pack_report(report, info.path, target)
+    words = "Model, card, report with figures, run record and a methods paragraph"
+    downloads.download_row([downloads.Download("All in one zip", target, words)], key=f"zip_{job.id}")

@@ -1,0 +1,151 @@
+"""A report on a page: every task opens, the threshold slider counts right, an error leads to its saliency."""
+
+import pandas as pd
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from genolm import model_report
+from genolm.report_data import THRESHOLDS
+from pages.shared import inputs
+
+CLASSES = {
+    "binary": ("other", "promoter"),
+    "multiclass": ("Bacillus", "Vibrio", "Escherichia"),
+    "multilabel": ("kinase", "membrane"),
+    "regression": ("strength",),
+}
+TABS = ["Scores", "Errors", "Probabilities", "Threshold", "Fewer sequences", "Downloads"]
+
+
+def script():
+    import os
+
+    from pages.shared import report_view
+
+    report_view.show_report(__import__("pathlib").Path(os.environ["REPORT"]), key="r")
+
+
+@pytest.fixture
+def shown(make_answers, private_workspace, no_model, monkeypatch):
+    """A function task -> (the page of its report, the answers on its test rows)."""
+
+    def opened(task, *, name="demo", **options):
+        answers = make_answers(task, 80, classes=CLASSES[task])
+        score = "spearman" if task == "regression" else "auroc"
+        points = [
+            {"rows": size, "scores": {score: {"value": 0.8, "low": 0.7, "high": 0.9}}} for size in (50, 800)
+        ]
+        given = {
+            "valid": make_answers(task, 40, classes=CLASSES[task], seed=8),
+            "card": {},
+            "record": {},
+            "baselines": {"shuffled": answers.probabilities[::-1]},
+            "extra": {"reduction": points},
+            "n_boot": 40,
+        }
+        folder = private_workspace / "report"
+        model_report.write_report(folder, name, answers, **{**given, **options})
+        monkeypatch.setenv("REPORT", str(folder))
+        app = AppTest.from_function(script, default_timeout=60).run()
+        assert not app.exception
+        return app, answers
+
+    return opened
+
+
+@pytest.mark.parametrize("task", CLASSES)
+def test_a_report_of_every_task_opens(shown, task):
+    app, answers = shown(task)
+    labels = [item.label for item in app.tabs]
+    assert labels == ([TABS[0], TABS[1], *TABS[4:]] if task == "regression" else TABS)
+    main = "Spearman" if task == "regression" else "AUROC"
+    assert app.metric[0].label == main
+    own = answers.scores(n_boot=0)["spearman" if task == "regression" else "auroc"].value
+    assert app.metric[0].value == f"{own:.3f}"
+    assert any("80 test rows" in item.value and "shuffled" in item.value for item in app.markdown)
+    assert len(app.get("plotly_chart")) >= 4
+    assert any("It was trained with genolm" in item.value for item in app.code)
+
+
+def test_the_slider_shows_what_a_threshold_gives(shown):
+    app, answers = shown("binary")
+    assert app.slider[0].value == 0.4
+    app.slider[0].set_value(0.7).run()
+    assert not app.exception
+    called = answers.probabilities[:, 1] >= THRESHOLDS[70]
+    truth = answers.labels == 1
+    found = {item.label: item.value for item in app.metric[5:]}
+    assert found["Precision"] == f"{(called & truth).sum() / called.sum():.1%}"
+    assert found["Recall"] == f"{(called & truth).sum() / truth.sum():.1%}"
+    assert found["False positives"] == f"{(called & ~truth).sum()} of {(~truth).sum()}"
+    rare, recall = 0.001, (called & truth).sum() / truth.sum()
+    false = (called & ~truth).sum() / (~truth).sum()
+    app.number_input[0].set_value(100 * rare).run()
+    expected = recall * rare / (recall * rare + false * (1 - rare))
+    assert any(f"Precision to expect there: **{expected:.1%}**" in item.value for item in app.markdown)
+
+
+def test_unsure_answers_of_classes_can_be_left_out(shown):
+    app, answers = shown("multiclass")
+    app.slider[0].set_value(0.6).run()
+    sure = answers.probabilities.max(axis=1) >= THRESHOLDS[60]
+    found = {item.label: item.value for item in app.metric}
+    assert found["Rows that get an answer"] == f"{sure.sum()} of 80"
+    assert found["Wrong among them"] == str((sure & answers.is_wrong).sum())
+
+
+def test_the_surest_error_is_shown_first_with_its_sequence(shown):
+    app, answers = shown("binary")
+    table = next(item.value for item in app.dataframe if "surety" in item.value)
+    assert len(table) == answers.is_wrong.sum() and table["surety"].is_monotonic_decreasing
+    worst = table.iloc[0]
+    assert any(worst["name"] in item.value and "called" in item.value for item in app.markdown)
+    assert any(item.value == worst["sequence"] for item in app.code)
+    assert not [button for button in app.button if button.label.startswith("Which bases")]
+
+
+def test_a_perfect_model_has_no_errors_to_show(shown, make_answers):
+    app, _ = shown("binary")
+    answers = make_answers("binary", 30)
+    answers.logits[:] = 9.0 * pd.get_dummies(answers.labels).to_numpy()
+    folder = __import__("pathlib").Path(__import__("os").environ["REPORT"])
+    model_report.write_report(folder, "demo", answers, card={}, record={}, n_boot=10)
+    app.run()
+    assert not app.exception and any("All 30 rows" in item.value for item in app.success)
+
+
+def test_scores_on_validation_rows_are_said_to_be_too_good(shown, make_answers, monkeypatch):
+    app, _ = shown("binary")
+    assert not app.warning
+    valid = make_answers("binary", 30)
+    folder = __import__("pathlib").Path(__import__("os").environ["REPORT"])
+    model_report.write_report(folder, "demo", valid, valid=valid, card={}, record={}, n_boot=10)
+    app.run()
+    assert "no test rows" in app.warning[0].value
+
+
+def test_an_installed_model_offers_saliency_and_the_zip(shown, toy_model, private_workspace):
+    app, _ = shown("binary", name=toy_model.name)
+    assert [button for button in app.button if button.label.startswith("Which bases")]
+    app.button(key="r_zip").click().run()
+    assert not app.exception
+    assert (private_workspace / "uploads" / "exports" / "toy-promoter_report.zip").is_file()
+
+
+def test_a_sequence_handed_over_is_what_saliency_begins_with(open_page, toy_model, make_dna, monkeypatch):
+    sequence = make_dna(60)
+    app = open_page("pages/annotate/saliency.py", model=toy_model.name)
+    assert app.segmented_control[0].value == inputs.SAMPLE
+    app.session_state["saliency_handed"] = f">row_7\n{sequence}\n"
+    app.run()
+    assert not app.exception and not app.warning
+    assert app.segmented_control[0].value == inputs.PASTE and sequence in app.text_area[0].value
+    assert {item.label: item.value for item in app.metric}["Total length"] == "60 bp"
+    app.segmented_control[0].set_value(inputs.SAMPLE).run()
+    assert not app.text_area
+
+
+def test_a_missing_report_is_a_sentence(monkeypatch, tmp_path):
+    monkeypatch.setenv("REPORT", str(tmp_path))
+    app = AppTest.from_function(script, default_timeout=60).run()
+    assert not app.exception and "no report" in app.error[0].value

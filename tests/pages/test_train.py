@@ -1,0 +1,192 @@
+"""Train: the form becomes the command, a training is shown in every state, and its model is used at once."""
+
+import dataclasses
+import json
+
+import pytest
+
+from genolm.ascode import parse_arguments
+from genolm.config import FinetuneSettings
+from genolm.finetuning import finetune
+from genolm.jobs import Job
+from genolm.progress import Progress
+from genolm.registry import import_bundle
+from pages.shared import running, train_form
+
+PAGE = "pages/models/train.py"
+IDENTITY = "b" * 32
+
+
+@pytest.fixture
+def language_model(no_model, toy_language_model_path):
+    """A tiny language model, the only model."""
+    return import_bundle(toy_language_model_path)
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """The arguments of the jobs that the page started."""
+    found = []
+    monkeypatch.setattr(running, "start", lambda kind, arguments, *, title: found.append((arguments, title)))
+    return found
+
+
+def start_button(app):
+    return next(button for button in app.button if button.label == "Start the training")
+
+
+def by_key(app, kind, key):
+    return next(item for item in app.get(kind) if item.key == key)
+
+
+def test_the_example_is_read_explained_and_started(open_page, language_model, started):
+    app = open_page(PAGE)
+    assert not app.exception and not app.error
+    assert [item.value[0] for item in app.header] == ["1", "2", "3", "4"]
+    shown = {item.label: item.value for item in app.metric}
+    assert shown["Rows"] == "800"
+    assert shown["Time, Fast (chosen)"].startswith("about ")
+    assert shown["Memory"].endswith(" GB") and shown["Runs on"] == "CPU (1 core)"
+    assert any("The layers are set free one by one" in item.value for item in app.markdown)
+    assert any("genolm finetune assets/samples/example_table.csv.gz --base toy-lm" in item.value for item in app.code)
+    start_button(app).click().run()
+    assert not app.exception
+    ((arguments, title),) = started
+    assert arguments[0] == "finetune" and arguments[1].endswith("example_table.csv.gz")
+    assert arguments[2:] == ["--base", "toy-lm", "--name", "example-table", "--report", "report"]
+    assert title == "example_table.csv.gz: example-table"
+
+
+def test_every_setting_of_the_form_reaches_the_command(open_page, language_model, started):
+    app = open_page(PAGE)
+    by_key(app, "selectbox", "train_base").set_value(train_form.SCRATCH).run()
+    by_key(app, "selectbox", "train_preset").set_value("tiny")
+    by_key(app, "text_input", "train_name_example_table.csv.gz").set_value("mine")
+    by_key(app, "radio", "train_effort").set_value("best")
+    by_key(app, "radio", "train_split_cluster_random").set_value("random")
+    for key in ("train_mirrored", "train_reduction"):
+        by_key(app, "toggle", key).set_value(True)
+    by_key(app, "toggle", "train_watched").set_value(False)
+    by_key(app, "selectbox", "train_adapt").set_value("no")
+    by_key(app, "selectbox", "train_balance").set_value("yes")
+    first = next(item for item in app.selectbox if item.key.startswith("train_positive"))
+    first.set_value("no site")
+    numbers = {"valid": 20, "test": 15, "seed": 5, "seeds": 2, "epochs": 3, "batch": 32, "lr": 0.003}
+    for key, value in {**numbers, "drop": 0.7, "search": 4.0}.items():
+        by_key(app, "number_input", f"train_{key}").set_value(value)
+    app.run()
+    assert not app.exception and not app.error
+    start_button(app).click().run()
+    values = parse_arguments(started[0][0]).values
+    expected = {
+        "positive": "no site",
+        "split": "random",
+        "fractions": (0.65, 0.2, 0.15),
+        "effort": "best",
+        "adapt": False,
+        "seeds": 2,
+        "balance": True,
+        "mirrored": True,
+        "lr": 0.003,
+        "drop_mult": 0.7,
+        "batch_size": 32,
+        "epochs": 3,
+        "search_minutes": 4.0,
+        "reduction": True,
+        "watched": False,
+        "preset": "tiny",
+        "seed": 5,
+    }
+    assert {key: values[key] for key in expected} == expected
+    assert values["from_scratch"] and values["base"] == "toy-lm" and values["name"] == "mine"
+    # The others come from the table: its columns, its bad rows and, by its labels, the task.
+    rest = {"columns", "skip_bad_rows", "task"}
+    assert set(expected) | rest == set(vars(FinetuneSettings()))
+
+
+def test_another_task_and_the_random_split_are_shown(open_page, language_model, sentences):
+    app = open_page(PAGE)
+    by_key(app, "toggle", "train_random").set_value(True).run()
+    assert not app.exception
+    assert any("random split" in item.value for item in [*app.info, *app.caption])
+    task = next(item for item in app.selectbox if item.key.startswith("train_task"))
+    task.set_value("regression").run()
+    assert "needs a number as each label" in sentences(app)[0]
+
+
+def test_a_name_that_is_taken_is_refused(open_page, language_model, sentences, monkeypatch):
+    app = open_page(PAGE)
+    name = by_key(app, "text_input", "train_name_example_table.csv.gz")
+    name.set_value("toy-lm").run()
+    assert "There already is a model 'toy-lm'" in sentences(app)[0]
+    assert start_button(app).disabled
+    arguments = ("finetune", "x.csv", "--base", "toy-lm", "--name", "busy")
+    job = Job(IDENTITY, "finetune", "x", arguments, None, "2026-01-01T00:00:00Z", "queued")
+    monkeypatch.setattr(train_form, "list_jobs", lambda kind=None: [job])
+    by_key(app, "text_input", "train_name_example_table.csv.gz").set_value("busy").run()
+    assert "A training that makes 'busy' is queued already" in sentences(app)[0]
+    assert any("wait for 1 other job" in item.value for item in app.caption)
+
+
+def test_without_a_language_model_it_says_what_to_do(open_page, no_model):
+    app = open_page(PAGE)
+    assert not app.exception
+    assert any("Import one under Models" in item.value for item in app.info)
+    assert not [button for button in app.button if button.label.startswith("Start")]
+
+
+@pytest.fixture
+def job(tmp_path):
+    """A training's job as it is listed while it runs."""
+    arguments = ("finetune", str(tmp_path / "t.csv"), "--base", "toy-lm", "--name", "mine", "--report", "report")
+    (tmp_path / "job" / "result").mkdir(parents=True)
+    report = Progress("classifier, phase 1 of 4", 30, 120, 10.0, {"loss": 0.5})
+    return Job(
+        IDENTITY,
+        "finetune",
+        "t.csv: mine",
+        arguments,
+        tmp_path / "job",
+        "2026-01-01T00:00:00Z",
+        "running",
+        progress=report,
+    )
+
+
+def test_a_running_training_has_its_private_link_and_code(open_page, language_model, job, monkeypatch):
+    monkeypatch.setattr(running, "get_job", lambda identity: job)
+    app = open_page(PAGE, job=IDENTITY)
+    assert not app.exception and not app.error
+    assert app.get("progress")[0].proto.value == 25
+    assert any(f"job={IDENTITY}" in item.value for item in app.code)
+    assert any(item.value.startswith("genolm finetune t.csv") for item in app.code)
+
+
+def test_a_stopped_training_says_why_and_goes_on(open_page, language_model, job, monkeypatch, sentences):
+    sentence = "Training was stopped: every validation sequence gets the class 'a'. Try --lr."
+    states = {"now": dataclasses.replace(job, state="failed", reason=sentence)}
+    monkeypatch.setattr(running, "get_job", lambda identity: states["now"])
+    monkeypatch.setattr(running, "resume_job", lambda identity: states.update(now=job))
+    app = open_page(PAGE, job=IDENTITY)
+    assert sentences(app) == [sentence]
+    next(button for button in app.button if button.label == "Resume").click().run()
+    assert not app.exception and not app.error
+    assert app.get("progress")
+
+
+def test_a_finished_training_shows_report_and_model(
+    open_page, language_model, job, monkeypatch, make_dna, tmp_path
+):
+    rows = [f"{make_dna(30)}{'TATAAT' * (number % 2)}{make_dna(30)},{number % 2}" for number in range(60)]
+    (tmp_path / "t.csv").write_text("sequence,label\n" + "\n".join(rows) + "\n")
+    settings = FinetuneSettings(split="random", fractions=(0.5, 0.25, 0.25), epochs=1, watched=False)
+    monkeypatch.setenv("GENOLM_THREADS", "1")
+    finetune(tmp_path / "t.csv", "toy-lm", "mine", settings=settings, report_dir=job.result / "report")
+    done = dataclasses.replace(job, state="done")
+    monkeypatch.setattr(running, "get_job", lambda identity: done)
+    app = open_page(PAGE, job=IDENTITY)
+    assert not app.exception and not app.error
+    assert "mine** is ready" in app.success[0].value
+    assert "How good it is" in [item.value for item in app.header]
+    record = json.loads((job.result / "report" / "run.json").read_text())
+    assert parse_arguments(record["arguments"]).values["name"] == "mine"

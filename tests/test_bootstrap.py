@@ -1,0 +1,64 @@
+import math
+
+import numpy as np
+import pytest
+
+from genolm import metrics
+from genolm.bootstrap import paired_bootstrap, wilson
+
+RNG = np.random.default_rng(3)
+
+
+def mean_of(values):
+    return lambda weights: {"mean": weights @ values / weights.sum(axis=1)}
+
+
+def test_the_paired_interval_is_that_of_the_differences():
+    base = RNG.normal(0, 10, 400)
+    a, b = base + RNG.normal(0.3, 1, 400), base
+    found = paired_bootstrap(mean_of(a), mean_of(b), 400, n_boot=4000)["mean"]
+    error = (a - b).std() / 20
+    assert found.difference.value == pytest.approx((a - b).mean())
+    assert found.difference.low == pytest.approx((a - b).mean() - 1.96 * error, abs=0.15 * error)
+    assert found.difference.high == pytest.approx((a - b).mean() + 1.96 * error, abs=0.15 * error)
+    assert found.a.high - found.a.low > 5 * (found.difference.high - found.difference.low)
+
+
+def test_p_is_that_of_a_normal_test_and_one_for_equal_models():
+    a = RNG.normal(0.1, 1, 300)
+    found = paired_bootstrap(mean_of(a), mean_of(np.zeros(300)), 300, n_boot=8000)["mean"]
+    z = a.mean() / (a.std() / math.sqrt(300))
+    assert found.p == pytest.approx(math.erfc(abs(z) / math.sqrt(2)), abs=0.02)
+    same = paired_bootstrap(mean_of(a), mean_of(a), 300)["mean"]
+    assert (same.p, same.difference.value, same.difference.high) == (1.0, 0.0, 0.0)
+    far = paired_bootstrap(mean_of(a + 9), mean_of(a), 300, n_boot=999)["mean"]
+    assert far.p == pytest.approx(2 / 1000)
+
+
+def test_a_figure_that_one_model_has_not_is_not_compared_and_nan_stays_nan():
+    labels = np.array([0, 1] * 20)
+    silent = metrics.statistic_for("binary", np.full(40, 0.1), labels)
+    found = paired_bootstrap(silent, silent, 40, n_boot=50)
+    assert math.isnan(found["precision"].p) and found["precision"].as_dict()["p"] is None
+    assert paired_bootstrap(silent, mean_of(labels), 40, n_boot=50) == {}
+
+
+def test_each_task_is_scored_the_same_as_a_statistic():
+    labels, scores = RNG.integers(0, 2, 80), RNG.random(80)
+    pairs = {
+        "binary": (scores, labels),
+        "multiclass": (RNG.dirichlet(np.ones(3), 80), RNG.integers(0, 3, 80)),
+        "multilabel": (RNG.random((80, 3)), RNG.integers(0, 2, (80, 3))),
+        "regression": (RNG.normal(size=(80, 2)), RNG.normal(size=(80, 2))),
+    }
+    for task, (found, wanted) in pairs.items():
+        statistic = metrics.statistic_for(task, found, wanted)(np.ones((1, 80)))
+        for name, estimate in metrics.score(task, found, wanted, n_boot=0).items():
+            assert statistic[name][0] == pytest.approx(estimate.value, abs=1e-12), (task, name)
+
+
+def test_wilson_by_hand():
+    found = wilson(8, 10)
+    assert (found.value, found.low, found.high) == pytest.approx((0.8, 0.4902, 0.9433), abs=1e-4)
+    assert wilson(0, 5).low == 0.0 and wilson(5, 5).high == 1.0
+    assert math.isnan(wilson(0, 0).value)

@@ -1,0 +1,155 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is loaded
+import torch
+
+from genolm.bundles import read_bundle
+from genolm.cli import commands
+from genolm.comparison import Comparison, compare_models
+from genolm.config import HeadConfig
+from genolm.errors import SettingsError, TableError
+from genolm.metrics import score
+from genolm.predict import Predictor
+from genolm.record import file_facts, write_json
+from genolm.registry import save_bundle
+
+OPTIONS = {"precision": "fp32", "threads": 1, "n_boot": 300}
+
+
+@pytest.fixture
+def variant(toy_bundle_path, tmp_path):
+    """A function name, change of its state, card, head -> path of a variant of the toy classifier."""
+
+    def made(name, change=None, *, card=None, head=None):
+        bundle = read_bundle(toy_bundle_path)
+        state = bundle.state_dict()
+        if change:
+            change(state)
+        given = {"name": name, **({"head": head} if head else {})}
+        config = dataclasses.replace(bundle.config, **given)
+        save_bundle(tmp_path / name, config, state, card or {}, dtype="fp32")
+        return tmp_path / name
+
+    return made
+
+
+def turn(state):
+    """Let a classifier say the opposite."""
+    last = max((key for key in state if state[key].shape[:1] == (2,)), key=lambda key: state[key].dim())
+    state[last] = torch.flip(state[last], [0])
+    state[last.replace("weight", "bias")] = torch.flip(state[last.replace("weight", "bias")], [0])
+
+
+@pytest.fixture
+def table(toy_bundle_path, tmp_path, make_dna):
+    """120 rows that the toy classifier ranks mostly right; every third one is of the split test."""
+    rng = np.random.default_rng(1)
+    sequences = [make_dna(60) for _ in range(120)]
+    margins = np.diff(Predictor(read_bundle(toy_bundle_path), precision="fp32", threads=1).logits(sequences))
+    noisy = margins[:, 0] + 0.4 * margins.std() * rng.normal(size=120)
+    labels = np.where(noisy > np.median(noisy), "promoter", "other")
+    lines = [
+        f"{sequence},{label},{'train' if place % 3 else 'test'}"
+        for place, (sequence, label) in enumerate(zip(sequences, labels, strict=True))
+    ]
+    path = tmp_path / "rows.csv"
+    path.write_text("\n".join(["sequence,label,split", *lines]) + "\n")
+    return path
+
+
+def test_a_good_model_beats_its_opposite(variant, toy_bundle_path, table):
+    found = compare_models(toy_bundle_path, variant("turned", turn), table, **OPTIONS)
+    assert found.main_metric == "auroc" and found.rows == 120
+    pair = found.metrics["auroc"]
+    assert pair.a.value > 0.8 and pair.difference.low > 0 and pair.p < 0.01
+    assert pair.a.value + pair.b.value == pytest.approx(1.0, abs=1e-6)
+    assert sum(found.agreement.values()) == 120
+    assert found.verdict.startswith("On these 120 rows toy-promoter is better: AUROC 0.")
+    other = compare_models(variant("turned", turn), toy_bundle_path, table, **OPTIONS)
+    assert "toy-promoter is better" in other.verdict
+    assert other.metrics["auroc"].difference.value == pytest.approx(-pair.difference.value)
+
+
+def test_scores_are_those_of_each_model_alone(variant, toy_bundle_path, table):
+    found = compare_models(toy_bundle_path, variant("turned", turn), table, **OPTIONS)
+    frame = table.read_text().splitlines()[1:]
+    sequences, labels, _ = zip(*(line.split(",") for line in frame), strict=True)
+    predictor = Predictor(read_bundle(toy_bundle_path), precision="fp32", threads=1)
+    truth = np.array([label == "promoter" for label in labels])
+    alone = score("binary", predictor.predict(sequences).probabilities, truth, n_boot=0)
+    for key, estimate in alone.items():
+        np.testing.assert_allclose(found.metrics[key].a.value, estimate.value)
+
+
+def test_a_model_and_itself_cannot_be_told_apart(variant, toy_bundle_path, table):
+    found = compare_models(toy_bundle_path, variant("twin"), table, split="test", **OPTIONS)
+    assert found.rows == 40 and found.metrics["auroc"].p == 1.0
+    assert "cannot be told apart" in found.verdict
+    assert found.agreement["only_a"] == found.agreement["only_b"] == 0
+    assert any("40 rows are few" in warning for warning in found.warnings)
+
+
+def test_rows_that_a_model_has_learned_from_are_warned_of(variant, table):
+    data = [file_facts(table)]
+    knows = variant("knows", card={"data": data, "settings": {"split": "cluster"}})
+    fair = variant("fair", card={"data": data, "settings": {"split": "given"}})
+    found = compare_models(knows, fair, table, split="test", **OPTIONS).warnings
+    assert any(text.startswith("knows was trained on rows of rows.csv") for text in found)
+    assert any(text.startswith("fair was trained on other rows") for text in found)
+    stranger = variant("stranger", card={"data": [{"name": "x", "sha256": "00"}]})
+    found = compare_models(stranger, variant("silent"), table, **OPTIONS).warnings
+    assert [text.split(" does")[0] for text in found] == ["The card of silent"]
+
+
+def test_models_of_other_questions_are_refused(variant, toy_bundle_path, table):
+    others = {
+        "only models with the same classes": HeadConfig("binary", ("other", "enhancer")),
+        "the positive class is": HeadConfig("binary", ("promoter", "other")),
+        "for a multilabel one": HeadConfig("multilabel", ("other", "promoter")),
+    }
+    for place, (words, head) in enumerate(others.items()):
+        with pytest.raises(SettingsError, match=words):
+            compare_models(toy_bundle_path, variant(f"other-{place}", head=head), table, **OPTIONS)
+    with pytest.raises(TableError, match="no rows of split 'valid'"):
+        compare_models(toy_bundle_path, variant("twin"), table, split="valid", **OPTIONS)
+
+
+def test_classes_in_another_order_are_put_in_order(variant, table):
+    def labels(*classes):
+        return HeadConfig("multilabel", classes)
+
+    a = variant("a", head=labels("other", "promoter"))
+    b = variant("b", turn, head=labels("promoter", "other"))
+    found = compare_models(a, b, table, **OPTIONS)
+    assert all(pair.difference.value == 0 for pair in found.metrics.values())
+
+
+def test_a_comparison_comes_back_from_json(variant, toy_bundle_path, table, tmp_path):
+    found = compare_models(toy_bundle_path, variant("turned", turn), table, **OPTIONS)
+    write_json(tmp_path / "c.json", found.as_dict())
+    again = Comparison.from_dict(json.loads((tmp_path / "c.json").read_text()))
+    assert again.verdict == found.verdict and again.as_dict() == found.as_dict()
+    assert list(again.frame()["metric"]) == list(found.metrics)
+    with pytest.raises(SettingsError, match="format 7"):
+        Comparison.from_dict({**found.as_dict(), "format_version": 7})
+
+
+def test_the_command_prints_writes_and_refuses(variant, toy_bundle_path, table, tmp_path):
+    arguments = ["compare", str(toy_bundle_path), str(variant("turned", turn)), str(table), "--draws", "100"]
+    arguments += ["--threads", "1"]
+    ran = CliRunner().invoke(commands, [*arguments, "--out", str(tmp_path / "c.json")])
+    assert ran.exit_code == 0, ran.output
+    assert "toy-promoter is better" in ran.stdout and "AUROC" in ran.stdout and "A - B" in ran.stdout
+    assert "Note: The card of turned" in ran.stderr
+    ran = CliRunner().invoke(commands, [*arguments, "--json", "--split", "test"])
+    data = json.loads(ran.stdout)
+    assert data["rows"] == 40 and set(data["metrics"]["auroc"]) == {"a", "b", "difference", "p"}
+    assert json.loads((tmp_path / "c.json").read_text())["rows"] == 120
+    other = variant("other-task", head=HeadConfig("multilabel", ("other", "promoter")))
+    ran = CliRunner().invoke(commands, ["compare", str(toy_bundle_path), str(other), str(table)])
+    assert ran.exit_code == 2 and "multilabel" in ran.stderr

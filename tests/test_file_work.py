@@ -1,0 +1,208 @@
+"""Interrupted runs: the same call goes on from the last finished part, and the result is the same."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from genolm import file_work, scan
+from genolm.errors import Cancelled, SettingsError
+from genolm.partial import FinishedParts
+from genolm.pipelines import classify_file, open_model, saliency_file, scan_file, strips_path
+from genolm.progress import Ticker
+from genolm.saliency import perturbation_saliency
+from genolm.sequences import open_fasta
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def model(toy_bundle_path):
+    return open_model(toy_bundle_path, device="cpu", precision="fp32", threads=1)
+
+
+@pytest.fixture
+def fasta(tmp_path, make_dna):
+    path = tmp_path / "in.fa"
+    sizes = (260, 90, 61, 7, 150, 60)
+    path.write_text("".join(f">r{number}\n{make_dna(size)}\n" for number, size in enumerate(sizes)))
+    return path
+
+
+@pytest.fixture
+def small_parts(monkeypatch):
+    """Many parts of little work."""
+    monkeypatch.setattr(file_work, "GROUP_RECORDS", 2)
+    monkeypatch.setattr(file_work, "GROUP_TOKENS", {"cpu": 3_000})
+    monkeypatch.setattr(scan, "_PART_TOKENS", {"cpu": 1_000})
+    monkeypatch.setattr(scan, "BLOCK_BASES", 100)
+
+
+def saliency(fasta, out, **options):
+    return saliency_file(fasta, out, lengths=(1, 3), fills=2, strips=True, strand="both", **options)
+
+
+def scanned(fasta, out, **options):
+    return scan_file(fasta, out.with_suffix(""), stride=3, bedgraph=True, **options)
+
+
+WAYS = {"classify": classify_file, "saliency": saliency, "scan": scanned}
+
+
+def contents(folder):
+    """Return the bytes of every file in a folder but for the record of the run, which has times."""
+    files = [path for path in folder.rglob("*") if path.is_file() and not path.name.endswith("run.json")]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
+
+
+class Watch:
+    """A progress callback that can stop the work."""
+
+    def __init__(self, stop_at=None):
+        self.stop_at, self.seen = stop_at, []
+
+    def __call__(self, report):
+        if report.stage.startswith(("classifying", "saliency", "scanning")):
+            self.seen.append(report)
+            if self.stop_at is not None and report.fraction > self.stop_at:
+                raise Cancelled("stopped")
+
+
+@pytest.mark.parametrize("verb", WAYS)
+def test_a_run_that_goes_on_gives_the_same_bytes(verb, model, fasta, tmp_path, small_parts, monkeypatch):
+    monkeypatch.setitem(Ticker.__init__.__kwdefaults__, "interval", 0.0)
+    work, whole, halves = WAYS[verb], tmp_path / "whole" / "out.csv", tmp_path / "halves" / "out.csv"
+    full = Watch()
+    work(fasta, whole, model=model, progress=full)
+    calls = []
+    kind, answers = type(model), type(model)._forward
+    monkeypatch.setattr(kind, "_forward", lambda self, *given: calls.append(1) or answers(self, *given))
+    spent, done = [], []
+    for stop_at in (0.5, 0.8, None):
+        calls.clear()
+        watch = Watch(stop_at)
+        if stop_at is None:
+            work(fasta, halves, model=model, progress=watch)
+        else:
+            with pytest.raises(Cancelled):
+                work(fasta, halves, model=model, progress=watch)
+            assert list(halves.parent.rglob("*.part"))
+        spent.append(len(calls))
+        done.append(watch.seen[0].done)
+    calls.clear()
+    work(fasta, tmp_path / "again" / "out.csv", model=model)
+    assert spent[2] < 0.6 * len(calls) and spent[1] < 0.8 * len(calls)
+    assert watch.seen[-1].done == watch.seen[-1].total == full.seen[-1].total
+    assert contents(halves.parent) == contents(whole.parent)
+    assert not list(halves.parent.rglob("*partial*")) and not list(halves.parent.rglob("*.part"))
+
+
+@pytest.mark.parametrize("verb", WAYS)
+def test_a_damaged_part_is_done_again(verb, model, fasta, tmp_path, small_parts):
+    work, whole, halves = WAYS[verb], tmp_path / "whole" / "out.csv", tmp_path / "halves" / "out.csv"
+    work(fasta, whole, model=model)
+    with pytest.raises(Cancelled):
+        work(fasta, halves, model=model, progress=Watch(0.6))
+    first, second, *_ = sorted(halves.parent.rglob("*.part"))
+    first.write_bytes(first.read_bytes()[:-3])
+    second.write_bytes(second.read_bytes()[:40] + b"\x00" * 8 + second.read_bytes()[48:])
+    work(fasta, halves, model=model)
+    assert contents(halves.parent) == contents(whole.parent)
+
+
+def test_a_changed_input_starts_anew(model, fasta, tmp_path, small_parts, make_dna):
+    out = tmp_path / "out.csv"
+    with pytest.raises(Cancelled):
+        classify_file(fasta, out, model=model, progress=Watch(0.5))
+    text = fasta.read_text()
+    fasta.write_text(text.replace(text[10:60], make_dna(50)))
+    classify_file(fasta, out, model=model)
+    with open_fasta(fasta) as genome:
+        expected = model.predict([record.sequence for record in genome.records()]).probabilities[:, 1]
+    np.testing.assert_allclose(pd.read_csv(out)["p_promoter"], expected, atol=1e-5)
+
+
+def test_another_threshold_scores_nothing_again(model, fasta, tmp_path, small_parts, monkeypatch):
+    scanned(fasta, tmp_path / "one.csv", model=model, threshold=0.2)
+    monkeypatch.setattr("genolm.pipelines.atomic_files", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        scanned(fasta, tmp_path / "two.csv", model=model, threshold=0.9)
+    monkeypatch.undo()
+    monkeypatch.setattr(scan, "_PART_TOKENS", {"cpu": 1_000})
+    monkeypatch.setattr(scan, "BLOCK_BASES", 100)
+    monkeypatch.setattr(type(model), "_forward", lambda *_: 1 / 0)
+    scanned(fasta, tmp_path / "two.csv", model=model, threshold=0.2)
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+def test_groups_hold_few_records_and_little_work(model, fasta, small_parts, monkeypatch):
+    with open_fasta(fasta) as genome:
+        work = file_work.Classification(genome, model)
+        assert [len(names) for names in work.groups()] == [2, 2, 2]
+        monkeypatch.setattr(file_work, "GROUP_RECORDS", 100)
+        monkeypatch.setattr(file_work, "GROUP_BASES", 200)
+        assert list(work.groups()) == [["r0"], ["r1", "r2", "r3"], ["r4"], ["r5"]]
+        monkeypatch.setattr(file_work, "GROUP_TOKENS", {"cpu": 60})
+        assert list(work.groups()) == [["r0"], ["r1"], ["r2", "r3"], ["r4"], ["r5"]]
+
+
+def test_strips_and_site_are_those_of_the_package(model, tmp_path, make_dna):
+    fasta, out, sequence = tmp_path / "one.fa", tmp_path / "s.tsv", make_dna(80)
+    fasta.write_text(f">a\n{sequence}\n")
+    result = saliency_file(
+        fasta, out, model=model, lengths=(1, 5), fills=2, strand="both", site=45, strips=True
+    )
+    assert result.files == (out, tmp_path / "s.strips.tsv") == (out, strips_path(out))
+    strips = pd.read_csv(result.files[1], sep="\t")
+    assert list(strips.columns) == ["record", "strand", "length", "start", "loss"]
+    table = pd.read_csv(out, sep="\t")
+    for strand in "+-":
+        found = perturbation_saliency(model, sequence, lengths=(1, 5), fills=2, strand=strand, anchor=45)
+        rows = table[table["strand"] == strand]
+        np.testing.assert_allclose(rows["score"], found.score, atol=2e-5, rtol=1e-4)
+        for length, losses in found.per_length.items():
+            part = strips[(strips["strand"] == strand) & (strips["length"] == length)]
+            assert part["start"].tolist() == list(range(80 - length + 1))
+            np.testing.assert_allclose(part["loss"], losses, atol=2e-5, rtol=1e-4)
+    free = perturbation_saliency(model, sequence, lengths=(1, 5), fills=2)
+    assert np.abs(free.score - table["score"][:80]).max() > 1e-4
+    with pytest.raises(SettingsError, match="site is at 80, and record 'a' has the positions 0 to 79"):
+        saliency_file(fasta, out, model=model, site=80)
+
+
+KILLED = """
+import os, signal, sys
+import genolm.cli, genolm.file_work, genolm.partial, genolm.scan
+genolm.scan._PART_TOKENS, genolm.scan.BLOCK_BASES = {"cpu": 1_000}, 100
+keep, kept = genolm.partial.FinishedParts._keep, []
+def keep_and_die(*given):
+    keep(*given)
+    kept.append(1)
+    if len(kept) == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+genolm.partial.FinishedParts._keep = keep_and_die
+genolm.cli.main()
+"""
+
+
+def test_a_killed_command_goes_on(model, toy_bundle_path, fasta, tmp_path, small_parts, monkeypatch):
+    folder, options = tmp_path / "scan", ["--stride", "3", "--bedgraph", "--precision", "fp32"]
+    words = ["scan", str(fasta), "--model", str(toy_bundle_path), "--out", str(folder), *options]
+    environment = {**os.environ, "GENOLM_THREADS": "1"}
+    command = [sys.executable, "-c", KILLED, *words]
+    ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True)
+    assert ran.returncode == -signal.SIGKILL, ran.stderr
+    assert [path.name for path in folder.iterdir()] == [".scan.partial"]
+    made = []
+    keep = FinishedParts._keep
+    monkeypatch.setattr(FinishedParts, "_keep", lambda *given: made.append(1) or keep(*given))
+    scanned(fasta, folder, model=model)
+    going_on = len(made)
+    scanned(fasta, tmp_path / "once", model=model)
+    assert len(made) - going_on == going_on + 5
+    assert contents(folder) == contents(tmp_path / "once")

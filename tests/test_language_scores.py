@@ -1,0 +1,61 @@
+"""The Markov baseline is scored on the very bases that the language model is scored on."""
+
+import math
+
+import numpy as np
+import pytest
+
+from genolm.batches import LanguageStream, StreamSettings, scored_targets
+from genolm.config import TokenizerConfig
+from genolm.language import token_losses
+from genolm.language_scores import bits_per_base, held_out_text, markov_losses
+from genolm.markov import MarkovModel, WordCounts
+from genolm.registry import load_bundle
+from genolm.tokenizer import KmerTokenizer, encode_bases, reverse_complement_codes
+
+
+def test_an_untrained_model_scores_two_bits(toy_language_model_path, make_dna):
+    model = load_bundle(toy_language_model_path).build()
+    text = held_out_text([encode_bases(make_dna(30_000))], KmerTokenizer(TokenizerConfig(3, 2)), bases=30_000)
+    losses = token_losses(model, text)
+    assert losses.mean() == pytest.approx(math.log(67), abs=0.05)
+    assert bits_per_base(model, text, 2)["value"] == pytest.approx(losses.mean() / 2 / math.log(2))
+
+
+@pytest.mark.parametrize(("k", "stride"), [(3, 3), (3, 1), (4, 2), (1, 1)])
+def test_a_markov_model_reads_the_same_bases(make_dna, k, stride):
+    record = encode_bases(make_dna(700) + "N" + make_dna(900))
+    tokenizer = KmerTokenizer(TokenizerConfig(k, stride))
+    stream = LanguageStream([record], tokenizer, StreamSettings(rows=1, bptt=10, piece=300, seed=3))
+    text = [stream[step] for step in range(len(stream))]
+    counts = WordCounts(2)
+    counts.add(record[:800])
+    model = MarkovModel(counts, (1.0, 2.0, 3.0))
+    found = markov_losses(model, text, tokenizer)
+    assert len(found) == sum(int(scored_targets(batch).sum()) for batch in text)
+
+    wanted = []
+    for (_, start, end), minus in zip(stream._pieces, stream._minus, strict=True):
+        codes = reverse_complement_codes(record[start:end]) if minus else record[start:end]
+        places = [token * stride for token in range(tokenizer.count(len(codes)))]
+        known = [place for place in places if (codes[place : place + k] < 4).all()]
+        seen = np.isin(np.arange(len(codes)), [place + base for place in known for base in range(k)])
+        losses = model.losses(np.where(seen, codes, 4).astype(np.uint8))
+        wanted += [losses[place + k - stride : place + k].sum() for place in known if place > 0]
+    assert np.isfinite(wanted).all()
+    np.testing.assert_allclose(found, wanted[: len(found)], rtol=1e-9)
+
+
+def test_many_records_make_no_longer_text_than_one(make_dna):
+    tokenizer = KmerTokenizer(TokenizerConfig(3, 3))
+    one = held_out_text([encode_bases(make_dna(40_000))], tokenizer, bases=40_000)
+    many = held_out_text([encode_bases(make_dna(1_500)) for _ in range(200)], tokenizer, bases=40_000)
+    counts = [sum(batch.targets.numel() for batch in text) for text in (one, many)]
+    assert 0.6 < counts[1] / counts[0] < 2.2
+
+
+def test_unknown_stretches_are_passed_over(make_dna):
+    record = encode_bases("N" * 60_000 + make_dna(20_000))
+    text = held_out_text([record], KmerTokenizer(TokenizerConfig(3, 3)), bases=20_000)
+    scored = sum(int(scored_targets(batch).sum()) for batch in text)
+    assert scored > 0.8 * sum(batch.targets.numel() for batch in text)

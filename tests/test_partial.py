@@ -1,0 +1,132 @@
+"""Finished parts: found again by the same work alone, and never trusted when they are damaged."""
+
+import numpy as np
+import pytest
+
+from genolm import workspace
+from genolm.errors import SettingsError
+from genolm.partial import FinishedParts, kept_parts
+
+WORK = {"input": "abc", "settings": {"stride": 10, "contigs": None}}
+
+
+class Stopped(Exception):
+    pass
+
+
+def make(log, value):
+    def made():
+        log.append(value)
+        return {"values": np.full(5, value, dtype=np.float32), "none": np.empty(0, dtype=np.float32)}
+
+    return made
+
+
+def interrupted(folder, work, log, values):
+    """Make a part of each value and stop."""
+    with pytest.raises(Stopped), kept_parts(folder, work) as parts:
+        for value in values:
+            parts.finish(f"part-{value}", make(log, value))
+        raise Stopped
+
+
+def test_the_same_work_finds_its_parts_and_removes_them_in_the_end(tmp_path):
+    folder, log = tmp_path / "new" / ".out.partial", []
+    interrupted(folder, WORK, log, (1, 2))
+    assert len(list(folder.iterdir())) == 2
+    with kept_parts(folder, WORK) as parts:
+        found = [parts.finish(f"part-{value}", make(log, value)) for value in (1, 2, 3)]
+        assert [part.reused for part in found] == [True, True, False]
+        assert [part.arrays["values"][0] for part in found] == [1, 2, 3]
+        assert found[0].arrays["values"].dtype == np.float32 and found[0].arrays["none"].size == 0
+        assert parts.earlier_seconds == pytest.approx(found[0].seconds + found[1].seconds)
+        again = parts.finish("part-3", make(log, 3))
+        assert again.reused and parts.earlier_seconds < found[0].seconds + found[1].seconds + 1e-9
+    assert log == [1, 2, 3]
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("other", [{**WORK, "input": "abd"}, {"input": "abc", "settings": {"stride": 9}}])
+def test_other_work_begins_anew(tmp_path, other):
+    log = []
+    interrupted(tmp_path / "p", WORK, log, (1,))
+    interrupted(tmp_path / "p", other, log, (1,))
+    assert log == [1, 1]
+    interrupted(tmp_path / "p", other, log, (1,))
+    assert log == [1, 1]
+
+
+@pytest.mark.parametrize("harm", ["cut", "flipped", "emptied", "swapped", "a folder"])
+def test_a_damaged_part_is_made_again(tmp_path, harm):
+    folder, log = tmp_path / "p", []
+    interrupted(folder, WORK, log, (1, 2))
+    path = folder / "part-1.part"
+    content = path.read_bytes()
+    if harm == "swapped":
+        path.write_bytes((folder / "part-2.part").read_bytes())
+    elif harm == "a folder":
+        path.unlink()
+        path.mkdir()
+        with pytest.raises(SettingsError, match="cannot be kept"):
+            FinishedParts(folder).finish("part-1", make(log, 1))
+        return
+    else:
+        middle = len(content) // 2
+        flipped = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+        path.write_bytes({"cut": content[:middle], "flipped": flipped, "emptied": b""}[harm])
+    with kept_parts(folder, WORK) as parts:
+        part = parts.finish("part-1", make(log, 1))
+        assert not part.reused and part.arrays["values"][0] == 1
+        assert parts.finish("part-2", make(log, 2)).reused
+    assert log == [1, 2, 1]
+
+
+def test_a_part_of_parts_counts_what_was_spent_on_them_before(tmp_path):
+    def stopped():
+        raise Stopped
+
+    with pytest.raises(Stopped), kept_parts(tmp_path / "p", WORK) as parts:
+        inner = parts.within("long").finish("a", make([], 1))
+        parts.finish("long", stopped)
+    with kept_parts(tmp_path / "p", WORK) as parts:
+        outer = parts.finish("long", lambda: parts.within("long").finish("a", make([], 1)).arrays)
+        assert outer.seconds > inner.seconds
+        assert parts.earlier_seconds == pytest.approx(inner.seconds)
+
+
+def test_nothing_is_kept_without_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    log = []
+    parts = FinishedParts()
+    assert not parts.finish("a", make(log, 1)).reused
+    assert not parts.within("b").finish("a", make(log, 1)).reused
+    assert log == [1, 1] and list(tmp_path.iterdir()) == []
+
+
+def test_what_a_killed_run_left_is_removed_and_other_files_stay(tmp_path):
+    folder = tmp_path / "p"
+    folder.mkdir()
+    (folder / ".a.part.1234.abcd.tmp").write_bytes(b"half")
+    (folder / "mine.txt").write_text("keep")
+    with kept_parts(folder, WORK) as parts:
+        parts.finish("a", make([], 1))
+    assert [path.name for path in folder.iterdir()] == ["mine.txt"]
+
+
+def test_a_full_disk_is_one_sentence_and_the_parts_before_stay(tmp_path, monkeypatch):
+    folder, log = tmp_path / "p", []
+    interrupted(folder, WORK, log, (1,))
+
+    def full(self, source):
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(SettingsError, match="free some space"), kept_parts(folder, WORK) as parts:
+        monkeypatch.setattr(workspace.os, "replace", lambda *_: full(None, None))
+        parts.finish("part-2", make(log, 2))
+    assert [path.name for path in folder.iterdir()] == ["part-1.part"]
+
+
+def test_where_no_folder_can_be_made_is_said_before_the_work(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(SettingsError, match="cannot be made"), kept_parts(tmp_path / "file" / "p", WORK):
+        pass

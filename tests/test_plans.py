@@ -1,0 +1,91 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from genolm.config import FinetuneSettings
+from genolm.errors import SettingsError, TrainingError
+from genolm.plans import SLOTS, TaskSize, plan_training, task_size
+
+SIZE = TaskSize("binary", (1000, 900), 1900, 240, 240, (100, 100, 100), 190_000)
+
+
+def test_the_size_of_a_task_is_that_of_its_training_rows():
+    parts = np.array(["train", "train", "valid", "train", "test"])
+    size = task_size("binary", np.array([0, 1, 1, 1, 0]), ["A" * 10, "A" * 30, "A", "A" * 20, "A"], parts, extra_bases=5)
+    assert size == TaskSize("binary", (1, 2), 3, 1, 1, (10, 20, 30), 65)
+
+
+def test_layers_are_set_free_from_the_head_down():
+    plan = plan_training(SIZE, FinetuneSettings())
+    assert [item.unfreeze for item in plan.classifier.schedule] == [1, 2, 3, 0]
+    rates = [item.lr for item in plan.classifier.schedule]
+    assert rates == sorted(rates, reverse=True)
+    assert (plan.seeds, plan.adapt_passes, plan.slots) == (1, 0, SLOTS)
+
+
+def test_from_scratch_all_layers_learn_at_once():
+    plan = plan_training(SIZE, FinetuneSettings(effort="best"), from_scratch=True)
+    assert [item.unfreeze for item in plan.classifier.schedule] == [0]
+    assert plan.adapt_passes == 0
+
+
+def test_best_does_more_than_fast():
+    fast, best = (plan_training(SIZE, FinetuneSettings(effort=effort)) for effort in ("fast", "best"))
+    assert best.seeds == 3 and best.adapt_passes > 0
+    passes = [sum(item.epochs for item in plan.classifier.schedule) for plan in (fast, best)]
+    assert passes[0] < passes[1]
+
+
+def test_few_rows_get_small_batches_and_more_passes():
+    few = plan_training(replace(SIZE, counts=(60, 60), train=120), FinetuneSettings())
+    many = plan_training(SIZE, FinetuneSettings())
+    assert few.classifier.batch_size <= 120 // 8
+    assert few.classifier.schedule[0].epochs > many.classifier.schedule[0].epochs
+    assert few.classifier.drop_mult > many.classifier.drop_mult
+    assert few.slots == 0
+    assert any("120 training rows are few" in reason for reason in few.reasons)
+
+
+def test_a_rare_class_is_balanced_unless_told_otherwise():
+    rare = replace(SIZE, counts=(1800, 100))
+    assert plan_training(rare, FinetuneSettings()).classifier.balanced
+    assert not plan_training(rare, FinetuneSettings(balance=False)).classifier.balanced
+    assert not plan_training(SIZE, FinetuneSettings()).classifier.balanced
+
+
+def test_what_the_user_says_is_done():
+    settings = FinetuneSettings(lr=1e-3, drop_mult=0.7, batch_size=10, epochs=4, seeds=2, adapt=True, mirrored=True)
+    plan = plan_training(SIZE, settings)
+    last = plan.classifier.schedule[-1]
+    assert (last.lr, last.epochs) == (1e-3, 4)
+    assert (plan.classifier.drop_mult, plan.classifier.batch_size, plan.classifier.mirrored) == (0.7, 10, True)
+    assert plan.seeds == 2 and plan.adapt_passes > 0
+
+
+def test_a_wish_that_cannot_be_met_is_told():
+    tiny = plan_training(replace(SIZE, bases=1000), FinetuneSettings(adapt=True))
+    assert tiny.adapt_passes == 0
+    assert any("too few to fine-tune the language model" in reason for reason in tiny.reasons)
+    no_language_model = plan_training(SIZE, FinetuneSettings(adapt=True), can_adapt=False)
+    assert any("The start is no language model" in reason for reason in no_language_model.reasons)
+
+
+def test_too_few_rows_are_refused():
+    with pytest.raises(TrainingError, match="Only 11 rows are left to train on"):
+        plan_training(replace(SIZE, train=11), FinetuneSettings())
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"task": "ranking"}, "task is 'ranking'"),
+        ({"effort": ""}, "effort is ''"),
+        ({"seeds": 0}, "seeds is 0"),
+        ({"lr": 2.0}, "lr is 2.0"),
+        ({"drop_mult": 9}, "drop_mult is 9"),
+    ],
+)
+def test_settings_that_cannot_work_are_refused(given, sentence):
+    with pytest.raises(SettingsError, match=sentence):
+        FinetuneSettings(**given)

@@ -1,0 +1,198 @@
+"""The report on a table: figures by hand, sentences where they belong, JSON there and back."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from genolm.labels import code_labels
+from genolm.sequences import reverse_complement
+from genolm.table_facts import class_histograms, letter_facts
+from genolm.table_report import TableReport, report_table
+from genolm.table_split import SplitSettings, split_rows
+from genolm.table_warnings import table_warnings
+from genolm.tables import labelled_rows, read_table
+
+
+def dna(rng, length, gc=0.5):
+    return "".join(rng.choice(list("ACGT"), length, p=[(1 - gc) / 2, gc / 2, gc / 2, (1 - gc) / 2]))
+
+
+def report_on(folder, rows, *, header="sequence,label", settings=None, task="", **options):
+    path = folder / "mine.csv"
+    path.write_text("\n".join([header, *(",".join(row) for row in rows)]) + "\n")
+    table = labelled_rows(read_table(path, need_label=False, skip_bad_rows=True))
+    code = code_labels(table.labels, task=task)
+    return report_table(table, code, split_rows(table, code, settings), **{"shortcuts": False, **options})
+
+
+def sentences(report, level=None):
+    return [item.sentence for item in report.warnings if level in (None, item.level)]
+
+
+@pytest.fixture
+def plain_rows(rng):
+    return [(dna(rng, 60), "ab"[row % 2]) for row in range(100)]
+
+
+def test_figures_by_hand(tmp_path):
+    rows = [
+        ("ACGTACGT", "x", "train"),
+        ("GGGG", "x", "train"),
+        ("NNGC", "y", "test"),
+        ("AAAA", "y", "valid"),
+        ("CCCC", "y", "train"),
+        ("AAAA", "", "train"),
+    ]
+    report = report_on(tmp_path, rows, header="sequence,label,split")
+    assert (report.name, report.task, report.rows, report.bases) == ("mine.csv", "binary", 5, 24)
+    x, y = report.classes
+    assert (x.name, x.rows, x.train, x.valid, x.test) == ("x", 2, 2, 0, 0)
+    assert x.length == (4, 5, 6, 7, 8) and x.gc == (0.5, 0.625, 0.75, 0.875, 1.0)
+    assert (y.rows, y.train, y.valid, y.test) == (3, 1, 1, 1) and y.gc == (0.0, 0.5, 1.0, 1.0, 1.0)
+    assert report.unlabelled == 1
+    # GGGG and CCCC are one sequence on two strands, with two labels.
+    assert report.copies.repeated == 1 and report.copies.conflicting == 2
+    assert report.copies.examples == ((3, 6),) and report.copies.too_short == 5
+    assert report.letters.counts == {"N": 2} and report.letters.rows == 1
+    assert report.letters.share == pytest.approx(2 / 24)
+    assert report.split.counts == {"train": 3, "valid": 1, "test": 1} and report.split.leaked == 0
+
+
+def test_histograms_count_every_row(tmp_path, rng):
+    rows = [(dna(rng, size), "ab"[size % 2]) for size in range(40, 140)]
+    report = report_on(tmp_path, rows)
+    lengths = report.length_histogram
+    assert not lengths.log and len(lengths.edges) <= 31
+    assert {name: sum(counts) for name, counts in lengths.counts.items()} == {"a": 50, "b": 50}
+    low, width = lengths.edges[0], lengths.edges[1] - lengths.edges[0]
+    assert low == 39.5 and width == 4
+    assert lengths.counts["a"][0] == 2 and lengths.counts["b"][0] == 2
+    assert sum(report.gc_histogram.counts["a"]) == 50
+
+
+def test_many_classes_and_long_tails_stay_readable(tmp_path, rng):
+    rows = [(dna(rng, 5_000 if row == 7 else 50), f"c{min(row % 20, 12)}") for row in range(200)]
+    report = report_on(tmp_path, rows, settings=SplitSettings("random"))
+    assert report.length_histogram.log
+    assert len(report.length_histogram.counts) == 8
+    assert "all other classes" in report.length_histogram.counts
+    assert sum(map(sum, report.length_histogram.counts.values())) == 200
+
+
+def test_a_regression_has_a_histogram_of_its_values(tmp_path, rng):
+    report = report_on(tmp_path, [(dna(rng, 50), f"{row / 3:.2f}") for row in range(60)])
+    assert report.task == "regression" and report.classes[0].name == "all rows"
+    assert sum(report.value_histogram.counts["all rows"]) == 60
+
+
+def test_gc_difference_is_said_in_one_sentence(tmp_path, rng):
+    rows = [(dna(rng, 100, (0.4, 0.6)[row % 2]), ("other", "promoter")[row % 2]) for row in range(300)]
+    report = report_on(tmp_path, rows, shortcuts=True)
+    (sentence,) = sentences(report, "warn")
+    gc = next(item for item in report.shortcuts if item.key == "gc").main
+    figure = f"{gc['value']:.2f} ({gc['low']:.2f}-{gc['high']:.2f})"
+    assert sentence.startswith("Your classes differ in GC content (medians: other 4") and figure in sentence
+    assert sentence.endswith(f"that alone gives AUROC {figure}.")
+    assert report.can_train
+
+
+def test_nothing_suspicious_gives_no_warning(tmp_path, rng):
+    rows = [(dna(rng, 80), "ab"[row % 2]) for row in range(700)]
+    report = report_on(tmp_path, rows, shortcuts=True)
+    assert sentences(report, "stop") == [] and sentences(report, "warn") == []
+
+
+def test_refused_rows_stop_until_they_may_be_left_out(tmp_path, plain_rows):
+    rows = [*plain_rows, ("ACG!", "a")]
+    allowed, forbidden = (report_on(tmp_path, rows, left_out=choice) for choice in (True, False))
+    assert allowed.can_train and not forbidden.can_train
+    assert allowed.warnings[0].level == "warn"
+    assert allowed.warnings[0].sentence.startswith("1 row cannot be used; the first is row 102: position 4")
+    assert forbidden.warnings[0].level == "stop" and "Mend the file" in forbidden.warnings[0].sentence
+
+
+def test_leakage_of_the_chosen_split_and_of_a_random_one(tmp_path, rng):
+    founders = [dna(rng, 80) for _ in range(100)]
+    rows = [(form, "ab"[i % 2]) for i, item in enumerate(founders) for form in (item, reverse_complement(item))]
+    by_cluster = report_on(tmp_path, rows)
+    share = by_cluster.split.random_share
+    assert by_cluster.split.leaked == 0 and share > 0.5
+    assert f"given one to {share:.0%} of its test rows" in " ".join(sentences(by_cluster, "note"))
+    at_random = report_on(tmp_path, rows, settings=SplitSettings("random"))
+    assert at_random.split.leaked > 10
+    assert "have a near-duplicate in training: figures" in " ".join(sentences(at_random, "warn"))
+    assert by_cluster.copies.similar == 200 and by_cluster.copies.clusters == 100
+
+
+def test_a_random_split_makes_short_words_look_better(tmp_path, rng):
+    rows = []
+    for index in range(100):
+        founder = np.array(list(dna(rng, 80)))
+        for _ in range(3):
+            copy = founder.copy()
+            copy[rng.integers(0, 80, 2)] = "A"
+            rows.append(("".join(copy), "ab"[index % 2]))
+    report = report_on(tmp_path, rows, shortcuts=True, random_split=True)
+    honest = next(item for item in report.shortcuts if item.key == "kmers").main["value"]
+    assert report.random_words.main["value"] > 0.9 > honest
+    assert any("With a random split the same would seem to reach" in text for text in sentences(report))
+
+
+def test_uneven_rare_and_missing_classes_are_named(tmp_path, rng):
+    rows = [(dna(rng, 60), "common") for _ in range(90)] + [(dna(rng, 60), "odd") for _ in range(2)]
+    report = report_on(tmp_path, rows + [(dna(rng, 60), "third") for _ in range(30)])
+    found = sentences(report, "warn")
+    assert any("common has 90 rows, odd 2" in text and "74%" in text for text in found)
+    assert any(text.startswith("The class odd has fewer than 10 rows") for text in found)
+    assert any("The class odd has no" in text for text in found)
+
+
+def test_a_class_without_training_rows_forbids_training(tmp_path, plain_rows):
+    rows = [(*row, "train" if row[1] == "a" else "test") for row in plain_rows[:-1]]
+    rows += [(plain_rows[-1][0], "a", "valid")]
+    report = report_on(tmp_path, rows, header="sequence,label,split")
+    assert "The class b has no training row: no model can learn it." in sentences(report, "stop")
+    assert not report.can_train
+
+
+def test_conflicts_near_duplicates_of_two_classes_and_letters(tmp_path, plain_rows, rng):
+    other = str.maketrans("ACGT", "CATG")
+    twins = [
+        (sequence[:29] + sequence[29].translate(other) + sequence[30:], "b" if label == "a" else "a")
+        for sequence, label in plain_rows
+    ]
+    rows = [*plain_rows, (plain_rows[0][0].lower(), "b"), *twins[1:40], ("N" * 60, "a")]
+    found = sentences(report_on(tmp_path, rows))
+    assert any("2 rows share a sequence with a row of another label, such as rows 2 and 102" in i for i in found)
+    assert any("near-duplicates of rows of another class" in text for text in found)
+    assert any("1 row hold" in text and "N 60" in text for text in found)
+
+
+def test_letters_are_counted_whatever_their_case():
+    found = letter_facts(["ACGTn", "acguRR", "AA"])
+    assert found.counts == {"N": 1, "R": 2} and found.rows == 2 and found.share == 3 / 13
+
+
+@pytest.mark.parametrize("labels", [("a", "b"), ("a", "b", "c"), ("a;b", "b", "a"), ("0.5", "1.5", "2.7")])
+def test_json_there_and_back(tmp_path, rng, labels):
+    rows = [(dna(rng, 50), labels[row % len(labels)]) for row in range(60)]
+    report = report_on(tmp_path, [*rows, ("!", labels[0])], shortcuts=True, random_split=True)
+    text = json.dumps(report.to_json(), allow_nan=False)
+    assert TableReport.from_json(json.loads(text)) == report
+
+
+def test_warnings_follow_from_the_figures_alone(tmp_path, plain_rows):
+    report = report_on(tmp_path, plain_rows)
+    assert table_warnings(replace(report, warnings=())) == report.warnings
+    assert [item.level for item in report.warnings] == sorted(
+        (item.level for item in report.warnings), key=("stop", "warn", "note").index
+    )
+
+
+def test_histograms_of_values_are_absent_for_classes(tmp_path, plain_rows):
+    path = tmp_path / "t.csv"
+    path.write_text("sequence,label\n" + "\n".join(map(",".join, plain_rows)))
+    table = read_table(path)
+    assert class_histograms(table, code_labels(table.labels))[2] is None

@@ -1,0 +1,142 @@
+"""Divisions of a table: near-duplicates together, columns respected, ways out named."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from genolm.errors import SettingsError, TableError
+from genolm.labels import code_labels
+from genolm.sequences import reverse_complement
+from genolm.table_split import (
+    SplitSettings,
+    canonical_forms,
+    random_split_leakage,
+    split_rows,
+    table_clusters,
+)
+from genolm.tables import LabelledTable
+
+
+def table_of(sequences, labels, **columns):
+    data = {"sequence": sequences, "label": labels, **columns}
+    index = pd.Index(range(2, len(sequences) + 2), name="row")
+    frame = pd.DataFrame({key: pd.Series(value, index, dtype=object) for key, value in data.items()})
+    return LabelledTable(Path("mine.csv"), frame)
+
+
+@pytest.fixture
+def pairs(make_dna):
+    """A hundred founders, each with its reverse complement: 200 rows of two classes."""
+    founders = [make_dna(100) for _ in range(100)]
+    sequences = [item for founder in founders for item in (founder, reverse_complement(founder))]
+    return table_of(sequences, ["ab"[row // 2 % 2] for row in range(200)])
+
+
+def test_the_default_keeps_near_duplicates_together(pairs):
+    code = code_labels(pairs.labels)
+    split = split_rows(pairs, code)
+    assert split.method == "cluster" and split.clusters.max() == 99
+    assert (split.parts[::2] == split.parts[1::2]).all()
+    assert split.counts() == {"train": 160, "valid": 20, "test": 20}
+    assert split.leakage.test == 20 and split.leakage.leaked == 0
+    for part in ("train", "valid", "test"):
+        assert np.mean(code.values[split.parts == part]) == 0.5
+
+
+def test_a_random_split_shows_what_it_lets_through(pairs):
+    code = code_labels(pairs.labels)
+    split = split_rows(pairs, code, SplitSettings("random", seed=3))
+    test = np.flatnonzero(split.parts == "test")
+    leaked = sum(split.parts[row ^ 1] == "train" for row in test)
+    assert split.leakage.leaked == leaked > 10
+    assert random_split_leakage(pairs, code, seed=3) == split.leakage
+    assert split.leakage.share == leaked / len(test)
+
+
+def test_short_equal_sequences_share_a_cluster():
+    sequences = ["ACGT", "acgt", "GGC", "GCC", "TTTT", "AC"]
+    assert canonical_forms(sequences) == ["ACGT", "ACGT", "GCC", "GCC", "AAAA", "AC"]
+    assert table_clusters(sequences).tolist() == [0, 0, 1, 1, 2, 3]
+    assert table_clusters([]).tolist() == []
+
+
+def test_a_given_column_is_taken_as_it_is(pairs):
+    parts = ["train", "valid", "test", "train"] * 50
+    table = table_of(pairs.sequences, pairs.labels, split=parts)
+    split = split_rows(table, code_labels(table.labels))
+    assert split.method == "given" and split.parts.tolist() == parts
+    # Rows 2, 6, ... are for testing, and their reverse complement, the next row, is in train.
+    assert split.leakage.leaked == 50
+    assert split_rows(table, code_labels(table.labels), SplitSettings("cluster")).leakage.leaked == 0
+
+
+def test_missing_validation_rows_are_taken_from_training_by_cluster(pairs):
+    table = table_of(pairs.sequences, pairs.labels, split=["train"] * 180 + ["test"] * 20)
+    split = split_rows(table, code_labels(table.labels))
+    assert split.counts() == {"train": 160, "valid": 20, "test": 20}
+    assert (split.parts[::2] == split.parts[1::2]).all()
+    assert "no validation rows; 20 of the training rows" in split.notes[0]
+
+
+def test_missing_test_rows_are_noted_and_missing_training_rows_refused(pairs):
+    table = table_of(pairs.sequences, pairs.labels, split=["train", "valid"] * 100)
+    split = split_rows(table, code_labels(table.labels))
+    assert split.leakage is None and "no test rows" in split.notes[0]
+    table = table_of(pairs.sequences, pairs.labels, split=["test", "valid"] * 100)
+    with pytest.raises(TableError, match="has only test, valid; it needs rows with train"):
+        split_rows(table, code_labels(table.labels))
+
+
+def test_groups_stay_together(pairs):
+    groups = [f"g{row % 20}" for row in range(200)]
+    table = table_of(pairs.sequences, pairs.labels, group=groups)
+    split = split_rows(table, code_labels(table.labels), SplitSettings("group"))
+    where = pd.Series(split.parts).groupby(groups).nunique()
+    assert (where == 1).all() and set(split.parts) == {"train", "valid", "test"}
+    assert split.leakage.leaked > 0
+    default = split_rows(table, code_labels(table.labels))
+    assert default.method == "cluster" and "does not use" in default.notes[0]
+
+
+@pytest.mark.parametrize(("method", "column"), [("given", "split"), ("group", "group")])
+def test_a_column_that_is_not_there_is_named(pairs, method, column):
+    with pytest.raises(TableError, match=f"no column {column}; add one"):
+        split_rows(pairs, code_labels(pairs.labels), SplitSettings(method))
+
+
+def test_too_few_clusters_name_the_ways_out(make_dna):
+    founder = make_dna(200)
+    table = table_of([founder] * 30 + [make_dna(200)], ["a", "b"] * 15 + ["a"])
+    with pytest.raises(TableError) as caught:
+        split_rows(table, code_labels(table.labels))
+    text = str(caught.value)
+    assert "its 31 rows form 2 clusters of similar sequences, the largest with 30 rows" in text
+    assert "a column group" in text and "a random split" in text
+    assert split_rows(table, code_labels(table.labels), SplitSettings("random")).leakage.share == 1.0
+
+
+def test_a_large_cluster_that_starves_the_test_part_is_noted(make_dna):
+    founder = make_dna(200)
+    sequences = [founder] * 94 + [make_dna(200) for _ in range(6)]
+    table = table_of(sequences, ["a", "b"] * 50)
+    split = split_rows(table, code_labels(table.labels))
+    assert split.leakage.leaked == 0
+    assert any("belong to similar sequences" in note for note in split.notes)
+    assert any("wide intervals" in note for note in split.notes)
+
+
+@pytest.mark.parametrize("task_labels", [[f"{n / 7:.3f}" for n in range(60)], ["x;y", "y", "x"] * 20])
+def test_other_tasks_divide_as_well(make_dna, task_labels):
+    table = table_of([make_dna(60) for _ in range(60)], task_labels)
+    split = split_rows(table, code_labels(table.labels), SplitSettings(fractions=(0.6, 0.2, 0.2)))
+    assert split.counts() == {"train": 36, "valid": 12, "test": 12}
+
+
+@pytest.mark.parametrize(
+    "fault", [{"method": "lucky"}, {"fractions": (0.5, 0.2, 0.2)}, {"fractions": (0, 0.5, 0.5)}]
+)
+def test_impossible_settings_are_refused(fault):
+    with pytest.raises(SettingsError):
+        SplitSettings(**fault)
