@@ -32,6 +32,8 @@ class Option:
         The word that says no, of a switch whose default is neither.
     setting : bool
         It belongs to the settings of the call.
+    typed : bool
+        It is of the command only and has no part in the call.
     """
 
     keyword: str
@@ -40,6 +42,7 @@ class Option:
     many: bool = False
     off: str = ""
     setting: bool = False
+    typed: bool = False
 
 
 @dataclass(frozen=True)
@@ -88,11 +91,8 @@ class Call:
     @property
     def files(self) -> list[str]:
         """The files that it reads, in order."""
-        found: list[str] = []
-        for name in VERBS[self.command].files:
-            value = self.values.get(name, [])
-            found += value if isinstance(value, list) else [value]
-        return found
+        values = [self.values.get(name, []) for name in VERBS[self.command].files]
+        return [item for value in values for item in (value if isinstance(value, list) else [value])]
 
 
 def _number_list(word: str) -> tuple[float, ...]:
@@ -158,6 +158,21 @@ VERBS: dict[str, Verb] = {
         files=("table",),
         out="",
         result="found: found.metrics",
+    ),
+    "compare": Verb(
+        "compare_models",
+        ("model_a", "model_b", "table"),
+        ("model_a", "model_b", "table"),
+        {
+            "--split": Option("split"),
+            "--out": Option("out", typed=True),
+            "--draws": Option("n_boot", int, 2000),
+            "--seed": Option("seed", int, 1),
+            **_RUN,
+        },
+        files=("table",),
+        beside=True,
+        result="found: found.as_dict()",
     ),
     "pretrain": Verb(
         "pretrain",
@@ -293,9 +308,10 @@ def python_code(arguments: Sequence[str], *, paths: Mapping[str, str] | None = N
     verb = _verb(call.command)
     plain, settings = {}, {}
     for option in verb.options.values():
-        if option.keyword in call.values and call.values[option.keyword] != option.default:
+        value = call.values.get(option.keyword, option.default)
+        if value != option.default and not option.typed:
             chosen = settings if option.setting else plain
-            chosen[option.keyword] = call.values[option.keyword]
+            chosen[option.keyword] = value
     words = [_literal(call.values[name]) for name in verb.call]
     words += [f"{key}={_literal(value)}" for key, value in plain.items() if key not in verb.call]
     lines = ["import genolm"]

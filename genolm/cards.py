@@ -14,6 +14,7 @@ METRIC_NAMES = {
     "precision": "Precision",
     "recall": "Recall",
     "f1": "F1",
+    "exact_match": "Exact match",
     "mcc": "MCC",
     "auroc": "AUROC",
     "auprc": "AUPRC",

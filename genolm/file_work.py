@@ -13,14 +13,13 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from genolm.errors import SequenceError, SettingsError
-from genolm.partial import FinishedParts, Part
+from genolm.partial import FinishedParts, Part, tokens_per_part
 from genolm.predict import Prediction, Predictor
 from genolm.progress import ProgressCallback, Ticker
 from genolm.saliency import perturbation_saliency, saliency_windows
 from genolm.sequences import Genome
 
 GROUP_RECORDS = 4_096
-GROUP_TOKENS = {"cpu": 2_000_000, "cuda": 50_000_000}
 GROUP_BASES = 8_000_000
 SALIENCY_COLUMNS = ("record", "position", "base", "strand", "score", "low", "high")
 STRIP_COLUMNS = ("record", "strand", "length", "start", "loss")
@@ -218,7 +217,7 @@ def _stage(task: SaliencyTask) -> str:
 
 
 def _group_tokens(predictor: Predictor) -> int:
-    return GROUP_TOKENS.get(predictor.device.type, GROUP_TOKENS["cpu"])
+    return tokens_per_part(predictor.config, predictor.device.type)
 
 
 def _grouped(

@@ -32,6 +32,7 @@ from genolm.record import file_facts, run_record, timestamp
 from genolm.recording import run_arguments
 from genolm.reduction import reduction_curve
 from genolm.registry import check_name, check_new_name
+from genolm.shortcuts import shortcut_predictions
 from genolm.table_report import TableReport, report_table
 from genolm.tokenizer import KmerTokenizer
 from genolm.trained import card_baselines, classifier_card, save_classifier
@@ -180,7 +181,7 @@ def _adapt(run: _Run) -> None:
         run.encoder = load_file(weights) if weights.exists() else None
         run.stages.skip(ADAPT)
         return
-    train = [*preparation.samples("train").sequences, *preparation.unlabelled]
+    train = [*preparation.samples("train").sequences, *preparation.table.unlabelled]
     adapted = adapt_language_model(
         preparation.bundle,
         train,
@@ -379,6 +380,18 @@ def _write_report(
         card=card,
         record=record,
         table=report.to_json(),
-        baselines={},
+        baselines=_paired_baselines(run, report, len(test.rows)),
         extra={**record["results"], "reasons": list(run.preparation.plan.reasons)},
     )
+
+
+def _paired_baselines(run: _Run, report: TableReport, rows: int) -> dict[str, np.ndarray]:
+    """Return what counts of short words say of the judged rows, to be compared row by row."""
+    names = [item.name for item in report.shortcuts if item.key == "kmers"]
+    if not names:
+        return {}
+    preparation = run.preparation
+    found = shortcut_predictions(
+        preparation.table.sequences, preparation.code, preparation.split.parts, keys=("kmers",)
+    )["kmers"]
+    return {names[0]: found} if len(found) == rows else {}

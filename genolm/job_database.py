@@ -92,7 +92,7 @@ def damage() -> str:
     if not found:
         return ""
     return (
-        "The list of jobs was damaged. It was made anew from the jobs' folders, so that their logs and results "
+        "The list of jobs was damaged. It was made anew from the jobs' folders, so their logs and results "
         f"are all there. The damaged file is kept as {found[-1]}."
     )
 

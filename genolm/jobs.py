@@ -135,7 +135,7 @@ class Job:
 def start_job(
     kind: str, arguments: Sequence[str], *, title: str = "", environment: Mapping[str, str] | None = None
 ) -> Job:
-    """Queue ``python -m genolm`` with ``arguments`` as a job and return at once; it starts when a slot is free.
+    """Queue ``python -m genolm`` with ``arguments`` as a job, which starts when a slot is free.
 
     Parameters
     ----------

@@ -249,13 +249,16 @@ def _slice(records: Sequence[np.ndarray]) -> tuple[list[np.ndarray], list[np.nda
     bases = sum(len(record) for record in records)
     size = max(1, min(SLICE_PIECE, bases // (SLICE_SHARE * SLICE_PIECES)))
     period = max(SLICE_SHARE * size, bases * size // SLICE_BASES)
-    rest, part, place = [], [], period // 2
+    borders = np.arange(0, bases, period)
+    # Places at random: at even distances a repeat of that length would lie in all or none of them.
+    starts = borders + np.random.default_rng(0).integers(0, period - size + 1, len(borders))
+    rest, part, place = [], [], 0
     for record in records:
         last = 0
-        for start in range(place % period, len(record), period):
+        for start in starts[(starts >= place) & (starts < place + len(record))] - place:
             rest.append(record[last:start])
             last = start + size
             part.append(record[start:last])
         rest.append(record[last:])
-        place -= len(record)
+        place += len(record)
     return rest, part or [np.zeros(0, dtype=np.uint8)]

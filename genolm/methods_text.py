@@ -184,8 +184,8 @@ def _results(report: Facts) -> list[str]:
     counts = rows.get("counts") or {}
     each = _listed([f"{count:,} {name}" for name, count in counts.items()]) if len(counts) <= _FEW else ""
     found = [
-        f"On the {rows['rows']:,} {split} sequences{_bracketed(each)} it reached {quoted}; brackets hold 95 % "
-        f"percentile bootstrap intervals of {report['n_boot']:,} draws (Efron 1979)."
+        f"On the {rows['rows']:,} {split} sequences{_bracketed(each)} it reached {quoted}; brackets hold "
+        f"95 % percentile bootstrap intervals of {report['n_boot']:,} draws (Efron 1979)."
     ]
     key = report["main_metric"]
     others = {name: item["metrics"].get(key) or {} for name, item in report["baselines"].items()}

@@ -20,11 +20,16 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from genolm.bundle_config import BundleConfig
 from genolm.errors import SettingsError
 from genolm.outputs import make_folder
 from genolm.workspace import atomic_write
 
 FORMAT_VERSION = 1
+# Multiplications of one part: some ten to thirty seconds on two cores, or on a GPU.
+PART_WORK = {"cpu": 4e12, "cuda": 2e14}
+# In a tiny model it is not the multiplications that take the time.
+MOST_TOKENS = 3_000_000
 _DIGEST_BYTES = 32
 _SECONDS = "seconds"
 
@@ -137,6 +142,18 @@ class FinishedParts:
 
     def _digest(self, key: str, body: bytes) -> bytes:
         return hashlib.sha256(self.stamp + key.encode() + b"\n" + body).digest()
+
+
+def tokens_per_part(config: BundleConfig, device: str) -> int:
+    """Return how many tokens a model reads in one part of some ten to thirty seconds.
+
+    It depends on the sizes of the model and the kind of device alone, so that a run that goes on has the same
+    parts.
+    """
+    weights = sum(4 * units * (inputs + units) for inputs, units in config.encoder.widths())
+    readings = config.members * (2 if config.mirrored else 1)
+    share = PART_WORK.get(device, PART_WORK["cpu"]) / PART_WORK["cpu"]
+    return max(1, int(share * min(MOST_TOKENS, PART_WORK["cpu"] / weights) / readings))
 
 
 @contextmanager

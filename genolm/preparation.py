@@ -1,5 +1,6 @@
 """Before a training: the table read, coded and split, and the plan of what will be done."""
 
+import hashlib
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,7 @@ class Preparation:
     ----------
     path : Path
     table : LabelledTable
-        Rows with a label.
-    unlabelled : tuple of str
-        Sequences of rows without one.
+        Rows with a label; the sequences of the others are its ``unlabelled``.
     code : LabelCode
         Labels as numbers.
     split : TableSplit
@@ -40,7 +39,6 @@ class Preparation:
 
     path: Path
     table: LabelledTable
-    unlabelled: tuple[str, ...]
     code: LabelCode
     split: TableSplit
     bundle: ModelBundle
@@ -68,8 +66,10 @@ class Preparation:
 
     def facts(self) -> dict[str, Any]:
         """Return what makes this training this one and no other, as plain data."""
+        files = sorted(self.path.iterdir()) if self.path.is_dir() else [self.path]
+        facts = [file_facts(item) for item in files if item.is_file()]
         return {
-            "table": file_facts(self.path),
+            "table": facts[0] if len(facts) == 1 else _together(self.path.name, facts),
             "base": {"name": self.bundle.name, "sha256": self.bundle.sha256},
             "from_scratch": self.from_scratch,
             "settings": asdict(self.settings),
@@ -116,6 +116,11 @@ def prepare_training(
     size = task_size(code.head.task, code.values, table.sequences, split.parts, extra_bases=extra)
     is_language_model = bundle.config.kind == "language-model"
     plan = plan_training(size, settings, from_scratch=from_scratch, can_adapt=is_language_model)
-    return Preparation(
-        Path(table_path), table, table.unlabelled, code, split, bundle, from_scratch, settings, plan
-    )
+    return Preparation(Path(table_path), table, code, split, bundle, from_scratch, settings, plan)
+
+
+def _together(name: str, facts: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the facts of a folder's files as those of one file; the hash is of their hashes."""
+    lines = "".join(f"{item['name']} {item['sha256']}\n" for item in facts)
+    size = sum(item["bytes"] for item in facts)
+    return {"name": name, "bytes": size, "sha256": hashlib.sha256(lines.encode()).hexdigest()}

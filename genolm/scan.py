@@ -17,7 +17,7 @@ import numpy as np
 
 from genolm.config import TokenizerConfig
 from genolm.errors import SequenceError, SettingsError
-from genolm.partial import FinishedParts
+from genolm.partial import FinishedParts, tokens_per_part
 from genolm.predict import Predictor
 from genolm.progress import ProgressCallback, Ticker
 from genolm.regions import unknown_contig
@@ -29,8 +29,6 @@ MAX_AMBIGUOUS = 0.10
 BLOCK_BASES = 1_000_000
 _BLOCK_TOKENS = 8_000_000
 _BATCH_TOKENS = {"cpu": 32_768, "cuda": 524_288}
-# What is kept as one part: some ten to thirty seconds of work.
-_PART_TOKENS = {"cpu": 2_000_000, "cuda": 50_000_000}
 
 
 class Contigs(Protocol):
@@ -286,7 +284,7 @@ class _Scanner(NamedTuple):
     def _groups(self, contigs: Mapping[str, int], signs: Sequence[str]) -> Iterator[list[_Stretch]]:
         """Yield stretches in groups, each the work of one part."""
         tokens = max(1, self.predictor.tokenizer.count(self.layout.window))
-        per_part = max(1, _for_device(self.predictor, _PART_TOKENS) // tokens)
+        per_part = max(1, tokens_per_part(self.predictor.config, self.predictor.device.type) // tokens)
         group: list[_Stretch] = []
         waiting = 0
         for stretch in self._stretches(contigs, signs, per_part):
@@ -369,11 +367,7 @@ def ambiguous_share(codes: np.ndarray, window: int, stride: int) -> np.ndarray:
 
 
 def _batch_cap(predictor: Predictor, batch_tokens: int | None) -> int:
-    return batch_tokens or _for_device(predictor, _BATCH_TOKENS)
-
-
-def _for_device(predictor: Predictor, values: Mapping[str, int]) -> int:
-    return values.get(predictor.device.type, values["cpu"])
+    return batch_tokens or _BATCH_TOKENS.get(predictor.device.type, _BATCH_TOKENS["cpu"])
 
 
 def _chosen_contigs(genome: Contigs, names: Iterable[str] | None) -> dict[str, int]:

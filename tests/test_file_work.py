@@ -38,8 +38,8 @@ def fasta(tmp_path, make_dna):
 def small_parts(monkeypatch):
     """Many parts of little work."""
     monkeypatch.setattr(file_work, "GROUP_RECORDS", 2)
-    monkeypatch.setattr(file_work, "GROUP_TOKENS", {"cpu": 3_000})
-    monkeypatch.setattr(scan, "_PART_TOKENS", {"cpu": 1_000})
+    monkeypatch.setattr(file_work, "tokens_per_part", lambda *_: 3_000)
+    monkeypatch.setattr(scan, "tokens_per_part", lambda *_: 1_000)
     monkeypatch.setattr(scan, "BLOCK_BASES", 100)
 
 
@@ -133,7 +133,7 @@ def test_another_threshold_scores_nothing_again(model, fasta, tmp_path, small_pa
     with pytest.raises(ZeroDivisionError):
         scanned(fasta, tmp_path / "two.csv", model=model, threshold=0.9)
     monkeypatch.undo()
-    monkeypatch.setattr(scan, "_PART_TOKENS", {"cpu": 1_000})
+    monkeypatch.setattr(scan, "tokens_per_part", lambda *_: 1_000)
     monkeypatch.setattr(scan, "BLOCK_BASES", 100)
     monkeypatch.setattr(type(model), "_forward", lambda *_: 1 / 0)
     scanned(fasta, tmp_path / "two.csv", model=model, threshold=0.2)
@@ -147,7 +147,7 @@ def test_groups_hold_few_records_and_little_work(model, fasta, small_parts, monk
         monkeypatch.setattr(file_work, "GROUP_RECORDS", 100)
         monkeypatch.setattr(file_work, "GROUP_BASES", 200)
         assert list(work.groups()) == [["r0"], ["r1", "r2", "r3"], ["r4"], ["r5"]]
-        monkeypatch.setattr(file_work, "GROUP_TOKENS", {"cpu": 60})
+        monkeypatch.setattr(file_work, "tokens_per_part", lambda *_: 60)
         assert list(work.groups()) == [["r0"], ["r1"], ["r2", "r3"], ["r4"], ["r5"]]
 
 
@@ -178,7 +178,7 @@ def test_strips_and_site_are_those_of_the_package(model, tmp_path, make_dna):
 KILLED = """
 import os, signal, sys
 import genolm.cli, genolm.file_work, genolm.partial, genolm.scan
-genolm.scan._PART_TOKENS, genolm.scan.BLOCK_BASES = {"cpu": 1_000}, 100
+genolm.scan.tokens_per_part, genolm.scan.BLOCK_BASES = (lambda *_: 1_000), 100
 keep, kept = genolm.partial.FinishedParts._keep, []
 def keep_and_die(*given):
     keep(*given)

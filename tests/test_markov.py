@@ -1,7 +1,6 @@
 """Markov models: by hand, against a slow and plain version, and on chains whose entropy is known."""
 
 import math
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -126,8 +125,7 @@ def test_a_repeat_is_remembered_by_high_orders(rng):
     model = fit_markov([codes])
     assert model.order >= 6
     assert np.log2(np.e) * model.losses(unit)[20:].mean() < 0.05
-    bits = model.slice_bits
-    assert all(later < earlier + 1e-9 for earlier, later in pairwise(bits[:6]))
+    assert model.slice_bits[0] > 1.9 and min(model.slice_bits) < 0.1
 
 
 def test_the_order_is_not_chosen_on_what_is_held_out(rng):

@@ -72,7 +72,7 @@ def report_of(make_answers, record, tmp_path):
             "record": record,
             "table": {"rows": 1020, "refused": [{}, {}]},
             "baselines": {"shuffled": answers.probabilities[::-1]},
-            "extra": {"reduction": [{"rows": size, "scores": scores} for size in (50, 800)], "reasons": ["x"]},
+            "extra": {"reduction": [{"rows": size, "scores": scores} for size in (50, 800)]},
             "n_boot": 60,
         }
         folder = tmp_path / f"report-{task}"
@@ -105,10 +105,11 @@ def test_a_report_has_all_its_files_and_opens_again(report_of, task):
     assert set(report["baselines"]) == {"length only", "shuffled"}
     assert report["baselines"]["shuffled"]["difference"][main]["low"] > 0
     assert "shuffled" in (folder / "methods.md").read_text()
+    check_figures(folder, task)
 
 
 @pytest.mark.parametrize("task", CLASSES)
-def test_predictions_tell_every_row_that_was_not_learned_from(report_of, task):
+def test_predictions_and_test_rows_are_those_of_the_answers(report_of, task):
     folder, answers = report_of(task)
     text = {"label": str, "predicted": str}
     frame = pd.read_csv(folder / "predictions.csv", dtype=text, keep_default_na=False)
@@ -116,19 +117,13 @@ def test_predictions_tell_every_row_that_was_not_learned_from(report_of, task):
     column = ("value_" if task == "regression" else "p_") + CLASSES[task][0]
     np.testing.assert_allclose(frame[column][:120], answers.probabilities[:, 0], rtol=1e-5)
     assert list(frame["label"][:120]) == answers.words(answers.labels)
-
-
-@pytest.mark.parametrize("task", CLASSES)
-def test_the_test_rows_are_a_table_with_the_same_labels(report_of, task):
-    folder, answers = report_of(task)
     table = read_table(folder / "test_rows.csv.gz")
     assert table.sequences == list(answers.sequences) and table.names == list(answers.names)
     np.testing.assert_allclose(coded_labels(table.labels, answers.head), answers.labels, rtol=1e-5)
 
 
-@pytest.mark.parametrize("task", CLASSES)
-def test_figures_are_pages_that_need_no_network(report_of, task):
-    folder, _ = report_of(task)
+def check_figures(folder, task):
+    """Hold the figures to be those of the task, and pages that need no network."""
     wanted = {
         "binary": {"roc", "precision_recall", "calibration", "confusion", "probabilities", "threshold"},
         "multiclass": {"roc", "precision_recall", "calibration", "confusion", "classes", "threshold"},

@@ -1,11 +1,15 @@
 """Finished parts: found again by the same work alone, and never trusted when they are damaged."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from genolm import workspace
+from genolm.bundle_config import BundleConfig
+from genolm.config import PRESETS, HeadConfig
 from genolm.errors import SettingsError
-from genolm.partial import FinishedParts, kept_parts
+from genolm.partial import FinishedParts, kept_parts, tokens_per_part
 
 WORK = {"input": "abc", "settings": {"stride": 10, "contigs": None}}
 
@@ -130,3 +134,14 @@ def test_where_no_folder_can_be_made_is_said_before_the_work(tmp_path):
     (tmp_path / "file").write_text("x")
     with pytest.raises(SettingsError, match="cannot be made"), kept_parts(tmp_path / "file" / "p", WORK):
         pass
+
+
+def test_a_larger_model_reads_fewer_tokens_in_a_part():
+    config = BundleConfig(name="m", kind="classifier", encoder=PRESETS["small"], head=HeadConfig())
+    small = tokens_per_part(config, "cpu")
+    assert 500_000 < small < 1_500_000
+    assert tokens_per_part(config, "cuda") == pytest.approx(50 * small, rel=1e-3)
+    assert tokens_per_part(replace(config, encoder=PRESETS["ulmfit"]), "cpu") < small / 3
+    six_readings = replace(config, members=3, mirrored=True)
+    assert tokens_per_part(six_readings, "cpu") == pytest.approx(small / 6, rel=1e-3)
+    assert tokens_per_part(replace(config, encoder=PRESETS["tiny"]), "cpu") == 3_000_000

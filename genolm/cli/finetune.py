@@ -7,7 +7,6 @@ import click
 
 from genolm.cli.reporting import clock, json_option, print_json, progress_reports
 from genolm.config import EFFORTS, PRESETS, SPLIT_METHODS, TASK_KINDS, FinetuneSettings
-from genolm.errors import SettingsError
 
 CHOSEN = "chosen by the data"
 
@@ -85,9 +84,11 @@ def command(
     model is at once in `genolm models list`. A training that was cut off goes on when the same command is given
     again.
     """
+    from genolm.tables import column_names
+
     settings = FinetuneSettings(
         **given,
-        columns=tuple(_column(text) for text in columns),
+        columns=tuple(column_names(columns).items()),
         task="" if task == "auto" else task,
         split="" if split == "auto" else split,
         watched=not no_watchdog,
@@ -123,13 +124,6 @@ def _fractions(text: str) -> tuple[float, ...]:
     if len(shares) != 3 or min(shares) < 0 or abs(sum(shares) - 1) > 0.01:
         raise SettingsError(f"--fractions is '{text}'; give three shares that make 1, such as 0.8,0.1,0.1.")
     return shares
-
-
-def _column(text: str) -> tuple[str, str]:
-    ours, equals, theirs = text.partition("=")
-    if not equals or not ours or not theirs:
-        raise SettingsError(f"--column is '{text}'; give our name and yours, such as sequence=dna.")
-    return ours.strip(), theirs.strip()
 
 
 def _tell_plan(

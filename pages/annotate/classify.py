@@ -1,27 +1,18 @@
 """Classify: a FASTA file and a model -> the class of each record with calibrated probabilities."""
 
-import hashlib
 from pathlib import Path
 
 import pandas as pd
 import streamlit as st
 
-from genolm import workspace
 from genolm.pipelines import classify_file
 from genolm.predict import value_columns
 from genolm.registry import BundleInfo
-from pages.shared import charts, inputs, running, samples, state
+from pages.shared import charts, code_view, inputs, running, samples, state
 
 IN_PAGE_BASES = 2_000_000
 OUT_NAME = "classification.csv"
 ROWS_SHOWN = 5_000
-
-
-def results_folder(path: Path, model: BundleInfo) -> Path:
-    """Return where the result of this file and this model is kept, the same for the same input."""
-    stat = path.stat()
-    key = f"{path}|{stat.st_size}|{stat.st_mtime_ns}|{model.path}|{state.stamp(model)}"
-    return workspace.uploads_dir() / "results" / hashlib.sha256(key.encode()).hexdigest()[:24]
 
 
 def show_lengths(overview: state.Overview, model: BundleInfo) -> None:
@@ -101,19 +92,21 @@ if job := running.current("classify"):
     running.header(job, again="New classification")
     running.wait_until_over(job)
     show_answers(job.result / OUT_NAME, running.model_of(job))
+    code_view.show_code(job.arguments, key=job.id)
     st.stop()
 model = inputs.pick_model("classify_model")
 source = inputs.choose_sequences("classify", [samples.site_sample(model.config.window)])
 overview = state.overview(source.path, source.name)
 inputs.show_overview(overview)
 show_lengths(overview, model)
-result = results_folder(source.path, model) / OUT_NAME
+result = state.results_folder(source.path, model) / OUT_NAME
+arguments = ["classify", str(source.path), "--model", model.name, "--out", OUT_NAME]
 if st.button(f"Classify {overview.summary.records:,} records", type="primary", icon=":material/play_arrow:"):
     if overview.summary.bases > IN_PAGE_BASES:
-        arguments = ["classify", str(source.path), "--model", model.name, "--out", OUT_NAME]
         running.start("classify", arguments, title=f"{source.name}: {model.name}")
     predictor = state.predictor(model)
     with state.shown_errors(source.path, source.name), state.progress_shown("Classifying") as tell:
         classify_file(source.path, result, model=predictor, progress=tell)
 if result.is_file():
     show_answers(result, model, source.sample)
+code_view.show_code(arguments, key="classify")

@@ -5,7 +5,7 @@ from pathlib import Path
 import streamlit as st
 
 from genolm.registry import BundleInfo
-from pages.shared import charts, explain, inputs, results, running, samples, state
+from pages.shared import charts, code_view, explain, inputs, results, running, samples, state
 
 STRANDS = {"plus": "+", "minus": "-", "both": "both"}
 PREDICTED = "predicted class"
@@ -93,6 +93,7 @@ if job := running.current("saliency"):
     site = running.option(job, "--site")
     named = running.option(job, "--class") or PREDICTED
     show(job.result / explain.OUT_NAME, class_name=named, mark=int(site) if site else None)
+    code_view.show_code(job.arguments, key=job.id)
     st.stop()
 model = inputs.pick_model("saliency_model")
 source = inputs.choose_sequences("saliency", [samples.site_sample(model.config.window)])
@@ -111,4 +112,5 @@ if st.button("Explain the answer", type="primary", icon=":material/play_arrow:")
     start(task, model, result)
 if result.is_file():
     show(result, class_name=task.class_name or PREDICTED, mark=task.mark)
+code_view.show_code(explain.command(task, model, explain.PIECE_NAME), key="saliency", piece=task.fasta())
 running.recent("saliency", "pages/annotate/saliency.py")

@@ -4,7 +4,7 @@ import streamlit as st
 
 from genolm.registry import BundleInfo
 from genolm.scan import Layout, scan_windows
-from pages.shared import inputs, running, samples, scan_view, state
+from pages.shared import code_view, inputs, running, samples, scan_view, state
 
 STRANDS = {"both": "both", "plus": "+", "minus": "-"}
 
@@ -51,6 +51,7 @@ if job := running.current("scan"):
     running.header(job, again="New scan")
     running.wait_until_over(job)
     scan_view.show(job)
+    code_view.show_code(job.arguments, key=job.id)
     st.stop()
 model = inputs.pick_model("scan_model", scans=True)
 source = inputs.choose_sequences("scan", samples.genome_samples())
@@ -58,8 +59,9 @@ overview = state.overview(source.path, source.name)
 inputs.show_overview(overview)
 stride, strand, threshold = choose_options(model)
 show_cost(overview, model, stride, strand)
+arguments = ["scan", str(source.path), "--model", model.name, "--out", "."]
+arguments += ["--stride", str(stride), "--strand", strand, "--threshold", str(threshold)]
 if st.button("Start the scan", type="primary", icon=":material/play_arrow:"):
-    arguments = ["scan", str(source.path), "--model", model.name, "--out", "."]
-    arguments += ["--stride", str(stride), "--strand", strand, "--threshold", str(threshold)]
     running.start("scan", arguments, title=f"{source.name}: {model.name}, stride {stride}")
+code_view.show_code(arguments, key="scan")
 running.recent("scan", "pages/annotate/scan.py")

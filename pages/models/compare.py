@@ -1,7 +1,6 @@
 """Compare: two models and labelled rows -> which is better, by how much, and whether it may be chance."""
 
 import hashlib
-import shlex
 from pathlib import Path
 
 import streamlit as st
@@ -12,7 +11,7 @@ from genolm.model_report import ROWS_FILE
 from genolm.record import write_json
 from genolm.registry import BundleInfo
 from genolm.tables import read_table
-from pages.shared import comparison_view, report_view, running, state, uploads
+from pages.shared import code_view, comparison_view, report_view, running, state, uploads
 
 IN_PAGE_BASES = 1_000_000
 OUT_NAME = "comparison.json"
@@ -91,8 +90,7 @@ if st.button("Compare", type="primary", icon=":material/play_arrow:"):
         found = compare_models(model_a.name, model_b.name, path, split=split, progress=tell)
         out.parent.mkdir(parents=True, exist_ok=True)
         write_json(out, found.as_dict())
-with st.expander("As a command", icon=":material/terminal:"):
-    st.code(f"genolm {shlex.join(arguments)}", language="bash", wrap_lines=True)
+code_view.show_code(arguments, key="compare")
 if out.is_file():
     comparison_view.show(out)
 running.recent("compare", "pages/models/compare.py")

@@ -63,7 +63,8 @@ with state.shown_errors():
     at_once = slots()
 turns = "Jobs run one after the other." if at_once == 1 else f"Up to {at_once} jobs run at the same time."
 st.markdown(
-    "Long work runs here by itself, whether or not a page is open, and survives a restart of the server. " + turns
+    "Long work runs here by itself, whether or not a page is open, and survives a restart of the server. "
+    + turns
 )
 found = running.seen_jobs()
 show_damage()

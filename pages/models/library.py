@@ -3,7 +3,7 @@
 import streamlit as st
 
 from genolm.registry import import_bundle, list_bundles
-from pages.shared import card, state, uploads
+from pages.shared import card, code_view, state, uploads
 
 
 def show_import() -> None:
@@ -28,3 +28,4 @@ if not models:
     st.info("No model is installed. Import one above.", icon=":material/info:")
 for model in models:
     card.show_card(model)
+code_view.show_model_code(models[-1].name if models else "NAME")

@@ -1,7 +1,6 @@
 """Plain data in, plotly figure out; no streamlit here, so that a notebook can draw the same figures.
 
-Colours are distinct for every kind of colour vision (after Okabe and Ito) and reach a contrast of 3:1 on
-white and on Streamlit's dark background alike; text and grid are left to the theme.
+Colours are those of :mod:`genolm.figure_parts`; text and grid are left to the theme.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,23 +11,15 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-BLUE, VERMILION, GREEN, PURPLE = "#0c7bc0", "#d55e00", "#009270", "#b8629c"
-GREY = "#80868b"
-PALETTE = (BLUE, VERMILION, GREEN, PURPLE, "#9a7d0a", "#5b6abf", "#a0522d", "#5f8a00")
+from genolm.figure_parts import BLUE, GREEN, GREY, PALETTE, PURPLE, VERMILION
+from genolm.figure_parts import short as shorten
+
 STRAND_COLOURS = {"+": BLUE, "-": VERMILION}
 STRAND_WORDS = {"+": "plus strand", "-": "minus strand"}
 DIVERGING = [[0.0, "#b35900"], [0.5, "rgba(128,134,139,0.12)"], [1.0, BLUE]]
 OWN = "this model, "
 MANY_RECORDS = 40
 LETTERS_UP_TO = 160
-
-
-def shorten(name: str, room: int = 28) -> str:
-    """Return a name that fits: the middle of a long one is left out."""
-    if len(name) <= room:
-        return name
-    keep = (room - 1) // 2
-    return f"{name[:keep]}…{name[-keep:]}"
 
 
 def _rgba(colour: str, alpha: float) -> str:

@@ -14,7 +14,9 @@ _WORDS = (
 )
 
 
-def show_code(arguments: Sequence[str], *, paths: Mapping[str, str] | None = None, key: str) -> None:
+def show_code(
+    arguments: Sequence[str], *, paths: Mapping[str, str] | None = None, key: str, piece: str = ""
+) -> None:
     """Show a command in two languages, folded away.
 
     Parameters
@@ -25,14 +27,38 @@ def show_code(arguments: Sequence[str], *, paths: Mapping[str, str] | None = Non
         A path on this server -> what its user calls it; by default files are shown without their folder.
     key : str
         Streamlit key.
+    piece : str
+        FASTA of the input where it is only a piece of the user's file; it is offered as a download.
     """
     names = {**file_names(arguments), **(paths or {})}
     with st.expander("As code", icon=":material/code:"), st.container(key=f"code_{key}"):
         st.caption(_WORDS)
+        if piece:
+            name = parse_arguments(arguments).files[0]
+            icon = ":material/download:"
+            st.download_button(f"Download {name}", piece, name, "text/plain", key=f"piece_{key}", icon=icon)
         st.markdown("**Command line**")
         st.code(shell_command(arguments, paths=names), language="bash", wrap_lines=True)
         st.markdown("**Python**")
         st.code(python_code(arguments, paths=names), language="python", wrap_lines=True)
+
+
+def show_model_code(name: str) -> None:
+    """Show what the Models page does as commands and as Python, folded away."""
+    with st.expander("As code", icon=":material/code:"), st.container(key="code_models"):
+        st.markdown("**Command line**")
+        st.code(
+            f"genolm models list\ngenolm models show {name}\ngenolm models import FILE.zip\n"
+            f"genolm models export {name} {name}.zip\ngenolm models remove {name}",
+            language="bash",
+        )
+        st.markdown("**Python**")
+        st.code(
+            "import genolm\n\nprint([info.name for info in genolm.list_bundles()])\n"
+            f'print(genolm.load_bundle("{name}").card)\ngenolm.import_bundle("FILE.zip")\n'
+            f'genolm.export_bundle("{name}", "{name}.zip")\ngenolm.remove_bundle("{name}")',
+            language="python",
+        )
 
 
 def file_names(arguments: Sequence[str]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from pages.shared import running, state
 
 IN_PAGE_WINDOWS = 30_000
 IN_PAGE_SECONDS = 60
-OUT_NAME = "saliency.csv"
+OUT_NAME, PIECE_NAME = "saliency.csv", "piece.fa"
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,10 @@ class Task:
         key = f"{astuple(self)}|{stat.st_size}|{stat.st_mtime_ns}|{model.path}|{state.stamp(model)}"
         return workspace.uploads_dir() / "results" / hashlib.sha256(key.encode()).hexdigest()[:24] / OUT_NAME
 
+    def fasta(self) -> str:
+        """Return the piece as FASTA, for a file of the name that :data:`PIECE_NAME` is."""
+        return f">{self.name}\n{self.piece()}\n"
+
     def piece(self) -> str:
         """Return the letters to explain."""
         with open_fasta(self.path) as genome:
@@ -98,12 +102,16 @@ def run_here(task: Task, model: BundleInfo, out: Path) -> None:
 
 def run_as_job(task: Task, model: BundleInfo, out: Path) -> None:
     """Start a job that works the saliency out, and show it."""
-    fasta = _write_piece(task, out)
+    arguments = command(task, model, _write_piece(task, out))
+    running.start("saliency", arguments, title=f"{task.name}: {model.name}")
+
+
+def command(task: Task, model: BundleInfo, fasta: str | Path) -> list[str]:
+    """Return the arguments of ``python -m genolm`` for a task whose piece lies in ``fasta``."""
     arguments = ["saliency", str(fasta), "--model", model.name, "--out", OUT_NAME, "--strand", task.strand]
     arguments += ["--fills", str(task.fills), "--seed", str(task.seed), "--strips"]
     arguments += [] if task.mark is None else ["--site", str(task.mark)]
-    arguments += ["--class", task.class_name] if task.class_name else []
-    running.start("saliency", arguments, title=f"{task.name}: {model.name}")
+    return arguments + (["--class", task.class_name] if task.class_name else [])
 
 
 def _write_piece(task: Task, out: Path) -> Path:

@@ -73,8 +73,8 @@ def show_job(job: Job) -> None:
         code_view.show_code(job.arguments, key=job.id)
     st.markdown("**Private link**")
     st.caption(
-        "Opens this job from any browser that reaches this server. Where others use the server too, only who has "
-        "the link finds the job."
+        "Opens this job from any browser that reaches this server. Where others use the server too, only who "
+        "has the link finds the job."
     )
     st.code(running.address(job), language=None, wrap_lines=True)
 

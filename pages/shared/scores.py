@@ -12,6 +12,7 @@ MEANINGS = {
     "precision": "share of positive answers that are right",
     "recall": "share of true sites that are found",
     "f1": "mean of precision and recall",
+    "exact_match": "share of sequences with all their labels right and no other",
     "mcc": "agreement of answer and truth: 0 is guessing, 1 is perfect",
     "auroc": "chance that a true site scores above a false one: 0.5 is guessing, 1 is perfect",
     "auprc": "mean precision over all thresholds: guessing gives the share of true sites",

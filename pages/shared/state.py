@@ -1,5 +1,6 @@
 """What pages keep and how they speak of it: caches, errors as sentences, progress with time left."""
 
+import hashlib
 import re
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import streamlit as st
 
+from genolm import workspace
 from genolm.errors import Cancelled, GenolmError
 from genolm.predict import Predictor
 from genolm.progress import Progress, ProgressCallback
@@ -111,6 +113,13 @@ def windows_per_second(info: BundleInfo) -> float:
 def stamp(info: BundleInfo) -> int:
     """Return a number that changes when a bundle's files do."""
     return max(item.stat().st_mtime_ns for item in info.path.iterdir())
+
+
+def results_folder(path: Path, model: BundleInfo) -> Path:
+    """Return where the result of this file and this model is kept, the same for the same input."""
+    stat = path.stat()
+    key = f"{path}|{stat.st_size}|{stat.st_mtime_ns}|{model.path}|{stamp(model)}"
+    return workspace.uploads_dir() / "results" / hashlib.sha256(key.encode()).hexdigest()[:24]
 
 
 def classifiers() -> list[BundleInfo]:

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import streamlit as st
 
 from genolm import model_report
 from genolm.comparison import compare_models
@@ -80,24 +81,15 @@ def test_the_test_rows_of_a_training_are_offered(
 
 def test_many_rows_become_a_job_with_the_same_command(open_page, two_models, rows, monkeypatch):
     started = []
-    monkeypatch.setattr(running, "start", lambda kind, arguments, *, title: started.append((kind, arguments)))
-    lines = [f"{'ACGTT' * 400},{('other', 'promoter')[place % 2]}" for place in range(600)]
-    rows.write_text("\n".join(["sequence,label", *lines]) + "\n")
-    monkeypatch.setattr("genolm.comparison.compare_models", lambda *_, **__: pytest.fail("not in the page"))
-    app = open_page(PAGE)
-    next(button for button in app.button if button.label == "Compare").click()
-    monkeypatch.setattr(running, "start", _stop_after(started))
-    app.run()
-    ((kind, arguments),) = started
-    assert kind == "compare" and arguments[:3] == ["compare", "toy-promoter", "twin"]
-    assert arguments[3:] == [str(rows), "--out", "comparison.json"]
-
-
-def _stop_after(started):
-    import streamlit as st
 
     def start(kind, arguments, *, title):
         started.append((kind, arguments))
         st.stop()
 
-    return start
+    lines = [f"{'ACGTT' * 400},{('other', 'promoter')[place % 2]}" for place in range(600)]
+    rows.write_text("\n".join(["sequence,label", *lines]) + "\n")
+    monkeypatch.setattr(running, "start", start)
+    press(open_page(PAGE))
+    ((kind, arguments),) = started
+    assert kind == "compare" and arguments[:3] == ["compare", "toy-promoter", "twin"]
+    assert arguments[3:] == [str(rows), "--out", "comparison.json"]

@@ -1,12 +1,14 @@
 """A report on a page: every task opens, the threshold slider counts right, an error leads to its saliency."""
 
+from types import SimpleNamespace
+
 import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 
 from genolm import model_report
 from genolm.report_data import THRESHOLDS
-from pages.shared import inputs
+from pages.shared import inputs, report_view
 
 CLASSES = {
     "binary": ("other", "promoter"),
@@ -19,10 +21,11 @@ TABS = ["Scores", "Errors", "Probabilities", "Threshold", "Fewer sequences", "Do
 
 def script():
     import os
+    from pathlib import Path
 
     from pages.shared import report_view
 
-    report_view.show_report(__import__("pathlib").Path(os.environ["REPORT"]), key="r")
+    report_view.show_report(Path(os.environ["REPORT"]), key="r")
 
 
 @pytest.fixture
@@ -104,21 +107,20 @@ def test_the_surest_error_is_shown_first_with_its_sequence(shown):
     assert not [button for button in app.button if button.label.startswith("Which bases")]
 
 
-def test_a_perfect_model_has_no_errors_to_show(shown, make_answers):
+def test_a_perfect_model_has_no_errors_to_show(shown, make_answers, private_workspace):
     app, _ = shown("binary")
     answers = make_answers("binary", 30)
     answers.logits[:] = 9.0 * pd.get_dummies(answers.labels).to_numpy()
-    folder = __import__("pathlib").Path(__import__("os").environ["REPORT"])
-    model_report.write_report(folder, "demo", answers, card={}, record={}, n_boot=10)
+    model_report.write_report(private_workspace / "report", "demo", answers, card={}, record={}, n_boot=10)
     app.run()
     assert not app.exception and any("All 30 rows" in item.value for item in app.success)
 
 
-def test_scores_on_validation_rows_are_said_to_be_too_good(shown, make_answers, monkeypatch):
+def test_scores_on_validation_rows_are_said_to_be_too_good(shown, make_answers, private_workspace):
     app, _ = shown("binary")
     assert not app.warning
     valid = make_answers("binary", 30)
-    folder = __import__("pathlib").Path(__import__("os").environ["REPORT"])
+    folder = private_workspace / "report"
     model_report.write_report(folder, "demo", valid, valid=valid, card={}, record={}, n_boot=10)
     app.run()
     assert "no test rows" in app.warning[0].value
@@ -149,3 +151,14 @@ def test_a_missing_report_is_a_sentence(monkeypatch, tmp_path):
     monkeypatch.setenv("REPORT", str(tmp_path))
     app = AppTest.from_function(script, default_timeout=60).run()
     assert not app.exception and "no report" in app.error[0].value
+
+
+def test_reports_of_finished_trainings_are_found(private_workspace, monkeypatch):
+    result = private_workspace / "result"
+    (result / "report").mkdir(parents=True)
+    (result / "report" / "report.json").write_text("{}")
+    jobs = [SimpleNamespace(id="1", title="my sites", result=result)]
+    monkeypatch.setattr(report_view, "list_jobs", lambda kind: jobs if kind == "finetune" else [])
+    assert dict(report_view.known_reports()) == {"my sites": result / "report"}
+    monkeypatch.setattr("streamlit.get_option", lambda name: "0.0.0.0")
+    assert dict(report_view.known_reports()) == {}
