@@ -1,84 +1,16 @@
-"""The same run in other words: a job's arguments as a command to type, and as Python to run.
-
-One table holds, for each command, its options and the function behind it; a test holds the table to both.
-"""
+"""The same run in other words: a job's arguments as a command to type, and as Python to run."""
 
 import re
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from genolm.errors import SettingsError
+from genolm.verbs import VERBS, Option, Verb, number_list, pair
 
 LINE_WIDTH = 88
-
-
-@dataclass(frozen=True)
-class Option:
-    """One option of a command.
-
-    Attributes
-    ----------
-    keyword : str
-        Its name in Python.
-    read : callable
-        Makes the value from its word; ``bool`` is a switch, which turns its default around.
-    default : Any
-        Value when the option is left out.
-    many : bool
-        May be given several times.
-    off : str
-        The word that says no, of a switch whose default is neither.
-    setting : bool
-        It belongs to the settings of the call.
-    typed : bool
-        It is of the command only and has no part in the call.
-    """
-
-    keyword: str
-    read: Callable[[str], Any] = str
-    default: Any = None
-    many: bool = False
-    off: str = ""
-    setting: bool = False
-    typed: bool = False
-
-
-@dataclass(frozen=True)
-class Verb:
-    """A command and the function behind it.
-
-    Attributes
-    ----------
-    function : str
-        Name of the function in ``genolm``.
-    given : tuple of str
-        The command's arguments in order; one that ends in ``*`` takes all that are left.
-    call : tuple of str
-        The function's positional parameters in order.
-    options : dict of str to Option
-    settings : (str, str)
-        Module and name of the class that holds the settings; empty if there is none.
-    files : tuple of str
-        Those of ``given`` and of the options' keywords that are files to read.
-    out : str
-        Keyword that says where the results go; empty where they are only printed.
-    beside : bool
-        The record of the run lies beside what it wrote, not in it.
-    result : str
-        Name of what the function gives back and an expression worth printing, such as ``scan: scan.calls``.
-    """
-
-    function: str
-    given: tuple[str, ...]
-    call: tuple[str, ...]
-    options: Mapping[str, Option]
-    settings: tuple[str, str] = ("", "")
-    files: tuple[str, ...] = ("fasta",)
-    out: str = "out"
-    beside: bool = False
-    result: str = ""
+_SHORT = {"-m": "--model", "-o": "--out"}
 
 
 @dataclass(frozen=True)
@@ -93,143 +25,6 @@ class Call:
         """The files that it reads, in order."""
         values = [self.values.get(name, []) for name in VERBS[self.command].files]
         return [item for value in values for item in (value if isinstance(value, list) else [value])]
-
-
-def _number_list(word: str) -> tuple[float, ...]:
-    return tuple(float(part) for part in word.split(","))
-
-
-def _pair(word: str) -> tuple[str, str]:
-    ours, _, theirs = word.partition("=")
-    return ours, theirs
-
-
-def _automatic(word: str) -> str:
-    return "" if word == "auto" else word
-
-
-def _setting(keyword: str, read: Callable[[str], Any] = str, default: Any = None, **more: Any) -> Option:
-    return Option(keyword, read, default, setting=True, **more)
-
-
-_RUN = {"--threads": Option("threads", int), "--precision": Option("precision", default="auto")}
-_MODEL = {"--model": Option("model"), "--out": Option("out")}
-
-VERBS: dict[str, Verb] = {
-    "classify": Verb("classify_file", ("fasta",), ("fasta", "out"), {**_MODEL, **_RUN}, beside=True),
-    "saliency": Verb(
-        "saliency_file",
-        ("fasta",),
-        ("fasta", "out"),
-        {
-            **_MODEL,
-            "--strand": Option("strand", default="+"),
-            "--fills": Option("fills", int, 8),
-            "--seed": Option("seed", int, 1),
-            "--class": Option("class_name"),
-            "--site": Option("site", int),
-            "--strips": Option("strips", bool, False),
-            "--threads": _RUN["--threads"],
-        },
-        beside=True,
-    ),
-    "scan": Verb(
-        "scan_file",
-        ("fasta",),
-        ("fasta", "out"),
-        {
-            **_MODEL,
-            "--stride": Option("stride", int, 10),
-            "--strand": Option("strand", default="both"),
-            "--threshold": Option("threshold", float),
-            "--merge-distance": Option("merge_distance", int),
-            "--contig": Option("contigs", many=True),
-            "--class": Option("class_name"),
-            "--bedgraph": Option("bedgraph", bool, False),
-            **_RUN,
-        },
-        result="scan: scan.calls",
-    ),
-    "evaluate": Verb(
-        "evaluate_table",
-        ("model", "table"),
-        ("model", "table"),
-        {"--split": Option("split"), **_RUN},
-        files=("table",),
-        out="",
-        result="found: found.metrics",
-    ),
-    "compare": Verb(
-        "compare_models",
-        ("model_a", "model_b", "table"),
-        ("model_a", "model_b", "table"),
-        {
-            "--split": Option("split"),
-            "--out": Option("out", typed=True),
-            "--draws": Option("n_boot", int, 2000),
-            "--seed": Option("seed", int, 1),
-            **_RUN,
-        },
-        files=("table",),
-        beside=True,
-        result="found: found.as_dict()",
-    ),
-    "pretrain": Verb(
-        "pretrain",
-        ("fasta*",),
-        ("fasta",),
-        {
-            "--name": Option("name"),
-            "--out": Option("out_dir"),
-            "--base": Option("base"),
-            "--held-out": Option("held_out", many=True),
-            "--preset": _setting("preset", default="small"),
-            "--k": _setting("k", int, 3),
-            "--stride": _setting("stride", int, 3),
-            "--tokens": _setting("tokens", int, 0),
-            "--hours": _setting("hours", float, 2.0),
-            "--seed": _setting("seed", int, 1),
-            "--report": Option("report_dir"),
-        },
-        settings=("genolm.pretraining", "PretrainSettings"),
-        out="report_dir",
-    ),
-    "finetune": Verb(
-        "finetune",
-        ("table",),
-        ("table", "base", "name"),
-        {
-            "--base": Option("base"),
-            "--name": Option("name"),
-            "--column": _setting("columns", _pair, many=True),
-            "--skip-bad-rows": _setting("skip_bad_rows", bool, False),
-            "--task": _setting("task", _automatic, ""),
-            "--positive": _setting("positive", default=""),
-            "--split": _setting("split", _automatic, ""),
-            "--fractions": _setting("fractions", _number_list, (0.8, 0.1, 0.1)),
-            "--effort": _setting("effort", default="fast"),
-            "--adapt": _setting("adapt", bool, off="--no-adapt"),
-            "--seeds": _setting("seeds", int),
-            "--balance": _setting("balance", bool, off="--no-balance"),
-            "--mirrored": _setting("mirrored", bool, False),
-            "--lr": _setting("lr", float),
-            "--drop-mult": _setting("drop_mult", float),
-            "--batch-size": _setting("batch_size", int),
-            "--epochs": _setting("epochs", int),
-            "--search": _setting("search_minutes", float, 0.0),
-            "--reduction": _setting("reduction", bool, False),
-            "--no-watchdog": _setting("watched", bool, True),
-            "--from-scratch": Option("from_scratch", bool, False),
-            "--preset": _setting("preset", default="small"),
-            "--seed": _setting("seed", int, 1),
-            "--report": Option("report_dir"),
-        },
-        settings=("genolm.config", "FinetuneSettings"),
-        files=("table",),
-        out="report_dir",
-    ),
-}
-_SHORT = {"-m": "--model", "-o": "--out"}
 
 
 def command_arguments(command: str, **values: Any) -> list[str]:
@@ -395,9 +190,9 @@ def _words(flag: str, option: Option, value: Any) -> list[str]:
 
 
 def _word(option: Option, value: Any) -> str:
-    if option.read is _pair:
+    if option.read is pair:
         return "=".join(value)
-    if option.read is _number_list:
+    if option.read is number_list:
         return ",".join(f"{number:g}" for number in value)
     return str(value)
 

@@ -178,7 +178,7 @@ def _rows_called(wanted: str, names: Sequence[str]) -> list[int]:
 
 
 def outline(paths: Sequence[Path]) -> tuple[list[str], list[int], int]:
-    """Return name (``file:record``) and length of each record and the known bases of all, without keeping them.
+    """Return name (``file:record``) and length of each record, and how many bases of all are known.
 
     Raises
     ------
@@ -256,10 +256,14 @@ def split_corpus(
         train.records[chosen.row] = whole.records[chosen.row][: chosen.start]
         valid.records[0] = whole.records[chosen.row][chosen.start :]
         valid.names[0] = f"{whole.names[chosen.row]} from base {chosen.start + 1}"
-    for corpus, least, words in ((train, LEAST_BASES // 2, "to learn from"), (valid, LEAST_HELD_OUT // 2, "held out")):
-        if corpus.known_bases < least:
-            raise TrainingError(
-                f"Only {corpus.known_bases:,} bases (A, C, G, T) are {words}, of {', '.join(corpus.names[:3])}; "
-                f"at least {least:,} are needed: hold out other records."
-            )
+    _check_part(train, LEAST_BASES // 2, "to learn from")
+    _check_part(valid, LEAST_HELD_OUT // 2, "held out")
     return train, valid
+
+
+def _check_part(part: Corpus, least: int, words: str) -> None:
+    if part.known_bases < least:
+        raise TrainingError(
+            f"Only {part.known_bases:,} bases (A, C, G, T) are {words}, of {', '.join(part.names[:3])}; at "
+            f"least {least:,} are needed: hold out other records."
+        )

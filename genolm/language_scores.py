@@ -76,7 +76,7 @@ def markov_losses(model: MarkovModel, text: Sequence[TextBatch], tokenizer: Kmer
 
 
 def _row_losses(model: MarkovModel, tokens: np.ndarray, tokenizer: KmerTokenizer) -> np.ndarray:
-    """Return for each token the loss of its last ``stride`` bases; separators end what may be looked back to."""
+    """Return for each token the loss of its last ``stride`` bases; none is looked at across a separator."""
     first = np.r_[False, tokens[:-1] == SEPARATOR]
     widths = np.where(tokens == SEPARATOR, 1, np.where(first, tokenizer.k, tokenizer.stride))
     ends = np.cumsum(widths)

@@ -28,7 +28,7 @@ def train_language_model(
     checkpoint: Path | None = None,
     progress: ProgressCallback | None = None,
 ) -> tuple[LanguageModel, KmerTokenizer, History]:
-    """Train a language model on a corpus, from scratch or going on from ``base``; resumes from ``checkpoint``.
+    """Train a language model on a corpus, from scratch or from ``base``; goes on from ``checkpoint``.
 
     With ``base`` its k-mers, sizes and stride are kept, unless ``stride`` gives another: a model of k-mers
     side by side learns to read overlapping ones far sooner than a new one would.
@@ -52,7 +52,8 @@ def train_language_model(
         lr_factor=1.0,
         seed=settings.seed,
     )
-    return model, tokenizer, Trainer(model, objective, training, checkpoint=checkpoint, progress=progress).fit()
+    trainer = Trainer(model, objective, training, checkpoint=checkpoint, progress=progress)
+    return model, tokenizer, trainer.fit()
 
 
 def _objective(

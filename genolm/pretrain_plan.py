@@ -1,4 +1,4 @@
-"""What a language model's training will do and what it will cost here: chosen by size, measured, in plain words."""
+"""What a language model's training will do and what it will cost here, chosen by size and measured."""
 
 import time
 from collections.abc import Callable
@@ -167,8 +167,8 @@ def plan_pretraining(
     reasons.insert(0, _reading(bases, stride, settings.tokens, passes))
     if bases < LITTLE_BASES:
         reasons.append(
-            f"{bases:,} bp are little for a language model; from a million on it learns more than which short "
-            "words are common."
+            f"{bases:,} bp are little for a language model; from a million on it learns more than which "
+            "short words are common."
         )
     estimate = None if speed is None else _estimate(bases, settings, stride, speed)
     return PretrainPlan(settings, passes, estimate, tuple(reasons))
@@ -251,8 +251,9 @@ def _trainer(model: nn.Module, batch: TextBatch, settings: PretrainSettings) -> 
 
 
 def _score(model: nn.Module, batch: TextBatch) -> None:
-    dtype = genolm.compute.pick_dtype("auto", batch.inputs.device)
-    with torch.inference_mode(), torch.autocast(batch.inputs.device.type, dtype, enabled=dtype != torch.float32):
+    device = batch.inputs.device
+    dtype = genolm.compute.pick_dtype("auto", device)
+    with torch.inference_mode(), torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
         float(model(batch.inputs).logits.sum())
 
 
@@ -297,8 +298,8 @@ def _tokens(
     possible = round(max(0.02 * 3600 * settings.hours, room) * speed.train)
     if possible < wanted:
         reasons.append(
-            f"The limit of {settings.hours:g} h cuts the reading to {possible / wanted:.0%} of what its size asks "
-            "for; more time gives a better model."
+            f"The limit of {settings.hours:g} h cuts the reading to {possible / wanted:.0%} of what its size "
+            "asks for; more time gives a better model."
         )
     return max(1, min(wanted, possible))
 

@@ -159,7 +159,7 @@ def pretrain(
 
 
 def pretrain_arguments(settings: PretrainSettings, **values: Any) -> list[str]:
-    """Return the arguments of ``python -m genolm`` for a training; ``values`` by the keywords of the command."""
+    """Return the arguments of ``python -m genolm`` for a training; ``values`` as in :func:`pretrain`."""
     said = ("preset", "k", "stride", "tokens", "hours", "seed")
     return command_arguments("pretrain", **{key: getattr(settings, key) for key in said}, **values)
 
@@ -232,8 +232,8 @@ def _kept_settings(scratch: Path, facts: Mapping[str, Any]) -> PretrainSettings 
     different = [key for key in facts if kept.get(key) != json.loads(json.dumps(facts[key]))]
     if different:
         raise SettingsError(
-            f"A training of '{scratch.stem}' was begun with other {', '.join(different).replace('_', '-')}; give "
-            f"the same, choose another name, or remove {scratch} to begin anew."
+            f"A training of '{scratch.stem}' was begun with other {', '.join(different).replace('_', '-')}; "
+            f"give the same, choose another name, or remove {scratch} to begin anew."
         )
     return PretrainSettings(**kept["planned"])
 
@@ -307,9 +307,10 @@ def _card(
     tokenizer = KmerTokenizer(token_config(run.plan.settings, run.base))
     stride, text = tokenizer.stride, _text(run, tokenizer)
     losses = token_losses(model, text)
+    saved = bits_interval(baseline.losses - losses, bases=stride)
     scores = {HELD_OUT: bits_interval(losses, bases=stride)}
     card = language_card(name, run.train, scores, run.plan.settings, history)
-    card["metrics"][HELD_OUT]["bits_saved_over_markov"] = bits_interval(baseline.losses - losses, bases=stride)
+    card["metrics"][HELD_OUT]["bits_saved_over_markov"] = saved
     markov = bits_interval(baseline.losses, bases=stride)
     card["baselines"][f"Markov model of order {baseline.order}"] = {"bits_per_base": markov}
     card["training"]["markov_bits_by_order"] = [round(value, 4) for value in baseline.tried]
@@ -322,8 +323,8 @@ def _card(
         before = bits_per_base(run.base.build(), text, stride)
         card["baselines"][f"{run.base.name}, before"] = {"bits_per_base": before}
         card["limits"].append(
-            f"It went on from {run.base.name}; where that had read the held-out sequence, or a close relative's, "
-            "the figure flatters."
+            f"It went on from {run.base.name}; where that had read the held-out sequence, or a close "
+            "relative's, the figure flatters."
         )
     return card
 

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from genolm import workspace
-from genolm.ascode import VERBS, command_arguments
+from genolm.ascode import command_arguments
 from genolm.record import RECORD_ENDING, file_facts, run_record, timestamp, write_json
+from genolm.verbs import VERBS
 
 
 def model_facts(predictor: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Run again from the record of a run: the same command on the same files, after a look at what has changed."""
+"""Run again from a record: the same command on the same files, after a look at what has changed."""
 
 import json
 import os
@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genolm.ascode import VERBS, Call, command_arguments, parse_arguments
+from genolm.ascode import Call, command_arguments, parse_arguments
 from genolm.errors import BundleError, SettingsError
 from genolm.record import RECORD_ENDING, RECORD_NAME, RECORD_VERSION, code_facts, file_facts
 from genolm.registry import load_bundle
+from genolm.verbs import VERBS
 
 _VARYING = {"seconds", "bases_per_second", "windows_per_second", "model"}
 
@@ -57,8 +58,8 @@ def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise SettingsError(f"{path} was written by a newer genolm; update genolm to repeat it.")
     if not record.get("arguments"):
         raise SettingsError(
-            f"{path} does not say how its run was started, as records of older versions and of models in memory "
-            "do not; it cannot be repeated."
+            f"{path} does not say how its run was started, as records of older versions and of models in "
+            "memory do not; it cannot be repeated."
         )
     return record
 

@@ -11,11 +11,12 @@ import pytest
 from click.testing import CliRunner
 
 import genolm
-from genolm.ascode import VERBS, command_arguments, parse_arguments, python_code, shell_command
+from genolm.ascode import command_arguments, parse_arguments, python_code, shell_command
 from genolm.cli import commands
 from genolm.config import FinetuneSettings
 from genolm.errors import SettingsError
 from genolm.registry import import_bundle
+from genolm.verbs import VERBS
 
 NOT_SHOWN = {"--json", "--plan"}
 RUNS = {
@@ -42,7 +43,9 @@ RUNS = {
         + ["--no-watchdog", "--from-scratch", "--preset", "tiny", "--seed", "7", "--report", "report"],
     ],
 }
-ALL_RUNS = [pytest.param(run, id=f"{run[0]}-{number}") for runs in RUNS.values() for number, run in enumerate(runs)]
+ALL_RUNS = [
+    pytest.param(run, id=f"{run[0]}-{number}") for runs in RUNS.values() for number, run in enumerate(runs)
+]
 
 
 class Stop(Exception):
@@ -79,7 +82,8 @@ def comparable(values, verb):
         if key == "settings" and value is None and verb.settings[0]:
             value = getattr(import_module(verb.settings[0]), verb.settings[1])()
         made[key] = str(value) if isinstance(value, Path) else value
-    return {key: value for key, value in made.items() if value is not None and (key, value) != ("precision", "auto")}
+    usual = ("precision", "auto")
+    return {key: value for key, value in made.items() if value is not None and (key, value) != usual}
 
 
 @pytest.mark.parametrize("arguments", ALL_RUNS)
@@ -163,7 +167,9 @@ def run_as(language, arguments, names):
     assert ran.exit_code == 0, ran.output
 
 
-def test_a_scan_as_command_and_as_python_gives_the_same_files(toy_bundle_path, tmp_path, make_dna, monkeypatch):
+def test_a_scan_as_command_and_as_python_gives_the_same_files(
+    toy_bundle_path, tmp_path, make_dna, monkeypatch
+):
     import_bundle(toy_bundle_path)
     (tmp_path / "two.fa").write_text(f">one\n{make_dna(400)}\n>two\n{make_dna(300)}\n")
     arguments = ["scan", "/elsewhere/two.fa", "--model", "toy-promoter", "--out", ".", "--stride", "7"]

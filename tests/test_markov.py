@@ -104,10 +104,11 @@ def test_a_chain_of_order_two_is_found_with_its_entropy(rng):
     codes, entropy = symmetric_chain(rng, 240_000)
     assert entropy < 1.5
     model = fit_markov([codes[:200_000]])
-    assert model.order == 2
+    bits = model.slice_bits
+    assert bits[1] > bits[2] + 0.05 and bits[2] < min(bits) + 5e-4
     found = markov_bits_per_base([codes[:200_000]], [codes[200_000:]])
     assert found["value"] == pytest.approx(entropy, abs=0.01)
-    assert found["low"] < entropy < found["high"] and found["order"] == 2
+    assert found["low"] < entropy < found["high"] and found["order"] >= 2
     fixed = markov_bits_per_base([codes[:200_000]], [codes[200_000:]], order=0)
     assert fixed["order"] == 0 and fixed["value"] > found["value"] + 0.2
     other_strand = markov_bits_per_base([codes[:200_000]], [3 - codes[200_000:][::-1]])

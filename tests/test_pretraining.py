@@ -12,8 +12,8 @@ from genolm.pretraining import PretrainSettings, plan_for_files, pretrain
 from genolm.registry import import_bundle, list_bundles, load_bundle
 
 QUICK = PretrainSettings(
-    **{"preset": "tiny", "k": 2, "stride": 2, "tokens": 60_000, "rows": 8, "bptt": 20, "piece": 500, "lr": 2e-2},
-    **{"validations": 3, "drop_mult": 0.0, "alpha": 0.0, "beta": 0.0},
+    **{"preset": "tiny", "k": 2, "stride": 2, "tokens": 60_000, "rows": 8, "bptt": 20, "piece": 500},
+    **{"lr": 2e-2, "validations": 3, "drop_mult": 0.0, "alpha": 0.0, "beta": 0.0},
 )
 SHORT = replace(QUICK, tokens=8_000)
 ENTROPY = -(0.775 * math.log2(0.775) + 3 * 0.075 * math.log2(0.075))
@@ -37,7 +37,8 @@ def test_a_genome_becomes_a_language_model_that_knows_its_chain(genome_path, tmp
     assert ENTROPY - 0.05 < told["value"] < ENTROPY + 0.15
     assert told["low"] < told["value"] < told["high"]
     assert "plasmid" in " ".join(bundle.card["limits"])
-    again = pretrain([genome_path], out_dir=tmp_path / "more-lm", settings=replace(QUICK, tokens=15_000), base=str(folder))
+    short = replace(QUICK, tokens=15_000)
+    again = pretrain([genome_path], out_dir=tmp_path / "more-lm", settings=short, base=str(folder))
     card = load_bundle(again).card
     assert card["metrics"]["held-out"]["bits_per_base"]["value"] < told["value"] + 0.02
     before = card["baselines"]["chain-lm, before"]["bits_per_base"]

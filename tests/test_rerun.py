@@ -103,7 +103,9 @@ def test_a_training_gets_a_new_name_and_place(tmp_path):
     assert "other" in plan_rerun(tmp_path / "run.json", out=tmp_path, name="other").arguments
 
 
-def test_a_run_of_a_model_in_memory_or_with_other_lengths_is_not_repeated(toy, toy_bundle_path, fasta, tmp_path):
+def test_a_run_of_a_model_in_memory_or_with_other_lengths_is_not_repeated(
+    toy, toy_bundle_path, fasta, tmp_path
+):
     bundle = load_bundle(toy_bundle_path)
     predictor = Predictor.from_model(bundle.config, bundle.build())
     classify_file(fasta, tmp_path / "a.csv", model=predictor)

@@ -26,7 +26,7 @@ from genolm.config import PRESETS
 @click.option("--k", type=click.IntRange(1, 8), default=3, show_default=True, help="Bases in a token.")
 @click.option("--stride", type=click.IntRange(1), default=3, show_default=True, help="Bases between tokens.")
 @click.option(
-    "--tokens", type=click.IntRange(0), default=0, help="To read over all passes; chosen by the corpus if left out."
+    "--tokens", type=click.IntRange(0), default=0, help="To read over all passes; 0: chosen by the corpus."
 )
 @click.option(
     "--hours",

@@ -9,8 +9,8 @@ PAGE = "pages/models/train.py"
 
 st.title("Train on your own table")
 st.markdown(
-    "From sequences with labels to a model of your own that works on every page. Nothing needs to be known about "
-    "machine learning: what is not said is chosen by the size of your data, and explained."
+    "From sequences with labels to a model of your own that works on every page. Nothing needs to be known "
+    "about machine learning: what is not said is chosen by the size of your data, and explained."
 )
 if job := running.current("finetune"):
     train_view.show(job)

@@ -9,8 +9,8 @@ from genolm import workspace
 from genolm.ascode import parse_arguments, python_code, shell_command
 
 _WORDS = (
-    "The same run outside of this page, with the same result. Files carry the names that you gave them: start it "
-    "in the folder where they are."
+    "The same run outside of this page, with the same result. Files carry the names that you gave them: "
+    "start it in the folder where they are."
 )
 
 
@@ -62,7 +62,7 @@ def show_model_code(name: str) -> None:
 
 
 def file_names(arguments: Sequence[str]) -> dict[str, str]:
-    """Return what to call the files of a job: no folder of this server, and a folder of its own for results."""
+    """Return what to call the files of a job: no folder of this server, and an own one for results."""
     call = parse_arguments(arguments)
     names = {".": f"{call.command}_result"}
     for path in map(Path, call.files):

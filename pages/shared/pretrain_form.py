@@ -1,4 +1,4 @@
-"""The form of a pre-training: which sequences, what is held out, what it starts from, how long it may take."""
+"""The form of a pre-training: which sequences, what is held out, what it starts from, how long it takes."""
 
 import re
 from collections.abc import Hashable, Mapping, Sequence
@@ -36,9 +36,9 @@ _ABOUT = """
 words are common, how codons follow each other, what stands before a gene. By itself it answers no question. A
 classifier that starts from it needs far fewer labelled examples than one that starts from nothing.
 
-**When to make one.** When your organisms are far from what the models below have read: archaea, fungi, plants,
-animals, viruses, or bacteria of an unusual composition. For ordinary bacteria there is no need: go straight to
-Train. Several genomes of the clade teach more than one; under 1 Mbp there is little to learn.
+**When to make one.** When your organisms are far from what the models below have read: archaea, fungi,
+plants, animals, viruses, or bacteria of an unusual composition. For ordinary bacteria there is no need: go
+straight to Train. Several genomes of the clade teach more than one; under 1 Mbp there is little to learn.
 
 **How long it takes.** Going on from a model, a bacterial genome takes some minutes to half an hour on a few
 processor cores; a large set of genomes, or a start from scratch, some hours. Below is an estimate for your
@@ -84,9 +84,10 @@ def explain() -> None:
 
 
 def choose_files() -> tuple[inputs.Source, ...]:
-    """Let the user gather FASTA files from uploads, the server's folders or the samples; none ends the page."""
+    """Let the user gather FASTA files: uploads, on the server, or a sample; none ends the page."""
     ways = [inputs.SAMPLE, inputs.UPLOAD] + ([inputs.SERVER] if inputs.data_roots() else [])
-    way = st.segmented_control("Sequences from", ways, default=inputs.SAMPLE, required=True, key="pretrain_way")
+    label = "Sequences from"
+    way = st.segmented_control(label, ways, default=inputs.SAMPLE, required=True, key="pretrain_way")
     if way == inputs.SAMPLE:
         return _sample()
     kept: list[inputs.Source] = st.session_state.setdefault(f"pretrain_files_{way}", [])
@@ -103,7 +104,8 @@ def choose_files() -> tuple[inputs.Source, ...]:
         left.markdown(f":material/description: {state.plain(item.name)}")
         right.button("Remove", key=f"pretrain_drop_{way}_{number}", on_click=kept.pop, args=(number,))
     if not kept:
-        st.info("Add one or more FASTA files: a genome, or several of one clade.", icon=":material/upload_file:")
+        words = "Add one or more FASTA files: a genome, or several of one clade."
+        st.info(words, icon=":material/upload_file:")
         st.stop()
     return tuple(kept)
 
@@ -120,7 +122,7 @@ def _upload(number: int) -> inputs.Source | None:
         "Add a FASTA file" if number == 0 else "Add another FASTA file",
         key=f"pretrain_upload_{number}",
         accept=inputs.SEQUENCE_ENDINGS,
-        hint=f"Plain or compressed (.gz, .bgz), up to {uploads.size_cap() / 1e9:g} GB each; one genome or many.",
+        hint=f"Plain or compressed (.gz, .bgz), up to {uploads.size_cap() / 1e9:g} GB each.",
     )
     return upload and inputs.Source(upload.path, upload.name)
 
@@ -139,7 +141,8 @@ def overview(sources: Sequence[inputs.Source]) -> Wish:
     inputs.show_overview(state.Overview(sources[0].path, contigs, summary))
     if len(sources) > 1:
         rows = [(source.name, *_facts(item.summary)) for source, item in zip(sources, found, strict=True)]
-        st.dataframe(pd.DataFrame(rows, columns=["file", "records", "length (bp)", "GC (%)"]), hide_index=True)
+        columns = ["file", "records", "length (bp)", "GC (%)"]
+        st.dataframe(pd.DataFrame(rows, columns=columns), hide_index=True)
     known = summary.bases - sum(summary.ambiguous.values())
     with state.shown_errors():
         check_enough(known)
@@ -171,19 +174,21 @@ def _together(parts: Sequence[SequenceSummary]) -> SequenceSummary:
 def choose_what_is_held_out(wish: Wish) -> Wish:
     """Say what is kept from the training to judge by, and let the user choose other records."""
     st.markdown(
-        "A part of the sequence is kept from the training. On it the model has to show how well it guesses bases "
-        "that it has never seen, beside a **Markov model**, which guesses each base from up to 12 before it."
+        "A part of the sequence is kept from the training. On it the model has to show how well it guesses "
+        "bases that it has never seen, beside a **Markov model**, which guesses each base from up to 12 "
+        "before it."
     )
     files = [source.path.name for source in wish.sources]
     options = [*(files if len(files) > 1 else []), *(wish.names if len(wish.names) > 1 else [])]
     if len(options) > 1:
         with st.expander("Choose what is held out"):
             st.caption(
-                "Hold out a whole genome to learn how the model does on another species; related sequences on "
-                "both sides make the figure too good."
+                "Hold out a whole genome to learn how the model does on another species; related sequences "
+                "on both sides make the figure too good."
             )
             label = "Records or whole files (empty: about a twentieth, chosen by length)"
-            wanted = st.multiselect(label, options[:_NAMES_OFFERED], key=f"pretrain_held_{'_'.join(files)[:80]}")
+            key = f"pretrain_held_{'_'.join(files)[:80]}"
+            wanted = st.multiselect(label, options[:_NAMES_OFFERED], key=key)
             wish = replace(wish, held_out=tuple(wanted))
     with state.shown_errors():
         chosen = choose_held_out(wish.names, wish.sizes, wanted=wish.held_out)
@@ -212,8 +217,9 @@ def choose_start(wish: Wish) -> Wish:
     with st.expander("Words"):
         left, right = st.columns(2)
         k = int(left.number_input("Bases in a word (k)", 1, 8, 3, key="pretrain_k"))
-        stride = int(right.number_input("Bases from word to word", 1, k, min(3, k), key=f"pretrain_stride_{k}"))
-        st.caption("3 and 3 read fastest. Overlapping words (3 and 1) are finer and take three times as long.")
+        label, key = "Bases from word to word", f"pretrain_stride_{k}"
+        stride = int(right.number_input(label, 1, k, min(3, k), key=key))
+        st.caption("3 and 3 read fastest; words that overlap (3 and 1) are finer and take thrice as long.")
     return replace(wish, settings=replace(settings, k=k, stride=stride))
 
 
@@ -231,7 +237,7 @@ def _start_caption(info: BundleInfo | None) -> str:
     bases = sum(item.get("bases") or 0 for item in data)
     tokens, base = info.config.tokenizer, (info.card.get("settings") or {}).get("base")
     files = "1 file" if len(data) == 1 else f"{len(data):,} files"
-    read = f"has read {files}, {inputs.base_words(bases)}" if bases else "its card does not say what it has read"
+    read = f"has read {files}, {inputs.base_words(bases)}" if bases else "what it has read is not known"
     before = f", after what {base} had read" if base else ""
     return state.plain(f"{read}{before}; words of {tokens.k} bases, one every {tokens.stride}")
 
@@ -293,7 +299,8 @@ def _show_plan(plan: PretrainPlan) -> None:
     columns[3].metric("Runs on", estimate.device)
     st.markdown("**What will be done**\n" + "\n".join(f"- {state.plain(reason)}" for reason in plan.reasons))
     st.caption(
-        "The time is from a few steps of training measured here a moment ago; it is longer while other work runs."
+        "The time is from a few steps of training measured here a moment ago; it is longer while other work "
+        "runs."
     )
 
 

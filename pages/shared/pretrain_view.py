@@ -12,9 +12,9 @@ from pages.shared import charts, code_view, live, running, scores, state
 
 HELD_OUT, METRIC, SAVED = "held-out", "bits_per_base", "bits_saved_over_markov"
 _SCALE = (
-    "Bits per base: how much of the next base remains a riddle. Pure chance between A, C, G and T is 2; lower is "
-    "better. Most of a genome cannot be guessed, so that even good models stay near 1.9 on bacteria, and "
-    "differences of a few hundredths are real progress."
+    "Bits per base: how much of the next base remains a riddle. Pure chance between A, C, G and T is 2; "
+    "lower is better. Most of a genome cannot be guessed, so that even good models stay near 1.9 on bacteria, "
+    "and differences of a few hundredths are real progress."
 )
 
 
@@ -41,8 +41,8 @@ def _baseline_so_far(identity: str) -> None:
     markov = report and report.values.get("markov_bits_per_base")
     if markov:
         st.markdown(
-            f"A Markov model needs **{markov:.3f} bits per base** on the held-out sequence. When the curve of bits "
-            "per base falls below that, the model has learned more than short words."
+            f"A Markov model needs **{markov:.3f} bits per base** on the held-out sequence. When the curve "
+            "of bits per base falls below that, the model has learned more than short words."
         )
 
 
@@ -52,7 +52,8 @@ def _show_result(job: Job) -> None:
     if info is None or info.error:
         st.warning(f"The model {state.plain(name)} was removed.", icon=":material/delete:")
         return
-    st.success(f"**{state.plain(name)}** is ready to fine-tune classifiers from.", icon=":material/check_circle:")
+    words = f"**{state.plain(name)}** is ready to fine-tune classifiers from."
+    st.success(words, icon=":material/check_circle:")
     _show_scores(info)
     with st.container(horizontal=True):
         st.page_link(
@@ -88,20 +89,20 @@ def verdict(card: Mapping[str, Any]) -> str:
     markov = next(name for name in rivals if name.startswith("Markov"))
     if saved["low"] > 0:
         words = (
-            f"**Better than short words can explain.** It needs {by} bits per base less than the {markov}, more than "
-            "chance would give. It is worth fine-tuning from."
+            f"**Better than short words can explain.** It needs {by} bits per base less than the {markov}, "
+            "more than chance would give. It is worth fine-tuning from."
         )
     elif saved["high"] < 0:
         less = {key: -saved[key] for key in saved}
         worse = format_estimate({"value": less["value"], "low": less["high"], "high": less["low"]})
         words = (
-            f"**Not good enough yet.** The {markov} needs {worse} bits per base less. Give it more sequence or more "
-            "time, or go on from an existing model."
+            f"**Not good enough yet.** The {markov} needs {worse} bits per base less. Give it more sequence "
+            "or more time, or go on from an existing model."
         )
     else:
         words = (
-            f"**About as good as a Markov model.** The difference to the {markov} is {by} bits per base, within what "
-            "chance gives. More sequence or more time may help."
+            f"**About as good as a Markov model.** The difference to the {markov} is {by} bits per base, "
+            "within what chance gives. More sequence or more time may help."
         )
     before = [(name.partition(",")[0], value) for name, value in rivals.items() if name != markov]
     for name, value in before:

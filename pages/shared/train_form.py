@@ -1,4 +1,4 @@
-"""The form of a training, step by step: what is predicted, how it is judged, what it starts from, what it takes."""
+"""The form of a training: what is predicted, how it is judged, what it starts from, what it takes."""
 
 import re
 from collections.abc import Collection, Hashable, Sequence
@@ -45,9 +45,9 @@ _EFFORTS = {
 SCRATCH = "Nothing: from scratch, to see what a language model is worth"
 _CHOSEN = {"as planned": None, "yes": True, "no": False}
 _NO_STRAND = (
-    "For questions where a sequence may lie in either direction: which species, coding or not. The model then "
-    "learns from both strands, and its answer is the mean of both. Leave it off where the direction matters, as "
-    "for promoters and gene starts."
+    "For questions where a sequence may lie in either direction: which species, coding or not. The model "
+    "then learns from both strands, and its answer is the mean of both. Leave it off where the direction "
+    "matters, as for promoters and gene starts."
 )
 
 
@@ -67,8 +67,15 @@ class Wish:
 
     def arguments(self) -> list[str]:
         """Return the arguments of the job, with the report in its result folder."""
-        values = {**vars(self.settings), "base": self.base, "name": self.name, "from_scratch": self.from_scratch}
-        return command_arguments("finetune", table=self.choice.path, report_dir="report", **values)
+        return command_arguments(
+            "finetune",
+            table=self.choice.path,
+            base=self.base,
+            name=self.name,
+            from_scratch=self.from_scratch,
+            report_dir="report",
+            **vars(self.settings),
+        )
 
 
 def begin(choice: TableChoice) -> Wish:
@@ -89,7 +96,7 @@ def choose_task(wish: Wish, labels: Sequence[str]) -> Wish:
         tasks.index(found.task),
         format_func=_TASKS.__getitem__,
         key=f"train_task_{found.task}",
-        help="Found by your labels; change it if that is wrong, as when class numbers look like measurements.",
+        help="Found by your labels; change it if that is wrong, as for class numbers that look like values.",
     )
     positive = found.classes[-1]
     if task == found.task == "binary":
@@ -110,9 +117,9 @@ def choose_split(wish: Wish, columns: Collection[str]) -> tuple[Wish, SplitSetti
     needs = {"given": "split", "group": "group"}
     methods = [method for method in _SPLITS if method not in needs or needs[method] in columns]
     st.markdown(
-        "A part of your rows is held out: **validation** rows choose among settings, and **test** rows, which the "
-        "training never sees, tell how good the model is. If near-copies of test sequences were learned from, the "
-        "model would look better than it is on new ones."
+        "A part of your rows is held out: **validation** rows choose among settings, and **test** rows, "
+        "which the training never sees, tell how good the model is. If near-copies of test sequences were "
+        "learned from, the model would look better than it is on new ones."
     )
     method = st.radio(
         "How rows are held out",
@@ -125,7 +132,7 @@ def choose_split(wish: Wish, columns: Collection[str]) -> tuple[Wish, SplitSetti
         shares = st.columns(3)
         valid = shares[0].number_input("Validation rows (%)", 1, 45, 10, key="train_valid")
         test = shares[1].number_input("Test rows (%)", 1, 45, 10, key="train_test")
-        seed = shares[2].number_input("Seed", 0, 10**6, 1, key="train_seed", help="Of the split and training.")
+        seed = shares[2].number_input("Seed", 0, 10**6, 1, key="train_seed", help="Of split and training.")
     fractions = (round(1 - (valid + test) / 100, 2), valid / 100, test / 100)
     wish = wish.but(split="" if method == methods[0] else method, fractions=fractions, seed=int(seed))
     return wish, SplitSettings(method, fractions, int(seed))
@@ -139,12 +146,14 @@ def choose_base(wish: Wish) -> Wish:
         st.page_link("pages/models/library.py", label="Go to Models", icon=":material/inventory_2:")
         st.stop()
     st.markdown(
-        "A language model has read genomes without any labels and knows how DNA of that kind goes on. Starting "
-        "from it, a few hundred labelled rows go a long way."
+        "A language model has read genomes without any labels and knows how DNA of that kind goes on. "
+        "Starting from it, a few hundred labelled rows go a long way."
     )
+    options, wished = [*models, SCRATCH], st.query_params.get("base")
     chosen = st.selectbox(
         "Start from",
-        [*models, SCRATCH],
+        options,
+        options.index(wished) if wished in options else 0,
         format_func=lambda name: inputs.title_of(models[name]) if name in models else name,
         key="train_base",
     )
@@ -155,7 +164,7 @@ def choose_base(wish: Wish) -> Wish:
     tokens = left.selectbox("Cut into words as by", list(models), key="train_tokens")
     sizes = list(PRESETS)
     words = "More cells learn more from much data, and take longer."
-    preset = right.selectbox("Size of the network", sizes, sizes.index("small"), key="train_preset", help=words)
+    preset = right.selectbox("Size", sizes, sizes.index("small"), key="train_preset", help=words)
     return replace(wish.but(preset=preset), base=tokens, from_scratch=True)
 
 
@@ -247,7 +256,7 @@ def _expert() -> dict[str, Any]:
             "Minutes to try settings in", 0.0, 600.0, 0.0, 1.0, key="train_search", help="0: none are tried."
         ),
     }
-    words = "Also trains on 1/8, 1/4 and 1/2 of the rows: whether more data would help. About doubles the time."
+    words = "Also trains on smaller parts of the rows, to see if more would help. About doubles the time."
     given["reduction"] = st.toggle("Measure models from fewer sequences", key="train_reduction", help=words)
     words = "Ends a training in which nothing is learned, and says what to try."
     given["watched"] = st.toggle("Watch-dog", True, key="train_watched", help=words)
@@ -260,7 +269,7 @@ def _whole(place: Any, label: str, low: int, high: int, key: str) -> int | None:
 
 
 def show_plan(wish: Wish, checked: CheckedTable) -> Preparation | None:
-    """Show what will be done and what it will cost here; return the preparation, None where it cannot be done."""
+    """Show what will be done and what it costs here; return the preparation, None where it cannot be done."""
     try:
         plans = {effort: _prepared(wish.but(effort=effort), checked) for effort in _EFFORTS}
     except GenolmError as error:
@@ -278,7 +287,7 @@ def show_plan(wish: Wish, checked: CheckedTable) -> Preparation | None:
     reasons = plans[wish.settings.effort].plan.reasons
     st.markdown("**What will be done**\n" + "\n".join(f"- {state.plain(reason)}" for reason in reasons))
     st.caption(
-        "The time is from a few steps of training measured here a moment ago; it is longer while other work runs."
+        "The time is from a few steps of training measured here just now; it is longer while other work runs."
     )
     return plans[wish.settings.effort]
 

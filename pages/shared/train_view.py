@@ -30,8 +30,8 @@ def _show_running(job: Job) -> None:
     live.show_live(job)
     st.markdown("**Private link**")
     st.caption(
-        "The training runs on by itself: you may reload or close this page, and come back by this address from any "
-        "browser that reaches this server. Only who has it can find the training."
+        "The training runs on by itself: you may reload or close this page, and come back by this address "
+        "from any browser that reaches this server. Only who has it can find the training."
     )
     st.code(running.address(job), language=None, wrap_lines=True)
 

@@ -1,4 +1,4 @@
-"""From a faulty table to a model in use, in a real browser, over a reload, a new server, a stop and a resume."""
+"""From a faulty table to a model in use, over a reload, a new server, a stop and a resume."""
 
 import csv
 import os
@@ -34,8 +34,9 @@ class Server:
         self.address = f"http://127.0.0.1:{self.port}"
 
     def start(self):
-        command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py"), f"--server.port={self.port}"]
-        command += ["--server.headless=true", "--server.fileWatcherType=none", "--browser.gatherUsageStats=false"]
+        command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py")]
+        command += [f"--server.port={self.port}", "--server.headless=true", "--server.fileWatcherType=none"]
+        command += ["--browser.gatherUsageStats=false"]
         environment = {**os.environ, "GENOLM_HOME": str(self.home), "GENOLM_THREADS": "1"}
         with (self.home / "server.log").open("ab") as log:
             self.process = subprocess.Popen(

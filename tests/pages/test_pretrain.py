@@ -118,7 +118,8 @@ def test_too_little_and_a_taken_name_are_said(
 @pytest.fixture
 def finished_job(no_model, two_files):
     """A job that went on from the toy model."""
-    arguments = ("pretrain", str(two_files / "one.fa"), "--name", "new-lm", "--base", "toy-lm", "--report", ".")
+    path = str(two_files / "one.fa")
+    arguments = ("pretrain", path, "--name", "new-lm", "--base", "toy-lm", "--report", ".")
     return Job("a" * 32, "pretrain", "one.fa", arguments, two_files / "job", "2026-01-01T00:00:00Z", "done")
 
 
