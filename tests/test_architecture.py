@@ -12,7 +12,7 @@ PACKAGE = ROOT / "genolm"
 
 # A module imports only from rows above its own. A new module is put into the row where it belongs.
 LAYERS = (
-    {"errors", "job_files", "processes"},
+    {"errors", "verbs", "job_files", "processes"},
     {"config", "progress", "regions", "record", "cards", "bootstrap", "figure_parts", "ascode", "markov"},
     {"compute", "workspace", "fasta_check", "labels", "metrics", "methods_text", "plans", "watchdog"},
     {"fasta_index", "tokenizer", "tracks", "cell", "job_database", "recording", "table_text"},

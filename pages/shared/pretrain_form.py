@@ -23,7 +23,6 @@ from genolm.pretraining import load_language_model, pretrain_arguments
 from genolm.registry import BundleInfo, check_new_name, list_bundles
 from pages.shared import inputs, samples, state, uploads
 
-LARGE_CORPUS = 100_000_000
 HOURS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 24.0)
 _SCRATCH = "From scratch"
 _SIZES = {
