@@ -2,7 +2,7 @@
 
 The stages are: fine-tune the language model on the table's sequences (optional), try settings (optional),
 train one or several classifiers, calibrate their mean, judge it on the test rows, write bundle and report. What
-a stage has finished lies in ``<bundle>.training``, so that a run that was cut off goes on after it.
+a stage has finished lies in ``.<bundle>.training``, so that a run that was cut off goes on after it.
 """
 
 import json
@@ -36,7 +36,7 @@ from genolm.shortcuts import shortcut_predictions
 from genolm.table_report import TableReport, report_table
 from genolm.tokenizer import KmerTokenizer
 from genolm.trained import card_baselines, classifier_card, save_classifier
-from genolm.training import History
+from genolm.training import History, checkpoint_beside
 from genolm.tuning import search_settings, search_size
 from genolm.workspace import atomic_write, models_dir
 
@@ -110,7 +110,7 @@ def finetune(
     if folder.exists():
         raise SettingsError(f"There is a model in {folder} already; choose another name or remove it.")
     preparation = prepare_training(table_path, base, settings, from_scratch=from_scratch)
-    run = _open_run(preparation, folder.with_name(folder.name + ".training"), progress)
+    run = _open_run(preparation, checkpoint_beside(folder), progress)
     _adapt(run)
     trained = _train(run, _searched(run))
     report, extra = _judge(run), _reduced(run, trained)
@@ -142,7 +142,7 @@ def _open_run(preparation: Preparation, scratch: Path, progress: ProgressCallbac
     if kept is not None and kept != facts:
         different = ", ".join(key for key in facts if kept.get(key) != facts[key])
         raise SettingsError(
-            f"A training of '{scratch.stem}' was begun with another {different}; give the same, choose another "
+            f"A training of '{scratch.stem.lstrip('.')}' was begun with another {different}; give the same, choose another "
             f"name, or remove {scratch} to begin anew."
         )
     run.keep("facts", facts)

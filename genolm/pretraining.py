@@ -33,7 +33,7 @@ from genolm.progress import Progress, ProgressCallback
 from genolm.record import RECORD_NAME, file_facts, run_record, timestamp, write_json
 from genolm.registry import BundleConfig, ModelBundle, check_name, check_new_name, load_bundle, save_bundle
 from genolm.tokenizer import KmerTokenizer
-from genolm.training import History
+from genolm.training import History, checkpoint_beside
 from genolm.workspace import atomic_write, models_dir
 
 __all__ = [
@@ -204,7 +204,7 @@ def _open_run(
     if progress:
         progress(Progress("reading the sequences", 0, 0))
     train, valid = split_corpus([Path(path) for path in paths], held_out=held_out)
-    scratch = folder.with_name(folder.name + ".training")
+    scratch = checkpoint_beside(folder)
     facts = {
         "files": [item["sha256"] for item in train.files],
         "base": _base_facts(start),

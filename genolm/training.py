@@ -345,6 +345,11 @@ class Trainer:
         self._moments = _part(tensors, "optimizer.")
 
 
+def checkpoint_beside(folder: Path) -> Path:
+    """Return the hidden folder in which a training that makes ``folder`` keeps what it has finished."""
+    return folder.with_name(f".{folder.name}.training")
+
+
 def remove_checkpoint(folder: Path) -> None:
     """Remove a run's checkpoint, if there is one; to be called when what was learned is saved elsewhere."""
     if folder.exists():

@@ -62,7 +62,7 @@ def test_a_table_becomes_a_model_that_every_command_finds(table_path, frame, bas
     # What gives the classes away without a model stands beside it: here the base composition.
     gc_alone = next(scores for name, scores in bundle.card["baselines"].items() if "GC" in name)
     assert gc_alone["auroc"]["value"] > 0.95
-    assert not folder.with_name("gc-classes.training").exists()
+    assert not folder.with_name(".gc-classes.training").exists()
     assert read_report(tmp_path / "report")["name"]
     record = json.loads((tmp_path / "report" / "run.json").read_text())
     assert record["model"]["sha256"] == load_bundle(base).sha256
@@ -96,6 +96,7 @@ def test_a_training_that_is_cut_off_in_every_stage_makes_the_same_model(rng, tmp
         for stage in ("language model", "classifier 1 of 2", "classifier 2 of 2"):
             with pytest.raises(Cancelled):
                 finetune(path, base, "cut", settings=settings, out_dir=cut, progress=stop_in(stage))
+            assert [item.name for item in tmp_path.glob(".*")] == [".cut.training"]
         with pytest.raises(SettingsError, match="was begun with another settings"):
             finetune(path, base, "cut", settings=changed(seed=9), out_dir=cut)
         finetune(path, base, "cut", settings=settings, out_dir=cut)

@@ -84,7 +84,7 @@ def test_a_run_that_was_cut_off_goes_on_with_its_plan(genome_path, monkeypatch):
     folder = pretrain([genome_path], "cut", settings=SHORT, progress=reports.append)
     steps = [report.done for report in reports if report.stage == "training"]
     assert steps[0] > 25
-    assert not folder.with_name("cut.training").exists()
+    assert not folder.with_name(".cut.training").exists()
     whole = pretrain([genome_path], "whole", settings=SHORT)
     cards = [load_bundle(path).card for path in (folder, whole)]
     assert cards[0]["metrics"] == cards[1]["metrics"]
@@ -114,4 +114,4 @@ def test_too_little_a_wrong_base_and_a_taken_name_are_refused(
     import_bundle(toy_language_model_path)
     with pytest.raises(BundleError, match="already is a model 'toy-lm'"):
         pretrain([genome_path], "toy-lm", settings=SHORT)
-    assert not list(tmp_path.glob("*.training"))
+    assert not list(tmp_path.glob(".*.training"))

@@ -19,7 +19,7 @@ import pytest
 TimeoutError = pytest.importorskip("playwright.sync_api").TimeoutError
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 120
-EPOCHS = 90
+EPOCHS = 60
 TRAINING_MS = 400_000
 
 
