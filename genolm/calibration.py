@@ -19,7 +19,7 @@ RELIABILITY_BINS = 15
 _Z95 = 1.959963984540054
 
 
-def fit_temperature(logits: np.ndarray, labels: np.ndarray, task: str) -> float:
+def fit_temperature(logits: np.ndarray, labels: np.ndarray, task: str, *, prior: float = 0.0) -> float:
     """Return the temperature under which held-out labels are likeliest.
 
     Parameters
@@ -30,6 +30,9 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray, task: str) -> float:
         Class numbers (n,) for binary and multiclass, 0 and 1 (n, outputs) for multilabel.
     task : str
         One of :data:`genolm.config.TASK_KINDS`; regression needs no temperature and gets 1.
+    prior : float
+        How strongly few items are kept from moving it away from 1: the sum of their losses is added ``prior``
+        times the square of its logarithm.
 
     Returns
     -------
@@ -55,7 +58,10 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray, task: str) -> float:
             return float(-scaled[rows, wanted].mean())
 
     bounds = tuple(math.log(end) for end in TEMPERATURE_RANGE)
-    found = minimize_scalar(loss, bounds=bounds, method="bounded", options={"xatol": 1e-5})
+    weight = prior / len(logits)
+    found = minimize_scalar(
+        lambda place: loss(place) + weight * place**2, bounds=bounds, method="bounded", options={"xatol": 1e-5}
+    )
     return math.exp(found.x)
 
 

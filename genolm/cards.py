@@ -81,7 +81,7 @@ def render_card(card: Card, *, facts: Mapping[str, str] | None = None) -> str:
     ----------
     card : mapping
         Keys: title, purpose, date, licence, data, recipe, settings, training, metrics, baselines, limits,
-        sample; all optional.
+        sample; all optional. ``training.seen``, a digest for programs, is left out.
     facts : mapping of str to str, optional
         What the model is, from its configuration: shown first, in the order given.
 
@@ -96,7 +96,7 @@ def render_card(card: Card, *, facts: Mapping[str, str] | None = None) -> str:
         _facts_part({**(facts or {}), **_own_facts(card)}),
         _scores_part(card),
         _data_part(card.get("data") or []),
-        _settings_part("Training", card.get("training") or {}),
+        _settings_part("Training", _readable(card.get("training") or {})),
         _settings_part("Settings", card.get("settings") or {}),
         _settings_part("Sample", card.get("sample") or {}),
         _limits_part(card.get("limits") or []),
@@ -136,6 +136,13 @@ def _data_part(items: list[Mapping[str, Any]]) -> str:
     keys = ("name", "source", "records", "bases", "licence", "sha256")
     body = [[_words(item.get(key, "")) for key in keys] for item in items]
     return f"## Data\n\n{_table(header, body)}"
+
+
+def _readable(training: Any) -> Any:
+    """Return what is said of a training without what only programs read."""
+    if not isinstance(training, Mapping):
+        return training
+    return {key: value for key, value in training.items() if key != "seen"}
 
 
 def _settings_part(title: str, values: Any) -> str:

@@ -35,6 +35,8 @@ from genolm.watchdog import Watchdog, constant_loss
 
 VALID_BATCH = 256
 SETTLE_BELOW = 50
+CALM = 5.0
+"""Prior of a temperature: a dozen validation rows that are all right do not make a model certain."""
 GRADUAL = (
     Schedule(1, 1e-2, unfreeze=1),
     Schedule(1, 5e-3, unfreeze=2),
@@ -206,7 +208,7 @@ class TrainedClassifier:
         if task == "regression":
             return self
         logits = self.logits(valid.sequences)
-        calibration = Calibration(temperature=calibrate.fit_temperature(logits, valid.labels, task))
+        calibration = Calibration(temperature=calibrate.fit_temperature(logits, valid.labels, task, prior=CALM))
         if task == "binary" and len(set(valid.labels.tolist())) == 2:
             positive = calibrate.apply(logits, calibration, task)[:, 1]
             threshold = calibrate.pick_threshold(positive, valid.labels)

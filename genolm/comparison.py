@@ -16,10 +16,11 @@ from genolm.cards import HEADLINE_METRICS, metric_name
 from genolm.errors import SettingsError, TableError
 from genolm.evaluation import coded_labels
 from genolm.predict import Predictor
+from genolm.preparation import source_facts
 from genolm.progress import ProgressCallback, part_reporter
-from genolm.record import file_facts
 from genolm.registry import ModelBundle, load_bundle
-from genolm.tables import read_table
+from genolm.seen import count_seen
+from genolm.tables import LabelledTable, labelled_rows, read_table
 
 COMPARISON_VERSION = 1
 FEW_ROWS = 100
@@ -35,7 +36,7 @@ class Comparison:
     a, b : dict
         ``name`` and ``sha256`` of each model.
     table : dict
-        ``name``, ``bytes`` and ``sha256`` of the file.
+        ``name``, ``bytes`` and ``sha256`` of the file or folder.
     split : str or None
     rows : int
     task : str
@@ -127,6 +128,8 @@ def compare_models(
     table: str | Path,
     *,
     split: str | None = None,
+    columns: Sequence[tuple[str, str]] = (),
+    skip_bad_rows: bool = False,
     n_boot: int = 2000,
     seed: int = 1,
     progress: ProgressCallback | None = None,
@@ -139,9 +142,14 @@ def compare_models(
     model_a, model_b : str or path
         Names or paths of classifiers that answer the same classes.
     table : path
-        Columns ``sequence, label`` and optionally ``split, group, name``; rows that neither has learned from.
+        Columns ``sequence, label`` and optionally ``split, group, name``, or a folder with one FASTA file per
+        class; rows that neither has learned from. Rows without a label are left out, and told of.
     split : {"train", "valid", "test"}, optional
         Only the rows of this split.
+    columns : sequence of (str, str)
+        Our column and what the file calls it.
+    skip_bad_rows : bool
+        Leave out rows that cannot be used, and tell of them.
     n_boot, seed : int
         Draws of rows, the same for both models.
     progress : callable, optional
@@ -158,12 +166,8 @@ def compare_models(
     bundles = [load_bundle(model_a), load_bundle(model_b)]
     predictors = [Predictor(bundle, **options) for bundle in bundles]
     order = _class_order(*predictors)
-    data, facts = read_table(table), file_facts(table)
-    frame = data.frame if split is None else data.part(split)
-    if frame.empty:
-        raise TableError(
-            f"{data.source.name} has no rows of split '{split}'; leave the split out or name another."
-        )
+    data = _labelled(table, columns, skip_bad_rows=skip_bad_rows)
+    facts, frame = source_facts(Path(table)), _part(data, split)
     labels = coded_labels(frame["label"].tolist(), predictors[0].head, data.source.name)
     judged = []
     for place, predictor in enumerate(predictors):
@@ -181,7 +185,10 @@ def compare_models(
         classes=predictors[0].classes,
         metrics=paired_bootstrap(statistic_a, statistic_b, len(frame), n_boot=n_boot, seed=seed),
         agreement=_agreement(right_a, right_b),
-        warnings=tuple(_warnings(bundles, facts, split, frame["sequence"])),
+        warnings=(
+            *_left_out(data),
+            *_warnings(bundles, facts, split, frame["sequence"].tolist()),
+        ),
         n_boot=n_boot,
         seed=seed,
         seconds=time.monotonic() - began,
@@ -193,6 +200,22 @@ def p_words(p: float | None) -> str:
     if p is None or math.isnan(p):
         return "–"
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def _labelled(
+    path: str | Path, columns: Sequence[tuple[str, str]], *, skip_bad_rows: bool
+) -> LabelledTable:
+    names = dict(columns)
+    return labelled_rows(read_table(path, need_label=False, columns=names, skip_bad_rows=skip_bad_rows))
+
+
+def _part(data: LabelledTable, split: str | None) -> pd.DataFrame:
+    frame = data.frame if split is None else data.part(split)
+    if frame.empty:
+        raise TableError(
+            f"{data.source.name} has no rows of split '{split}'; leave the split out or name another."
+        )
+    return frame
 
 
 def _class_order(a: Predictor, b: Predictor) -> list[int]:
@@ -253,17 +276,24 @@ def _model_facts(bundle: ModelBundle) -> dict[str, Any]:
     return {"name": bundle.name, "sha256": bundle.sha256}
 
 
+def _left_out(data: LabelledTable) -> Iterator[str]:
+    """Say which rows of the table were not compared."""
+    if data.refused:
+        first, count = data.refused[0], len(data.refused)
+        yield (
+            f"{_rows(count)} cannot be used and {_were(count)} left out; the first is row {first.row}: "
+            f"{first.reason}."
+        )
+    if data.unlabelled:
+        yield f"{_rows(len(data.unlabelled))} without a label {_were(len(data.unlabelled))} left out."
+
+
 def _warnings(
     bundles: Sequence[ModelBundle], table: Mapping[str, Any], split: str | None, sequences: Sequence[str]
 ) -> Iterator[str]:
     """Say what may make the comparison unfair: rows that a model knows or does not fit, few rows."""
     for bundle in bundles:
-        data = bundle.card.get("data") or []
-        known = {item.get("sha256") for item in data if isinstance(item, Mapping)} - {None}
-        if table["sha256"] in known:
-            yield _learned(bundle, table["name"], split)
-        elif not known:
-            yield f"The card of {bundle.name} does not say what it learned from; it may know these rows."
+        yield from _known_rows(bundle, table, split, sequences)
         window = bundle.config.window
         other = 0 if window is None else sum(len(item) != window.length for item in sequences)
         if other:
@@ -275,14 +305,62 @@ def _warnings(
         yield f"{len(sequences)} rows are few; expect wide intervals, and only large differences to show."
 
 
-def _learned(bundle: ModelBundle, name: str, split: str | None) -> str:
-    given = (bundle.card.get("settings") or {}).get("split") == "given"
-    if given and split == "test":
-        return f"{bundle.name} was trained on other rows of {name}; relatives of these may be among them."
-    return (
-        f"{bundle.name} was trained on rows of {name}, so its scores here are too good. Use rows that it "
-        "never saw, such as the test rows in its report."
-    )
+def _known_rows(
+    bundle: ModelBundle, table: Mapping[str, Any], split: str | None, sequences: Sequence[str]
+) -> Iterator[str]:
+    """Say how many rows a model has learned from; where its card cannot tell, what the file's hash tells."""
+    same_file = _is_same_file(bundle, table)
+    count = _seen_rows(bundle, sequences)
+    if count:
+        yield (
+            f"{count:,} of the {len(sequences):,} rows {_were(count)} in the training of model {bundle.name}: "
+            "its scores are too good."
+        )
+    elif same_file and (count == 0 or _is_held_out(bundle, split)):
+        if (bundle.card.get("settings") or {}).get("split") != "cluster":
+            yield (
+                f"{bundle.name} was trained on other rows of {table['name']}; relatives of these may be among "
+                "them."
+            )
+    elif same_file:
+        yield (
+            f"{bundle.name} was trained on rows of {table['name']}, so its scores here are too good. Use rows "
+            "that it never saw, such as the test rows in its report."
+        )
+    elif count is None:
+        yield (
+            f"The card of {bundle.name} does not list the sequences it learned from, so it is unknown whether "
+            "these rows were among them; if they were, its scores are too good."
+        )
+
+
+def _seen_rows(bundle: ModelBundle, sequences: Sequence[str]) -> int | None:
+    """Return how many sequences a model has learned from; None if its card cannot tell."""
+    training = bundle.card.get("training")
+    digest = training.get("seen") if isinstance(training, Mapping) else None
+    if not isinstance(digest, str) or not digest:
+        return None
+    try:
+        return count_seen(digest, sequences)
+    except SettingsError:
+        return None
+
+
+def _is_same_file(bundle: ModelBundle, table: Mapping[str, Any]) -> bool:
+    data = bundle.card.get("data") or []
+    return table["sha256"] in {item.get("sha256") for item in data if isinstance(item, Mapping)}
+
+
+def _is_held_out(bundle: ModelBundle, split: str | None) -> bool:
+    return split == "test" and (bundle.card.get("settings") or {}).get("split") == "given"
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row{'' if count == 1 else 's'}"
+
+
+def _were(count: int) -> str:
+    return "was" if count == 1 else "were"
 
 
 def _difference(data: Mapping[str, Any]) -> Difference:

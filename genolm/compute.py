@@ -33,7 +33,7 @@ def thread_budget(requested: int | None = None) -> int:
     """Return how many threads this process uses: ``requested``, else GENOLM_THREADS, else every core."""
     if requested is None and "GENOLM_THREADS" in os.environ:
         text = os.environ["GENOLM_THREADS"]
-        if not text.isdigit() or int(text) < 1:
+        if not (text.isascii() and text.isdecimal()) or int(text) < 1:
             raise SettingsError(f"GENOLM_THREADS is '{text}'; it must be a whole number from 1 up.")
         requested = int(text)
     return max(1, min(requested or core_count(), core_count()))

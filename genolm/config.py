@@ -3,6 +3,7 @@
 A run is its configurations written as one JSON; :func:`to_json` and :func:`from_json` go both ways.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal, TypeVar, get_args
@@ -291,7 +292,7 @@ class FinetuneSettings:
                 raise SettingsError(f"{name} is '{value}'; it must be one of {', '.join(known)}.")
         for name, least in (("seeds", 1), ("batch_size", 2), ("epochs", 1), ("search_minutes", 0)):
             value = getattr(self, name)
-            if value is not None and value < least:
+            if value is not None and not least <= value < math.inf:
                 raise SettingsError(f"{name} is {value}; it must be {least} or more.")
         if self.lr is not None and not 0 < self.lr < 1:
             raise SettingsError(f"lr is {self.lr}; a learning rate lies between 0 and 1, such as 0.002.")

@@ -86,7 +86,9 @@ def estimate_training(
     per_pass = int(tokens.sum())
     epochs = sum(item.epochs for item in settings.schedule)
     valid = VALIDATION_COST * len(preparation.rows("valid")) / max(1, len(lengths))
-    total = per_pass * epochs * (1 + valid) * plan.seeds + ADAPT_COST * per_pass * plan.adapt_passes
+    unlabelled = sum(map(len, preparation.table.unlabelled)) // tokenizer.stride
+    adapted = ADAPT_COST * (per_pass + unlabelled) * plan.adapt_passes
+    total = per_pass * epochs * (1 + valid) * plan.seeds + adapted
     seconds = total / speed * (2 if preparation.settings.reduction else 1)
     return Estimate(
         seconds=START_SECONDS + seconds + 60 * preparation.settings.search_minutes,

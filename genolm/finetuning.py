@@ -5,42 +5,39 @@ train one or several classifiers, calibrate their mean, judge it on the test row
 a stage has finished lies in ``.<bundle>.training``, so that a run that was cut off goes on after it.
 """
 
-import json
-import shutil
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is loaded
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from genolm.adaptation import Adapted, adapt_language_model
 from genolm.bundles import WEIGHTS_FILE
 from genolm.classifier import Ensemble, SequenceClassifier
-from genolm.classifier_training import Samples, TrainedClassifier, train_classifier
+from genolm.classifier_training import TrainedClassifier, train_classifier
 from genolm.config import Calibration, ClassifierSettings, FinetuneSettings, encoder_preset
-from genolm.errors import SettingsError
-from genolm.model_report import Answers, write_report
+from genolm.errors import SettingsError, TrainingError
 from genolm.preparation import Preparation, prepare_training
 from genolm.progress import ProgressCallback, Stages
 from genolm.record import file_facts, run_record, timestamp
 from genolm.recording import run_arguments
 from genolm.reduction import reduction_curve
 from genolm.registry import check_name, check_new_name
-from genolm.shortcuts import shortcut_predictions
 from genolm.table_report import TableReport, report_table
 from genolm.tokenizer import KmerTokenizer
-from genolm.trained import card_baselines, classifier_card, save_classifier
-from genolm.training import History, checkpoint_beside
+from genolm.trained import save_classifier
+from genolm.training import History, checkpoint_beside, remove_checkpoint
+from genolm.training_report import training_card, write_training_report
 from genolm.tuning import search_settings, search_size
-from genolm.workspace import atomic_write, models_dir
+from genolm.unfinished import Unfinished
+from genolm.workspace import exclusive, models_dir
 
 ADAPT, SEARCH, REDUCTION, JUDGE = "language model", "trying settings", "fewer sequences", "judging"
+ADAPTED = "adapted"
 
 
 @dataclass
@@ -48,20 +45,10 @@ class _Run:
     """One training with its folder for what is finished; the parts fill in as it goes on."""
 
     preparation: Preparation
-    scratch: Path
+    kept: Unfinished
     stages: Stages
     encoder: Mapping[str, Tensor] | None = None
     adapted: dict[str, Any] | None = None
-
-    def kept(self, name: str) -> Any | None:
-        """Return what a finished stage left as JSON, None if it is not finished."""
-        path = self.scratch / f"{name}.json"
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-
-    def keep(self, name: str, data: Any) -> None:
-        """Write what a finished stage leaves."""
-        with atomic_write(self.scratch / f"{name}.json") as stream:
-            stream.write(json.dumps(data).encode())
 
 
 def finetune(
@@ -110,43 +97,57 @@ def finetune(
     if folder.exists():
         raise SettingsError(f"There is a model in {folder} already; choose another name or remove it.")
     preparation = prepare_training(table_path, base, settings, from_scratch=from_scratch)
-    run = _open_run(preparation, checkpoint_beside(folder), progress)
-    _adapt(run)
-    trained = _train(run, _searched(run))
-    report, extra = _judge(run), _reduced(run, trained)
-    record = run_record(
-        "finetune",
-        # A folder of one's own for the bundle is no option of the command: such a run cannot be said as one.
-        arguments=() if out_dir else _arguments(preparation, name, report_dir),
-        inputs=[{**preparation.facts()["table"], "rows": len(preparation.table)}],
-        model=preparation.facts()["base"],
-        settings={**asdict(preparation.settings), "from_scratch": from_scratch, "split": preparation.split.method},
-        compute=_compute_facts(),
-        started=started,
-        seconds=time.monotonic() - began,
-        results=extra,
-    )
-    card = _card(name, run, trained, report)
-    save_classifier(folder, trained, card, sequences=preparation.table.sequences)
-    record["outputs"] = [file_facts(folder / WEIGHTS_FILE)]
     if report_dir is not None:
-        _write_report(Path(report_dir), run, trained, report, card=card, record=record)
-    shutil.rmtree(run.scratch)
+        Path(report_dir).mkdir(parents=True, exist_ok=True)
+    scratch = checkpoint_beside(folder)
+    with exclusive(scratch, name):
+        run = _Run(preparation, Unfinished(scratch), Stages(progress, _weights(preparation)))
+        run.kept.open(name, preparation.facts)
+        try:
+            made = _made(run, folder, report_dir, (started, began))
+        except TrainingError:
+            # What led to nothing is no beginning to go on from.
+            run.kept.remove()
+            raise
+        os.replace(made, folder)
+        run.kept.remove()
     return folder
 
 
-def _open_run(preparation: Preparation, scratch: Path, progress: ProgressCallback | None) -> _Run:
-    run = _Run(preparation, scratch, Stages(progress, _weights(preparation)))
-    scratch.mkdir(parents=True, exist_ok=True)
-    facts, kept = json.loads(json.dumps(preparation.facts())), run.kept("facts")
-    if kept is not None and kept != facts:
-        different = ", ".join(key for key in facts if kept.get(key) != facts[key])
-        raise SettingsError(
-            f"A training of '{scratch.stem.lstrip('.')}' was begun with another {different}; give the same, choose another "
-            f"name, or remove {scratch} to begin anew."
-        )
-    run.keep("facts", facts)
-    return run
+def _made(run: _Run, folder: Path, report_dir: str | Path | None, began: tuple[str, float]) -> Path:
+    """Do all stages; return the finished bundle, which still lies among what the run keeps."""
+    preparation = run.preparation
+    _adapt(run)
+    settings = _searched(run)
+    trained = _train(run, settings)
+    report, extra = _judge(run), _reduced(run, trained, settings)
+    card = training_card(folder.name, preparation, trained, report, adapted=run.adapted)
+    made = run.kept.folder / "made" / folder.name
+    save_classifier(made, trained, card, sequences=preparation.table.sequences)
+    if report_dir is not None:
+        record = _record(run, folder, report_dir, began=began, extra=extra)
+        record["outputs"] = [file_facts(made / WEIGHTS_FILE)]
+        write_training_report(Path(report_dir), preparation, trained, report, card=card, record=record)
+    return made
+
+
+def _record(
+    run: _Run, folder: Path, report_dir: str | Path, *, began: tuple[str, float], extra: Mapping[str, Any]
+) -> dict[str, Any]:
+    preparation = run.preparation
+    settings = {**asdict(preparation.settings), "from_scratch": preparation.from_scratch}
+    return run_record(
+        "finetune",
+        # A folder of one's own for the bundle is no option of the command: such a run cannot be said as one.
+        arguments=_arguments(preparation, folder.name, report_dir) if folder.parent == models_dir() else (),
+        inputs=[{**preparation.facts["table"], "rows": len(preparation.table)}],
+        model=preparation.facts["base"],
+        settings={**settings, "split": preparation.split.method},
+        compute=_compute_facts(),
+        started=began[0],
+        seconds=time.monotonic() - began[1],
+        results=extra,
+    )
 
 
 def _weights(preparation: Preparation) -> dict[str, float]:
@@ -175,29 +176,28 @@ def _adapt(run: _Run) -> None:
     plan, preparation = run.preparation.plan, run.preparation
     if not plan.adapt_passes:
         return
-    weights = run.scratch / "adapted.safetensors"
-    run.adapted = run.kept("adapted")
-    if run.adapted is not None:
-        run.encoder = load_file(weights) if weights.exists() else None
+    earlier = run.kept.read_weights(ADAPTED)
+    if earlier is None:
+        train = [*preparation.samples("train").sequences, *preparation.unrelated()]
+        adapted = run.kept.with_checkpoint(
+            "adapt",
+            lambda folder: adapt_language_model(
+                preparation.bundle,
+                train,
+                preparation.samples("valid").sequences,
+                passes=plan.adapt_passes,
+                both_strands=plan.classifier.mirrored,
+                seed=plan.classifier.seed,
+                checkpoint=folder,
+                progress=run.stages.reporter(ADAPT),
+            ),
+        )
+        run.adapted, run.encoder = _adapted_facts(adapted), adapted.state
+        run.kept.write_weights(ADAPTED, run.adapted, adapted.state)
+        run.stages.finish(ADAPT)
+    else:
+        run.adapted, run.encoder = earlier
         run.stages.skip(ADAPT)
-        return
-    train = [*preparation.samples("train").sequences, *preparation.table.unlabelled]
-    adapted = adapt_language_model(
-        preparation.bundle,
-        train,
-        preparation.samples("valid").sequences,
-        passes=plan.adapt_passes,
-        both_strands=plan.classifier.mirrored,
-        seed=plan.classifier.seed,
-        checkpoint=run.scratch / "adapt",
-        progress=run.stages.reporter(ADAPT),
-    )
-    run.adapted = _adapted_facts(adapted)
-    if adapted.helped:
-        run.encoder = {key: value.contiguous() for key, value in adapted.state.items()}
-        save_file({key: value.clone() for key, value in run.encoder.items()}, weights)
-    run.keep("adapted", run.adapted)
-    run.stages.finish(ADAPT)
 
 
 def _adapted_facts(adapted: Adapted) -> dict[str, Any]:
@@ -218,7 +218,7 @@ def _searched(run: _Run) -> ClassifierSettings:
         run.preparation,
         run.encoder,
         minutes=minutes,
-        store=run.scratch / "search.json",
+        store=run.kept.folder / "search.json",
         progress=run.stages.reporter(SEARCH),
     )
     run.stages.finish(SEARCH)
@@ -244,25 +244,27 @@ def _train(run: _Run, settings: ClassifierSettings) -> TrainedClassifier:
 
 
 def _member(run: _Run, key: str, settings: ClassifierSettings, name: str) -> TrainedClassifier:
-    preparation, path = run.preparation, run.scratch / f"{key}.safetensors"
-    kept = run.kept(key)
-    if kept is not None:
+    preparation = run.preparation
+    earlier = run.kept.read_weights(key)
+    if earlier is not None:
         run.stages.skip(name)
-        return _read_member(preparation, kept, load_file(path))
-    trained = train_classifier(
-        preparation.samples("train"),
-        preparation.samples("valid"),
-        preparation.head,
-        preparation.start,
-        settings,
-        encoder=run.encoder,
-        checkpoint=run.scratch / key,
-        progress=run.stages.reporter(name),
+        return _read_member(preparation, earlier.data, earlier.tensors)
+    trained = run.kept.with_checkpoint(
+        f"{key}.training",
+        lambda folder: train_classifier(
+            preparation.samples("train"),
+            preparation.samples("valid"),
+            preparation.head,
+            preparation.start,
+            settings,
+            encoder=run.encoder,
+            checkpoint=folder,
+            progress=run.stages.reporter(name),
+        ),
     )
-    save_file({item: value.contiguous().clone() for item, value in trained.model.state_dict().items()}, path)
     facts = {"history": trained.history.to_json(), "calibration": vars(trained.calibration)}
-    run.keep(key, {**facts, "settings": trained.settings})
-    shutil.rmtree(run.scratch / key, ignore_errors=True)
+    run.kept.write_weights(key, {**facts, "settings": trained.settings}, trained.model.state_dict())
+    remove_checkpoint(run.kept.folder / f"{key}.training")
     run.stages.finish(name)
     return trained
 
@@ -290,15 +292,20 @@ def _judge(run: _Run) -> TableReport:
     return report
 
 
-def _reduced(run: _Run, trained: TrainedClassifier) -> dict[str, Any]:
+def _reduced(run: _Run, trained: TrainedClassifier, settings: ClassifierSettings) -> dict[str, Any]:
     """Return what else was measured: the language model's gain and, if asked for, the data-reduction curve."""
-    extra: dict[str, Any] = {} if run.adapted is None else {"adapted": run.adapted}
+    extra: dict[str, Any] = {"reasons": list(run.preparation.plan.reasons)}
+    if run.adapted is not None:
+        extra["adapted"] = run.adapted
+    if run.preparation.settings.search_minutes:
+        last = settings.schedule[-1]
+        extra["searched"] = {"lr": last.lr, "drop_mult": settings.drop_mult}
     if run.preparation.settings.reduction:
         extra["reduction"] = reduction_curve(
             run.preparation,
             trained,
             run.encoder,
-            store=run.scratch / "reduction.json",
+            store=run.kept.folder / "reduction.json",
             progress=run.stages.reporter(REDUCTION),
         )
         run.stages.finish(REDUCTION)
@@ -325,73 +332,3 @@ def _compute_facts() -> dict[str, Any]:
         "precision": dtype,
         "threads": genolm.compute.thread_budget(),
     }
-
-
-def _card(name: str, run: _Run, trained: TrainedClassifier, report: TableReport) -> dict[str, Any]:
-    preparation = run.preparation
-    table = preparation.table
-    data = {
-        **preparation.facts()["table"],
-        "records": len(table),
-        "bases": int(table.frame["sequence"].str.len().sum()),
-    }
-    parts = {part: preparation.samples(part) for part in ("train", "valid", "test")}
-    base = "nothing (from scratch)" if preparation.from_scratch else preparation.bundle.name
-    card = classifier_card(name, trained, parts, [data], base)
-    card["settings"] |= {"split": preparation.split.method, "members": preparation.plan.seeds}
-    if run.adapted is not None:
-        card["training"]["adapted"] = run.adapted
-    card["baselines"] = card_baselines(report)
-    card["limits"] += [item.sentence for item in report.warnings if item.level in ("stop", "warn")]
-    return card
-
-
-def _answers(run: _Run, trained: TrainedClassifier, part: str) -> Answers:
-    rows, samples = run.preparation.rows(part), run.preparation.samples(part)
-    names, numbers = run.preparation.table.names, run.preparation.table.frame.index
-    return Answers(
-        head=trained.head,
-        rows=tuple(int(numbers[row]) for row in rows),
-        names=tuple(names[row] for row in rows),
-        sequences=tuple(samples.sequences),
-        labels=np.asarray(samples.labels),
-        logits=trained.logits(samples.sequences),
-        calibration=trained.calibration,
-    )
-
-
-def _write_report(
-    folder: Path,
-    run: _Run,
-    trained: TrainedClassifier,
-    report: TableReport,
-    *,
-    card: Mapping[str, Any],
-    record: Mapping[str, Any],
-) -> None:
-    """Write the report on the test rows, or on validation rows where there are none."""
-    valid = _answers(run, trained, "valid")
-    test = _answers(run, trained, "test") if len(run.preparation.rows("test")) else valid
-    write_report(
-        folder,
-        card["title"],
-        test,
-        valid=valid,
-        card=card,
-        record=record,
-        table=report.to_json(),
-        baselines=_paired_baselines(run, report, len(test.rows)),
-        extra={**record["results"], "reasons": list(run.preparation.plan.reasons)},
-    )
-
-
-def _paired_baselines(run: _Run, report: TableReport, rows: int) -> dict[str, np.ndarray]:
-    """Return what counts of short words say of the judged rows, to be compared row by row."""
-    names = [item.name for item in report.shortcuts if item.key == "kmers"]
-    if not names:
-        return {}
-    preparation = run.preparation
-    found = shortcut_predictions(
-        preparation.table.sequences, preparation.code, preparation.split.parts, keys=("kmers",)
-    )["kmers"]
-    return {names[0]: found} if len(found) == rows else {}

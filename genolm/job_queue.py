@@ -39,7 +39,7 @@ _RESUME = " Resume it: it goes on from what it had kept."
 def slots() -> int:
     """Return how many jobs run at once in this workspace: GENOLM_JOB_SLOTS, else 1."""
     text = os.environ.get(SLOTS_VARIABLE, "1")
-    if not text.isdigit() or int(text) < 1:
+    if not (text.isascii() and text.isdecimal()) or int(text) < 1:
         raise SettingsError(f"{SLOTS_VARIABLE} is '{text}'; it must be a whole number from 1 up.")
     return int(text)
 
@@ -53,7 +53,8 @@ def worker_threads() -> int:
 
 def kept_variables() -> dict[str, str]:
     """Return the settings of this process that a job which it asks for is to run with."""
-    left_out = {SLOTS_VARIABLE, workspace.HOME_VARIABLE, PROGRESS_VARIABLE, processes.MARK_VARIABLE}
+    left_out = {SLOTS_VARIABLE, workspace.HOME_VARIABLE, PROGRESS_VARIABLE}
+    left_out |= {processes.MARK_VARIABLE, processes.NICE_VARIABLE}
     prefixes = (FOLDER_VARIABLE, CLAIM_VARIABLE, ADDED_VARIABLE)
     return {
         key: value
@@ -208,6 +209,7 @@ def _environment(row: JobRow) -> dict[str, str]:
         FOLDER_VARIABLE: str(row.folder),
         PROGRESS_VARIABLE: str(row.folder / job_files.PROGRESS_FILE),
         processes.MARK_VARIABLE: row.id,
+        processes.NICE_VARIABLE: str(processes.first_niceness()),
         CLAIM_VARIABLE: row.claim,
         ADDED_VARIABLE: ",".join(key for key in row.environment if not key.startswith("GENOLM_")),
     }

@@ -174,6 +174,8 @@ def _schedule(
 
 def _balanced(size: TaskSize, settings: FinetuneSettings, reasons: list[str]) -> bool:
     if size.task in ("regression", "multilabel") or not size.counts:
+        if settings.balance:
+            reasons.append("Weights for rare classes are for tasks with one class per sequence; none are used here.")
         return False
     share = min(size.counts) / max(size.counts)
     chosen = share < RARE_SHARE if settings.balance is None else settings.balance

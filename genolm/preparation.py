@@ -13,7 +13,7 @@ from genolm.labels import LabelCode, code_labels
 from genolm.plans import TrainingPlan, plan_training, task_size
 from genolm.record import file_facts
 from genolm.registry import ModelBundle, load_bundle
-from genolm.table_split import SplitSettings, TableSplit, split_rows
+from genolm.table_split import SplitSettings, TableSplit, split_rows, table_clusters
 from genolm.tables import LabelledTable, labelled_rows, read_table
 from genolm.tokenizer import KmerTokenizer
 
@@ -35,6 +35,9 @@ class Preparation:
     from_scratch : bool
     settings : FinetuneSettings
     plan : TrainingPlan
+    facts : dict
+        What makes this training this one and no other, as plain data: ``table``, ``base``, ``from_scratch`` and
+        ``settings``, with hashes as they were when the table was read.
     """
 
     path: Path
@@ -45,6 +48,7 @@ class Preparation:
     from_scratch: bool
     settings: FinetuneSettings
     plan: TrainingPlan
+    facts: dict[str, Any]
 
     @property
     def head(self) -> HeadConfig:
@@ -64,16 +68,19 @@ class Preparation:
         """Return the sequences and coded labels of a part."""
         return Samples(self.table.sequences, self.code.values).subset(self.rows(part))
 
-    def facts(self) -> dict[str, Any]:
-        """Return what makes this training this one and no other, as plain data."""
-        files = sorted(self.path.iterdir()) if self.path.is_dir() else [self.path]
-        facts = [file_facts(item) for item in files if item.is_file()]
-        return {
-            "table": facts[0] if len(facts) == 1 else _together(self.path.name, facts),
-            "base": {"name": self.bundle.name, "sha256": self.bundle.sha256},
-            "from_scratch": self.from_scratch,
-            "settings": asdict(self.settings),
-        }
+    def unrelated(self) -> list[str]:
+        """Return the unlabelled sequences that resemble none of the validation and test rows."""
+        unlabelled = list(self.table.unlabelled)
+        if not unlabelled:
+            return []
+        held_out = [*self.samples("valid").sequences, *self.samples("test").sequences]
+        clusters = table_clusters([*held_out, *unlabelled])
+        known = set(clusters[: len(held_out)].tolist())
+        return [
+            item
+            for item, cluster in zip(unlabelled, clusters[len(held_out) :].tolist(), strict=True)
+            if cluster not in known
+        ]
 
 
 def prepare_training(
@@ -116,11 +123,20 @@ def prepare_training(
     size = task_size(code.head.task, code.values, table.sequences, split.parts, extra_bases=extra)
     is_language_model = bundle.config.kind == "language-model"
     plan = plan_training(size, settings, from_scratch=from_scratch, can_adapt=is_language_model)
-    return Preparation(Path(table_path), table, code, split, bundle, from_scratch, settings, plan)
+    facts = {
+        "table": source_facts(Path(table_path)),
+        "base": {"name": bundle.name, "sha256": bundle.sha256},
+        "from_scratch": from_scratch,
+        "settings": asdict(settings),
+    }
+    return Preparation(Path(table_path), table, code, split, bundle, from_scratch, settings, plan, facts)
 
 
-def _together(name: str, facts: list[dict[str, Any]]) -> dict[str, Any]:
-    """Return the facts of a folder's files as those of one file; the hash is of their hashes."""
+def source_facts(path: Path) -> dict[str, Any]:
+    """Return name, bytes and hash of a table; of a folder the hash is of its files' names and hashes."""
+    if not path.is_dir():
+        return file_facts(path)
+    facts = [file_facts(item) for item in sorted(path.iterdir()) if item.is_file()]
     lines = "".join(f"{item['name']} {item['sha256']}\n" for item in facts)
     size = sum(item["bytes"] for item in facts)
-    return {"name": name, "bytes": size, "sha256": hashlib.sha256(lines.encode()).hexdigest()}
+    return {"name": path.name, "bytes": size, "sha256": hashlib.sha256(lines.encode()).hexdigest()}

@@ -1,5 +1,6 @@
 """What a language model's training will do and what it will cost here, chosen by size and measured."""
 
+import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -59,8 +60,11 @@ class PretrainSettings:
     seed: int = 1
 
     def __post_init__(self) -> None:
-        if self.hours <= 0 or self.tokens < 0:
-            raise SettingsError(f"hours is {self.hours} and tokens {self.tokens}; hours must be above 0.")
+        if not math.isfinite(self.hours) or self.hours <= 0:
+            raise SettingsError(f"hours is {self.hours}; it must be a number above 0, such as 2 or 0.5.")
+        for name in ("tokens", "seed"):
+            if getattr(self, name) < 0:
+                raise SettingsError(f"{name} is {getattr(self, name)}; it must be 0 or more.")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """From genomes to a language model bundle."""
 
-import json
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,7 @@ import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is
 from genolm.ascode import command_arguments
 from genolm.batches import TextBatch
 from genolm.corpus import Corpus, choose_held_out, outline, split_corpus
-from genolm.errors import SettingsError
+from genolm.errors import SettingsError, TrainingError
 from genolm.language import token_losses
 from genolm.language_scores import bits_per_base, held_out_text, markov_losses
 from genolm.language_training import train_language_model
@@ -34,7 +33,8 @@ from genolm.record import RECORD_NAME, file_facts, run_record, timestamp, write_
 from genolm.registry import BundleConfig, ModelBundle, check_name, check_new_name, load_bundle, save_bundle
 from genolm.tokenizer import KmerTokenizer
 from genolm.training import History, checkpoint_beside
-from genolm.workspace import atomic_write, models_dir
+from genolm.unfinished import Unfinished
+from genolm.workspace import exclusive, models_dir
 
 __all__ = [
     "Corpus",
@@ -51,18 +51,18 @@ __all__ = [
 
 HELD_OUT = "held-out"
 PURPOSE = "Language model to fine-tune classifiers from."
-FACTS_FILE = "facts.json"
+PLANNED, TRAINING = "planned", "training"
 
 
 @dataclass
 class _Run:
-    """One training: what it reads, its plan, the folder of what is unfinished, and how it tells of itself."""
+    """One training: what it reads, its plan, what it keeps, and how it tells of itself."""
 
     train: Corpus
     valid: Corpus
     base: ModelBundle | None
     plan: PretrainPlan
-    scratch: Path
+    kept: Unfinished
     progress: ProgressCallback | None
     last: Progress = field(default_factory=lambda: Progress("reading", 0, 0))
     figures: dict[str, float] = field(default_factory=dict)
@@ -124,37 +124,34 @@ def pretrain(
     Returns
     -------
     Path
-        The bundle's folder. What is unfinished lies beside it in ``<name>.training``.
+        The bundle's folder. What is unfinished lies beside it in ``.<name>.training``.
 
     Raises
     ------
     TrainingError
         When there is too little sequence.
     BundleError, SettingsError
+        Also when the same name is trained by another process.
     """
     started, began = timestamp(), time.monotonic()
     asked = settings or PretrainSettings()
     folder = _new_folder(name, out_dir)
-    run = _open_run(fasta_paths, folder, asked, base=base, held_out=held_out, progress=progress)
-    baseline = _baseline(run)
-    model, tokenizer, history = train_language_model(
-        run.train,
-        run.valid,
-        run.plan.settings,
-        base=run.base,
-        checkpoint=run.scratch,
-        progress=run.tell_training,
-    )
-    run.say("scoring the held-out sequence")
-    card = _card(folder.name, run, baseline, model, history)
-    _save(folder, card, model, tokenizer)
-    if report_dir is not None:
-        values = {"base": base, "held_out": tuple(held_out) or None}
-        values |= {"out_dir": Path(out_dir).absolute()} if out_dir else {"name": name}
-        arguments = pretrain_arguments(asked, fasta=[Path(path).absolute() for path in fasta_paths], **values)
-        record = _record(run, card, arguments, fasta_paths, started=started, seconds=time.monotonic() - began)
-        write_json(Path(report_dir) / RECORD_NAME, record)
-    shutil.rmtree(run.scratch)
+    report = _report_folder(report_dir)
+    scratch = checkpoint_beside(folder)
+    with exclusive(scratch, folder.name):
+        # Another process may have finished it between the first look and the lock.
+        _new_folder(name, out_dir)
+        kept = Unfinished(scratch)
+        run = _open_run(fasta_paths, kept, asked, base=base, held_out=held_out, progress=progress)
+        model, tokenizer, card = _trained(run, folder.name)
+        if report is not None:
+            place = {"out_dir": Path(out_dir).absolute()} if out_dir else {"name": name}
+            arguments = _same_again(run, asked, fasta_paths, base=base, held_out=tuple(held_out), **place)
+            seconds = time.monotonic() - began
+            record = _record(run, card, arguments, fasta_paths, started=started, seconds=seconds)
+            write_json(report / RECORD_NAME, record)
+        _save(folder, card, model, tokenizer)
+        kept.remove()
     return folder
 
 
@@ -162,6 +159,13 @@ def pretrain_arguments(settings: PretrainSettings, **values: Any) -> list[str]:
     """Return the arguments of ``python -m genolm`` for a training; ``values`` as in :func:`pretrain`."""
     said = ("preset", "k", "stride", "tokens", "hours", "seed")
     return command_arguments("pretrain", **{key: getattr(settings, key) for key in said}, **values)
+
+
+def _same_again(run: _Run, asked: PretrainSettings, paths: Sequence[str | Path], **values: Any) -> list[str]:
+    """Return the arguments of the same training: as many tokens, however fast the machine is."""
+    settings = replace(asked, tokens=run.plan.settings.tokens)
+    values["held_out"] = values["held_out"] or None
+    return pretrain_arguments(settings, fasta=[Path(path).absolute() for path in paths], **values)
 
 
 def plan_for_files(
@@ -190,9 +194,22 @@ def _new_folder(name: str, out_dir: str | Path | None) -> Path:
     return folder
 
 
+def _report_folder(report_dir: str | Path | None) -> Path | None:
+    """Return the folder for the record, made before the long work and not after it."""
+    if report_dir is None:
+        return None
+    try:
+        Path(report_dir).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"The folder {report_dir} for the report cannot be made ({error.strerror or error}); name another."
+        ) from error
+    return Path(report_dir)
+
+
 def _open_run(
     paths: Sequence[str | Path],
-    folder: Path,
+    kept: Unfinished,
     settings: PretrainSettings,
     *,
     base: str | None,
@@ -204,38 +221,53 @@ def _open_run(
     if progress:
         progress(Progress("reading the sequences", 0, 0))
     train, valid = split_corpus([Path(path) for path in paths], held_out=held_out)
-    scratch = checkpoint_beside(folder)
     facts = {
         "files": [item["sha256"] for item in train.files],
         "base": _base_facts(start),
         "held_out": list(held_out),
         "settings": asdict(settings),
     }
-    kept = _kept_settings(scratch, facts)
-    if kept is None:
+    kept.open(kept.folder.stem.removeprefix("."), facts)
+    planned = _planned(kept)
+    if planned is None:
+        # What was learned by a plan that is lost is no beginning for another one.
+        shutil.rmtree(kept.folder / TRAINING, ignore_errors=True)
         choose = plan_pretraining if settings.tokens else plan_here
         plan = choose(train.known_bases, settings, base=start)
-        scratch.mkdir(parents=True, exist_ok=True)
-        with atomic_write(scratch / FACTS_FILE) as stream:
-            stream.write(json.dumps({**facts, "planned": asdict(plan.settings)}).encode())
+        kept.write(PLANNED, asdict(plan.settings))
     else:
-        plan = plan_pretraining(train.known_bases, kept, base=start)
-    return _Run(train, valid, start, plan, scratch, progress)
+        plan = plan_pretraining(train.known_bases, planned, base=start)
+    return _Run(train, valid, start, plan, kept, progress)
 
 
-def _kept_settings(scratch: Path, facts: Mapping[str, Any]) -> PretrainSettings | None:
-    """Return what a run that was cut off had planned; one on other data or settings is in the way."""
-    path = scratch / FACTS_FILE
-    if not path.exists():
+def _planned(kept: Unfinished) -> PretrainSettings | None:
+    """Return what a run that was cut off had planned, None where there is none or it is damaged."""
+    try:
+        return PretrainSettings(**kept.read(PLANNED))
+    except TypeError:
         return None
-    kept = json.loads(path.read_text(encoding="utf-8"))
-    different = [key for key in facts if kept.get(key) != json.loads(json.dumps(facts[key]))]
-    if different:
-        raise SettingsError(
-            f"A training of '{scratch.stem}' was begun with other {', '.join(different).replace('_', '-')}; "
-            f"give the same, choose another name, or remove {scratch} to begin anew."
+
+
+def _trained(run: _Run, name: str) -> tuple[LanguageModel, KmerTokenizer, dict[str, Any]]:
+    """Train and judge the model; a training that came to nothing leaves nothing to go on from."""
+    baseline = _baseline(run)
+    try:
+        model, tokenizer, history = run.kept.with_checkpoint(
+            TRAINING,
+            lambda checkpoint: train_language_model(
+                run.train,
+                run.valid,
+                run.plan.settings,
+                base=run.base,
+                checkpoint=checkpoint,
+                progress=run.tell_training,
+            ),
         )
-    return PretrainSettings(**kept["planned"])
+    except TrainingError:
+        run.kept.remove()
+        raise
+    run.say("scoring the held-out sequence")
+    return model, tokenizer, _card(name, run, baseline, model, history)
 
 
 def load_language_model(name_or_path: str) -> ModelBundle:

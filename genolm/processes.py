@@ -10,7 +10,7 @@ from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
-MARK_VARIABLE = "GENOLM_JOB"
+MARK_VARIABLE, NICE_VARIABLE = "GENOLM_JOB", "GENOLM_JOB_NICENESS"
 TERMINATE_SECONDS, KILL_SECONDS = 1.3, 0.5
 _PROC = Path("/proc")
 
@@ -87,10 +87,21 @@ def stop_job_processes(mark: str, *, pid: int | None = None, began: str | None =
             return
 
 
+def first_niceness() -> int:
+    """Return the niceness of the process that started the first of a row of jobs, each of which starts the next.
+
+    A worker knows it from :data:`NICE_VARIABLE`; any other process is a first one itself.
+    """
+    if MARK_VARIABLE in os.environ:
+        with suppress(KeyError, ValueError):
+            return int(os.environ[NICE_VARIABLE])
+    return os.getpriority(os.PRIO_PROCESS, 0) if hasattr(os, "getpriority") else 0
+
+
 def give_way(steps: int) -> None:
-    """Let other processes go first when the cores are short."""
+    """Let other processes go first when the cores are short: ``steps`` nicer than the first starter of jobs."""
     with suppress(OSError, AttributeError):
-        os.nice(steps)
+        os.setpriority(os.PRIO_PROCESS, 0, min(first_niceness() + steps, 19))
     # Where the system groups processes by session, priorities count only between groups.
     with suppress(OSError):
         (_PROC / "self" / "autogroup").write_text(str(steps))

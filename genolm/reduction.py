@@ -44,7 +44,8 @@ def reduction_curve(
     ----------
     preparation : Preparation
     trained : TrainedClassifier
-        The model from all rows, the last point of the curve.
+        The model from all rows. It is the last point of the curve if it was trained as the others are, fast and
+        by the plan; else a model from all rows is trained so too.
     encoder : mapping of str to Tensor, optional
         The language model after it read the table's sequences.
     store : Path
@@ -58,7 +59,7 @@ def reduction_curve(
     """
     points = json.loads(store.read_text(encoding="utf-8")) if store.exists() else []
     train, order = preparation.samples("train"), _order(preparation)
-    sizes = reduction_sizes(len(train.sequences))
+    sizes = [*reduction_sizes(len(train.sequences)), *([] if _is_plain(preparation) else [len(train.sequences)])]
     judged = preparation.samples("test" if len(preparation.rows("test")) else "valid")
     for number, size in enumerate(sizes):
         if number < len(points):
@@ -69,7 +70,17 @@ def reduction_curve(
         points.append({"rows": size, "scores": score_classifier(model, judged)})
         with atomic_write(store) as stream:
             stream.write(json.dumps(points).encode())
-    return [*points, {"rows": len(train.sequences), "scores": score_classifier(trained, judged)}]
+    if _is_plain(preparation):
+        points = [*points, {"rows": len(train.sequences), "scores": score_classifier(trained, judged)}]
+    return points
+
+
+def _is_plain(preparation: Preparation) -> bool:
+    """Whether the model from all rows was trained as the smaller ones are: once, fast, by the plan."""
+    settings = preparation.settings
+    own = (settings.lr, settings.drop_mult, settings.batch_size, settings.epochs, settings.balance)
+    planned = settings.effort == "fast" and preparation.plan.seeds == 1 and not settings.search_minutes
+    return planned and all(item is None for item in own)
 
 
 def _order(preparation: Preparation) -> np.ndarray:

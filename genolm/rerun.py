@@ -2,14 +2,15 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from genolm.ascode import Call, command_arguments, parse_arguments
 from genolm.errors import BundleError, SettingsError
-from genolm.record import RECORD_ENDING, RECORD_NAME, RECORD_VERSION, code_facts, file_facts
+from genolm.preparation import source_facts
+from genolm.record import RECORD_ENDING, RECORD_NAME, RECORD_VERSION, code_facts
 from genolm.registry import load_bundle
 from genolm.verbs import VERBS
 
@@ -54,14 +55,42 @@ def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise SettingsError(f"{path} is no run record: it is not JSON.") from error
     if not isinstance(record, dict) or "command" not in record:
         raise SettingsError(f"{path} is no run record; genolm writes them as run.json and *.run.json.")
-    if record.get("record_version", 0) > RECORD_VERSION:
+    version = record.get("record_version", 0)
+    if not isinstance(version, int):
+        raise SettingsError(f"{path} is no run record: its record_version is {version!r}, not a whole number.")
+    if version > RECORD_VERSION:
         raise SettingsError(f"{path} was written by a newer genolm; update genolm to repeat it.")
     if not record.get("arguments"):
         raise SettingsError(
             f"{path} does not say how its run was started, as records of older versions and of models in "
             "memory do not; it cannot be repeated."
         )
+    damaged = [key for key, right in _PARTS.items() if not right(record.get(key))]
+    if damaged:
+        raise SettingsError(
+            f"{path} is damaged: {' and '.join(damaged)} are missing or not as genolm writes them; take a whole "
+            "copy of the record."
+        )
     return record
+
+
+def _are_facts(items: Any) -> bool:
+    """Return whether these are the facts of files, as :func:`genolm.record.file_facts` gives them."""
+    kinds = {"name": str, "bytes": int, "sha256": str}
+    return isinstance(items, list) and all(
+        isinstance(item, dict) and all(isinstance(item.get(key), kind) for key, kind in kinds.items())
+        for item in items
+    )
+
+
+_PARTS: Mapping[str, Callable[[Any], bool]] = {
+    "arguments": lambda words: isinstance(words, list) and all(isinstance(word, str) for word in words),
+    "inputs": _are_facts,
+    "model": lambda facts: isinstance(facts, dict),
+    "code": lambda facts: facts is None or isinstance(facts, dict),
+    "results": lambda facts: facts is None or isinstance(facts, dict),
+    "outputs": lambda items: items is None or _are_facts(items),
+}
 
 
 def plan_rerun(
@@ -82,7 +111,7 @@ def plan_rerun(
         Name for the new model of a training; by default the old one with ``-again``.
     inputs : sequence of path, optional
         The input files in the record's order, where they have moved. A file that is not where it was is also
-        looked for beside the record.
+        looked for beside the record. A folder of FASTA files counts as one file.
 
     Raises
     ------
@@ -90,7 +119,7 @@ def plan_rerun(
         If the record cannot be repeated or an input is not there.
     """
     record = read_record(record_path)
-    call = parse_arguments(record["arguments"])
+    call = _call(record, record_path)
     files = _find_files(call, record, Path(record_path), [Path(item) for item in inputs])
     changed = [*_changed_files(files, record), *_changed_model(call, record)]
     values = _moved(call, files, Path(out), name)
@@ -98,6 +127,13 @@ def plan_rerun(
     written = Path(values.get(verb.out, out))
     new = written.with_name(written.name + RECORD_ENDING) if verb.beside else written / RECORD_NAME
     return Rerun(tuple(command_arguments(call.command, **values)), tuple(changed), _notes(record), new)
+
+
+def _call(record: Mapping[str, Any], path: str | os.PathLike[str]) -> Call:
+    try:
+        return parse_arguments(record["arguments"])
+    except ValueError as error:
+        raise SettingsError(f"{path} is damaged: its arguments cannot be read ({error}).") from error
 
 
 def compare_records(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str, ...]:
@@ -124,7 +160,7 @@ def _find_files(call: Call, record: Mapping[str, Any], record_path: Path, given:
     for number, named in enumerate(given or [Path(item) for item in call.files]):
         facts = record["inputs"][number] if number < len(record["inputs"]) else {}
         beside = record_path.absolute().parent / facts.get("name", named.name)
-        path = next((item for item in (named, beside) if item.is_file()), None)
+        path = next((item for item in (named, beside) if item.exists()), None)
         if path is None:
             raise SettingsError(f"The input {named} is not there any more; say where it is with --input.")
         found.append(path.absolute())
@@ -134,10 +170,11 @@ def _find_files(call: Call, record: Mapping[str, Any], record_path: Path, given:
 def _changed_files(files: Sequence[Path], record: Mapping[str, Any]) -> list[str]:
     found = []
     for path, before in zip(files, record["inputs"], strict=False):
-        now = file_facts(path)
+        now = source_facts(path)
         if now["sha256"] != before["sha256"]:
+            what = "folder" if path.is_dir() else "file"
             found.append(
-                f"{path.name} is not the file of that run: it has {now['bytes']:,} bytes with SHA-256 "
+                f"{path.name} is not the {what} of that run: it has {now['bytes']:,} bytes with SHA-256 "
                 f"{now['sha256'][:12]}, and then had {before['bytes']:,} with {before['sha256'][:12]}."
             )
     return found

@@ -130,7 +130,7 @@ def split_by_cluster(
         A part that would stay empty, with clusters too few or too large, is a :class:`SettingsError`.
     """
     strata, clusters, wanted = _strata(labels), np.asarray(clusters), np.asarray(fractions, dtype=np.float64)
-    if wanted.shape != (3,) or (wanted < 0).any() or abs(wanted.sum() - 1) > 1e-6:
+    if wanted.shape != (3,) or not (wanted >= 0).all() or not abs(wanted.sum() - 1) <= 1e-6:
         raise SettingsError(f"fractions are {tuple(fractions)}; three shares that add up to 1 are wanted.")
     if len(clusters) != len(strata):
         raise SettingsError(f"There are {len(strata)} labels and {len(clusters)} clusters; they must agree.")

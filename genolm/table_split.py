@@ -1,5 +1,6 @@
 """A table divided into training, validation and test rows, and what that division lets through."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -21,6 +22,7 @@ from genolm.tables import LabelledTable
 METHODS = ("given", "cluster", "group", "random")
 SHORTEST_COMPARED = 15
 _FEW_FOR_TEST = 30
+_ROUNDED = 0.01 + 1e-9
 
 
 @dataclass(frozen=True)
@@ -34,8 +36,9 @@ class SplitSettings:
         the same word in the column group, ``random`` divides within each class at random. "" or "auto" is
         given where the column is there, else cluster.
     fractions : tuple of float
-        Shares of train, valid and test.
+        Shares of train, valid and test, the first two above 0; together 1, or at most 0.01 off by rounding.
     seed : int
+        0 or more.
     """
 
     method: str = ""
@@ -45,11 +48,21 @@ class SplitSettings:
     def __post_init__(self) -> None:
         if self.method not in ("", "auto", *METHODS):
             raise SettingsError(f"split is {self.method!r}; it must be auto, {', '.join(METHODS)}.")
+        if self.seed < 0:
+            raise SettingsError(f"seed is {self.seed}; it must be 0 or more.")
         shares = tuple(self.fractions)
-        if len(shares) != 3 or min(shares) < 0 or shares[0] <= 0 or abs(sum(shares) - 1) > 1e-6:
+        if len(shares) != 3 or not all(map(math.isfinite, shares)) or abs(sum(shares) - 1) > _ROUNDED:
             raise SettingsError(
                 f"fractions are {shares}; three shares (train, valid, test) that add up to 1 are wanted."
             )
+        if shares[0] <= 0 or shares[1] <= 0 or shares[2] < 0:
+            raise SettingsError(
+                f"fractions are {shares}; there must be rows to train on and rows to validate with: the first two "
+                "shares must be above 0, and the third, for testing, 0 or more."
+            )
+        if abs(sum(shares) - 1) > 1e-6:
+            whole = tuple(share / sum(shares) for share in shares)
+            object.__setattr__(self, "fractions", whole)
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,7 +213,7 @@ def _with_valid(
     parts: np.ndarray, code: LabelCode, clusters: np.ndarray, settings: SplitSettings
 ) -> tuple[np.ndarray, int]:
     rows = np.flatnonzero(parts == "train")
-    share = settings.fractions[1] / (settings.fractions[0] + settings.fractions[1]) or 0.1
+    share = settings.fractions[1] / (settings.fractions[0] + settings.fractions[1])
     options = {"fractions": (1 - share, share, 0.0), "seed": settings.seed}
     try:
         divided = split_by_cluster(code.values[rows], clusters[rows], **options)  # type: ignore[arg-type]

@@ -1,7 +1,7 @@
 """What is said of a trained classifier, and how it becomes a bundle."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from genolm.classifier_training import Samples, TrainedClassifier
 from genolm.config import HeadConfig, Window
 from genolm.metrics import as_json, score
 from genolm.registry import BundleConfig, save_bundle
+from genolm.seen import seen_digest
 from genolm.table_report import TableReport
 
 
@@ -35,7 +36,10 @@ def classifier_card(
     data: list[dict[str, Any]],
     base: str,
 ) -> dict[str, Any]:
-    """Return the card of a classifier, with metrics on its validation and test sequences."""
+    """Return the card of a classifier, with metrics on its validation and test sequences.
+
+    ``training.seen`` is the digest of its training and validation sequences, see :mod:`genolm.seen`.
+    """
     scored = {
         part: score_classifier(trained, parts[part])
         for part in ("valid", "test")
@@ -55,10 +59,30 @@ def classifier_card(
             "device": genolm.compute.device_name(),
             "epochs": trained.history.to_json()["epochs"],
             "counts": {part: len(samples.sequences) for part, samples in parts.items()},
+            "seen": seen_digest(_learned_from(parts)),
         },
+        "network": _network(trained),
         "metrics": scored,
         "baselines": {},
         "limits": [] if "test" in scored else ["No test sequences: the figures are on validation alone."],
+    }
+
+
+def _learned_from(parts: Mapping[str, Samples]) -> Iterator[str]:
+    for part in ("train", "valid"):
+        if part in parts:
+            yield from parts[part].sequences
+
+
+def _network(trained: TrainedClassifier) -> dict[str, int]:
+    """Return tokens and sizes, for who has the card without the bundle's configuration."""
+    tokens, sizes = trained.tokenizer.config, trained.encoder_config
+    return {
+        "k": tokens.k,
+        "stride": tokens.stride,
+        "embedding": sizes.emb,
+        "hidden": sizes.hid,
+        "layers": sizes.layers,
     }
 
 

@@ -5,6 +5,7 @@ by raising :class:`genolm.errors.Cancelled`. A run continued from its checkpoint
 for bit, as one that was never interrupted on the same machine with the same number of threads.
 """
 
+import hashlib
 import json
 import math
 import os
@@ -18,7 +19,7 @@ from typing import Any, Protocol
 
 import genolm.compute as compute
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from genolm.config import Schedule, TrainingConfig
@@ -27,6 +28,8 @@ from genolm.model import random_source
 from genolm.progress import Progress, ProgressCallback
 
 Memory = list[Tensor] | None
+STATE_FILES = ("state.json", "previous.json")
+"""The last checkpoint and the one before, which serves when the last is damaged."""
 
 
 class Batches(Protocol):
@@ -317,25 +320,28 @@ class Trainer:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
         name = f"step-{self.position.total}-{self.position.phase}.safetensors"
-        save_file(self._tensors(), self.folder / name)
-        state = {"tensors": name, "position": asdict(self.position), "config": asdict(self.config)}
-        fresh = self.folder / "state.json.new"
+        content = save(self._tensors())
+        (self.folder / name).write_bytes(content)
+        digest = hashlib.sha256(content).hexdigest()
+        state = {"tensors": name, "sha256": digest, "position": asdict(self.position)}
+        fresh, present = self.folder / "state.json.new", self.folder / STATE_FILES[0]
         fresh.write_text(json.dumps(state))
-        os.replace(fresh, self.folder / "state.json")
+        kept = {name}
+        if present.exists():
+            kept.add(_tensors_of(present))
+            os.replace(present, self.folder / STATE_FILES[1])
+        os.replace(fresh, present)
         for old in self.folder.glob("step-*.safetensors"):
-            if old.name != name:
+            if old.name not in kept:
                 old.unlink()
 
     def _load(self) -> None:
-        if self.folder is None or not (self.folder / "state.json").exists():
+        """Take up the last checkpoint, or the one before where the last is damaged."""
+        found = None if self.folder is None else _read_checkpoint(self.folder)
+        if found is None:
             return
-        try:
-            state = json.loads((self.folder / "state.json").read_text())
-            tensors = load_file(self.folder / state["tensors"], device=str(self.device))
-        except Exception as error:
-            raise BundleError(
-                f"The checkpoint in {self.folder} cannot be read ({error}); remove the folder to start again."
-            ) from error
+        state, tensors = found
+        tensors = {key: value.to(self.device) for key, value in tensors.items()}
         self.position = _Position(**state["position"])
         self.model.load_state_dict(_part(tensors, "model."))
         self.best = _part(tensors, "best.")
@@ -343,6 +349,36 @@ class Trainer:
         self.memory = [memory[str(index)] for index in range(len(memory))] or None
         self.random.set_state(tensors["random"].cpu())
         self._moments = _part(tensors, "optimizer.")
+
+
+def _tensors_of(path: Path) -> str:
+    try:
+        return str(json.loads(path.read_text())["tensors"])
+    except (ValueError, KeyError):
+        return ""
+
+
+def _read_checkpoint(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
+    """Return the newest checkpoint that is whole, None where there is none at all."""
+    problem: Exception | None = None
+    for path in (folder / name for name in STATE_FILES):
+        try:
+            state = json.loads(path.read_text())
+            content = (folder / state["tensors"]).read_bytes()
+        except FileNotFoundError as error:
+            problem = problem or (error if path.exists() else None)
+            continue
+        except (ValueError, KeyError, TypeError) as error:
+            problem = error
+            continue
+        if hashlib.sha256(content).hexdigest() == state.get("sha256"):
+            return state, load(content)
+        problem = ValueError("its weights do not have the hash that was written down")
+    if problem is not None:
+        raise BundleError(
+            f"The checkpoint in {folder} cannot be read ({problem}); remove the folder to start again."
+        )
+    return None
 
 
 def checkpoint_beside(folder: Path) -> Path:

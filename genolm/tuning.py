@@ -51,11 +51,10 @@ def search_settings(
     progress : callback, optional
     """
     trials = json.loads(store.read_text(encoding="utf-8")) if store.exists() else []
-    began = time.monotonic() - sum(trial["seconds"] for trial in trials)
-    for number, factors in enumerate(CANDIDATES):
-        used = time.monotonic() - began
-        if number < len(trials) or (number and used * (number + 1) / number > 60 * minutes):
-            continue
+    for number, factors in enumerate(CANDIDATES[len(trials) :], start=len(trials)):
+        used = sum(trial["seconds"] for trial in trials)
+        if trials and used * (number + 1) / number > 60 * minutes:
+            break
         settings = _varied(preparation.plan.classifier, *factors, SHORTER)
         words = f"trial {number + 1} of up to {len(CANDIDATES)}"
         tell = part_reporter(progress, number, len(CANDIDATES), words)
@@ -63,8 +62,8 @@ def search_settings(
         trials[-1]["factors"] = factors
         with atomic_write(store) as stream:
             stream.write(json.dumps(trials).encode())
-    best = min(range(len(trials)), key=lambda number: trials[number]["loss"])
-    return _varied(preparation.plan.classifier, *CANDIDATES[best], 1.0)
+    best = min(trials, key=lambda trial: trial["loss"])
+    return _varied(preparation.plan.classifier, *best["factors"], 1.0)
 
 
 def _trial(

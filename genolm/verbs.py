@@ -145,6 +145,8 @@ VERBS: dict[str, Verb] = {
         ("model_a", "model_b", "table"),
         {
             "--split": Option("split"),
+            "--column": Option("columns", pair, (), many=True),
+            "--skip-bad-rows": Option("skip_bad_rows", bool, False),
             "--out": Option("out", typed=True),
             "--draws": Option("n_boot", int, 2000),
             "--seed": Option("seed", int, 1),

@@ -4,13 +4,19 @@ import os
 import secrets
 import sysconfig
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from genolm.errors import SettingsError
 
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None  # type: ignore[assignment]
+
 HOME_VARIABLE = "GENOLM_HOME"
+LOCK_FILE = "running.lock"
 
 
 def home() -> Path:
@@ -72,6 +78,57 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         os.replace(draft, target)
     finally:
         draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def exclusive(folder: Path, what: str) -> Iterator[None]:
+    """Keep other processes out of a training's scratch folder; its end, however it comes, lets them in.
+
+    Parameters
+    ----------
+    folder : Path
+        Made if it is missing, and removed again if the block leaves nothing in it; the block may remove it.
+    what : str
+        Name of the model that is trained.
+
+    Raises
+    ------
+    SettingsError
+        If another process, or another thread of this one, is in it.
+    """
+    with _locked(folder, what):
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                if [item.name for item in folder.iterdir()] == [LOCK_FILE]:
+                    (folder / LOCK_FILE).unlink()
+                    folder.rmdir()
+
+
+def _locked(folder: Path, what: str) -> BinaryIO:
+    """Return the open lock file; one that its last holder removed in the meantime is no lock."""
+    path = folder / LOCK_FILE
+    while True:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            stream = open(path, "ab")
+        except OSError as error:
+            raise SettingsError(f"{folder} cannot be written ({error.strerror or error}).") from error
+        try:
+            if fcntl:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            stream.close()
+            raise SettingsError(
+                f"A training of '{what}' is running already; wait for its end or choose another name."
+            ) from error
+        except OSError:
+            return stream  # some network drives know no locks
+        with suppress(OSError):
+            if os.path.samestat(os.fstat(stream.fileno()), path.stat()):
+                return stream
+        stream.close()
 
 
 def _made(folder: Path) -> Path:

@@ -21,12 +21,12 @@ LAYERS = (
     {"batches", "report_data", "classifier", "partial", "jobs", "worker"},
     {"training", "report_figures", "splits", "onnx_graph"},
     {"language", "table_split", "bundles"},
-    {"registry", "model_report", "language_scores", "table_facts"},
-    {"predict", "baselines", "onnx_export", "rerun", "classifier_training", "adaptation", "pretrain_plan"}
+    {"registry", "model_report", "language_scores", "table_facts", "seen"},
+    {"predict", "baselines", "onnx_export", "classifier_training", "adaptation", "pretrain_plan"}
     | {"table_report"},
-    {"scan", "saliency", "evaluation", "language_training", "preparation"},
-    {"estimates", "comparison", "tuning", "trained", "pretraining", "file_work"},
-    {"reduction"},
+    {"scan", "saliency", "evaluation", "language_training", "preparation", "unfinished"},
+    {"rerun", "estimates", "comparison", "tuning", "trained", "pretraining", "file_work"},
+    {"reduction", "training_report"},
     {"finetuning"},
     {"pipelines"},
     {"cli"},

@@ -146,3 +146,12 @@ def test_reliability_of_several_classes_uses_the_highest():
 def test_input_that_cannot_be_calibrated_is_refused(call, reason):
     with pytest.raises(SettingsError, match=reason):
         call()
+
+
+def test_few_items_that_are_all_right_do_not_make_certain():
+    logits, labels = np.array([[2.0, -2.0], [-2.0, 2.0]] * 6), np.array([0, 1] * 6)
+    assert calibration.fit_temperature(logits, labels, "binary") == pytest.approx(0.2, abs=1e-3)
+    calm = calibration.fit_temperature(logits, labels, "binary", prior=5.0)
+    assert 0.85 < calm < 1.0
+    many = calibration.fit_temperature(np.tile(logits, (400, 1)), np.tile(labels, 400), "binary", prior=5.0)
+    assert many < 0.6

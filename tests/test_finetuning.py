@@ -7,11 +7,12 @@ import torch
 
 import genolm.compute as compute
 from genolm.config import FinetuneSettings, PRESETS
-from genolm.errors import Cancelled, SettingsError, TableError
+from genolm.errors import Cancelled, SettingsError, TableError, TrainingError
 from genolm.finetuning import finetune
 from genolm.model_report import read_report
 from genolm.predict import Predictor
 from genolm.registry import list_bundles, load_bundle
+from genolm.workspace import models_dir
 
 QUICK = FinetuneSettings(epochs=2, batch_size=16, lr=1e-2, drop_mult=0.1, seed=2)
 
@@ -97,7 +98,7 @@ def test_a_training_that_is_cut_off_in_every_stage_makes_the_same_model(rng, tmp
             with pytest.raises(Cancelled):
                 finetune(path, base, "cut", settings=settings, out_dir=cut, progress=stop_in(stage))
             assert [item.name for item in tmp_path.glob(".*")] == [".cut.training"]
-        with pytest.raises(SettingsError, match="was begun with another settings"):
+        with pytest.raises(SettingsError, match="was begun with other settings"):
             finetune(path, base, "cut", settings=changed(seed=9), out_dir=cut)
         finetune(path, base, "cut", settings=settings, out_dir=cut)
     one, other = load_bundle(whole), load_bundle(cut)
@@ -105,6 +106,29 @@ def test_a_training_that_is_cut_off_in_every_stage_makes_the_same_model(rng, tmp
     assert one.card["training"]["adapted"] == other.card["training"]["adapted"]
     for key, value in one.state_dict().items():
         assert torch.equal(value, other.state_dict()[key]), key
+
+
+def test_a_failing_report_costs_no_training(table_path, base, tmp_path, monkeypatch):
+    def fail(*arguments, **options):
+        raise OSError("no space left")
+
+    with monkeypatch.context() as broken, pytest.raises(OSError, match="no space left"):
+        broken.setattr("genolm.training_report.write_report", fail)
+        finetune(table_path, base, "again", settings=QUICK, report_dir=tmp_path / "report")
+    assert "again" not in [info.name for info in list_bundles()]
+    told = []
+    finetune(table_path, base, "again", settings=QUICK, report_dir=tmp_path / "report", progress=told.append)
+    assert not any(report.stage.startswith("classifier") for report in told)
+    assert read_report(tmp_path / "report")["name"]
+
+
+def test_a_training_that_learns_nothing_leaves_nothing_behind(tmp_path, base, rng):
+    path = tmp_path / "noise.csv"
+    rows = [(biased(rng, 45, 0.5), f"class{n % 2}", "valid" if n % 3 else "train") for n in range(90)]
+    pd.DataFrame(rows, columns=["sequence", "label", "split"]).to_csv(path, index=False)
+    with pytest.raises(TrainingError, match="Training was stopped"):
+        finetune(path, base, "noise", settings=changed(epochs=40, drop_mult=0.0, lr=2e-3))
+    assert not list(models_dir().iterdir())
 
 
 def test_two_models_answer_with_their_mean_and_both_strands(table_path, base, frame):

@@ -78,7 +78,7 @@ def test_the_number_of_slots_is_the_environments(start, wait_ready, monkeypatch)
     monkeypatch.setenv("GENOLM_JOB_SLOTS", "2")
     started = [start("wait()") for _ in range(3)]
     assert [jobs.get_job(job.id).state for job in started] == ["running", "running", "queued"]
-    for wrong in ("0", "many"):
+    for wrong in ("0", "many", "²"):
         monkeypatch.setenv("GENOLM_JOB_SLOTS", wrong)
         with pytest.raises(SettingsError, match=f"GENOLM_JOB_SLOTS is '{wrong}'"):
             jobs.list_jobs()
@@ -106,6 +106,16 @@ def test_a_worker_that_ends_starts_the_next_one_with_its_own_settings(start, mon
 def test_a_worker_gives_way_to_other_processes(start):
     job = jobs.wait_for_job(start("print('nice', os.nice(0))").id, timeout=60)
     assert f"nice {min(19, os.nice(0) + 5)}" in job.log()
+
+
+def test_a_job_started_by_another_is_as_nice_as_that_one(start, monkeypatch, until):
+    monkeypatch.setenv("GENOLM_JOB_SLOTS", "1")
+    first = start("print('nice', os.nice(0)); time.sleep(0.5)")
+    second, third = start("print('nice', os.nice(0))"), start("print('nice', os.nice(0))")
+    assert (second.state, third.state) == ("queued", "queued")
+    # Nobody looks at the jobs: each is started by the worker before it.
+    until(lambda: (job_files.read_record(third.folder / "exit.json") or {}).get("code") == 0)
+    assert {job.log() for job in (first, second, third)} == {f"nice {min(19, os.nice(0) + 5)}\n"}
 
 
 def test_cancel_lets_the_worker_put_things_away(start, wait_ready):

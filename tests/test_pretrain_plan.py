@@ -64,6 +64,9 @@ def test_the_estimate_is_from_steps_made_here():
     assert 0.5e9 < estimate.memory_bytes < 4e9
 
 
-def test_no_time_is_refused():
-    with pytest.raises(SettingsError, match="hours is 0"):
-        PretrainSettings(hours=0)
+@pytest.mark.parametrize(
+    ("name", "value"), [("hours", 0), ("hours", float("nan")), ("hours", float("inf")), ("tokens", -1), ("seed", -1)]
+)
+def test_what_cannot_be_is_refused(name, value):
+    with pytest.raises(SettingsError, match=f"{name} is {value}"):
+        PretrainSettings(**{name: value})

@@ -5,11 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from genolm import pretrain_plan, pretraining
 from genolm.ascode import parse_arguments
 from genolm.config import TokenizerConfig
 from genolm.errors import BundleError, Cancelled, SettingsError, TrainingError
+from genolm.pretrain_plan import PretrainSpeed
 from genolm.pretraining import PretrainSettings, plan_for_files, pretrain
 from genolm.registry import import_bundle, list_bundles, load_bundle
+from genolm.workspace import models_dir
 
 QUICK = PretrainSettings(
     **{"preset": "tiny", "k": 2, "stride": 2, "tokens": 60_000, "rows": 8, "bptt": 20, "piece": 500},
@@ -46,8 +49,7 @@ def test_a_genome_becomes_a_language_model_that_knows_its_chain(genome_path, tmp
 
 
 def test_a_markov_model_is_on_the_card_and_the_record_can_be_read(genome_path, tmp_path):
-    held_out, report = ["genome.fa:plasmid"], tmp_path / "report"
-    report.mkdir()
+    held_out, report = ["genome.fa:plasmid"], tmp_path / "deep" / "report"
     pretrain([genome_path], "chain", settings=SHORT, held_out=held_out, report_dir=report)
     bundle = load_bundle("chain")
     ((name, scores),) = bundle.card["baselines"].items()
@@ -78,7 +80,7 @@ def test_a_run_that_was_cut_off_goes_on_with_its_plan(genome_path, monkeypatch):
     assert "markov_bits_per_base" in reports[-1].values and reports[-1].stage == "training"
     with pytest.raises(SettingsError, match="begun with other settings"):
         pretrain([genome_path], "cut", settings=replace(SHORT, seed=2))
-    with pytest.raises(SettingsError, match="begun with other held-out"):
+    with pytest.raises(SettingsError, match="begun with other held out"):
         pretrain([genome_path], "cut", settings=SHORT, held_out=["plasmid"])
     reports.clear()
     folder = pretrain([genome_path], "cut", settings=SHORT, progress=reports.append)
@@ -89,6 +91,50 @@ def test_a_run_that_was_cut_off_goes_on_with_its_plan(genome_path, monkeypatch):
     cards = [load_bundle(path).card for path in (folder, whole)]
     assert cards[0]["metrics"] == cards[1]["metrics"]
     assert {info.name for info in list_bundles(kind="language-model")} >= {"cut", "whole"}
+
+
+def test_the_record_comes_before_the_model_and_says_the_planned_tokens(genome_path, tmp_path, monkeypatch):
+    report, begun = tmp_path / "deep" / "report", []
+
+    def measured(*arguments, **options):
+        begun.append(report.is_dir())
+        return PretrainSpeed(30.0, 1e9, 1_000, "cpu")
+
+    def full(path, data):
+        raise OSError(28, "No space left on device")
+
+    settings = PretrainSettings(preset="tiny", k=2, stride=2, hours=0.05)
+    monkeypatch.setattr(pretrain_plan, "measure_pretraining", measured)
+    with monkeypatch.context() as broken, pytest.raises(OSError, match="No space left"):
+        broken.setattr(pretraining, "write_json", full)
+        pretrain([genome_path], "late", settings=settings, report_dir=report)
+    assert begun == [True]
+    assert "late" not in {info.name for info in list_bundles()}
+    folder = pretrain([genome_path], "late", settings=settings, report_dir=report)
+    assert begun == [True] and folder.is_dir()
+    call = parse_arguments(json.loads((report / "run.json").read_text())["arguments"])
+    tokens = load_bundle("late").card["settings"]["tokens"]
+    assert call.values["tokens"] == tokens > 0 and call.values["hours"] == 0.05
+    with pytest.raises(SettingsError, match="run.json for the report cannot be made"):
+        pretrain([genome_path], "other", settings=SHORT, report_dir=report / "run.json")
+
+
+def test_damaged_facts_begin_anew_and_two_at_once_are_refused(genome_path):
+    def stop(report):
+        if report.done > 25:
+            scratch.append(next(models_dir().glob(".twice.training")))
+            with pytest.raises(SettingsError, match="A training of 'twice' is running already"):
+                pretrain([genome_path], "twice", settings=SHORT)
+            raise Cancelled("stopped")
+
+    scratch = []
+    with pytest.raises(Cancelled):
+        pretrain([genome_path], "twice", settings=SHORT, progress=stop)
+    for name in ("facts.json", "planned.json"):
+        with pytest.raises(Cancelled):
+            (scratch[0] / name).write_text('{"files": [')
+            pretrain([genome_path], "twice", settings=SHORT, progress=stop)
+    assert load_bundle(pretrain([genome_path], "twice", settings=SHORT)).name == "twice"
 
 
 def test_the_plan_says_what_would_be_done_without_doing_it(genome_path, toy_language_model_path):

@@ -9,6 +9,7 @@ from genolm.cli import commands
 from genolm.errors import SettingsError
 from genolm.pipelines import classify_file, saliency_file, scan_file
 from genolm.predict import Predictor
+from genolm.preparation import source_facts
 from genolm.record import RECORD_ENDING
 from genolm.registry import import_bundle, load_bundle
 from genolm.rerun import compare_records, plan_rerun, read_record
@@ -103,6 +104,26 @@ def test_a_training_gets_a_new_name_and_place(tmp_path):
     assert "other" in plan_rerun(tmp_path / "run.json", out=tmp_path, name="other").arguments
 
 
+def test_a_folder_of_class_files_counts_as_one_input(tmp_path, make_dna):
+    folder = tmp_path / "classes"
+    folder.mkdir()
+    for name in ("a.fa", "b.fa"):
+        (folder / name).write_text(f">one\n{make_dna(60)}\n")
+    record = {
+        "record_version": 1,
+        "command": "finetune",
+        "arguments": ["finetune", str(folder), "--base", "lm", "--name", "mine", "--report", "report"],
+        "inputs": [source_facts(folder)],
+        "model": {},
+    }
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    plan = plan_rerun(tmp_path / "run.json", out=tmp_path / "out")
+    assert plan.arguments[1] == str(folder) and plan.changed == ()
+    (folder / "c.fa").write_text(">one\nACGT\n")
+    (sentence,) = plan_rerun(tmp_path / "run.json", out=tmp_path / "out").changed
+    assert sentence.startswith("classes is not the folder of that run")
+
+
 def test_a_run_of_a_model_in_memory_or_with_other_lengths_is_not_repeated(
     toy, toy_bundle_path, fasta, tmp_path
 ):
@@ -121,6 +142,13 @@ def test_a_run_of_a_model_in_memory_or_with_other_lengths_is_not_repeated(
         ("hello", "not JSON"),
         ("[1]", "no run record"),
         ('{"command": "scan", "record_version": 99}', "newer genolm"),
+        ('{"command": "scan", "record_version": "1"}', "record_version is '1', not a whole number"),
+        ('{"command": "scan", "arguments": ["scan", "a.fa"], "model": {}}', "damaged: inputs are missing"),
+        ('{"command": "scan", "arguments": ["scan"], "inputs": [3]}', "inputs and model are missing"),
+        (
+            '{"command": "scan", "arguments": ["scan", "--stride", "x"], "inputs": [], "model": {}}',
+            "arguments cannot be read",
+        ),
     ],
 )
 def test_what_is_no_record_is_refused(tmp_path, text, sentence):

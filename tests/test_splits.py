@@ -279,6 +279,8 @@ def test_a_split_that_cannot_be_is_refused():
         splits.split_by_cluster([0, 1] * 50, np.zeros(100, int))
     with pytest.raises(SettingsError, match="add up to 1"):
         splits.split_random([0, 1], fractions=(0.5, 0.5, 0.5))
+    with pytest.raises(SettingsError, match="add up to 1"):
+        splits.split_random([0, 1], fractions=(math.nan, math.nan, math.nan))
     with pytest.raises(SettingsError, match="must agree"):
         splits.split_by_cluster([0, 1], [0])
 

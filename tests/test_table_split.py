@@ -1,5 +1,6 @@
 """Divisions of a table: near-duplicates together, columns respected, ways out named."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -135,8 +136,32 @@ def test_other_tasks_divide_as_well(make_dna, task_labels):
 
 
 @pytest.mark.parametrize(
-    "fault", [{"method": "lucky"}, {"fractions": (0.5, 0.2, 0.2)}, {"fractions": (0, 0.5, 0.5)}]
+    "fault",
+    [
+        {"method": "lucky"},
+        {"seed": -1},
+        *(
+            {"fractions": shares}
+            for shares in [
+                (0.5, 0.2, 0.2),
+                (0, 0.5, 0.5),
+                (1, 0, 0),
+                (0.9, 0.2, -0.1),
+                (math.nan, math.nan, math.nan),
+                (math.inf, 0.1, 0.1),
+                (0.8, 0.2),
+            ]
+        ),
+    ],
 )
 def test_impossible_settings_are_refused(fault):
     with pytest.raises(SettingsError):
         SplitSettings(**fault)
+
+
+def test_rounded_shares_are_taken_as_the_whole(pairs):
+    assert SplitSettings(fractions=(0.8, 0.2, 0)).fractions == (0.8, 0.2, 0)
+    thirds = SplitSettings("random", fractions=(0.33, 0.33, 0.33))
+    assert thirds.fractions == pytest.approx((1 / 3, 1 / 3, 1 / 3))
+    counts = split_rows(pairs, code_labels(pairs.labels), thirds).counts()
+    assert sorted(counts.values()) == pytest.approx([67, 67, 67], abs=1)

@@ -1,3 +1,4 @@
+import json
 import math
 
 import numpy as np
@@ -168,6 +169,28 @@ def test_a_damaged_checkpoint_is_a_sentence(tmp_path, make_dna):
         file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(BundleError, match="cannot be read"):
         language_trainer(tmp_path, records)[1].fit()
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before(tmp_path, make_dna):
+    records = [encode_bases(make_dna(3000)) for _ in range(3)]
+
+    def stop(report):
+        if report.done == 9:
+            raise Cancelled("stop")
+
+    with compute.torch_threads(1):
+        whole, trainer = language_trainer(None, records)
+        trainer.fit()
+        with pytest.raises(Cancelled):
+            language_trainer(tmp_path, records, stop)[1].fit()
+        last = json.loads((tmp_path / "state.json").read_text())["tensors"]
+        content = bytearray((tmp_path / last).read_bytes())
+        content[-1] ^= 1
+        (tmp_path / last).write_bytes(content)
+        resumed, again = language_trainer(tmp_path, records)
+        again.fit()
+    for key, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[key]), key
 
 
 def test_clipping_bounds_the_step(monkeypatch):

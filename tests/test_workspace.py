@@ -1,6 +1,8 @@
 """The workspace: where it is, that it is made, and that files appear in it whole or not at all."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -85,6 +87,41 @@ def test_atomic_write_leaves_the_old_file_after_an_error(tmp_path: Path) -> None
         raise ZeroDivisionError
     assert [path.name for path in tmp_path.iterdir()] == ["out.txt"]
     assert target.read_bytes() == b"old"
+
+
+def test_one_training_has_its_folder_to_itself(tmp_path: Path) -> None:
+    folder = tmp_path / "deep" / ".mine.training"
+    with workspace.exclusive(folder, "mine"):
+        with pytest.raises(SettingsError, match="A training of 'mine' is running already"):
+            with workspace.exclusive(folder, "mine"):
+                pass
+        other = [sys.executable, "-c", _HOLD, str(folder), "mine"]
+        assert "'mine' is running already" in subprocess.run(other, capture_output=True, text=True).stdout
+    assert not folder.exists()
+
+
+def test_a_lock_ends_with_its_process_and_what_was_kept_stays(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _HOLD + "    print('in', flush=True)\n    time.sleep(120)", str(tmp_path), "mine"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout and process.stdout.readline() == "in\n"
+        with pytest.raises(SettingsError, match="running already"), workspace.exclusive(tmp_path, "mine"):
+            pass
+        process.kill()
+    with workspace.exclusive(tmp_path, "mine"):
+        (tmp_path / "kept.json").write_text("{}")
+    assert (tmp_path / "kept.json").exists()
+
+
+_HOLD = """
+import sys, time
+from pathlib import Path
+from genolm import errors, workspace
+def excepthook(kind, error, trace):
+    print(error)
+sys.excepthook = excepthook
+with workspace.exclusive(Path(sys.argv[1]), sys.argv[2]):
+    pass
+"""
 
 
 def _umask() -> int:

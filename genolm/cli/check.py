@@ -38,7 +38,7 @@ _SHOWN = 20
     show_default=True,
     help="How to divide: auto is the column split if there is one, else by similarity cluster.",
 )
-@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
 @click.option("--compare-random", is_flag=True, help="Score the short cuts under a random split too.")
 @click.option("--no-shortcuts", is_flag=True, help="Leave out the short cuts, which take some seconds.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the rows that can be used, with their split.")

@@ -21,7 +21,7 @@ from genolm.cli.reporting import (
 @click.option("--split", metavar="NAME", help="Only rows with this in the column `split`, such as test.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the outcome as JSON into this file.")
 @click.option("--draws", type=click.IntRange(100), default=2000, show_default=True, help="Bootstrap draws.")
-@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
 @threads_option
 @precision_option
 @json_option

@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from genolm.cli.reporting import clock, json_option, print_json, progress_reports
+from genolm.cli.reporting import clock, fractions_option, json_option, print_json, progress_reports
 from genolm.config import EFFORTS, PRESETS, SPLIT_METHODS, TASK_KINDS, FinetuneSettings
 
 CHOSEN = "chosen by the data"
@@ -26,14 +26,7 @@ CHOSEN = "chosen by the data"
     show_default=True,
     help="How rows are held out; auto takes the table's own split, else similarity clusters.",
 )
-@click.option(
-    "--fractions",
-    callback=lambda context, option, text: _fractions(text),
-    default="0.8,0.1,0.1",
-    show_default=True,
-    metavar="A,B,C",
-    help="Shares of the rows to train on, to choose settings by, and to be judged by.",
-)
+@fractions_option
 @click.option(
     "--effort",
     type=click.Choice(EFFORTS),
@@ -61,7 +54,7 @@ CHOSEN = "chosen by the data"
     help="Sizes, with --from-scratch.",
 )
 @click.option("--no-watchdog", is_flag=True, help="Do not stop when nothing is learned.")
-@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
 @click.option("--plan", "only_plan", is_flag=True, help="Say what would be done and how long it takes; stop.")
 @json_option
 def command(
@@ -114,16 +107,6 @@ def command(
         print_json({"name": name, "path": bundle.path, "metrics": bundle.card.get("metrics", {})})
     else:
         click.echo(f"Made the model {name}; see `genolm models show {name}`", err=True)
-
-
-def _fractions(text: str) -> tuple[float, ...]:
-    try:
-        shares = tuple(float(part) for part in text.split(","))
-    except ValueError:
-        shares = ()
-    if len(shares) != 3 or min(shares) < 0 or abs(sum(shares) - 1) > 0.01:
-        raise SettingsError(f"--fractions is '{text}'; give three shares that make 1, such as 0.8,0.1,0.1.")
-    return shares
 
 
 def _tell_plan(

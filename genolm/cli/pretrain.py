@@ -35,7 +35,7 @@ from genolm.config import PRESETS
     show_default=True,
     help="Longest training that may be chosen.",
 )
-@click.option("--seed", type=int, default=1, show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
 @click.option("--report", "report_dir", type=click.Path(path_type=Path), help="Folder for the run's record.")
 @click.option("--plan", "only_plan", is_flag=True, help="Say what would be done and how long it takes; stop.")
 @json_option

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import click
 
-from genolm.errors import GenolmError
+from genolm.errors import GenolmError, SettingsError
 from genolm.job_queue import PROGRESS_VARIABLE
 from genolm.progress import Progress, ProgressCallback
 from genolm.worker import ProgressFile, give_reason
@@ -42,6 +42,24 @@ fasta_argument = click.argument("fasta", type=click.Path(path_type=Path))
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the outcome as JSON on stdout.")
 threads_option = click.option(
     "--threads", type=click.IntRange(1), help="CPU threads; all cores by default (also GENOLM_THREADS)."
+)
+column_option = click.option(
+    "--column",
+    "columns",
+    multiple=True,
+    metavar="OURS=YOURS",
+    help="What the file calls a column, such as sequence=dna; split= for a column not to be used.",
+)
+skip_bad_rows_option = click.option(
+    "--skip-bad-rows", is_flag=True, help="Go on without rows that cannot be used; they are told of."
+)
+fractions_option = click.option(
+    "--fractions",
+    callback=lambda context, option, text: _fractions(text),
+    default="0.8,0.1,0.1",
+    show_default=True,
+    metavar="A,B,C",
+    help="Shares of the rows to train on, to choose settings by, and to be judged by.",
 )
 precision_option = click.option(
     "--precision",
@@ -126,6 +144,12 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def check_folder(out: Path | None) -> None:
+    """Refuse, before any work, a file to write whose folder is not there."""
+    if out is not None and not out.absolute().parent.is_dir():
+        raise SettingsError(f"{out} cannot be written: there is no folder {out.parent}; make it first.")
+
+
 class _Bar:
     def __init__(self) -> None:
         self._bar: Any = None
@@ -172,6 +196,16 @@ class _Lines:
 def _details(progress: Progress) -> str:
     parts = [f"{clock(progress.eta)} left"] if progress.eta else []
     return ", ".join([*parts, *(f"{key} {value:.4g}" for key, value in progress.values.items())])
+
+
+def _fractions(text: str) -> tuple[float, ...]:
+    try:
+        shares = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        shares = ()
+    if len(shares) != 3 or min(shares) < 0 or abs(sum(shares) - 1) > 0.01:
+        raise SettingsError(f"--fractions is '{text}'; give three shares that make 1, such as 0.8,0.1,0.1.")
+    return shares
 
 
 def _plain(value: Any) -> Any:

@@ -177,6 +177,22 @@ def test_curves_have_each_validation_value_once(tmp_path):
     assert words.endswith("Best loss on the validation rows 0.300, at step 40; now 0.600.")
 
 
+def test_a_language_models_curves_speak_of_sequence_and_show_the_markov_model():
+    reports = [
+        {"done": step, "total": 40, "values": {"loss": 3.0, "valid_loss": 4 - step / 40, "markov_bits_per_base": 1.9}}
+        for step in (20, 40)
+    ]
+    for report in reports:
+        report["values"]["valid_bits_per_base"] = report["values"]["valid_loss"] / 2
+    wording = curves.Wording.of("pretrain")
+    drawn = {trace.name: trace for trace in curves.curves_figure(reports, wording).data}
+    markov, own = drawn["Markov model, held-out sequence"], drawn["Bits per base"]
+    assert (list(markov.x), list(markov.y), markov.line.dash) == ([20, 40], [1.9, 1.9], "dash")
+    assert markov.yaxis == own.yaxis != drawn["held-out sequence"].yaxis
+    assert list(own.y) == [1.75, 1.5] and "sequence that it learns from" in drawn
+    assert "Best loss on the held-out sequence 3.000" in curves.last_words(reports, wording)
+
+
 def test_sizes_and_times_read_well():
     sizes = {900: "1 kB", 2_500_000: "2.5 MB", 3_100_000_000: "3.1 GB"}
     assert {size: job_view.size_words(size) for size in sizes} == sizes

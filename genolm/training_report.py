@@ -1,0 +1,91 @@
+"""The card of a classifier that was trained on a table, and the report on its test rows."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from genolm.answers import Answers
+from genolm.classifier_training import TrainedClassifier
+from genolm.model_report import write_report
+from genolm.preparation import Preparation
+from genolm.shortcuts import shortcut_predictions
+from genolm.table_report import TableReport
+from genolm.trained import card_baselines, classifier_card
+
+
+def training_card(
+    name: str,
+    preparation: Preparation,
+    trained: TrainedClassifier,
+    report: TableReport,
+    *,
+    adapted: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """Return the card of a classifier that was trained on a table; ``adapted`` tells of its language model."""
+    table = preparation.table
+    data = {
+        **preparation.facts["table"],
+        "records": len(table),
+        "bases": int(table.frame["sequence"].str.len().sum()),
+    }
+    parts = {part: preparation.samples(part) for part in ("train", "valid", "test")}
+    base = "nothing (from scratch)" if preparation.from_scratch else preparation.bundle.name
+    card = classifier_card(name, trained, parts, [data], base)
+    card["settings"] |= {"split": preparation.split.method, "members": preparation.plan.seeds}
+    if adapted is not None:
+        card["training"]["adapted"] = dict(adapted)
+    card["baselines"] = card_baselines(report)
+    card["limits"] += [item.sentence for item in report.warnings if item.level in ("stop", "warn")]
+    return card
+
+
+def _answers(preparation: Preparation, trained: TrainedClassifier, part: str) -> Answers:
+    rows, samples = preparation.rows(part), preparation.samples(part)
+    names, numbers = preparation.table.names, preparation.table.frame.index
+    return Answers(
+        head=trained.head,
+        rows=tuple(int(numbers[row]) for row in rows),
+        names=tuple(names[row] for row in rows),
+        sequences=tuple(samples.sequences),
+        labels=np.asarray(samples.labels),
+        logits=trained.logits(samples.sequences),
+        calibration=trained.calibration,
+    )
+
+
+def write_training_report(
+    folder: Path,
+    preparation: Preparation,
+    trained: TrainedClassifier,
+    report: TableReport,
+    *,
+    card: Mapping[str, Any],
+    record: Mapping[str, Any],
+) -> None:
+    """Write the report on the test rows, or on validation rows where there are none."""
+    valid = _answers(preparation, trained, "valid")
+    test = _answers(preparation, trained, "test") if len(preparation.rows("test")) else valid
+    write_report(
+        folder,
+        card["title"],
+        test,
+        valid=valid,
+        card=card,
+        record=record,
+        table=report.to_json(),
+        baselines=_paired_baselines(preparation, report, len(test.rows)),
+        extra=record["results"],
+    )
+
+
+def _paired_baselines(preparation: Preparation, report: TableReport, rows: int) -> dict[str, np.ndarray]:
+    """Return what counts of short words say of the judged rows, to be compared row by row."""
+    names = [item.name for item in report.shortcuts if item.key == "kmers"]
+    if not names:
+        return {}
+    found = shortcut_predictions(
+        preparation.table.sequences, preparation.code, preparation.split.parts, keys=("kmers",)
+    )["kmers"]
+    return {names[0]: found} if len(found) == rows else {}
