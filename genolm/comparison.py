@@ -313,24 +313,24 @@ def _known_rows(
     count = _seen_rows(bundle, sequences)
     if count:
         yield (
-            f"{count:,} of the {len(sequences):,} rows {_were(count)} in the training of model {bundle.name}: "
-            "its scores are too good."
+            f"{count:,} of the {len(sequences):,} rows {_were(count)} in the training of model {bundle.name}:"
+            " its scores are too good."
         )
     elif same_file and (count == 0 or _is_held_out(bundle, split)):
         if (bundle.card.get("settings") or {}).get("split") != "cluster":
             yield (
-                f"{bundle.name} was trained on other rows of {table['name']}; relatives of these may be among "
-                "them."
+                f"{bundle.name} was trained on other rows of {table['name']}; relatives of these may be "
+                "among them."
             )
     elif same_file:
         yield (
-            f"{bundle.name} was trained on rows of {table['name']}, so its scores here are too good. Use rows "
-            "that it never saw, such as the test rows in its report."
+            f"{bundle.name} was trained on rows of {table['name']}, so its scores here are too good. Use "
+            "rows that it never saw, such as the test rows in its report."
         )
     elif count is None:
         yield (
-            f"The card of {bundle.name} does not list the sequences it learned from, so it is unknown whether "
-            "these rows were among them; if they were, its scores are too good."
+            f"The card of {bundle.name} does not list the sequences it learned from, so it is unknown "
+            "whether these rows were among them; if they were, its scores are too good."
         )
 
 

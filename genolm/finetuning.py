@@ -94,13 +94,14 @@ def finetune(
     started, began = timestamp(), time.monotonic()
     check = check_name(name) if out_dir else check_new_name(name)
     folder = Path(out_dir) if out_dir else models_dir() / check
-    if folder.exists():
-        raise SettingsError(f"There is a model in {folder} already; choose another name or remove it.")
+    _check_free(folder)
     preparation = prepare_training(table_path, base, settings, from_scratch=from_scratch)
     if report_dir is not None:
         Path(report_dir).mkdir(parents=True, exist_ok=True)
     scratch = checkpoint_beside(folder)
     with exclusive(scratch, name):
+        # Another process may have ended the same training while this one waited to be let in.
+        _check_free(folder)
         run = _Run(preparation, Unfinished(scratch), Stages(progress, _weights(preparation)))
         run.kept.open(name, preparation.facts)
         try:
@@ -112,6 +113,11 @@ def finetune(
         os.replace(made, folder)
         run.kept.remove()
     return folder
+
+
+def _check_free(folder: Path) -> None:
+    if folder.exists():
+        raise SettingsError(f"There is a model in {folder} already; choose another name or remove it.")
 
 
 def _made(run: _Run, folder: Path, report_dir: str | Path | None, began: tuple[str, float]) -> Path:

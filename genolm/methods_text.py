@@ -11,6 +11,7 @@ from genolm.cards import format_estimate, metric_name
 REFERENCES = {
     "efron": "Efron B (1979) Bootstrap methods: another look at the jackknife. Annals of Statistics 7:1-26. "
     "doi:10.1214/aos/1176344552",
+    "elkan": "Elkan C (2001) The foundations of cost-sensitive learning. IJCAI 17:973-978.",
     "guo": "Guo C, Pleiss G, Sun Y, Weinberger KQ (2017) On calibration of modern neural networks. "
     "ICML. arXiv:1706.04599",
     "heyer": "Heyer K (2019) Genomic-ULMFiT: ULMFiT for genomic sequence data. "
@@ -36,6 +37,7 @@ SPLITS = {
 }
 _CITED = {
     "efron": "Efron 1979",
+    "elkan": "Elkan 2001",
     "guo": "Guo et al. 2017",
     "heyer": "Heyer 2019",
     "howard": "Howard and Ruder 2018",
@@ -54,17 +56,18 @@ def methods_text(report: Facts, *, record: Facts, table: Facts | None = None) ->
     Parameters
     ----------
     report : mapping
-        See :func:`genolm.model_report.write_report`; its ``card`` is read too.
+        See :func:`genolm.model_report.write_report`; its ``card`` is read too (``network`` for k-mers and
+        sizes, ``settings``, ``training.adapted`` for the language model).
     record : mapping
         See :func:`genolm.record.run_record`.
     table : mapping, optional
-        The report on the table, for its number of refused rows.
+        The report on the table, for its numbers of refused and unlabelled rows.
     """
     sentences = [
         _what(report, record),
         *_data(report, record, table or {}),
-        *_network(report),
-        *_training(report),
+        *_network(report, table or {}),
+        *_training(report, record),
         *_calibration(report),
         *_results(report),
     ]
@@ -105,26 +108,52 @@ def _data(report: Facts, record: Facts, table: Facts) -> list[str]:
     return found
 
 
-def _network(report: Facts) -> list[str]:
+def _network(report: Facts, table: Facts) -> list[str]:
     base = _setting(report, {}, "base")
     start = (
         "The classifier follows ULMFiT (Howard and Ruder 2018) as brought to DNA by Genomic-ULMFiT (Heyer "
-        "2019): an AWD-LSTM encoder (Merity et al. 2017) reads overlapping or adjoining k-mers, and a head "
-        f"of two layers reads its last, maximal and mean state{_slots(report)}."
+        f"2019): an AWD-LSTM encoder (Merity et al. 2017{_sizes(report)}) reads {_tokens(report)}, and a "
+        f"head of two layers reads its last, maximal and mean state{_slots(report)}."
     )
     if not base:
         return [start]
     if "scratch" in str(base):
         return [start, "The encoder was not pre-trained."]
+    return [start, f"The encoder was taken from the language model {base}{_adaptation(report, table)}."]
+
+
+def _tokens(report: Facts) -> str:
+    network = report["card"].get("network") or {}
+    k, stride = network.get("k"), network.get("stride")
+    if not k or not stride:
+        return "overlapping or adjoining k-mers"
+    kind = "adjoining" if k == stride else "overlapping"
+    return f"{kind} {k}-mers, one every {stride} bp"
+
+
+def _sizes(report: Facts) -> str:
+    network = report["card"].get("network") or {}
+    if not all(network.get(key) for key in ("embedding", "hidden", "layers")):
+        return ""
+    return f"; embedding of {network['embedding']}, {network['layers']} layers of {network['hidden']} units"
+
+
+def _adaptation(report: Facts, table: Facts) -> str:
+    """Return what became of the language model on the table's sequences, as the end of a sentence."""
     adapted = (report["card"].get("training") or {}).get("adapted") or {}
+    if not adapted:
+        return ""
+    unlabelled = table.get("unlabelled") or 0
+    read = "the training sequences"
+    if unlabelled:
+        read += (
+            f" and on those of the table's {unlabelled:,} sequences without a label that resemble no "
+            "validation or test sequence"
+        )
     if not adapted.get("used"):
-        return [start, f"The encoder was taken from the language model {base}."]
+        return f", unchanged: fine-tuning it on {read} did not help on the validation sequences"
     before, after = adapted["bits_per_base_before"], adapted["bits_per_base_after"]
-    return [
-        start,
-        f"The encoder was taken from the language model {base}, fine-tuned on the training sequences "
-        f"(validation {before:.3f} to {after:.3f} bits per base).",
-    ]
+    return f", fine-tuned on {read} (validation {before:.3f} to {after:.3f} bits per base)"
 
 
 def _slots(report: Facts) -> str:
@@ -132,7 +161,7 @@ def _slots(report: Facts) -> str:
     return f", and the mean over each of {slots} equal parts of the sequence" if slots else ""
 
 
-def _training(report: Facts) -> list[str]:
+def _training(report: Facts, record: Facts) -> list[str]:
     settings = report["card"].get("settings") or {}
     found = []
     if settings.get("schedule"):
@@ -150,8 +179,16 @@ def _training(report: Facts) -> list[str]:
     ]
     if said:
         found.append(f"Settings were {_listed(said)}; the weights of the best validation epoch were kept.")
+    if minutes := _setting(report, record, "search_minutes"):
+        found.append(
+            f"Learning rate and dropout multiplier were the best on the validation sequences in a search of "
+            f"up to {minutes:g} minutes."
+        )
     if settings.get("balanced"):
-        found.append("Rare classes weighed as much as common ones in the loss.")
+        found.append(
+            "Rare classes weighed as much as common ones in the loss; the probabilities were brought back to "
+            "the classes' true shares in the training sequences (Elkan 2001)."
+        )
     if settings.get("mirrored"):
         found.append("Training sequences were read on either strand, and answers are means of both strands.")
     if int(settings.get("members") or 1) > 1:

@@ -60,6 +60,7 @@ def write_report(
     record: Mapping[str, Any],
     table: Mapping[str, Any] | None = None,
     baselines: Mapping[str, np.ndarray] | None = None,
+    valid_baselines: Mapping[str, np.ndarray] | None = None,
     extra: Mapping[str, Any] | None = None,
     n_boot: int = 1000,
     seed: int = 1,
@@ -82,6 +83,8 @@ def write_report(
         The report on the table, as JSON data.
     baselines : mapping of str to np.ndarray, optional
         Probabilities on the test rows. Scores of baselines on the card are told too, without a comparison.
+    valid_baselines : mapping of str to np.ndarray, optional
+        Probabilities of the same baselines on the rows of ``valid``, to pick their thresholds by.
     extra : mapping, optional
         More of the run; ``reduction`` is a list of ``{"rows": int, "scores": metrics}``, fewest rows first.
     n_boot, seed : int
@@ -101,7 +104,9 @@ def write_report(
     if valid is not None and valid is not test and len(valid):
         splits["valid"] = report_data.measure_validation(valid, **options)
         answers.append(valid.frame("valid"))
-    measured = report_data.measure_baselines(test, baselines or {}, **options)
+    measured = report_data.measure_baselines(
+        test, baselines or {}, valid=valid, valid_baselines=valid_baselines, **options
+    )
     report = plain(
         {
             **_described(name, test, card, extra or {}),
@@ -194,8 +199,16 @@ def _described(
         "calibration": vars(test.calibration),
         "reduction": extra.get("reduction") or [],
         "extra": {key: value for key, value in extra.items() if key != "reduction"},
-        "card": card,
+        "card": _without_digest(card),
     }
+
+
+def _without_digest(card: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a card without the digest of the training sequences, which is large and stays in the bundle."""
+    training = card.get("training")
+    if not isinstance(training, Mapping) or "seen" not in training:
+        return card
+    return {**card, "training": {key: value for key, value in training.items() if key != "seen"}}
 
 
 def _main_metric(scores: Mapping[str, Any]) -> str:

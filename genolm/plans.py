@@ -12,6 +12,7 @@ FEW_LABELS = 500
 MANY_LABELS = 20_000
 RARE_SHARE = 0.25
 SLOTS = 20
+ALIGNED_ROWS = 2_000
 LEAST_TRAINING_ROWS = 12
 ADAPT_LEAST_BASES = 50_000
 ADAPT_PASSES = 4
@@ -216,7 +217,7 @@ def _seeds(size: TaskSize, settings: FinetuneSettings, reasons: list[str]) -> in
 
 
 def _slots(size: TaskSize, reasons: list[str]) -> int:
-    if size.lengths[0] != size.lengths[2] or size.train < FEW_LABELS or size.lengths[2] < 3 * SLOTS:
+    if size.lengths[0] != size.lengths[2] or size.train < ALIGNED_ROWS or size.lengths[2] < 3 * SLOTS:
         return 0
     reasons.append(
         f"All sequences have {size.lengths[2]} bp, so the model is also told where in them it found what."

@@ -320,9 +320,7 @@ def _fixed_seconds(bases: int, settings: PretrainSettings, stride: int, speed: P
     return START_SECONDS + SECONDS_PER_BASE * bases + (settings.validations + 2) * text / speed.score
 
 
-def _estimate(
-    bases: int, settings: PretrainSettings, stride: int, speed: PretrainSpeed
-) -> PretrainEstimate:
+def _estimate(bases: int, settings: PretrainSettings, stride: int, speed: PretrainSpeed) -> PretrainEstimate:
     seconds = settings.tokens / speed.train + _fixed_seconds(bases, settings, stride, speed)
     tokens = settings.rows * settings.bptt
     weights = 24 * speed.parameters

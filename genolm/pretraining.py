@@ -202,7 +202,7 @@ def _report_folder(report_dir: str | Path | None) -> Path | None:
         Path(report_dir).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SettingsError(
-            f"The folder {report_dir} for the report cannot be made ({error.strerror or error}); name another."
+            f"The folder {report_dir} for the report cannot be made ({error.strerror}); name another."
         ) from error
     return Path(report_dir)
 
@@ -242,8 +242,9 @@ def _open_run(
 
 def _planned(kept: Unfinished) -> PretrainSettings | None:
     """Return what a run that was cut off had planned, None where there is none or it is damaged."""
+    planned = kept.read(PLANNED)
     try:
-        return PretrainSettings(**kept.read(PLANNED))
+        return PretrainSettings(**planned) if isinstance(planned, dict) else None
     except TypeError:
         return None
 

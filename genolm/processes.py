@@ -88,7 +88,7 @@ def stop_job_processes(mark: str, *, pid: int | None = None, began: str | None =
 
 
 def first_niceness() -> int:
-    """Return the niceness of the process that started the first of a row of jobs, each of which starts the next.
+    """Return the niceness of the process that started the first job, where each starts the next.
 
     A worker knows it from :data:`NICE_VARIABLE`; any other process is a first one itself.
     """
@@ -99,7 +99,7 @@ def first_niceness() -> int:
 
 
 def give_way(steps: int) -> None:
-    """Let other processes go first when the cores are short: ``steps`` nicer than the first starter of jobs."""
+    """Let other processes go first when the cores are short: ``steps`` nicer than the first starter."""
     with suppress(OSError, AttributeError):
         os.setpriority(os.PRIO_PROCESS, 0, min(first_niceness() + steps, 19))
     # Where the system groups processes by session, priorities count only between groups.

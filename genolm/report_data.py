@@ -9,13 +9,14 @@ import numpy as np
 from genolm import metrics
 from genolm.answers import Answers
 from genolm.bootstrap import Estimate, paired_bootstrap, wilson
-from genolm.calibration import reliability_table
+from genolm.calibration import pick_threshold, reliability_table
 
 CURVE_POINTS = 400
 SCATTER_POINTS = 2_000
 EXAMPLES, LONGEST_EXAMPLE = 200, 20_000
 BOOTSTRAPPED_CLASSES = 50
 HISTOGRAM_BINS = 40
+THRESHOLD_FREE = ("auroc", "auprc")
 THRESHOLDS = np.round(np.linspace(0.0, 1.0, 101), 2)
 
 Data = dict[str, Any]
@@ -61,7 +62,13 @@ def measure_validation(answers: Answers, *, n_boot: int = 1000, seed: int = 1) -
 
 
 def measure_baselines(
-    answers: Answers, baselines: Mapping[str, np.ndarray], *, n_boot: int = 1000, seed: int = 1
+    answers: Answers,
+    baselines: Mapping[str, np.ndarray],
+    *,
+    valid: Answers | None = None,
+    valid_baselines: Mapping[str, np.ndarray] | None = None,
+    n_boot: int = 1000,
+    seed: int = 1,
 ) -> dict[str, Data]:
     """Return the metrics of baselines on the same rows, and how far the model is from each.
 
@@ -69,28 +76,47 @@ def measure_baselines(
     ----------
     answers : Answers
     baselines : mapping of str to np.ndarray
-        Name to probabilities (or values) (n, outputs); their answer is yes from 0.5 on.
+        Name to probabilities (or values) (n, outputs).
+    valid : Answers, optional
+        The model's on the validation rows.
+    valid_baselines : mapping of str to np.ndarray, optional
+        Name to probabilities on the validation rows. A binary baseline's threshold is picked on these as the
+        model's was; without them it is 0.5, and only areas, which need no threshold, are compared.
     n_boot, seed : int
 
     Returns
     -------
     dict
-        Name to ``metrics`` and ``difference``: metric to the model's figure minus the baseline's with
-        ``value, low, high, p``.
+        Name to ``metrics``, ``threshold`` (None where the task has none) and ``difference``: metric to the
+        model's figure minus the baseline's with ``value, low, high, p``.
     """
     task, labels = answers.task, answers.labels
     own = metrics.statistic_for(task, answers.probabilities, labels, threshold=answers.calibration.threshold)
+    has_threshold = task in ("binary", "multilabel")
     found = {}
     for name, values in baselines.items():
-        other = metrics.statistic_for(task, values, labels)
+        picked = _picked_threshold(valid, (valid_baselines or {}).get(name))
+        threshold = 0.5 if picked is None else picked
+        other = metrics.statistic_for(task, values, labels, threshold=threshold)
         pairs = paired_bootstrap(own, other, len(answers), n_boot=n_boot, seed=seed)
+        is_alike = not has_threshold or picked is not None or answers.calibration.threshold == threshold
         found[name] = {
             "metrics": {key: pair.b.as_dict() for key, pair in pairs.items()},
+            "threshold": threshold if has_threshold else None,
             "difference": {
-                key: {**pair.difference.as_dict(), "p": pair.as_dict()["p"]} for key, pair in pairs.items()
+                key: {**pair.difference.as_dict(), "p": pair.as_dict()["p"]}
+                for key, pair in pairs.items()
+                if is_alike or key in THRESHOLD_FREE
             },
         }
     return found
+
+
+def _picked_threshold(valid: Answers | None, values: np.ndarray | None) -> float | None:
+    """Return a binary baseline's threshold of highest MCC on validation rows; None if it cannot be had."""
+    if valid is None or values is None or valid.task != "binary" or len(set(valid.labels.tolist())) < 2:
+        return None
+    return pick_threshold(values[:, 1] if values.ndim == 2 else values, valid.labels)
 
 
 def confusion(answers: Answers) -> list[list[int]]:

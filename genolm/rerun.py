@@ -57,7 +57,7 @@ def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise SettingsError(f"{path} is no run record; genolm writes them as run.json and *.run.json.")
     version = record.get("record_version", 0)
     if not isinstance(version, int):
-        raise SettingsError(f"{path} is no run record: its record_version is {version!r}, not a whole number.")
+        raise SettingsError(f"{path} is no run record: record_version is {version!r}, not a whole number.")
     if version > RECORD_VERSION:
         raise SettingsError(f"{path} was written by a newer genolm; update genolm to repeat it.")
     if not record.get("arguments"):

@@ -1,7 +1,7 @@
 """Which sequences a model has learned from, as a digest that its card can carry.
 
-Of each sequence, in upper case and as the lesser of both strands, five bytes of its hash (BLAKE2b) are kept. A
-sequence that is not among a million others is taken for one of them with a probability of one in a million.
+Of each sequence, in upper case and as the lesser of both strands, five bytes of its hash (BLAKE2b) are kept.
+A sequence that is not among a million others is taken for one of them with a probability of one in a million.
 """
 
 import base64

@@ -5,15 +5,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from genolm.cards import metric_name
+from genolm.plans import LEAST_TRAINING_ROWS
 from genolm.shortcuts import ShortcutScore, interval_words
 
 if TYPE_CHECKING:
     from genolm.table_report import TableReport
 
 LEVELS = ("stop", "warn", "note")
-LEAST_TRAIN, FEW_OF_A_CLASS, FEW_ROWS = 10, 10, 500
+FEW_OF_A_CLASS, FEW_ROWS = 10, 500
 UNEVEN = 0.25
 TELLING = {"auroc": 0.6, "spearman": 0.2}
+_GUESSING = 0.55
 _MUCH_AMBIGUOUS, _SOLVED = 0.01, 0.98
 _NAMED = 5
 
@@ -54,8 +56,11 @@ def _sizes(report: "TableReport") -> Iterator[TableWarning]:
             "counted in none of these figures.",
         )
     train = report.split.counts["train"]
-    if train < LEAST_TRAIN:
-        yield TableWarning("stop", f"Only {_rows(train)} for training: too few to learn from; add more.")
+    if train < LEAST_TRAINING_ROWS:
+        yield TableWarning(
+            "stop",
+            f"Only {_rows(train)} for training, and at least {LEAST_TRAINING_ROWS} are needed; add more.",
+        )
     elif train < FEW_ROWS:
         yield TableWarning(
             "note",
@@ -124,8 +129,12 @@ def _middles(report: "TableReport", key: str) -> str:
 
 def _words_sentence(report: "TableReport", item: ShortcutScore) -> str:
     figure = f"{metric_name(item.metric)} {interval_words(item.main)}"
-    best = (item.main.get("value") or 0.0) > _SOLVED
-    verdict = "there is little left to gain." if best else "a model is worth having only if it does better."
+    value = item.main.get("value") or 0.0
+    verdict = "a model is worth having only if it does better."
+    if value > _SOLVED:
+        verdict = "there is little left to gain."
+    elif value < _GUESSING:
+        verdict = "short words alone tell nothing here."
     sentence = f"Counting short words without any neural network gives {figure}: {verdict}"
     other = report.random_words
     if other is not None:

@@ -336,7 +336,8 @@ def _check_row(
 ) -> tuple[list[str], list[str]]:
     """Return the faults of a row and its values, in the order of ``places``."""
     if len(cells) != len(header):
-        return [f"{len(cells)} cells where the header has {len(header)}"], [""] * len(places)
+        count = f"{len(cells)} cell{'' if len(cells) == 1 else 's'}"
+        return [f"{count} where the header has {len(header)}"], [""] * len(places)
     faults, values = [], []
     for column, place in places.items():
         value, fault = _CHECKS[column](cells[place].strip())

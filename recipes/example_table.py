@@ -1,13 +1,13 @@
 """Make the worked example for training on a table of one's own, and the template to fill in.
 
-    python recipes/example_table.py --out assets/samples
+    python recipes/example_table.py --genome assets/samples/ecoli_k12_mg1655.fa.gz --out assets/samples
 
-The answer is known. Every sequence labelled ``site`` holds one copy of a binding site, TGTGA, six free bases,
-TCACA (the shape of a CRP site; at most one of its ten fixed bases is changed), at a random place of 120 bp.
-Every sequence labelled ``no site`` has the letters of one of those in a random order, so that length and GC
-content tell nothing. Four founders of ten have relatives, three of every hundred of whose bases outside the site
-are changed, as related genomes have them: a random split puts relatives of test rows into training, a split by
-similarity cluster does not. The name of each row says where its site begins, from base 1.
+The answer is known. Every sequence labelled ``natural`` is a piece of 150 bp of the genome of E. coli, from
+either strand. Every sequence labelled ``made up`` has the letters of such a piece in another order that keeps
+each count of two neighbouring letters, so that length and GC content tell nothing and short words little. Four
+founders of ten have relatives, three of every hundred of whose bases are changed, as related genomes have them:
+a random split puts relatives of test rows into training, a split by similarity cluster does not. The name of each
+row says where its piece stands in the genome, from base 1.
 """
 
 import argparse
@@ -16,10 +16,11 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from common import write_table
+from common import dinucleotide_shuffle, write_table
 
-LENGTH, PAIRS = 120, 400
-SITE = "TGTGANNNNNNTCACA"
+from genolm.sequences import open_fasta, reverse_complement
+
+LENGTH, PAIRS = 150, 400
 FAMILIES, FAMILY_SIZES, CHANGED = 0.4, (2, 3, 4), 0.03
 TABLE, TEMPLATE = "example_table.csv.gz", "template_table.csv"
 TEMPLATE_ROWS = """sequence,label,split,group,name
@@ -31,60 +32,59 @@ CCGATTAGCGGATACCTTAGGCAATCGGTTAGCA,other,test,genome C,fourth example
 _LETTERS = np.array(list("ACGT"))
 
 
-def founder(rng: np.random.Generator) -> tuple[np.ndarray, int]:
-    """Return the letters of a sequence with a site, and where that begins (0-based)."""
-    gc = rng.uniform(0.35, 0.6)
-    letters = rng.choice(_LETTERS, LENGTH, p=[(1 - gc) / 2, gc / 2, gc / 2, (1 - gc) / 2])
-    start = int(rng.integers(0, LENGTH - len(SITE) + 1))
-    fixed = np.array([place for place, letter in enumerate(SITE) if letter != "N"])
-    letters[start + fixed] = [SITE[place] for place in fixed]
-    if rng.random() < 0.5:
-        letters[start + rng.choice(fixed)] = rng.choice(_LETTERS)
-    return letters, start
+def founders(genome: str, rng: np.random.Generator) -> Iterator[tuple[str, int]]:
+    """Yield pieces of a genome that do not overlap, each from a random strand, and where they begin (0-based)."""
+    for place in rng.permutation(len(genome) // LENGTH).tolist():
+        piece = genome[place * LENGTH : (place + 1) * LENGTH]
+        yield piece if rng.random() < 0.5 else reverse_complement(piece), place * LENGTH
 
 
-def relative(letters: np.ndarray, kept: slice, rng: np.random.Generator) -> np.ndarray:
-    """Return a copy with some bases changed, none of those ``kept``."""
+def relative(letters: str, rng: np.random.Generator) -> str:
+    """Return a copy with some bases changed."""
+    copy = np.array(list(letters))
     changed = rng.random(LENGTH) < CHANGED
-    changed[kept] = False
-    copy = letters.copy()
     copy[changed] = rng.choice(_LETTERS, int(changed.sum()))
-    return copy
+    return "".join(copy)
 
 
-def families(rng: np.random.Generator) -> Iterator[tuple[int, str, np.ndarray, int]]:
-    """Yield (family, label, letters, start of the site) until there are enough rows of both labels."""
-    made, family = 0, 0
-    while made < PAIRS:
-        first, start = founder(rng)
-        shuffled = rng.permutation(first)
+def families(genome: str, rng: np.random.Generator) -> Iterator[tuple[int, str, str, int]]:
+    """Yield (family, label, letters, start of the piece) until there are enough rows of both labels."""
+    made = 0
+    for family, (piece, start) in enumerate(founders(genome, rng)):
+        other = dinucleotide_shuffle(piece, rng)
         size = int(rng.choice(FAMILY_SIZES)) if rng.random() < FAMILIES else 1
         for member in range(min(size, PAIRS - made)):
-            site = slice(start, start + len(SITE))
-            yield family, "site", first if not member else relative(first, site, rng), start
-            yield family, "no site", shuffled if not member else relative(shuffled, slice(0), rng), -1
+            yield family, "natural", relative(piece, rng) if member else piece, start
+            yield family, "made up", relative(other, rng) if member else other, start
             made += 1
-        family += 1
+        if made == PAIRS:
+            return
 
 
-def example(seed: int = 1) -> pd.DataFrame:
+def example(genome: str, seed: int = 1) -> pd.DataFrame:
     """Return the table: sequence, label, name."""
     rng = np.random.default_rng(seed)
     rows = []
-    for number, (family, label, letters, start) in enumerate(families(rng), start=1):
-        place = f"site at {start + 1}" if start >= 0 else "shuffled"
-        rows.append(("".join(letters), label, f"{number:03} family {family} {place}"))
+    for number, (family, label, letters, start) in enumerate(families(genome, rng), start=1):
+        rows.append((letters, label, f"{number:03} family {family} from base {start + 1}"))
     table = pd.DataFrame(rows, columns=["sequence", "label", "name"])
     return table.iloc[rng.permutation(len(table))]
+
+
+def read_genome(path: Path) -> str:
+    """Return the first record of a FASTA file in upper case."""
+    with open_fasta(path) as genome:
+        return next(iter(genome.records())).sequence.upper()
 
 
 def main() -> None:
     """Write table and template."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--genome", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    write_table(example(options.seed), options.out / TABLE)
+    write_table(example(read_genome(options.genome), options.seed), options.out / TABLE)
     (options.out / TEMPLATE).write_text(TEMPLATE_ROWS)
 
 

@@ -32,7 +32,10 @@ RUNS = {
         + ["--strand", "+", "--merge-distance", "30", "--class", "x"],
     ],
     "evaluate": [["evaluate", "m", "t.csv", "--split", "test", "--precision", "bf16"]],
-    "compare": [["compare", "a", "b", "t.csv", "--split", "test", "--draws", "500", "--out", "x.json"]],
+    "compare": [
+        ["compare", "a", "b", "t.csv", "--split", "test", "--draws", "500", "--out", "x.json"],
+        ["compare", "a", "b", "t.csv", "--column", "sequence=dna", "--column", "label=x", "--skip-bad-rows"],
+    ],
     "pretrain": [["pretrain", "a.fa", "b.fa", "--out", "lm", "--k", "4", "--tokens", "1000", "--base", "x"]],
     "finetune": [
         ["finetune", "t.csv", "--base", "lm", "--name", "new"],

@@ -44,6 +44,11 @@ def test_unknown_metrics_are_shown_by_their_key():
     assert metric_name("mcc") == "MCC"
 
 
+def test_the_digest_of_the_training_rows_is_not_on_the_page():
+    card = {**CARD, "training": {**CARD["training"], "seen": "c2Vlbg=="}}
+    assert render_card(card) == render_card(CARD)
+
+
 def test_page_holds_every_part():
     page = render_card(CARD, facts={"Tokens": "3-mers every 3 bp"})
     assert page.startswith(

@@ -6,6 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from genolm.cli import commands
+from genolm.plans import LEAST_TRAINING_ROWS
 from genolm.table_report import TableReport
 from genolm.tables import read_table
 
@@ -51,12 +52,31 @@ def test_the_split_is_written_out(table, tmp_path):
     assert "Split by given: 80 train, 10 valid, 10 test" in again.output
 
 
+def test_the_shares_can_be_chosen(table):
+    done = check(table, *COLUMNS, "--no-shortcuts", "--fractions", "0.6,0.2,0.2")
+    assert "Split by cluster: 60 train, 20 valid, 20 test" in done.output
+
+
+def test_what_is_too_few_to_train_on_is_too_few_here(tmp_path, make_dna):
+    def said(rows):
+        parts = ["valid"] * 6 + ["train"] * rows
+        lines = [f"{make_dna(60)},{'ab'[row % 2]},{part}" for row, part in enumerate(parts)]
+        (tmp_path / "few.csv").write_text("\n".join(["sequence,label,split", *lines]) + "\n")
+        return check(tmp_path / "few.csv", "--no-shortcuts").output
+
+    assert f"and at least {LEAST_TRAINING_ROWS} are needed" in said(LEAST_TRAINING_ROWS - 1)
+    assert "are needed" not in said(LEAST_TRAINING_ROWS)
+
+
 def test_faults_are_one_sentence(table, tmp_path):
+    missing = tmp_path / "no" / "x.csv"
     for arguments, sentence in (
         ([table], "has no column 'sequence'; its columns are dna, class, split"),
         ([table, "--column", "dna"], "cannot be understood"),
         ([table, *COLUMNS, "--task", "regression"], "needs a number as each label"),
         ([table, *COLUMNS, "--split", "group"], "no column group"),
+        ([table, *COLUMNS, "--fractions", "0.5,0.5"], "give three shares"),
+        ([table, *COLUMNS, "--out", missing], f"{missing} cannot be written"),
         ([tmp_path / "none.csv"], "There is no file"),
     ):
         done = check(*arguments)

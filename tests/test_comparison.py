@@ -17,6 +17,8 @@ from genolm.metrics import score
 from genolm.predict import Predictor
 from genolm.record import file_facts, write_json
 from genolm.registry import save_bundle
+from genolm.seen import seen_digest
+from genolm.sequences import reverse_complement
 
 OPTIONS = {"precision": "fp32", "threads": 1, "n_boot": 300}
 
@@ -94,6 +96,51 @@ def test_a_model_and_itself_cannot_be_told_apart(variant, toy_bundle_path, table
     assert any("40 rows are few" in warning for warning in found.warnings)
 
 
+def test_rows_in_the_training_are_counted(variant, table):
+    sequences = [line.split(",")[0] for line in table.read_text().splitlines()[1:]]
+    seen = [reverse_complement(item).lower() for item in sequences[:30:3]] + ["ACGT" * 15]
+    knows = variant("knows", card={"training": {"seen": seen_digest(seen)}})
+    fair = variant("fair", card={"training": {"seen": seen_digest(["ACGT" * 15])}})
+    found = compare_models(knows, fair, table, split="test", **OPTIONS).warnings
+    assert found[0] == "10 of the 40 rows were in the training of model knows: its scores are too good."
+    assert not any("fair" in text for text in found)
+    broken = variant("broken", card={"training": {"seen": "???"}})
+    found = compare_models(broken, fair, table, **OPTIONS).warnings
+    assert any("broken does not list" in text for text in found)
+
+
+def test_another_columns_bad_rows_and_missing_labels(variant, table, tmp_path):
+    header, *lines = table.read_text().splitlines()
+    path = tmp_path / "mine.csv"
+    path.write_text("\n".join(["dna,class,split", *lines, "ACG!,other,test", "ACGTACGT,,test"]) + "\n")
+    models = variant("a"), variant("b", turn)
+    with pytest.raises(TableError, match="no column 'sequence'"):
+        compare_models(*models, path, **OPTIONS)
+    columns = (("sequence", "dna"), ("label", "class"))
+    with pytest.raises(TableError, match="row 122"):
+        compare_models(*models, path, columns=columns, **OPTIONS)
+    found = compare_models(*models, path, columns=columns, skip_bad_rows=True, **OPTIONS)
+    plain = compare_models(*models, table, **OPTIONS)
+    assert found.as_dict()["metrics"] == plain.as_dict()["metrics"]
+    said = "1 row cannot be used and was left out; the first is row 122: position 4"
+    assert found.warnings[0].startswith(said)
+    assert found.warnings[1] == "1 row without a label was left out."
+    given = ["--column", "sequence=dna", "--column", "label=class", "--skip-bad-rows", "--json"]
+    given += ["--threads", "1"]
+    ran = CliRunner().invoke(commands, ["compare", *map(str, (*models, path)), "--draws", "100", *given])
+    assert json.loads(ran.stdout)["rows"] == 120, ran.output
+
+
+def test_a_folder_of_classes_is_compared_on(variant, make_dna, tmp_path):
+    folder = tmp_path / "classes"
+    folder.mkdir()
+    for name in ("other", "promoter"):
+        records = "".join(f">{name}{place}\n{make_dna(60)}\n" for place in range(20))
+        (folder / f"{name}.fa").write_text(records)
+    found = compare_models(variant("a"), variant("b", turn), folder, **OPTIONS)
+    assert found.rows == 40 and found.table["name"] == "classes"
+
+
 def test_rows_that_a_model_has_learned_from_are_warned_of(variant, table):
     data = [file_facts(table)]
     knows = variant("knows", card={"data": data, "settings": {"split": "cluster"}})
@@ -103,7 +150,8 @@ def test_rows_that_a_model_has_learned_from_are_warned_of(variant, table):
     assert any(text.startswith("fair was trained on other rows") for text in found)
     stranger = variant("stranger", card={"data": [{"name": "x", "sha256": "00"}]})
     found = compare_models(stranger, variant("silent"), table, **OPTIONS).warnings
-    assert [text.split(" does")[0] for text in found] == ["The card of silent"]
+    assert [text.split(" does")[0] for text in found] == ["The card of stranger", "The card of silent"]
+    assert all("it is unknown whether these rows" in text for text in found)
 
 
 def test_models_of_other_questions_are_refused(variant, toy_bundle_path, table):
@@ -146,6 +194,8 @@ def test_the_command_prints_writes_and_refuses(variant, toy_bundle_path, table, 
     assert ran.exit_code == 0, ran.output
     assert "toy-promoter is better" in ran.stdout and "AUROC" in ran.stdout and "A - B" in ran.stdout
     assert "Note: The card of turned" in ran.stderr
+    ran = CliRunner().invoke(commands, [*arguments, "--out", str(tmp_path / "none" / "c.json")])
+    assert ran.exit_code == 2 and f"{tmp_path / 'none' / 'c.json'} cannot be written" in ran.stderr
     ran = CliRunner().invoke(commands, [*arguments, "--json", "--split", "test"])
     data = json.loads(ran.stdout)
     assert data["rows"] == 40 and set(data["metrics"]["auroc"]) == {"a", "b", "difference", "p"}

@@ -12,6 +12,7 @@ from genolm.finetuning import finetune
 from genolm.model_report import read_report
 from genolm.predict import Predictor
 from genolm.registry import list_bundles, load_bundle
+from genolm.seen import count_seen
 from genolm.workspace import models_dir
 
 QUICK = FinetuneSettings(epochs=2, batch_size=16, lr=1e-2, drop_mult=0.1, seed=2)
@@ -60,6 +61,11 @@ def test_a_table_becomes_a_model_that_every_command_finds(table_path, frame, bas
     assert told["low"] <= told["value"] <= told["high"]
     assert told["value"] == pytest.approx(accuracy, abs=0.04)
     assert bundle.card["training"]["counts"] == {"train": 100, "valid": 30, "test": 30}
+    learned = frame.query("split != 'test'")["sequence"]
+    assert count_seen(bundle.card["training"]["seen"], learned) == 130
+    assert count_seen(bundle.card["training"]["seen"], test["sequence"]) == 0
+    assert bundle.card["training"]["seen"] not in (bundle.path / "card.md").read_text()
+    assert bundle.card["network"]["k"] == 3
     # What gives the classes away without a model stands beside it: here the base composition.
     gc_alone = next(scores for name, scores in bundle.card["baselines"].items() if "GC" in name)
     assert gc_alone["auroc"]["value"] > 0.95

@@ -87,6 +87,7 @@ def test_the_number_of_slots_is_the_environments(start, wait_ready, monkeypatch)
 
 def test_a_worker_that_ends_starts_the_next_one_with_its_own_settings(start, monkeypatch, until):
     monkeypatch.setenv("GENOLM_JOB_SLOTS", "1")
+    monkeypatch.delenv("GENOLM_THREADS", raising=False)
     write = "open('out.txt', 'w').write(repr([os.environ.get(key) for key in ('GENOLM_THREADS', 'OTHER')]))"
     first = start(f"{write}; time.sleep(0.5)", environment={"GENOLM_THREADS": "3", "OTHER": "x"})
     second = start(write)

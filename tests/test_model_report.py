@@ -39,7 +39,9 @@ CARD = {
     "training": {
         "counts": {"train": 800, "valid": 100, "test": 120},
         "adapted": {"bits_per_base_before": 1.95, "bits_per_base_after": 1.9, "used": True},
+        "seen": "c2Vlbg==",
     },
+    "network": {"k": 4, "stride": 2, "embedding": 100, "hidden": 300, "layers": 3},
     "baselines": {"length only": {"auroc": {"value": 0.51, "low": 0.4, "high": 0.6}}},
 }
 
@@ -51,7 +53,7 @@ def record():
         "finetune",
         inputs=[{"name": "sites.csv", "sha256": "ab" * 32, "rows": 1020}],
         model={"name": "bacteria-lm", "sha256": "cd" * 32},
-        settings={"seed": 1},
+        settings={"seed": 1, "search_minutes": 12.0},
         compute={"device": "one CPU"},
         started="2026-01-01T00:00:00Z",
         seconds=60,
@@ -98,6 +100,7 @@ def test_a_report_has_all_its_files_and_opens_again(report_of, task):
     }
     report = model_report.read_report(folder)
     assert report["format_version"] == 1 and report["classes"] == list(CLASSES[task])
+    assert "seen" not in report["card"]["training"] and report["card"]["training"]["counts"]
     main = "spearman" if task == "regression" else "auroc"
     assert report["main_metric"] == main
     own = answers.scores(n_boot=60)[main]
@@ -179,6 +182,8 @@ def test_the_methods_tell_numbers_and_cite(report_of):
         "by sequence similarity",
         "800 for training, 100 for validation and 120 for test",
         "language model bacteria-lm, fine-tuned on the training sequences (validation 1.950 to 1.900",
+        "embedding of 100, 3 layers of 300 units) reads overlapping 4-mers, one every 2 bp",
+        "in a search of up to 12 minutes",
         "1 epoch of the head alone at a peak rate of 0.01, 2 epochs of the head and the last layer at",
         "batch size 64, dropout multiplier 0.4 and seed 1",
         "The answers of 3 such networks",
@@ -191,6 +196,18 @@ def test_the_methods_tell_numbers_and_cite(report_of):
         assert words in text
     for name in ("Howard J, Ruder S (2018)", "Merity S", "Heyer K (2019)", "Guo C", "Efron B", "Smith LN"):
         assert name in text
+
+
+def test_methods_tell_of_balance_and_of_rows_without_a_label(report_of, record):
+    report = model_report.read_report(report_of("binary")[0])
+    assert "Elkan" not in methods_text(report, record=record)
+    card = {**report["card"], "settings": {**report["card"]["settings"], "balanced": True}}
+    text = methods_text({**report, "card": card}, record=record, table={"unlabelled": 5000})
+    assert "brought back to the classes' true shares" in text and "Elkan C (2001)" in text
+    assert "those of the table's 5,000 sequences without a label that resemble no validation" in text
+    card["training"] = {"adapted": {"used": False}}
+    text = methods_text({**report, "card": card}, record=record)
+    assert "unchanged: fine-tuning it on the training sequences did not help" in text
 
 
 def test_methods_of_a_card_that_knows_nothing_are_still_true(report_of):

@@ -7,7 +7,7 @@ from genolm.config import FinetuneSettings
 from genolm.errors import SettingsError, TrainingError
 from genolm.plans import SLOTS, TaskSize, plan_training, task_size
 
-SIZE = TaskSize("binary", (1000, 900), 1900, 240, 240, (100, 100, 100), 190_000)
+SIZE = TaskSize("binary", (1100, 1000), 2100, 240, 240, (100, 100, 100), 210_000)
 
 
 def test_the_size_of_a_task_is_that_of_its_training_rows():
@@ -48,7 +48,7 @@ def test_few_rows_get_small_batches_and_more_passes():
 
 
 def test_a_rare_class_is_balanced_unless_told_otherwise():
-    rare = replace(SIZE, counts=(1800, 100))
+    rare = replace(SIZE, counts=(2000, 100))
     assert plan_training(rare, FinetuneSettings()).classifier.balanced
     assert not plan_training(rare, FinetuneSettings(balance=False)).classifier.balanced
     assert not plan_training(SIZE, FinetuneSettings()).classifier.balanced

@@ -65,7 +65,8 @@ def test_the_estimate_is_from_steps_made_here():
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("hours", 0), ("hours", float("nan")), ("hours", float("inf")), ("tokens", -1), ("seed", -1)]
+    ("name", "value"),
+    [("hours", 0), ("hours", float("nan")), ("hours", float("inf")), ("tokens", -1), ("seed", -1)],
 )
 def test_what_cannot_be_is_refused(name, value):
     with pytest.raises(SettingsError, match=f"{name} is {value}"):

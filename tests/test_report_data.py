@@ -6,6 +6,7 @@ from sklearn import metrics as reference
 
 from genolm import report_data
 from genolm.answers import Answers
+from genolm.calibration import pick_threshold
 from genolm.config import Calibration, HeadConfig
 from genolm.errors import SettingsError
 from genolm.predict import Predictor
@@ -145,6 +146,29 @@ def test_a_perfect_baseline_is_better_and_the_model_itself_is_not(make_answers):
     assert found["itself"]["difference"]["auroc"] == {"value": 0.0, "low": 0.0, "high": 0.0, "p": 1.0}
     own = answers.scores(n_boot=200)["auroc"]
     assert found["itself"]["metrics"]["auroc"]["low"] == pytest.approx(own.low, abs=0.02)
+
+
+def test_a_baseline_gets_a_threshold_of_its_own(make_answers):
+    answers, valid = make_answers("binary", 300), make_answers("binary", 300, seed=8)
+    # The model's own probabilities squeezed below 0.5: with a threshold of 0.5 all would be called negative.
+    sites = [part.probabilities[:, 1] / 3 for part in (answers, valid)]
+    squeezed = [np.stack([1 - p, p], axis=1) for p in sites]
+    plain = report_data.measure_baselines(answers, {"same": squeezed[0]}, n_boot=20)["same"]
+    assert set(plain["difference"]) == {"auroc", "auprc"} and plain["threshold"] == 0.5
+    assert plain["difference"]["auroc"]["value"] == 0 and plain["metrics"]["mcc"]["value"] == 0
+    options = {"valid": valid, "valid_baselines": {"same": squeezed[1]}, "n_boot": 20}
+    tuned = report_data.measure_baselines(answers, {"same": squeezed[0]}, **options)["same"]
+    assert tuned["threshold"] == pick_threshold(squeezed[1][:, 1], valid.labels)
+    called = squeezed[0][:, 1] >= tuned["threshold"]
+    expected = reference.matthews_corrcoef(answers.labels, called)
+    assert tuned["metrics"]["mcc"]["value"] == pytest.approx(expected) and "mcc" in tuned["difference"]
+
+
+@pytest.mark.parametrize("task", ["multiclass", "regression"])
+def test_tasks_without_a_threshold_compare_every_metric(make_answers, task):
+    answers = make_answers(task, 60, classes=CLASSES[task])
+    found = report_data.measure_baselines(answers, {"same": answers.probabilities}, n_boot=20)["same"]
+    assert set(found["difference"]) == set(found["metrics"]) and found["threshold"] is None
 
 
 def test_a_class_without_rows_breaks_nothing(make_answers):

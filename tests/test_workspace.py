@@ -92,16 +92,17 @@ def test_atomic_write_leaves_the_old_file_after_an_error(tmp_path: Path) -> None
 def test_one_training_has_its_folder_to_itself(tmp_path: Path) -> None:
     folder = tmp_path / "deep" / ".mine.training"
     with workspace.exclusive(folder, "mine"):
-        with pytest.raises(SettingsError, match="A training of 'mine' is running already"):
-            with workspace.exclusive(folder, "mine"):
-                pass
+        refused = pytest.raises(SettingsError, match="A training of 'mine' is running already")
+        with refused, workspace.exclusive(folder, "mine"):
+            pass
         other = [sys.executable, "-c", _HOLD, str(folder), "mine"]
         assert "'mine' is running already" in subprocess.run(other, capture_output=True, text=True).stdout
     assert not folder.exists()
 
 
 def test_a_lock_ends_with_its_process_and_what_was_kept_stays(tmp_path: Path) -> None:
-    command = [sys.executable, "-c", _HOLD + "    print('in', flush=True)\n    time.sleep(120)", str(tmp_path), "mine"]
+    program = _HOLD + "    print('in', flush=True)\n    time.sleep(120)"
+    command = [sys.executable, "-c", program, str(tmp_path), "mine"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout and process.stdout.readline() == "in\n"
         with pytest.raises(SettingsError, match="running already"), workspace.exclusive(tmp_path, "mine"):

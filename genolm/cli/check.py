@@ -1,31 +1,36 @@
 """``genolm check``: what is in a labelled table, before anything is trained on it."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from genolm.cli.reporting import json_option, print_json, print_table, progress_reports
+from genolm.cli.reporting import (
+    check_folder,
+    column_option,
+    fractions_option,
+    json_option,
+    print_json,
+    print_table,
+    progress_reports,
+)
+from genolm.config import SPLIT_METHODS, TASK_KINDS
+from genolm.errors import SettingsError
 
 if TYPE_CHECKING:
     from genolm.table_report import TableReport
+    from genolm.tables import LabelledTable
 
 _SHOWN = 20
 
 
 @click.command("check")
 @click.argument("table", type=click.Path(path_type=Path))
-@click.option(
-    "--column",
-    "columns",
-    multiple=True,
-    metavar="OURS=YOURS",
-    help="What the file calls a column, such as sequence=dna; split= for a column not to be used.",
-)
+@column_option
 @click.option("--skip-bad-rows", is_flag=True, help="Go on without rows that cannot be used; they are listed.")
 @click.option(
     "--task",
-    type=click.Choice(["auto", "binary", "multiclass", "multilabel", "regression"]),
+    type=click.Choice(["auto", *TASK_KINDS]),
     default="auto",
     show_default=True,
     help="Kind of label.",
@@ -33,17 +38,18 @@ _SHOWN = 20
 @click.option("--positive", default="", metavar="CLASS", help="The positive of two classes.")
 @click.option(
     "--split",
-    type=click.Choice(["auto", "given", "cluster", "group", "random"]),
+    type=click.Choice(["auto", *SPLIT_METHODS]),
     default="auto",
     show_default=True,
     help="How to divide: auto is the column split if there is one, else by similarity cluster.",
 )
+@fractions_option
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
 @click.option("--compare-random", is_flag=True, help="Score the short cuts under a random split too.")
 @click.option("--no-shortcuts", is_flag=True, help="Leave out the short cuts, which take some seconds.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the rows that can be used, with their split.")
 @json_option
-def command(table: Path, columns: tuple[str, ...], out: Path | None, as_json: bool, **options: object) -> None:
+def command(table: Path, columns: tuple[str, ...], out: Path | None, as_json: bool, **options: Any) -> None:
     """Look at a labelled TABLE before training on it.
 
     TABLE is CSV or TSV (or .gz) with the columns sequence and label and optionally split, group, name; or a
@@ -53,29 +59,40 @@ def command(table: Path, columns: tuple[str, ...], out: Path | None, as_json: bo
     from genolm.labels import code_labels
     from genolm.table_report import report_table
     from genolm.table_split import SplitSettings, split_rows
-    from genolm.tables import column_names, labelled_rows, read_table, with_split, write_table
+    from genolm.tables import column_names, labelled_rows, read_table, with_split
 
+    check_folder(out)
     names = column_names(columns)
     found = labelled_rows(read_table(table, need_label=False, columns=names, skip_bad_rows=True))
-    code = code_labels(found.labels, task=str(options["task"]), positive=str(options["positive"]))
-    split = split_rows(found, code, SplitSettings(str(options["split"]), seed=int(str(options["seed"]))))
+    code = code_labels(found.labels, task=options["task"], positive=options["positive"])
+    division = SplitSettings(options["split"], options["fractions"], options["seed"])
+    split = split_rows(found, code, division)
     with progress_reports() as progress:
         report = report_table(
             found,
             code,
             split,
             shortcuts=not options["no_shortcuts"],
-            random_split=bool(options["compare_random"]),
-            left_out=bool(options["skip_bad_rows"]),
+            random_split=options["compare_random"],
+            left_out=options["skip_bad_rows"],
             progress=progress,
         )
     if out is not None:
-        write_table(out, with_split(found, split.parts))
-        click.echo(f"{len(found):,} rows with their split written to {out}", err=True)
+        _write(out, with_split(found, split.parts))
     if as_json:
         print_json(report.to_json())
     else:
         _print(report)
+
+
+def _write(out: Path, divided: "LabelledTable") -> None:
+    from genolm.tables import write_table
+
+    try:
+        write_table(out, divided)
+    except OSError as error:
+        raise SettingsError(f"{out} cannot be written: {error.strerror or error}.") from error
+    click.echo(f"{len(divided):,} rows with their split written to {out}", err=True)
 
 
 def _print(report: "TableReport") -> None:

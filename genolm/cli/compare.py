@@ -1,15 +1,19 @@
 """``genolm compare``: two models and a labelled table to the differences of their scores."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from genolm.cli.reporting import (
+    check_folder,
+    column_option,
     json_option,
     precision_option,
     print_json,
     print_table,
     progress_reports,
+    skip_bad_rows_option,
     threads_option,
 )
 
@@ -19,6 +23,8 @@ from genolm.cli.reporting import (
 @click.argument("model_b", metavar="B")
 @click.argument("table", type=click.Path(path_type=Path))
 @click.option("--split", metavar="NAME", help="Only rows with this in the column `split`, such as test.")
+@column_option
+@skip_bad_rows_option
 @click.option("--out", type=click.Path(path_type=Path), help="Write the outcome as JSON into this file.")
 @click.option("--draws", type=click.IntRange(100), default=2000, show_default=True, help="Bootstrap draws.")
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True)
@@ -30,6 +36,8 @@ def command(
     model_b: str,
     table: Path,
     split: str | None,
+    columns: tuple[str, ...],
+    skip_bad_rows: bool,
     out: Path | None,
     draws: int,
     seed: int,
@@ -39,14 +47,19 @@ def command(
 ) -> None:
     """Compare the models A and B on the same rows of a labelled TABLE.
 
-    TABLE is CSV or TSV with the columns sequence and label; its rows should be new to both models. Printed is
-    each score of both, and A minus B with its 95 % interval and a two-sided p (paired bootstrap).
+    TABLE is CSV or TSV (or .gz) with the columns sequence and label, or a folder with one FASTA file per
+    class; its rows should be new to both models. Printed is each score of both, and A minus B with its 95 % interval
+    and a two-sided p (paired bootstrap).
     """
     from genolm.cards import format_difference, format_estimate, metric_name
     from genolm.comparison import compare_models, p_words
     from genolm.record import write_json
+    from genolm.tables import column_names
 
-    options = {"split": split, "n_boot": draws, "seed": seed, "threads": threads, "precision": precision}
+    check_folder(out)
+    options: dict[str, Any] = {"split": split, "n_boot": draws, "seed": seed}
+    options |= {"threads": threads, "precision": precision}
+    options |= {"columns": tuple(column_names(columns).items()), "skip_bad_rows": skip_bad_rows}
     with progress_reports() as progress:
         found = compare_models(model_a, model_b, table, **options, progress=progress)
     if out is not None:

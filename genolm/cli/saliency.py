@@ -21,7 +21,7 @@ from genolm.cli.reporting import (
 @click.option("--out", "-o", required=True, type=click.Path(path_type=Path), help="A .csv or .tsv file.")
 @click.option("--strand", type=click.Choice(["+", "-", "both"]), default="+", show_default=True)
 @click.option("--fills", type=click.IntRange(2), default=8, show_default=True, help="Random fills per place.")
-@click.option("--seed", type=int, default=1, show_default=True, help="Of the random fills.")
+@click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of the random fills.")
 @class_option
 @click.option(
     "--site",

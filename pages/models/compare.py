@@ -1,7 +1,6 @@
 """Compare: two models and labelled rows -> which is better, by how much, and whether it may be chance."""
 
 import hashlib
-from pathlib import Path
 
 import streamlit as st
 
@@ -10,12 +9,12 @@ from genolm.comparison import compare_models
 from genolm.model_report import ROWS_FILE
 from genolm.record import write_json
 from genolm.registry import BundleInfo
-from genolm.tables import read_table
-from pages.shared import code_view, comparison_view, report_view, running, state, uploads
+from pages.shared import code_view, comparison_view, report_view, running, state
+from pages.shared.table_view import UPLOAD, TableChoice, choose_table, load_table
 
 IN_PAGE_BASES = 1_000_000
 OUT_NAME = "comparison.json"
-UPLOAD, REPORT = "Upload", "Test rows of a training"
+OWN, REPORT = "Other rows", "Test rows of a training"
 
 
 def pick_models() -> tuple[BundleInfo, BundleInfo]:
@@ -26,6 +25,7 @@ def pick_models() -> tuple[BundleInfo, BundleInfo]:
     if not firsts:
         words = "Two models with the same classes are needed. Train another one on your table, or import one."
         st.info(words, icon=":material/info:")
+        st.page_link("pages/models/train.py", label="Go to Train", icon=":material/model_training:")
         st.page_link("pages/models/library.py", label="Go to Models", icon=":material/inventory_2:")
         st.stop()
     left, right = st.columns(2)
@@ -43,28 +43,32 @@ def comparable(a: BundleInfo, b: BundleInfo) -> bool:
     return a.name != b.name and one.task == two.task and same
 
 
-def choose_rows() -> tuple[Path, str, str | None]:
-    """Ask for labelled rows: path, name for the user, and which split of them; none chosen ends the page."""
+def choose_rows() -> tuple[TableChoice, str | None]:
+    """Ask for labelled rows and which split of them; none chosen ends the page."""
     reports = dict(report_view.known_reports())
-    ways = [REPORT, UPLOAD]
     options = {"default": REPORT, "required": True, "key": "compare_way"}
-    if reports and st.segmented_control("Labelled rows from", ways, **options) == REPORT:
+    if reports and st.segmented_control("Labelled rows from", [REPORT, OWN], **options) == REPORT:
         title = st.selectbox("Training", list(reports), key="compare_report")
-        return reports[title] / ROWS_FILE, f"test rows of {title}", None
-    hint = "CSV or TSV with the columns sequence and label; rows that neither model has learned from."
-    accept = ".csv,.tsv,.txt,.gz"
-    upload = uploads.upload_box("Choose a table", key="compare_upload", accept=accept, hint=hint)
-    if upload is None:
+        return TableChoice(reports[title] / ROWS_FILE, f"test rows of {title}", {}, False), None
+    st.caption("Take rows that neither model has learned from.")
+    choice = choose_table("compare_rows", first=UPLOAD)
+    if choice is None:
         st.stop()
-    st.caption(f"In use: {state.plain(upload.name)}")
-    with state.shown_errors(upload.path, upload.name):
-        table = read_table(upload.path)
+    table = load_table(choice)
     parts = sorted(set(table.frame["split"])) if "split" in table.frame else []
-    chosen = "all rows"
-    if parts:
-        first = parts.index("test") + 1 if "test" in parts else 0
-        chosen = st.selectbox("Rows", ["all rows", *parts], first, key="compare_split")
-    return upload.path, upload.name, None if chosen == "all rows" else chosen
+    if not parts:
+        return choice, None
+    first = parts.index("test") + 1 if "test" in parts else 0
+    chosen = st.selectbox("Rows", ["all rows", *parts], first, key="compare_split")
+    return choice, None if chosen == "all rows" else chosen
+
+
+def words(choice: TableChoice, split: str | None) -> list[str]:
+    """Return how a table is to be read as options of the command."""
+    said = ["--split", split] if split else []
+    for ours, theirs in choice.columns.items():
+        said += ["--column", f"{ours}={theirs}"]
+    return [*said, *(["--skip-bad-rows"] if choice.skip_bad_rows else [])]
 
 
 st.title("Compare two models")
@@ -75,19 +79,19 @@ if job := running.current("compare"):
     comparison_view.show(job.result / OUT_NAME)
     st.stop()
 model_a, model_b = pick_models()
-path, name, split = choose_rows()
-arguments = ["compare", model_a.name, model_b.name, str(path), *(["--split", split] if split else [])]
+choice, split = choose_rows()
+path, name = choice.path, choice.name
+arguments = ["compare", model_a.name, model_b.name, str(path), *words(choice, split)]
 stamps = (state.stamp(model_a), state.stamp(model_b), path.stat().st_mtime_ns)
 digest = hashlib.sha256(f"{arguments}{stamps}".encode()).hexdigest()[:24]
 out = workspace.uploads_dir() / "results" / digest / OUT_NAME
 if st.button("Compare", type="primary", icon=":material/play_arrow:"):
-    with state.shown_errors(path, name):
-        table = read_table(path)
-    if sum(map(len, table.sequences)) > IN_PAGE_BASES:
+    if sum(map(len, load_table(choice).sequences)) > IN_PAGE_BASES:
         title = f"{model_a.name}, {model_b.name}: {name}"
         running.start("compare", [*arguments, "--out", OUT_NAME], title=title)
     with state.shown_errors(path, name), state.progress_shown("Comparing") as tell:
-        found = compare_models(model_a.name, model_b.name, path, split=split, progress=tell)
+        options = {"columns": tuple(choice.columns.items()), "skip_bad_rows": choice.skip_bad_rows}
+        found = compare_models(model_a.name, model_b.name, path, split=split, **options, progress=tell)
         out.parent.mkdir(parents=True, exist_ok=True)
         write_json(out, found.as_dict())
 code_view.show_code(arguments, key="compare")

@@ -105,7 +105,7 @@ def curves_figure(reports: Sequence[Report], wording: Wording = Wording()) -> go
         style["line"] = {"color": PALETTE[2], "width": 2}
         figure.add_scatter(x=x, y=y, name=titles[column - 1], showlegend=False, row=1, col=column, **style)
         if key == f"{_PREFIX}bits_per_base" and (level := _markov(reports)) is not None:
-            dashed = {"color": VERMILION, "width": 2, "dash": "dash"}
+            dashed = {"color": PALETTE[2], "width": 2, "dash": "dash"}
             ends, levels = [steps[0], steps[-1]], [level, level]
             options = {"mode": "lines", "line": dashed, "name": "Markov model, held-out sequence"}
             figure.add_scatter(x=ends, y=levels, row=1, col=column, **options)

@@ -13,6 +13,7 @@ import streamlit as st
 
 from genolm import workspace
 from genolm.errors import Cancelled, GenolmError
+from genolm.job_queue import worker_threads
 from genolm.predict import Predictor
 from genolm.progress import Progress, ProgressCallback
 from genolm.registry import BundleInfo, list_bundles, load_bundle
@@ -52,6 +53,12 @@ def shown_errors(path: Path | None = None, name: str = "") -> Iterator[None]:
         sentence = str(error) if path is None else str(error).replace(str(path), name)
         st.error(plain(sentence), icon=":material/error:")
         st.stop()
+
+
+def device_words(device: str) -> str:
+    """Return what a device is called where a reader may not know its short name."""
+    cores = worker_threads()
+    return f"CPU ({cores} core{'s' * (cores > 1)})" if device == "cpu" else device
 
 
 def duration(seconds: float) -> str:

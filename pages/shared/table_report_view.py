@@ -27,7 +27,9 @@ def show_refused(refused: Sequence[RefusedRow], *, key: str) -> None:
     """Show rows that could not be used, with number and reason, and offer all of them as CSV."""
     rows = [(item.row, item.reason, item.text) for item in refused]
     shown = pd.DataFrame(rows[:_REFUSED_SHOWN], columns=["row", "why it cannot be used", "text of the row"])
-    st.dataframe(shown, hide_index=True, key=f"{key}_refused", alt="Rows that cannot be used, and why")
+    widths = {"row": "small", "why it cannot be used": "large"}
+    alt = "Rows that cannot be used, and why"
+    st.dataframe(shown, hide_index=True, column_config=widths, key=f"{key}_refused", alt=alt)
     if len(rows) > _REFUSED_SHOWN:
         st.caption(f"The first {_REFUSED_SHOWN:,} of {len(rows):,}; the download has all.")
     text = io.StringIO()

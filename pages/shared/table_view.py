@@ -40,8 +40,8 @@ TABLE_ENDINGS = ".csv,.tsv,.txt,.gz"
 EXAMPLE, UPLOAD, FASTAS, SERVER = "Worked example", "Upload a table", "One FASTA per class", "File on the server"
 EXAMPLE_FILE, TEMPLATE_FILE = "example_table.csv.gz", "template_table.csv"
 EXAMPLE_STORY = (
-    "800 sequences of 120 bp with a known answer: those labelled site hold TGTGA, six free bases and TCACA (the "
-    "shape of a CRP binding site) at a random place, those labelled no site are the same letters in random order. "
+    "800 sequences of 150 bp with a known answer: those labelled natural are pieces of the E. coli genome, those "
+    "labelled made up have the letters of such pieces in another order, with every pair of neighbours kept as often. "
     "Length and GC content tell nothing here. Many sequences have near-copies, as related genomes have them."
 )
 NOT_USED = "– none –"
@@ -78,14 +78,14 @@ class CheckedTable:
     report: TableReport
 
 
-def choose_table(key: str) -> TableChoice | None:
-    """Let the user take the worked example, upload a table, or give one FASTA per class.
+def choose_table(key: str, *, first: str = EXAMPLE) -> TableChoice | None:
+    """Let the user take the worked example, upload a table, or give one FASTA per class; ``first`` is chosen.
 
     Asks for columns that are not found by their names, and lists rows that cannot be used until the user
     agrees to leave them out; None while something is still to be done.
     """
     ways = [EXAMPLE, UPLOAD, FASTAS] + ([SERVER] if inputs.data_roots() else [])
-    way = st.segmented_control("Table from", ways, default=EXAMPLE, required=True, key=f"{key}_way")
+    way = st.segmented_control("Table from", ways, default=first, required=True, key=f"{key}_way")
     if way == FASTAS:
         return _from_fastas(key)
     found = _example() if way == EXAMPLE else _on_server(key) if way == SERVER else _uploaded(key)
@@ -204,7 +204,8 @@ def _uploaded(key: str) -> tuple[Path, str] | None:
         accept=TABLE_ENDINGS,
         hint=(
             "One row per sequence with a column for the sequence and one for its label; plain or .gz. From Excel: "
-            "save as CSV UTF-8. The file goes to this server's disk only and is deleted after two weeks without use."
+            "save as CSV UTF-8. Have you FASTA files instead? Choose One FASTA per class above. The file goes to this "
+            "server's disk only and is deleted after two weeks without use."
         ),
     )
     template = workspace.samples_dir() / TEMPLATE_FILE

@@ -283,19 +283,13 @@ def show_plan(wish: Wish, checked: CheckedTable) -> Preparation | None:
         mark = " (chosen)" if effort == wish.settings.effort else ""
         column.metric(f"Time, {effort.capitalize()}{mark}", f"about {state.duration(cost.seconds)}")
     columns[2].metric("Memory", f"{chosen.memory_bytes / 1e9:.1f} GB")
-    columns[3].metric("Runs on", device_words(chosen.device))
+    columns[3].metric("Runs on", state.device_words(chosen.device))
     reasons = plans[wish.settings.effort].plan.reasons
     st.markdown("**What will be done**\n" + "\n".join(f"- {state.plain(reason)}" for reason in reasons))
     st.caption(
         "The time is from a few steps of training measured here just now; it is longer while other work runs."
     )
     return plans[wish.settings.effort]
-
-
-def device_words(device: str) -> str:
-    """Return what a device is called where a reader may not know its short name."""
-    cores = worker_threads()
-    return f"CPU ({cores} core{'s' * (cores > 1)})" if device == "cpu" else device
 
 
 def _prepared(wish: Wish, checked: CheckedTable) -> Preparation:

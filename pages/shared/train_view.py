@@ -5,10 +5,11 @@ from pathlib import Path
 import streamlit as st
 
 from genolm import workspace
+from genolm.cards import format_estimate, metric_name
 from genolm.jobs import Job
 from genolm.model_report import pack_report
 from genolm.registry import BundleInfo, list_bundles
-from pages.shared import card, code_view, downloads, live, running, state
+from pages.shared import card, code_view, downloads, live, running, scores, state
 from pages.shared.report_view import show_report
 
 
@@ -31,7 +32,8 @@ def _show_running(job: Job) -> None:
     st.markdown("**Private link**")
     st.caption(
         "The training runs on by itself: you may reload or close this page, and come back by this address "
-        "from any browser that reaches this server. Only who has it can find the training."
+        "from any browser that reaches this server. Where others use the server too, only who has the link "
+        "finds the training."
     )
     st.code(running.address(job), language=None, wrap_lines=True)
 
@@ -58,8 +60,32 @@ def _show_result(job: Job) -> None:
 
 def _show_model(info: BundleInfo) -> None:
     words = f"**{state.plain(info.name)}** is ready, on every page that uses models and in every command."
-    st.success(words, icon=":material/check_circle:")
+    if doubt := _doubt(info):
+        st.warning(f"{words} {state.plain(doubt)}", icon=":material/warning:")
+    else:
+        st.success(words, icon=":material/check_circle:")
     card.show_uses(info)
+
+
+def _doubt(info: BundleInfo) -> str:
+    """Return why a model should not be relied on, "" where its test rows speak for it."""
+    metric, split = scores.headline_metric(info.card), scores.main_split(info.card)
+    if not metric:
+        return "It was not measured: do not rely on its answers."
+    own = info.card["metrics"][split][metric]
+    if metric == "auroc" and (own.get("low") or 0.0) <= 0.5:
+        return (
+            f"But on rows that it never saw it may be no better than guessing ({metric_name(metric)} "
+            f"{format_estimate(own)}; 0.5 is a guess): do not rely on its answers. More rows, Best in place of Fast "
+            "or another language model may help."
+        )
+    best = scores.best_baseline(info.card, metric)
+    if best and (own.get("value") or 0.0) < best[1]:
+        return (
+            f"But {best[0]} does better on the same rows ({metric_name(metric)} {best[1]:.3f} against "
+            f"{format_estimate(own)}): read the report before you use it."
+        )
+    return ""
 
 
 def _offer_zip(job: Job, info: BundleInfo, report: Path) -> None:

@@ -8,13 +8,14 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
 from genolm.predict import Predictor
-from genolm.registry import BundleConfig, export_bundle, load_bundle, save_bundle
+from genolm.registry import export_bundle, load_bundle, save_bundle
 
 ROOT = Path(__file__).parents[2]
 FLAGS = (
@@ -67,9 +68,9 @@ def lively_bundle(toy_bundle_path, tmp_path_factory):
     factor = 3.0 / float(margins.std())
     state[weight], state[bias] = state[weight] * factor, state[bias] * factor
     state[bias][1] -= float(margins.mean()) * factor + 3.0
-    config = {name: getattr(bundle.config, name) for name in bundle.config.__dataclass_fields__}
+    config = replace(bundle.config, name="lively", title="Lively toy")
     folder = tmp_path_factory.mktemp("lively") / "lively"
-    save_bundle(folder, BundleConfig(**{**config, "name": "lively", "title": "Lively toy"}), state, {})
+    save_bundle(folder, config, state, {})
     return folder
 
 

@@ -65,7 +65,22 @@ def test_wrong_tables_get_a_sentence_with_their_own_name(open_page, two_models, 
     (sentence,) = sentences(app)
     assert "gene" in sentence and str(rows.parent) not in sentence
     rows.write_text("name\nx\n")
-    assert sentences(open_page(PAGE))[0].startswith("rows.csv has no column")
+    app = open_page(PAGE)
+    assert not app.exception and any("not called sequence and label" in item.value for item in app.warning)
+    assert not any(button.label == "Compare" for button in app.button)
+
+
+def test_columns_are_named_and_bad_rows_left_out(open_page, two_models, rows, private_workspace):
+    lines = rows.read_text().replace("sequence,label", "dna,class").splitlines()
+    rows.write_text("\n".join([*lines, "ACG!,other,test"]) + "\n")
+    app = open_page(PAGE)
+    next(box for box in app.checkbox if box.label == "Leave these rows out").check().run()
+    press(app)
+    (written,) = (private_workspace / "uploads" / "results").glob("*/comparison.json")
+    assert json.loads(written.read_text())["rows"] == 20
+    assert any("1 row cannot be used and was left out" in item.value for item in app.warning)
+    (command,) = (item.value for item in app.code if item.value.startswith("genolm compare"))
+    assert "--column sequence=dna" in command and "--skip-bad-rows" in command
 
 
 def test_the_test_rows_of_a_training_are_offered(

@@ -179,7 +179,11 @@ def test_curves_have_each_validation_value_once(tmp_path):
 
 def test_a_language_models_curves_speak_of_sequence_and_show_the_markov_model():
     reports = [
-        {"done": step, "total": 40, "values": {"loss": 3.0, "valid_loss": 4 - step / 40, "markov_bits_per_base": 1.9}}
+        {
+            "done": step,
+            "total": 40,
+            "values": {"loss": 3.0, "valid_loss": 4 - step / 40, "markov_bits_per_base": 1.9},
+        }
         for step in (20, 40)
     ]
     for report in reports:

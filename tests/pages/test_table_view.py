@@ -52,8 +52,8 @@ def test_the_worked_example_is_reported(opened):
         "Rows": "800",
         "Left out": "0",
         "Classes": "2",
-        "Length (bp)": "120",
-        "Near-duplicates": "67%",
+        "Length (bp)": "150",
+        "Near-duplicates": "63%",
     }
     assert [item.value for item in app.subheader] == [
         "What is in the table",
