@@ -60,7 +60,7 @@ def test_the_worked_example_is_reported(opened):
         "What can be told without a model",
         "How it is divided",
     ]
-    assert any("Every sequence has 120 bp." in item.value for item in app.caption)
+    assert any("Every sequence has 150 bp." in item.value for item in app.caption)
     assert len(app.get("plotly_chart")) == 3 and not app.warning
     box(app, "Compare").check().run()
     assert "With a random split the same would seem" in app.info[0].value
