@@ -103,7 +103,7 @@ def faulty_table(tmp_path):
         5: (["", "site"], "the sequence is empty"),
         40: (["MKTAYIAKQRQISFVKSHFSRQ", "site"], "position"),
         80: (["ACGT1234ACGT" * 5, "other"], "position"),
-        120: (["ACGT" * 15], "1 cells where the header has 2"),
+        120: (["ACGT" * 15], "1 cell where the header has 2"),
         150: (["ACGT" * 15, "other", "more", "still more"], "4 cells where the header has 2"),
     }
     for place, (row, _) in faults.items():
