@@ -15,7 +15,7 @@ from scipy import sparse
 
 from genolm import compute
 from genolm.errors import TrainingError
-from genolm.tokenizer import AMBIGUOUS_CODE, encode_bases
+from genolm.tokenizer import AMBIGUOUS_CODE, encode_bases, kmer_codes
 
 if TYPE_CHECKING:
     import torch
@@ -75,18 +75,6 @@ class Majority(Baseline):
     def probabilities(self, sequences: Sequence[str]) -> np.ndarray:
         """Return the same row for each sequence."""
         return np.tile(self.shares, (len(sequences), 1))
-
-
-def kmer_codes(sequence: str, k: int) -> np.ndarray:
-    """Return each k-mer's number in order, int64 (length - k + 1,), -1 where a letter is ambiguous."""
-    codes = encode_bases(sequence).astype(np.int64)
-    count = max(0, len(codes) - k + 1)
-    numbers, known = np.zeros(count, dtype=np.int64), np.ones(count, dtype=bool)
-    for offset in range(k):
-        piece = codes[offset : offset + count]
-        numbers = numbers * 4 + piece
-        known &= piece < AMBIGUOUS_CODE
-    return np.where(known, numbers, -1)
 
 
 def kmer_counts(sequences: Sequence[str], sizes: Sequence[int]) -> sparse.csr_matrix:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is loaded
+import numpy as np
 from torch import Tensor
 
 from genolm.adaptation import Adapted, adapt_language_model
@@ -20,21 +21,22 @@ from genolm.bundles import WEIGHTS_FILE
 from genolm.classifier import Ensemble, SequenceClassifier
 from genolm.classifier_training import TrainedClassifier, train_classifier
 from genolm.config import Calibration, ClassifierSettings, FinetuneSettings, encoder_preset
-from genolm.errors import SettingsError, TrainingError
+from genolm.errors import TrainingError
 from genolm.preparation import Preparation, prepare_training
 from genolm.progress import ProgressCallback, Stages
 from genolm.record import file_facts, run_record, timestamp
 from genolm.recording import run_arguments
 from genolm.reduction import reduction_curve
-from genolm.registry import check_name, check_new_name
+from genolm.registry import check_free, check_name, check_new_name
+from genolm.shortcuts import shortcut_predictions
 from genolm.table_report import TableReport, report_table
 from genolm.tokenizer import KmerTokenizer
 from genolm.trained import save_classifier
 from genolm.training import History, checkpoint_beside, remove_checkpoint
-from genolm.training_report import training_card, write_training_report
+from genolm.training_report import paired_baselines, training_card, write_training_report
 from genolm.tuning import search_settings, search_size
 from genolm.unfinished import Unfinished
-from genolm.workspace import exclusive, models_dir
+from genolm.workspace import exclusive, models_dir, report_folder
 
 ADAPT, SEARCH, REDUCTION, JUDGE = "language model", "trying settings", "fewer sequences", "judging"
 ADAPTED = "adapted"
@@ -94,14 +96,14 @@ def finetune(
     started, began = timestamp(), time.monotonic()
     check = check_name(name) if out_dir else check_new_name(name)
     folder = Path(out_dir) if out_dir else models_dir() / check
-    _check_free(folder)
+    check_free(folder)
     preparation = prepare_training(table_path, base, settings, from_scratch=from_scratch)
     if report_dir is not None:
-        Path(report_dir).mkdir(parents=True, exist_ok=True)
+        report_folder(report_dir)
     scratch = checkpoint_beside(folder)
     with exclusive(scratch, name):
         # Another process may have ended the same training while this one waited to be let in.
-        _check_free(folder)
+        check_free(folder)
         run = _Run(preparation, Unfinished(scratch), Stages(progress, _weights(preparation)))
         run.kept.open(name, preparation.facts)
         try:
@@ -115,25 +117,24 @@ def finetune(
     return folder
 
 
-def _check_free(folder: Path) -> None:
-    if folder.exists():
-        raise SettingsError(f"There is a model in {folder} already; choose another name or remove it.")
-
-
 def _made(run: _Run, folder: Path, report_dir: str | Path | None, began: tuple[str, float]) -> Path:
     """Do all stages; return the finished bundle, which still lies among what the run keeps."""
     preparation = run.preparation
     _adapt(run)
     settings = _searched(run)
     trained = _train(run, settings)
-    report, extra = _judge(run), _reduced(run, trained, settings)
+    predictions, report = _judge(run)
+    extra = _reduced(run, trained, settings)
     card = training_card(folder.name, preparation, trained, report, adapted=run.adapted)
     made = run.kept.folder / "made" / folder.name
     save_classifier(made, trained, card, sequences=preparation.table.sequences)
     if report_dir is not None:
         record = _record(run, folder, report_dir, began=began, extra=extra)
         record["outputs"] = [file_facts(made / WEIGHTS_FILE)]
-        write_training_report(Path(report_dir), preparation, trained, report, card=card, record=record)
+        baselines = paired_baselines(preparation, report, predictions)
+        write_training_report(
+            Path(report_dir), preparation, trained, report, card=card, record=record, baselines=baselines
+        )
     return made
 
 
@@ -289,13 +290,14 @@ def _read_member(
     )
 
 
-def _judge(run: _Run) -> TableReport:
-    preparation = run.preparation
-    report = report_table(
-        preparation.table, preparation.code, preparation.split, progress=run.stages.reporter(JUDGE)
-    )
+def _judge(run: _Run) -> tuple[dict[str, np.ndarray], TableReport]:
+    """Return what the table's short cuts say of the judged rows, and the report on the table."""
+    table, code, split = run.preparation.table, run.preparation.code, run.preparation.split
+    progress = run.stages.reporter(JUDGE)
+    predictions = shortcut_predictions(table.sequences, code, split.parts, progress=progress)
+    report = report_table(table, code, split, predictions=predictions)
     run.stages.finish(JUDGE)
-    return report
+    return predictions, report
 
 
 def _reduced(run: _Run, trained: TrainedClassifier, settings: ClassifierSettings) -> dict[str, Any]:

@@ -30,11 +30,19 @@ from genolm.pretrain_plan import (
 )
 from genolm.progress import Progress, ProgressCallback
 from genolm.record import RECORD_NAME, file_facts, run_record, timestamp, write_json
-from genolm.registry import BundleConfig, ModelBundle, check_name, check_new_name, load_bundle, save_bundle
+from genolm.registry import (
+    BundleConfig,
+    ModelBundle,
+    check_free,
+    check_name,
+    check_new_name,
+    load_bundle,
+    save_bundle,
+)
 from genolm.tokenizer import KmerTokenizer
 from genolm.training import History, checkpoint_beside
 from genolm.unfinished import Unfinished
-from genolm.workspace import exclusive, models_dir
+from genolm.workspace import exclusive, models_dir, report_folder
 
 __all__ = [
     "Corpus",
@@ -136,7 +144,7 @@ def pretrain(
     started, began = timestamp(), time.monotonic()
     asked = settings or PretrainSettings()
     folder = _new_folder(name, out_dir)
-    report = _report_folder(report_dir)
+    report = None if report_dir is None else report_folder(report_dir)
     scratch = checkpoint_beside(folder)
     with exclusive(scratch, folder.name):
         # Another process may have finished it between the first look and the lock.
@@ -189,22 +197,8 @@ def _new_folder(name: str, out_dir: str | Path | None) -> Path:
         raise SettingsError("Give the new model either a name or a folder of its own (--name or --out).")
     folder = models_dir() / check_new_name(name) if out_dir is None else Path(out_dir)
     check_name(folder.name)
-    if folder.exists():
-        raise SettingsError(f"There is a model in {folder} already; choose another name or remove it.")
+    check_free(folder)
     return folder
-
-
-def _report_folder(report_dir: str | Path | None) -> Path | None:
-    """Return the folder for the record, made before the long work and not after it."""
-    if report_dir is None:
-        return None
-    try:
-        Path(report_dir).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SettingsError(
-            f"The folder {report_dir} for the report cannot be made ({error.strerror}); name another."
-        ) from error
-    return Path(report_dir)
 
 
 def _open_run(

@@ -27,7 +27,7 @@ from genolm.bundles import (
     write_description,
 )
 from genolm.cards import headline
-from genolm.errors import BundleError
+from genolm.errors import BundleError, SettingsError
 
 __all__ = [
     "FORMAT_VERSION",
@@ -157,6 +157,12 @@ def check_new_name(name: str, *, replace: bool = False) -> str:
     if (workspace.models_dir() / name).exists() and not replace:
         raise BundleError(f"There already is a model '{name}'; choose another name, or remove or replace it.")
     return name
+
+
+def check_free(folder: Path) -> None:
+    """Refuse the folder of a new model when something is there already."""
+    if folder.exists():
+        raise SettingsError(f"There is a model in {folder} already; choose another name or remove it.")
 
 
 def export_bundle(name: str, zip_path: str | os.PathLike[str]) -> Path:

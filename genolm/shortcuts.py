@@ -15,7 +15,7 @@ from scipy import sparse
 from genolm.labels import LabelCode
 from genolm.metrics import as_json, score
 from genolm.progress import ProgressCallback, Ticker
-from genolm.tokenizer import AMBIGUOUS_CODE, encode_bases
+from genolm.tokenizer import AMBIGUOUS_CODE, encode_bases, kmer_codes
 
 MAIN_METRICS = {"binary": "auroc", "multiclass": "auroc", "multilabel": "auroc", "regression": "spearman"}
 NAMES = {
@@ -72,6 +72,7 @@ def score_shortcuts(
     parts: np.ndarray,
     *,
     keys: Sequence[str] = tuple(NAMES),
+    predictions: Mapping[str, np.ndarray] | None = None,
     seed: int = 1,
     progress: ProgressCallback | None = None,
 ) -> tuple[ShortcutScore, ...]:
@@ -85,6 +86,8 @@ def score_shortcuts(
         "train", "valid" or "test" of each row; where no row is for testing, validation rows are scored.
     keys : sequence of str
         Which of :data:`NAMES`.
+    predictions : mapping, optional
+        What :func:`shortcut_predictions` gave with the same seed; then nothing is trained.
     seed : int
     progress : callable, optional
 
@@ -98,7 +101,8 @@ def score_shortcuts(
     At most 2 Mbp of training rows (drawn at random) are learned from and 20,000 rows scored.
     """
     task = code.head.task
-    predictions = shortcut_predictions(sequences, code, parts, keys=keys, seed=seed, progress=progress)
+    if predictions is None:
+        predictions = shortcut_predictions(sequences, code, parts, keys=keys, seed=seed, progress=progress)
     rows = _rows(sequences, parts, seed).scored
     draws = int(np.clip(_BOOT_CELLS // max(1, len(rows) * len(code.head.classes)), 200, 1000))
     found = []
@@ -149,17 +153,13 @@ def lengths_and_gc(sequences: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
 
 def word_shares(sequences: Sequence[str], sizes: Sequence[int]) -> sparse.csr_matrix:
     """Return how large a share of a sequence's words each word is, (sequences, sum of 4**k), per size."""
-    codes = encode_bases("N".join(sequences)).astype(np.int64)
+    codes = encode_bases("N".join(sequences))
     owners = np.repeat(np.arange(len(sequences)), [len(sequence) + 1 for sequence in sequences])[: len(codes)]
     blocks = []
     for k in sizes:
-        count = max(0, len(codes) - k + 1)
-        words, known = np.zeros(count, dtype=np.int64), np.ones(count, dtype=bool)
-        for offset in range(k):
-            piece = codes[offset : offset + count]
-            words = words * 4 + piece
-            known &= piece < AMBIGUOUS_CODE
-        cells = (np.ones(int(known.sum())), (owners[:count][known], words[known]))
+        words = kmer_codes(codes, k)
+        known = words >= 0
+        cells = (np.ones(int(known.sum())), (owners[: len(words)][known], words[known]))
         table = sparse.coo_matrix(cells, shape=(len(sequences), 4**k)).tocsr()
         totals = np.maximum(np.asarray(table.sum(axis=1)).ravel(), 1.0)
         blocks.append(sparse.diags(1.0 / totals) @ table)

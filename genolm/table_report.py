@@ -107,6 +107,7 @@ def report_table(
     split: TableSplit,
     *,
     shortcuts: bool = True,
+    predictions: Mapping[str, np.ndarray] | None = None,
     random_split: bool = False,
     left_out: bool = True,
     progress: ProgressCallback | None = None,
@@ -121,6 +122,8 @@ def report_table(
         Of the same rows, see :func:`genolm.table_split.split_rows`.
     shortcuts : bool
         Train and score the short cuts: some seconds.
+    predictions : mapping, optional
+        What the short cuts say, if they were trained before, see :func:`genolm.shortcuts.shortcut_predictions`.
     random_split : bool
         Score the k-mer short cut under a random split too, to show how much better that would look.
     left_out : bool
@@ -135,7 +138,8 @@ def report_table(
     clusters = table_clusters(sequences) if split.clusters is None else split.clusters
     by_length, by_gc, by_value = class_histograms(table, code)
     random = _random_leakage(table, code, clusters) if split.leakage else None
-    scores = score_shortcuts(sequences, code, split.parts, progress=progress) if shortcuts else ()
+    options = {"predictions": predictions, "progress": progress}
+    scores = score_shortcuts(sequences, code, split.parts, **options) if shortcuts else ()
     report = TableReport(
         name=table.source.name,
         task=code.head.task,

@@ -39,6 +39,18 @@ def reverse_complement_codes(codes: np.ndarray) -> np.ndarray:
     return _COMPLEMENT[codes[..., ::-1]]
 
 
+def kmer_codes(sequence: Bases, k: int) -> np.ndarray:
+    """Return each k-mer's number in order, int64 (length - k + 1,), -1 where a letter is ambiguous."""
+    codes = encode_bases(sequence).astype(np.int64)
+    count = max(0, len(codes) - k + 1)
+    numbers, known = np.zeros(count, dtype=np.int64), np.ones(count, dtype=bool)
+    for offset in range(k):
+        piece = codes[offset : offset + count]
+        numbers = numbers * 4 + piece
+        known &= piece < AMBIGUOUS_CODE
+    return np.where(known, numbers, -1)
+
+
 class KmerTokenizer:
     """Turns base codes into token ids and back.
 

@@ -10,7 +10,6 @@ from genolm.answers import Answers
 from genolm.classifier_training import TrainedClassifier
 from genolm.model_report import write_report
 from genolm.preparation import Preparation
-from genolm.shortcuts import shortcut_predictions
 from genolm.table_report import TableReport
 from genolm.trained import card_baselines, classifier_card
 
@@ -63,6 +62,7 @@ def write_training_report(
     *,
     card: Mapping[str, Any],
     record: Mapping[str, Any],
+    baselines: Mapping[str, np.ndarray],
 ) -> None:
     """Write the report on the test rows, or on validation rows where there are none."""
     valid = _answers(preparation, trained, "valid")
@@ -75,17 +75,19 @@ def write_training_report(
         card=card,
         record=record,
         table=report.to_json(),
-        baselines=_paired_baselines(preparation, report, len(test.rows)),
+        baselines=baselines,
         extra=record["results"],
     )
 
 
-def _paired_baselines(preparation: Preparation, report: TableReport, rows: int) -> dict[str, np.ndarray]:
-    """Return what counts of short words say of the judged rows, to be compared row by row."""
-    names = [item.name for item in report.shortcuts if item.key == "kmers"]
-    if not names:
-        return {}
-    found = shortcut_predictions(
-        preparation.table.sequences, preparation.code, preparation.split.parts, keys=("kmers",)
-    )["kmers"]
-    return {names[0]: found} if len(found) == rows else {}
+def paired_baselines(
+    preparation: Preparation, report: TableReport, predictions: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Return what counts of short words say of the judged rows, to be compared row by row.
+
+    Nothing where only a sample of the rows was scored.
+    """
+    judged = preparation.rows("test" if len(preparation.rows("test")) else "valid")
+    named = {item.key: item.name for item in report.shortcuts}
+    found = predictions["kmers"]
+    return {named["kmers"]: found} if "kmers" in named and len(found) == len(judged) else {}

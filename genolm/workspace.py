@@ -80,6 +80,18 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         draft.unlink(missing_ok=True)
 
 
+def report_folder(path: str | os.PathLike[str]) -> Path:
+    """Return the folder for a report, made before the long work and not after it."""
+    folder = Path(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(
+            f"The folder {folder} for the report cannot be made ({error.strerror}); name another."
+        ) from error
+    return folder
+
+
 @contextmanager
 def exclusive(folder: Path, what: str) -> Iterator[None]:
     """Keep other processes out of a training's scratch folder; its end, however it comes, lets them in.

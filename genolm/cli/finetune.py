@@ -5,7 +5,15 @@ from typing import Any
 
 import click
 
-from genolm.cli.reporting import clock, fractions_option, json_option, print_json, progress_reports
+from genolm.cli.reporting import (
+    clock,
+    column_option,
+    fractions_option,
+    json_option,
+    print_json,
+    progress_reports,
+    skip_bad_rows_option,
+)
 from genolm.config import EFFORTS, PRESETS, SPLIT_METHODS, TASK_KINDS, FinetuneSettings
 
 CHOSEN = "chosen by the data"
@@ -15,8 +23,8 @@ CHOSEN = "chosen by the data"
 @click.argument("table", type=click.Path(path_type=Path))
 @click.option("--base", required=True, metavar="NAME", help="Language model to start from.")
 @click.option("--name", required=True, metavar="NEW", help="What to call the new model.")
-@click.option("--column", "columns", multiple=True, metavar="OURS=YOURS", help="Such as sequence=dna.")
-@click.option("--skip-bad-rows", is_flag=True, help="Go on without rows that cannot be used.")
+@column_option
+@skip_bad_rows_option
 @click.option("--task", type=click.Choice(["auto", *TASK_KINDS]), default="auto", show_default=True)
 @click.option("--positive", default="", metavar="CLASS", help="The positive class of two.")
 @click.option(

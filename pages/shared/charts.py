@@ -11,7 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from genolm.figure_parts import BLUE, GREEN, GREY, PALETTE, PURPLE, VERMILION
+from genolm.figure_parts import BLUE, GREY, PURPLE, VERMILION
 from genolm.figure_parts import short as shorten
 
 STRAND_COLOURS = {"+": BLUE, "-": VERMILION}

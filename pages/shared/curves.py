@@ -11,8 +11,8 @@ import streamlit as st
 from plotly.subplots import make_subplots
 
 from genolm.cards import metric_name
+from genolm.figure_parts import BLUE, PALETTE, VERMILION
 from genolm.jobs import Job
-from pages.shared.charts import BLUE, PALETTE, VERMILION
 
 REFRESH_SECONDS = 3.0
 Report = Mapping[str, Any]

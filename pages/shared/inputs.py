@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,10 +11,11 @@ import streamlit as st
 
 from genolm import workspace
 from genolm.cards import metric_name
-from genolm.errors import SequenceError
-from genolm.registry import BundleInfo
+from genolm.errors import GenolmError, SequenceError
+from genolm.jobs import list_jobs
+from genolm.registry import BundleInfo, check_new_name, list_bundles
 from genolm.sequences import AMBIGUITY_POLICY, parse_sequences, write_fasta
-from pages.shared import scores, state, uploads
+from pages.shared import running, scores, state, uploads
 from pages.shared.samples import Sample
 
 SEQUENCE_ENDINGS = ".fa,.fasta,.fna,.ffn,.fas,.fsa,.txt,.gz,.bgz"
@@ -217,3 +219,36 @@ def show_overview(overview: state.Overview) -> None:
             st.dataframe(pd.DataFrame(rows, columns=["record", "length (bp)"]), hide_index=True)
             if summary.records > _ROWS_SHOWN:
                 st.caption(f"The first {_ROWS_SHOWN} are shown; all are used.")
+
+
+def name_stem(file: str) -> str:
+    """Return what of a file's name can stand in a model's name, at most 50 letters; "" if nothing can."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", file.partition(".")[0]).strip("-")[:50]
+
+
+def name_new_model(wanted: str, *, key: str, lists: str) -> tuple[str, str]:
+    """Ask for the name of a new model; return it and what is wrong with it, "" if nothing is.
+
+    ``wanted`` is proposed, with a number where it is taken; a name that an open job will give is refused.
+    """
+    taken = {info.name for info in list_bundles()}
+    names = [wanted, *(f"{wanted}-{number}" for number in range(2, 1000))]
+    name = st.text_input(
+        "Name of the new model",
+        next(item for item in names if item not in taken),
+        key=key,
+        max_chars=64,
+        help=f"Letters, digits and hyphens. It will be in every {lists} under this name.",
+    )
+    problem = ""
+    try:
+        check_new_name(name)
+    except GenolmError as error:
+        problem = str(error)
+    trainings = [job for kind in ("finetune", "pretrain") for job in list_jobs(kind=kind)]
+    busy = next((job for job in trainings if not job.is_over and running.option(job, "--name") == name), None)
+    if not problem and busy:
+        problem = f"A training that makes '{name}' is {busy.state} already; choose another name."
+    if problem:
+        st.error(state.plain(problem), icon=":material/error:")
+    return name, problem

@@ -36,6 +36,22 @@ _BY_THE_WAY = {
 }
 
 
+def show_training(
+    job: Job, *, again: str, running_part: Callable[[Job], None], result_part: Callable[[Job], None]
+) -> None:
+    """Show a training on its own page, in whatever state it is; ``again`` is the button for a new one."""
+    running.header(job, again=again)
+    if not job.is_over:
+        running_part(job)
+    elif job.state == "done":
+        result_part(job)
+    else:
+        running.show_end(job)
+        live.show_live(job)
+        running.show_log(job)
+    code_view.show_code(job.arguments, key=job.id)
+
+
 def show_row(job: Job) -> None:
     """Show a job as one row of the list: what it is, how far it is, what can be done with it."""
     with st.container(border=True):

@@ -1,6 +1,5 @@
 """The form of a pre-training: which sequences, what is held out, what it starts from, how long it takes."""
 
-import re
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -11,7 +10,6 @@ from genolm.corpus import check_distinct, check_enough, choose_held_out
 from genolm.errors import GenolmError
 from genolm.fasta_index import SequenceSummary
 from genolm.job_queue import worker_threads
-from genolm.jobs import list_jobs
 from genolm.pretrain_plan import (
     PretrainPlan,
     PretrainSettings,
@@ -20,7 +18,7 @@ from genolm.pretrain_plan import (
     plan_pretraining,
 )
 from genolm.pretraining import load_language_model, pretrain_arguments
-from genolm.registry import BundleInfo, check_new_name, list_bundles
+from genolm.registry import BundleInfo, list_bundles
 from pages.shared import inputs, samples, state, uploads
 
 HOURS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 24.0)
@@ -306,28 +304,6 @@ def _show_plan(plan: PretrainPlan) -> None:
 def choose_name(wish: Wish) -> tuple[Wish, str]:
     """Ask for the new model's name; return the wish and what is wrong with the name, "" if nothing is."""
     file = wish.sources[0].name
-    name = st.text_input(
-        "Name of the new model",
-        _free_name(file),
-        key=f"pretrain_name_{file}",
-        max_chars=64,
-        help="Letters, digits and hyphens. It will be in every list of language models under this name.",
-    )
-    problem = ""
-    try:
-        check_new_name(name)
-    except GenolmError as error:
-        problem = str(error)
-    waiting = [job for job in list_jobs(kind="pretrain") if not job.is_over and name in job.arguments]
-    if not problem and waiting:
-        problem = f"A job that makes '{name}' is {waiting[0].state} already; choose another name."
-    if problem:
-        st.error(state.plain(problem), icon=":material/error:")
+    wanted = f"{inputs.name_stem(file).lower() or 'my'}-lm"
+    name, problem = inputs.name_new_model(wanted, key=f"pretrain_name_{file}", lists="list of language models")
     return replace(wish, name=name), problem
-
-
-def _free_name(file: str) -> str:
-    stem = re.sub(r"[^A-Za-z0-9]+", "-", file.partition(".")[0]).strip("-").lower()[:50] or "my"
-    taken = {info.name for info in list_bundles()}
-    names = [f"{stem}-lm", *(f"{stem}-lm-{number}" for number in range(2, 1000))]
-    return next(name for name in names if name not in taken)

@@ -8,7 +8,7 @@ import streamlit as st
 from genolm.cards import format_estimate
 from genolm.jobs import Job, get_job
 from genolm.registry import BundleInfo, list_bundles
-from pages.shared import charts, code_view, live, running, scores, state
+from pages.shared import charts, job_view, live, running, scores, state
 
 HELD_OUT, METRIC, SAVED = "held-out", "bits_per_base", "bits_saved_over_markov"
 _SCALE = (
@@ -20,18 +20,15 @@ _SCALE = (
 
 def show(job: Job) -> None:
     """Show a pre-training in whatever state it is."""
-    running.header(job, again="New language model")
-    if not job.is_over:
-        live.show_live(job)
-        _baseline_so_far(job.id)
-        st.caption("It runs on by itself: you may reload or close this page and come back to its address.")
-    elif job.state == "done":
-        _show_result(job)
-    else:
-        running.show_end(job)
-        live.show_live(job)
-        running.show_log(job)
-    code_view.show_code(job.arguments, key=job.id)
+    job_view.show_training(
+        job, again="New language model", running_part=_show_running, result_part=_show_result
+    )
+
+
+def _show_running(job: Job) -> None:
+    live.show_live(job)
+    _baseline_so_far(job.id)
+    st.caption("It runs on by itself: you may reload or close this page and come back to its address.")
 
 
 @st.fragment(run_every=5.0)

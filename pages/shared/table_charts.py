@@ -7,12 +7,13 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from genolm.cards import metric_name
+from genolm.figure_parts import BLUE, GREEN, PALETTE, VERMILION
 from genolm.shortcuts import ShortcutScore
 from genolm.table_facts import ClassFacts, Histogram
 from pages.shared import charts
 
 PART_WORDS = {"train": "training", "valid": "validation", "test": "test"}
-PART_COLOURS = {"train": charts.BLUE, "valid": charts.GREEN, "test": charts.VERMILION}
+PART_COLOURS = {"train": BLUE, "valid": GREEN, "test": VERMILION}
 MOST_CLASSES = 40
 _DASHES = ("solid", "dash", "dot", "dashdot")
 
@@ -57,7 +58,7 @@ def distribution(histogram: Histogram, *, title: str, percent: bool = False) -> 
                 mode="lines",
                 name=charts.shorten(name),
                 line={
-                    "color": charts.PALETTE[index % len(charts.PALETTE)],
+                    "color": PALETTE[index % len(PALETTE)],
                     "width": 2,
                     "dash": _DASHES[index % len(_DASHES)],
                 },

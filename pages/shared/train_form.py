@@ -1,6 +1,5 @@
 """The form of a training: what is predicted, how it is judged, what it starts from, what it takes."""
 
-import re
 from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,7 +14,7 @@ from genolm.job_queue import slots, worker_threads
 from genolm.jobs import list_jobs
 from genolm.labels import code_labels
 from genolm.preparation import Preparation, prepare_training
-from genolm.registry import BundleInfo, check_new_name, list_bundles
+from genolm.registry import BundleInfo, list_bundles
 from genolm.table_split import SplitSettings
 from pages.shared import inputs, state
 from pages.shared.table_view import CheckedTable, TableChoice
@@ -186,35 +185,10 @@ def _describe_base(info: BundleInfo) -> None:
 
 def choose_name(wish: Wish) -> tuple[Wish, str]:
     """Ask for the new model's name; return the wish and what is wrong with the name, "" if nothing is."""
-    name = st.text_input(
-        "Name of the new model",
-        _free_name(wish.choice.name),
-        key=f"train_name_{wish.choice.name}",
-        max_chars=64,
-        help="Letters, digits and hyphens. It will be in every list of models under this name.",
-    )
-    problem = ""
-    try:
-        check_new_name(name)
-    except GenolmError as error:
-        problem = str(error)
-    names = {job.arguments[job.arguments.index("--name") + 1]: job for job in _open_trainings()}
-    if not problem and name in names:
-        problem = f"A training that makes '{name}' is {names[name].state} already; choose another name."
-    if problem:
-        st.error(state.plain(problem), icon=":material/error:")
+    file = wish.choice.name
+    wanted = inputs.name_stem(file) or "my-model"
+    name, problem = inputs.name_new_model(wanted, key=f"train_name_{file}", lists="list of models")
     return replace(wish, name=name), problem
-
-
-def _open_trainings() -> list[Any]:
-    return [job for job in list_jobs(kind="finetune") if not job.is_over and "--name" in job.arguments]
-
-
-def _free_name(file: str) -> str:
-    stem = re.sub(r"[^A-Za-z0-9]+", "-", file.partition(".")[0]).strip("-")[:50] or "my-model"
-    taken = {info.name for info in list_bundles()}
-    names = [stem, *(f"{stem}-{number}" for number in range(2, 1000))]
-    return next(name for name in names if name not in taken)
 
 
 def choose_effort(wish: Wish) -> Wish:

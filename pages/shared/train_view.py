@@ -9,22 +9,13 @@ from genolm.cards import format_estimate, metric_name
 from genolm.jobs import Job
 from genolm.model_report import pack_report
 from genolm.registry import BundleInfo, list_bundles
-from pages.shared import card, code_view, downloads, live, running, scores, state
+from pages.shared import card, downloads, job_view, live, running, scores, state
 from pages.shared.report_view import show_report
 
 
 def show(job: Job) -> None:
     """Show a training in whatever state it is."""
-    running.header(job, again="New training")
-    if not job.is_over:
-        _show_running(job)
-    elif job.state == "done":
-        _show_result(job)
-    else:
-        running.show_end(job)
-        live.show_live(job)
-        running.show_log(job)
-    code_view.show_code(job.arguments, key=job.id)
+    job_view.show_training(job, again="New training", running_part=_show_running, result_part=_show_result)
 
 
 def _show_running(job: Job) -> None:

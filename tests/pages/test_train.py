@@ -11,7 +11,7 @@ from genolm.finetuning import finetune
 from genolm.jobs import Job
 from genolm.progress import Progress
 from genolm.registry import import_bundle
-from pages.shared import running, train_form
+from pages.shared import inputs, running, train_form
 
 PAGE = "pages/models/train.py"
 IDENTITY = "b" * 32
@@ -123,7 +123,8 @@ def test_a_name_that_is_taken_is_refused(open_page, language_model, sentences, m
     assert start_button(app).disabled
     arguments = ("finetune", "x.csv", "--base", "toy-lm", "--name", "busy")
     job = Job(IDENTITY, "finetune", "x", arguments, None, "2026-01-01T00:00:00Z", "queued")
-    monkeypatch.setattr(train_form, "list_jobs", lambda kind=None: [job])
+    for module in (train_form, inputs):
+        monkeypatch.setattr(module, "list_jobs", lambda kind=None: [job])
     by_key(app, "text_input", "train_name_example_table.csv.gz").set_value("busy").run()
     assert "A training that makes 'busy' is queued already" in sentences(app)[0]
     assert any("wait for 1 other job" in item.value for item in app.caption)
