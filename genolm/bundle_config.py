@@ -1,6 +1,6 @@
 """What a model in a bundle is: its settings, in the form in which ``config.json`` holds them.
 
-Format 2 adds ``members`` and ``mirrored``, and weights under ``members.N.`` where there are several. It is
+Format 2 adds ``members``, ``mirrored`` and ``streamed``, and weights under ``members.N.`` where there are several. It is
 written only for models that need it: every other one is format 1, which readers of format 1 take as before.
 """
 
@@ -23,7 +23,7 @@ _PARTS = {
     "window": Window,
     "calibration": Calibration,
 }
-_SINCE_FORMAT_2 = ("members", "mirrored")
+_SINCE_FORMAT_2 = ("members", "mirrored", "streamed")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
 
 
@@ -42,6 +42,8 @@ class BundleConfig:
         Networks of a classifier whose logits are averaged, 1 to 32.
     mirrored : bool
         Whether the logits of a sequence are averaged with those of its reverse complement.
+    streamed : bool
+        Whether it was trained on windows with sequence before them, so that a scan reads a strand as one stream.
     format_version : int
         The oldest format that can say all this; not to be given.
     """
@@ -58,6 +60,7 @@ class BundleConfig:
     calibration: Calibration = Calibration()
     members: int = 1
     mirrored: bool = False
+    streamed: bool = False
 
     def __post_init__(self) -> None:
         check_name(self.name)
@@ -66,7 +69,9 @@ class BundleConfig:
         if (self.kind == "classifier") != (self.head is not None):
             raise BundleError(f"Model '{self.name}' is a {self.kind}; a classifier has a head, and only it.")
         self._check_averaging()
-        if self._averages:
+        if not isinstance(self.streamed, bool) or (self.streamed and self.window is None):
+            raise BundleError(f"streamed is {self.streamed!r}; it is true or false, and true needs a window.")
+        if self._averages or self.streamed:
             object.__setattr__(self, "format_version", 2)
 
     @property
@@ -109,6 +114,8 @@ def config_facts(config: BundleConfig) -> dict[str, str]:
         facts["Members"] = f"{config.members} networks, the mean of their answers"
     if config.mirrored:
         facts["Strands"] = "each answer is the mean of both strands' readings"
+    if config.streamed:
+        facts["Scans"] = "read each strand as one stream"
     if config.window:
         facts["Window"] = f"{config.window.length} bp"
         if config.window.anchor is not None:

@@ -29,12 +29,12 @@ def _bits_of_float(typing_context: Any, number: Any) -> Any:  # noqa: ARG001
 
 
 @njit(inline="always")
-def _read(bits: Any) -> Any:
+def read_bf16(bits: Any) -> Any:
     return _float_of_bits(np.uint32(np.uint32(np.uint16(bits)) << np.uint32(16)))
 
 
 @njit(inline="always")
-def _round(number: Any) -> Any:
+def round_bf16(number: Any) -> Any:
     """Return the bf16 pattern nearest to a float32, ties to even."""
     bits = _bits_of_float(np.float32(number))
     odd = (bits >> np.uint32(16)) & np.uint32(1)
@@ -42,7 +42,7 @@ def _round(number: Any) -> Any:
 
 
 @njit(inline="always", fastmath=True, error_model="numpy")
-def _tanh(x: Any) -> Any:
+def tanh(x: Any) -> Any:
     """Rational approximation of tanh, absolute error under 3e-7 (coefficients as in Eigen's ptanh)."""
     x = np.float32(-7.9) if x < np.float32(-7.9) else x
     x = np.float32(7.9) if x > np.float32(7.9) else x
@@ -60,24 +60,24 @@ def _tanh(x: Any) -> Any:
 
 
 @njit(inline="always", fastmath=True, error_model="numpy")
-def _sigmoid(x: Any) -> Any:
-    return np.float32(0.5) * _tanh(np.float32(0.5) * x) + np.float32(0.5)
+def sigmoid(x: Any) -> Any:
+    return np.float32(0.5) * tanh(np.float32(0.5) * x) + np.float32(0.5)
 
 
 @njit(nogil=True, fastmath=True, error_model="numpy", cache=True)
 def _activate_sigmoid(gate: np.ndarray, active: np.ndarray) -> None:
     for unit in range(active.size):
-        active[unit] = _sigmoid(_read(gate[unit]))
+        active[unit] = sigmoid(read_bf16(gate[unit]))
     for unit in range(active.size):
-        gate[unit] = _round(active[unit])
+        gate[unit] = round_bf16(active[unit])
 
 
 @njit(nogil=True, fastmath=True, error_model="numpy", cache=True)
 def _activate_tanh(gate: np.ndarray, active: np.ndarray) -> None:
     for unit in range(active.size):
-        active[unit] = _tanh(_read(gate[unit]))
+        active[unit] = tanh(read_bf16(gate[unit]))
     for unit in range(active.size):
-        gate[unit] = _round(active[unit])
+        gate[unit] = round_bf16(active[unit])
 
 
 # One loop per line of mathematics: LLVM vectorises a loop only while few arrays could overlap in it.
@@ -104,13 +104,13 @@ def step_forward(gates: np.ndarray, cell_before: np.ndarray, cell: np.ndarray, h
         for unit in range(units):
             after[unit] = f[unit] * before[unit] + i[unit] * g[unit]
         for unit in range(units):
-            out[unit] = _round(o[unit] * _tanh(after[unit]))
+            out[unit] = round_bf16(o[unit] * tanh(after[unit]))
 
 
 @njit(nogil=True, fastmath=True, error_model="numpy", cache=True)
 def _widen(bits: np.ndarray, numbers: np.ndarray) -> None:
     for unit in range(numbers.size):
-        numbers[unit] = _read(bits[unit])
+        numbers[unit] = read_bf16(bits[unit])
 
 
 @njit(nogil=True, fastmath=True, error_model="numpy", cache=True)
@@ -147,18 +147,18 @@ def step_backward(
         _widen(gate_g, g)
         _widen(gate_o, o)
         for unit in range(units):
-            t[unit] = _tanh(after[unit])
+            t[unit] = tanh(after[unit])
         for unit in range(units):
-            dh[unit] = _read(above[unit]) + _read(following[unit])
+            dh[unit] = read_bf16(above[unit]) + read_bf16(following[unit])
         for unit in range(units):
-            gate_o[unit] = _round(dh[unit] * t[unit] * o[unit] * (one - o[unit]))
+            gate_o[unit] = round_bf16(dh[unit] * t[unit] * o[unit] * (one - o[unit]))
         for unit in range(units):
             dc[unit] += dh[unit] * o[unit] * (one - t[unit] * t[unit])
         for unit in range(units):
-            gate_i[unit] = _round(dc[unit] * g[unit] * i[unit] * (one - i[unit]))
+            gate_i[unit] = round_bf16(dc[unit] * g[unit] * i[unit] * (one - i[unit]))
         for unit in range(units):
-            gate_f[unit] = _round(dc[unit] * before[unit] * f[unit] * (one - f[unit]))
+            gate_f[unit] = round_bf16(dc[unit] * before[unit] * f[unit] * (one - f[unit]))
         for unit in range(units):
-            gate_g[unit] = _round(dc[unit] * i[unit] * (one - g[unit] * g[unit]))
+            gate_g[unit] = round_bf16(dc[unit] * i[unit] * (one - g[unit] * g[unit]))
         for unit in range(units):
             dc[unit] *= f[unit]

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-Precision = Literal["auto", "bf16", "fp32"]
+Precision = Literal["auto", "bf16", "fp32", "int8"]
 BF16_ABILITIES = {"avx512_bf16", "amx_bf16"}
+INT8_ABILITIES = {"avx512_vnni", "avx_vnni", "amx_int8"}
 
 
 def core_count() -> int:
@@ -83,6 +84,11 @@ def has_fast_bf16() -> bool:
     """
     abilities = _cpu_abilities()
     return bool(abilities & BF16_ABILITIES) if abilities else _measured_gain() >= 1.3
+
+
+def has_fast_int8() -> bool:
+    """Return True where Linux says that the CPU has instructions for int8 products."""
+    return bool(_cpu_abilities() & INT8_ABILITIES)
 
 
 def _cpu_abilities() -> set[str]:

@@ -90,16 +90,26 @@ class FinishedParts:
         make : callable
             Works it out. What it raises passes, and nothing is kept.
         """
-        key = self.prefix + key
-        found = self._read(key)
+        found = self.found(key)
         if found is not None:
-            if key not in self._own:
-                self._earlier.setdefault(key, found.seconds)
             return found
         began, before = time.monotonic(), self.earlier_seconds
-        arrays = {name: np.ascontiguousarray(value) for name, value in make().items()}
+        arrays = make()
         # A part of parts also counts what an earlier run had spent on those.
-        seconds = time.monotonic() - began + self.earlier_seconds - before
+        return self.keep(key, arrays, time.monotonic() - began + self.earlier_seconds - before)
+
+    def found(self, key: str) -> Part | None:
+        """Return a part that is there already, None if it is yet to be made."""
+        key = self.prefix + key
+        found = self._read(key)
+        if found is not None and key not in self._own:
+            self._earlier.setdefault(key, found.seconds)
+        return found
+
+    def keep(self, key: str, arrays: Mapping[str, np.ndarray], seconds: float) -> Part:
+        """Keep a part that took ``seconds`` to make, and return it."""
+        key = self.prefix + key
+        arrays = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
         self._own.add(key)
         self._keep(key, arrays, seconds)
         return Part(arrays, seconds, reused=False)

@@ -32,7 +32,8 @@ from genolm.record import code_facts, file_facts, write_json
 from genolm.recording import Recording, model_facts
 from genolm.registry import load_bundle
 from genolm.saliency import FILLS, LENGTHS
-from genolm.scan import Strands, scan_genome, strand_list
+from genolm.scan import scan_genome
+from genolm.scan_plan import Strands, strand_list
 from genolm.sequences import Genome, open_fasta
 from genolm.tables import read_table
 

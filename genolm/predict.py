@@ -114,8 +114,9 @@ class Predictor:
         A classifier.
     device : str, optional
         ``cpu``, ``cuda`` or ``cuda:N``; CUDA if there is one, else the CPU.
-    precision : {"auto", "bf16", "fp32"}
-        ``auto`` is bf16 where the hardware is faster in it. The head always works in fp32.
+    precision : {"auto", "bf16", "fp32", "int8"}
+        ``auto`` is bf16 where the hardware is faster in it. The head always works in fp32. ``int8`` is for
+        streamed scans on a CPU alone.
     threads : int, optional
         CPU threads, all cores by default (see :func:`genolm.compute.thread_budget`).
     """
@@ -138,7 +139,10 @@ class Predictor:
         self.classes, self.task = tuple(head.classes), head.task
         self.tokenizer = KmerTokenizer(bundle.config.tokenizer)
         self.device = compute.pick_device(device)
-        self.dtype = compute.pick_dtype(precision, self.device)
+        self.int8 = precision == "int8"
+        if self.int8 and self.device.type != "cpu":
+            raise SettingsError("Precision int8 is for a CPU; leave the precision to auto on this device.")
+        self.dtype = torch.float32 if self.int8 else compute.pick_dtype(precision, self.device)
         self.threads = compute.thread_budget(threads)
         self._model = self._prepared(bundle.build())
 
@@ -155,8 +159,21 @@ class Predictor:
 
     @property
     def precision(self) -> str:
-        """Number type in use: ``bf16`` or ``fp32``."""
+        """Number type in use: ``bf16``, ``fp32`` or ``int8``."""
+        if self.int8:
+            return "int8"
         return "bf16" if self.dtype == torch.bfloat16 else "fp32"
+
+    def with_threads(self, threads: int) -> "Predictor":
+        """Return a predictor that shares this one's weights and uses another number of CPU threads."""
+        twin = copy.copy(self)
+        twin.threads = threads
+        twin.__dict__.pop("facts", None)
+        return twin
+
+    def members(self) -> list[torch.nn.Module]:
+        """Return the classifiers that answer together, one where the model is no ensemble; not to be changed."""
+        return list(getattr(self._model, "members", [self._model]))
 
     @property
     def positive_index(self) -> int:
@@ -363,6 +380,8 @@ class Predictor:
         return found[0] if len(found) == 1 else np.mean(found, axis=0)
 
     def _forward(self, tokens: np.ndarray, lengths: np.ndarray) -> np.ndarray:
+        if self.int8:
+            raise SettingsError("Precision int8 is for streamed scans; use auto, bf16 or fp32 here.")
         with torch.inference_mode():
             block = torch.from_numpy(tokens).to(self.device)
             logits = self._model(block, torch.from_numpy(lengths).to(self.device))

@@ -1,72 +1,33 @@
 """Score every window of a genome with a classifier: per contig, both strands, at any stride.
 
-Windows have the length that the model was trained on and never cross a contig's end. A value stands at the
-window's anchor (the site that the training windows were centred on, such as the TSS) or, where a model has
-none, at the window's centre. The minus strand is the scan of the contig's reverse complement with every
-coordinate mapped back. A contig is read in blocks, so that memory does not grow with its length beyond the
-scores themselves (4 bytes per window).
+Windows have the length that the model was trained on and never cross an end of a linear contig; on a circular
+one they go over the origin. A value stands at the window's anchor (the site that the training windows were
+centred on, such as the TSS) or, where a model has none, at the window's centre. The minus strand is the scan of
+the contig's reverse complement with every coordinate mapped back.
+
+A streamed scan reads each strand once, whatever the stride (:mod:`genolm.streaming`); an exact one reads every
+window by itself, as in training on single windows. A contig is read in parts, so that memory does not grow with
+its length beyond the scores themselves (4 bytes per window).
 """
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal
 
 import numpy as np
 
-from genolm.config import TokenizerConfig
+from genolm.engines import Engine, LocalEngine
 from genolm.errors import SequenceError, SettingsError
-from genolm.partial import FinishedParts, tokens_per_part
+from genolm.partial import FinishedParts
 from genolm.predict import Predictor
 from genolm.progress import ProgressCallback, Ticker
 from genolm.regions import unknown_contig
-from genolm.tokenizer import AMBIGUOUS_CODE, KmerTokenizer, encode_bases, reverse_complement_codes
+from genolm.scan_plan import CIRCULAR, Intervals, Layout, Part, Strands, plan_parts, scan_layout, strand_list
+from genolm.scan_work import MAX_AMBIGUOUS, Contigs, Mode, ScanWork
 from genolm.tracks import Track
 
-Strands = Literal["both", "+", "-"]
-MAX_AMBIGUOUS = 0.10
-BLOCK_BASES = 1_000_000
-_BLOCK_TOKENS = 8_000_000
-_BATCH_TOKENS = {"cpu": 32_768, "cuda": 524_288}
-
-
-class Contigs(Protocol):
-    """What a scan needs of a genome: the lengths of its contigs and any piece of one."""
-
-    @property
-    def contigs(self) -> Mapping[str, int]:
-        """Length of each contig, in the file's order."""
-        ...
-
-    def fetch(self, contig: str, start: int, end: int) -> str:
-        """Return the plus strand of [start, end)."""
-        ...
-
-
-class Layout(NamedTuple):
-    """Where the windows of a scan lie and where their values stand; all in bases.
-
-    ``reach`` bases on either side of the anchor belong to a value's bin of ``span`` bases, so that the
-    anchor is always ``bin start + span // 2`` and no bin leaves the contig.
-    """
-
-    window: int
-    stride: int
-    anchor: int
-    reach: int
-    span: int
-
-    def count(self, length: int) -> int:
-        """Return the number of windows on one strand of a contig."""
-        return 0 if length < self.window else (length - self.window) // self.stride + 1
-
-    def first_bin(self, length: int, strand: str) -> int:
-        """Return the start of the leftmost bin on a contig of ``length`` bases."""
-        if strand == "+":
-            return self.anchor - self.reach
-        last_window = (self.count(length) - 1) * self.stride
-        return length - 1 - (last_window + self.anchor) - self.reach
+ModeChoice = Literal["auto", "stream", "exact"]
 
 
 @dataclass(frozen=True)
@@ -98,6 +59,8 @@ class ScanResult:
     skipped : list of SkippedContig
     bases : int
         Bases scanned, each strand counted.
+    circular : dict of str to int
+        Lengths of the scanned contigs that are circular.
     """
 
     tracks: list[Track]
@@ -107,6 +70,7 @@ class ScanResult:
     bases: int
     ambiguous: dict[str, int] = field(default_factory=dict)
     skipped: list[SkippedContig] = field(default_factory=list)
+    circular: dict[str, int] = field(default_factory=dict)
 
     def summary(self) -> dict[str, Any]:
         """Return the counts as plain data for the record of a run."""
@@ -120,35 +84,6 @@ class ScanResult:
         }
 
 
-def scan_layout(predictor: Predictor, stride: int) -> Layout:
-    """Return the layout of a model's windows at ``stride``; a model without a window cannot scan."""
-    window = predictor.config.window
-    if window is None:
-        raise SettingsError(
-            f"Model '{predictor.config.name}' was not trained on windows of one length, so it cannot scan a "
-            "genome; classify the sequences as a whole, or pick a model whose card names a window."
-        )
-    if isinstance(stride, bool) or not isinstance(stride, int) or stride < 1:
-        raise SettingsError(f"stride is {stride}; it must be a whole number of bases from 1 up.")
-    anchor = window.length // 2 if window.anchor is None else window.anchor
-    room = min(anchor, window.length - 1 - anchor)
-    if stride // 2 > room:
-        return Layout(window.length, stride, anchor, room, 2 * room + 1)
-    return Layout(window.length, stride, anchor, stride // 2, stride)
-
-
-def scan_windows(lengths: Iterable[int], layout: Layout, *, strands: Strands = "both") -> int:
-    """Return how many windows a scan of contigs of these lengths looks at: its cost."""
-    return sum(layout.count(length) for length in lengths) * len(strand_list(strands))
-
-
-def strand_list(strands: str) -> list[str]:
-    """Return the strands that ``both``, ``+`` or ``-`` stands for; anything else is refused."""
-    if strands not in ("both", "+", "-"):
-        raise SettingsError(f"strand is '{strands}'; it must be both, + or -.")
-    return ["+", "-"] if strands == "both" else [strands]
-
-
 def scan_genome(
     genome: Contigs,
     predictor: Predictor,
@@ -157,8 +92,11 @@ def scan_genome(
     strands: Strands = "both",
     contigs: Iterable[str] | None = None,
     class_name: str | None = None,
+    mode: ModeChoice = "auto",
+    regions: Mapping[str, Intervals] | None = None,
     batch_tokens: int | None = None,
     parts: FinishedParts | None = None,
+    engine: Engine | None = None,
     progress: ProgressCallback | None = None,
 ) -> ScanResult:
     """Score windows every ``stride`` bases on the chosen strands of the chosen contigs.
@@ -166,7 +104,7 @@ def scan_genome(
     Parameters
     ----------
     genome : Genome
-        Anything with ``contigs`` and ``fetch``.
+        Anything with ``contigs``, ``fetch`` and, where contigs may be circular, ``topology``.
     predictor : Predictor
         A classifier with a training window.
     stride : int
@@ -177,10 +115,16 @@ def scan_genome(
         Names; all by default.
     class_name : str, optional
         The class to score; the positive one of a binary model by default, needed where there are more.
+    mode : {"auto", "stream", "exact"}
+        See the module's text; ``auto`` streams with models that were trained for it.
+    regions : mapping of contig to (start, end) pairs, optional
+        Only windows whose site lies in one of these are scored; the others are NaN.
     batch_tokens : int, optional
-        Cap on tokens in one pass; 32,768 on a CPU.
+        Cap on tokens in one pass of the exact mode; 32,768 on a CPU.
     parts : FinishedParts, optional
         Of this very scan: what it holds is not scored again, and what is scored is kept there.
+    engine : Engine, optional
+        Who does the work; the threads of this process by default.
     progress : callable, optional
         Told of finished windows; raise :class:`genolm.errors.Cancelled` in it to stop.
 
@@ -195,11 +139,7 @@ def scan_genome(
     layout, signs = scan_layout(predictor, stride), strand_list(strands)
     chosen = _chosen_contigs(genome, contigs)
     index = predictor.class_index(class_name)
-    skipped = [
-        SkippedContig(name, size, f"shorter than the model's window of {layout.window} bp")
-        for name, size in chosen.items()
-        if size < layout.window
-    ]
+    skipped = _too_short(chosen, layout)
     scanned = {name: size for name, size in chosen.items() if size >= layout.window}
     if not scanned:
         raise SequenceError(
@@ -207,11 +147,16 @@ def scan_genome(
             f"the longest of {len(chosen)} has {max(chosen.values(), default=0)} bp. "
             "Classify the records instead."
         )
-    total = scan_windows(scanned.values(), layout, strands=strands)
-    ticker = Ticker(progress, total, stage="scanning")
-    scanner = _Scanner(genome, predictor, layout, index, _batch_cap(predictor, batch_tokens), ticker)
-    parts = parts or FinishedParts()
-    tracks = scanner.tracks(scanned, signs, parts)
+    work = ScanWork(genome, predictor, layout, index, scan_mode(predictor, mode), batch_tokens)
+    topology = dict(getattr(genome, "topology", {}))
+    planned = plan_parts(
+        scanned, topology, layout, signs=signs, windows_per_part=work.windows_per_part, regions=regions
+    )
+    finished = FinishedParts() if parts is None else parts
+    engine = LocalEngine(predictor.threads) if engine is None else engine
+    found = _scores(engine, work, planned, finished, progress)
+    circular = {name: size for name, size in scanned.items() if topology.get(name) == CIRCULAR}
+    tracks = _tracks(found, planned, layout, scanned, signs, circular)
     return ScanResult(
         tracks=tracks,
         settings={
@@ -222,152 +167,81 @@ def scan_genome(
             "strands": strands,
             "class": predictor.classes[index],
             "max_ambiguous": MAX_AMBIGUOUS,
-            "mode": "exact",
+            "mode": work.mode,
+            "circular": sorted(circular),
         },
-        seconds=time.monotonic() - began + parts.earlier_seconds,
-        windows=total,
+        seconds=time.monotonic() - began + finished.earlier_seconds,
+        windows=sum(part.windows for part in planned),
         bases=sum(scanned.values()) * len(signs),
-        ambiguous=_ambiguous_by_contig(tracks),
+        ambiguous=_ambiguous_by_contig(planned, found),
         skipped=skipped,
+        circular=circular,
     )
 
 
-class _Stretch(NamedTuple):
-    """Windows number ``first`` to ``last``, half-open, of one strand of a contig of ``length`` bases."""
-
-    contig: str
-    length: int
-    strand: str
-    first: int
-    last: int
-
-    @property
-    def windows(self) -> int:
-        return self.last - self.first
-
-    @property
-    def stage(self) -> str:
-        return f"scanning {self.contig}, {'plus' if self.strand == '+' else 'minus'} strand"
+def scan_mode(predictor: Predictor, mode: ModeChoice) -> Mode:
+    """Return how a model scans when ``mode`` is asked for: ``auto`` is as it was trained."""
+    if mode not in ("auto", "stream", "exact"):
+        raise SettingsError(f"mode is '{mode}'; it must be auto, stream or exact.")
+    if mode != "auto":
+        return mode
+    return "stream" if predictor.config.streamed else "exact"
 
 
-class _Scanner(NamedTuple):
-    genome: Contigs
-    predictor: Predictor
-    layout: Layout
-    class_index: int
-    batch_tokens: int
-    ticker: Ticker
-
-    def tracks(self, contigs: Mapping[str, int], signs: Sequence[str], parts: FinishedParts) -> list[Track]:
-        """Return the scores of each strand of each contig, in ascending coordinates."""
-        values = {
-            (name, sign): np.empty(self.layout.count(size), dtype=np.float32)
-            for name, size in contigs.items()
-            for sign in signs
-        }
-        for number, stretches in enumerate(self._groups(contigs, signs)):
-            part = parts.finish(f"scan-{number:06}", partial(self._part, stretches))
-            if part.reused:
-                windows = sum(stretch.windows for stretch in stretches)
-                self.ticker.skip(windows, part.seconds, stage=stretches[-1].stage)
-            borders = np.cumsum([stretch.windows for stretch in stretches])[:-1]
-            for stretch, scores in zip(stretches, np.split(part.arrays["scores"], borders), strict=True):
-                values[stretch.contig, stretch.strand][stretch.first : stretch.last] = scores
-        return [self._track(*place, contigs[place[0]], found) for place, found in values.items()]
-
-    def _track(self, contig: str, strand: str, length: int, values: np.ndarray) -> Track:
-        if strand == "-":
-            values = np.ascontiguousarray(values[::-1])
-        start = self.layout.first_bin(length, strand)
-        return Track(contig, strand, start, self.layout.stride, self.layout.span, values)
-
-    def _groups(self, contigs: Mapping[str, int], signs: Sequence[str]) -> Iterator[list[_Stretch]]:
-        """Yield stretches in groups, each the work of one part."""
-        tokens = max(1, self.predictor.tokenizer.count(self.layout.window))
-        per_part = max(1, tokens_per_part(self.predictor.config, self.predictor.device.type) // tokens)
-        group: list[_Stretch] = []
-        waiting = 0
-        for stretch in self._stretches(contigs, signs, per_part):
-            if waiting and waiting + stretch.windows > per_part:
-                yield group
-                group, waiting = [], 0
-            group.append(stretch)
-            waiting += stretch.windows
-        yield group
-
-    def _stretches(
-        self, contigs: Mapping[str, int], signs: Sequence[str], per_part: int
-    ) -> Iterator[_Stretch]:
-        """Yield stretches that are read and turned into tokens in one go."""
-        tokens = max(1, self.predictor.tokenizer.count(self.layout.window))
-        most = max(1, min(BLOCK_BASES // self.layout.stride, _BLOCK_TOKENS // tokens, per_part))
-        for name, size in contigs.items():
-            count = self.layout.count(size)
-            for sign in signs:
-                for first in range(0, count, most):
-                    yield _Stretch(name, size, sign, first, min(first + most, count))
-
-    def _part(self, stretches: Sequence[_Stretch]) -> dict[str, np.ndarray]:
-        return {"scores": np.concatenate([self._stretch_scores(stretch) for stretch in stretches])}
-
-    def _stretch_scores(self, stretch: _Stretch) -> np.ndarray:
-        """Return the scores of a stretch, in the order of its strand."""
-        self.ticker.advance(0, stage=stretch.stage)
-        start = stretch.first * self.layout.stride
-        end = (stretch.last - 1) * self.layout.stride + self.layout.window
-        if stretch.strand == "+":
-            return self._scores(encode_bases(self.genome.fetch(stretch.contig, start, end)))
-        letters = self.genome.fetch(stretch.contig, stretch.length - end, stretch.length - start)
-        return self._scores(reverse_complement_codes(encode_bases(letters)))
-
-    def _scores(self, codes: np.ndarray) -> np.ndarray:
-        """Return the score of each window of a block, NaN for ambiguous ones."""
-        usable = ambiguous_share(codes, self.layout.window, self.layout.stride) <= MAX_AMBIGUOUS
-        tokens = window_tokens(codes, self.predictor.tokenizer, self.layout.window, self.layout.stride)
-        scores = np.full(len(usable), np.nan, dtype=np.float32)
-        mirror = self._mirror(codes)
-        if usable.any() and not usable.all():
-            tokens, mirror = tokens[usable], None if mirror is None else mirror[usable]
-        if usable.any():
-            logits = self.predictor.logits_of_tokens(
-                tokens, mirror=mirror, batch_tokens=self.batch_tokens, ticker=self.ticker
-            )
-            scores[usable] = self.predictor.score_of(self.predictor.probabilities(logits), self.class_index)
-        self.ticker.advance(int((~usable).sum()))
-        return scores
-
-    def _mirror(self, codes: np.ndarray) -> np.ndarray | None:
-        """Return the tokens of the same windows read on the other strand, for a mirrored model."""
-        if not self.predictor.config.mirrored:
-            return None
-        # A block ends with a window's end, so that its reverse complement has the same windows, last first.
-        turned, layout = reverse_complement_codes(codes), self.layout
-        return window_tokens(turned, self.predictor.tokenizer, layout.window, layout.stride)[::-1]
+def _scores(
+    engine: Engine,
+    work: ScanWork,
+    planned: Sequence[Part],
+    finished: FinishedParts,
+    progress: ProgressCallback | None,
+) -> dict[str, np.ndarray]:
+    """Return the scores of each part by its key: those of an earlier run, and the others made now."""
+    ticker = Ticker(progress, sum(part.windows for part in planned), stage="scanning")
+    found: dict[str, np.ndarray] = {}
+    for part in planned:
+        kept = finished.found(part.key)
+        if kept is not None:
+            found[part.key] = kept.arrays["scores"]
+            ticker.skip(part.windows, kept.seconds, stage=part.stretches[-1].stage)
+    missing = [part for part in planned if part.key not in found]
+    tell = lambda windows, stage: ticker.advance(windows, stage=stage)  # noqa: E731
+    for done in engine.run(work, missing, tick=tell) if missing else ():
+        kept = finished.keep(done.part.key, {"scores": done.scores}, done.seconds)
+        found[done.part.key] = kept.arrays["scores"]
+    return found
 
 
-def window_tokens(codes: np.ndarray, tokenizer: KmerTokenizer, window: int, stride: int) -> np.ndarray:
-    """Return the tokens of all windows of base codes: a view (windows, tokens), nothing copied.
+def _tracks(
+    found: Mapping[str, np.ndarray],
+    planned: Sequence[Part],
+    layout: Layout,
+    contigs: Mapping[str, int],
+    signs: Sequence[str],
+    circular: Mapping[str, int],
+) -> list[Track]:
+    """Return the scores of each strand of each contig, in ascending coordinates."""
+    values = {
+        (name, sign): np.full(layout.count(size, circular=name in circular), np.nan, dtype=np.float32)
+        for name, size in contigs.items()
+        for sign in signs
+    }
+    for part in planned:
+        first = 0
+        for stretch in part.stretches:
+            scores = found[part.key][first : first + stretch.windows]
+            values[stretch.contig, stretch.strand][stretch.first : stretch.last] = scores
+            first += stretch.windows
+    tracks = []
+    for (name, sign), scores in values.items():
+        ascending = scores if sign == "+" else np.ascontiguousarray(scores[::-1])
+        start = layout.first_bin(contigs[name], sign, circular=name in circular)
+        tracks.append(Track(name, sign, start, layout.stride, layout.span, ascending))
+    return tracks
 
-    Every position is turned into a k-mer once; a window picks its own from there, whatever its frame.
-    """
-    dense = KmerTokenizer(TokenizerConfig(k=tokenizer.k, stride=1)).encode(codes)
-    count = tokenizer.count(window)
-    if count == 0:
-        return np.empty(((len(codes) - window) // stride + 1, 0), dtype=dense.dtype)
-    reach = (count - 1) * tokenizer.stride + 1
-    starts = len(codes) - window + 1
-    views = np.lib.stride_tricks.sliding_window_view(dense, reach)[:starts]
-    return views[::stride, :: tokenizer.stride]
 
-
-def ambiguous_share(codes: np.ndarray, window: int, stride: int) -> np.ndarray:
-    """Return the share of letters other than A, C, G, T in each window, float64 (windows,)."""
-    sums = np.concatenate([[0], np.cumsum(codes == AMBIGUOUS_CODE)])
-    return ((sums[window:] - sums[:-window]) / window)[::stride]
-
-
-def _batch_cap(predictor: Predictor, batch_tokens: int | None) -> int:
-    return batch_tokens or _BATCH_TOKENS.get(predictor.device.type, _BATCH_TOKENS["cpu"])
+def _too_short(contigs: Mapping[str, int], layout: Layout) -> list[SkippedContig]:
+    reason = f"shorter than the model's window of {layout.window} bp"
+    return [SkippedContig(name, size, reason) for name, size in contigs.items() if size < layout.window]
 
 
 def _chosen_contigs(genome: Contigs, names: Iterable[str] | None) -> dict[str, int]:
@@ -381,10 +255,13 @@ def _chosen_contigs(genome: Contigs, names: Iterable[str] | None) -> dict[str, i
     return {name: known[name] for name in names}
 
 
-def _ambiguous_by_contig(tracks: list[Track]) -> dict[str, int]:
+def _ambiguous_by_contig(planned: Sequence[Part], found: Mapping[str, np.ndarray]) -> dict[str, int]:
+    """Return how many windows of each contig were looked at and have no score."""
     counts: dict[str, int] = {}
-    for track in tracks:
-        missing = int(np.isnan(track.values).sum())
-        if missing:
-            counts[track.contig] = counts.get(track.contig, 0) + missing
+    for part in planned:
+        owners = np.repeat(np.arange(len(part.stretches)), [stretch.windows for stretch in part.stretches])
+        missing = np.bincount(owners, weights=np.isnan(found[part.key]), minlength=len(part.stretches))
+        for stretch, many in zip(part.stretches, missing.astype(int).tolist(), strict=True):
+            if many:
+                counts[stretch.contig] = counts.get(stretch.contig, 0) + many
     return counts

@@ -14,20 +14,24 @@ PACKAGE = ROOT / "genolm"
 LAYERS = (
     {"errors", "verbs", "job_files", "processes"},
     {"config", "progress", "regions", "record", "cards", "bootstrap", "figure_parts", "ascode", "markov"},
-    {"compute", "workspace", "fasta_check", "labels", "metrics", "methods_text", "plans", "watchdog"},
-    {"fasta_index", "tokenizer", "tracks", "cell", "job_database", "recording", "table_text"},
-    {"sequences", "features", "peaks", "lstm", "calibration", "bundle_config", "job_store", "shortcuts"},
-    {"outputs", "answers", "tables", "model", "corpus", "job_queue", "table_warnings"},
-    {"batches", "report_data", "classifier", "partial", "jobs", "worker"},
+    {"compute", "workspace", "fasta_check", "labels", "metrics", "methods_text", "plans", "watchdog"}
+    | {"topology", "feature_readers", "score_files"},
+    {"fasta_index", "tokenizer", "tracks", "cell", "pooling", "job_database", "recording", "table_text"},
+    {"sequences", "genbank", "twobit", "features", "peaks", "lstm", "calibration", "bundle_config"}
+    | {"stream_cell", "job_store", "shortcuts"},
+    {"outputs", "genome_files", "genbank_calls", "answers", "tables", "model", "corpus", "job_queue", "table_warnings"},
+    {"batches", "report_data", "classifier", "partial", "jobs", "worker"}
+    | {"stream_encoder", "scan_readme", "scan_outputs"},
     {"training", "report_figures", "splits", "onnx_graph"},
     {"language", "table_split", "bundles"},
     {"registry", "model_report", "language_scores", "table_facts", "seen"},
     {"predict", "baselines", "onnx_export", "classifier_training", "adaptation", "pretrain_plan"}
     | {"table_report"},
-    {"scan", "saliency", "evaluation", "language_training", "preparation", "unfinished"},
-    {"rerun", "estimates", "comparison", "tuning", "trained", "pretraining", "file_work"},
-    {"reduction", "training_report"},
-    {"finetuning"},
+    {"scan_plan", "streaming", "saliency", "evaluation", "language_training", "preparation", "unfinished"}
+    | {"stretch_training"},
+    {"scan_work", "rerun", "estimates", "comparison", "tuning", "trained", "pretraining", "file_work"},
+    {"engines", "reduction", "training_report"},
+    {"scan", "finetuning"},
     {"pipelines"},
     {"cli"},
 )

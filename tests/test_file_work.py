@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from genolm import file_work, scan
+from genolm import file_work, scan_work
 from genolm.errors import Cancelled, SettingsError
 from genolm.partial import FinishedParts
 from genolm.pipelines import classify_file, open_model, saliency_file, scan_file, strips_path
@@ -39,8 +39,7 @@ def small_parts(monkeypatch):
     """Many parts of little work."""
     monkeypatch.setattr(file_work, "GROUP_RECORDS", 2)
     monkeypatch.setattr(file_work, "tokens_per_part", lambda *_: 3_000)
-    monkeypatch.setattr(scan, "tokens_per_part", lambda *_: 1_000)
-    monkeypatch.setattr(scan, "BLOCK_BASES", 100)
+    monkeypatch.setattr(scan_work, "tokens_per_part", lambda *_: 1_000)
 
 
 def saliency(fasta, out, **options):
@@ -133,8 +132,7 @@ def test_another_threshold_scores_nothing_again(model, fasta, tmp_path, small_pa
     with pytest.raises(ZeroDivisionError):
         scanned(fasta, tmp_path / "two.csv", model=model, threshold=0.9)
     monkeypatch.undo()
-    monkeypatch.setattr(scan, "tokens_per_part", lambda *_: 1_000)
-    monkeypatch.setattr(scan, "BLOCK_BASES", 100)
+    monkeypatch.setattr(scan_work, "tokens_per_part", lambda *_: 1_000)
     monkeypatch.setattr(type(model), "_forward", lambda *_: 1 / 0)
     scanned(fasta, tmp_path / "two.csv", model=model, threshold=0.2)
     assert contents(tmp_path / "one") == contents(tmp_path / "two")
@@ -178,7 +176,7 @@ def test_strips_and_site_are_those_of_the_package(model, tmp_path, make_dna):
 KILLED = """
 import os, signal, sys
 import genolm.cli, genolm.file_work, genolm.partial, genolm.scan
-genolm.scan.tokens_per_part, genolm.scan.BLOCK_BASES = (lambda *_: 1_000), 100
+genolm.scan_work.tokens_per_part = lambda *_: 1_000
 keep, kept = genolm.partial.FinishedParts._keep, []
 def keep_and_die(*given):
     keep(*given)

@@ -248,7 +248,7 @@ def test_tokens_alone_are_too_little_for_a_mirrored_model():
 
 @pytest.mark.parametrize(("window", "stride"), [(60, 1), (61, 7)])
 def test_a_mirrored_scan_gives_each_window_one_score_on_both_strands(window, stride, monkeypatch):
-    monkeypatch.setattr("genolm.scan.BLOCK_BASES", 100)
+    monkeypatch.setattr("genolm.scan_work.tokens_per_part", lambda *_: 2_000)
     calibration = Calibration(temperature=20.0)
     ours = predictor(mirrored=True, window=Window(window, 40, "TSS"), calibration=calibration)
     sequence = dna(window + 40 * stride)

@@ -6,13 +6,15 @@ import pytest
 from genolm import compute  # noqa: F401
 import torch
 
-import genolm.scan
+import genolm.scan_work
 from genolm.classifier import SequenceClassifier
 from genolm.config import Calibration, EncoderConfig, HeadConfig, TokenizerConfig, Window
 from genolm.errors import Cancelled, RegionError, SequenceError, SettingsError
 from genolm.predict import Predictor
 from genolm.registry import BundleConfig
-from genolm.scan import ambiguous_share, scan_genome, scan_layout, scan_windows, window_tokens
+from genolm.scan import scan_genome
+from genolm.scan_plan import scan_layout, scan_windows
+from genolm.scan_work import ambiguous_share, window_tokens
 from genolm.tokenizer import KmerTokenizer
 
 RNG = np.random.default_rng(11)
@@ -98,7 +100,7 @@ def test_minus_strand_is_the_mirrored_scan_of_the_reverse_complement():
 def test_blocks_do_not_show_in_the_result(monkeypatch):
     genome = Genome(chr=dna(900))
     whole = by_strand(scan_genome(genome, predictor(), stride=3))
-    monkeypatch.setattr(genolm.scan, "BLOCK_BASES", 50)
+    monkeypatch.setattr(genolm.scan_work, "tokens_per_part", lambda *_: 150)
     genome.longest_fetch = 0
     pieces = by_strand(scan_genome(genome, predictor(), stride=3, batch_tokens=64))
     assert genome.longest_fetch < 100

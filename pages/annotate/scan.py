@@ -3,7 +3,7 @@
 import streamlit as st
 
 from genolm.registry import BundleInfo
-from genolm.scan import Layout, scan_windows
+from genolm.scan_plan import Layout, scan_windows
 from pages.shared import code_view, inputs, running, samples, scan_view, state
 
 STRANDS = {"both": "both", "plus": "+", "minus": "-"}
