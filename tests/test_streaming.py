@@ -100,7 +100,7 @@ def test_a_window_gets_what_the_text_before_it_makes_of_it(stride, token_stride,
         expected = ours.probabilities(one_text_logits(ours, codes, starts))[:, 1]
         values = tracks["chr", strand].values
         np.testing.assert_allclose(values if strand == "+" else values[::-1], expected, atol=1e-6, rtol=1e-2)
-        assert np.std(values) > 0.02 * np.mean(values)
+        assert len(np.unique(values)) == len(values)
 
 
 def test_a_window_with_nothing_before_it_gets_the_exact_score():

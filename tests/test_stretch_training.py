@@ -75,9 +75,9 @@ def test_a_step_that_is_no_multiple_of_the_stride_is_refused():
 
 
 def test_it_learns_a_motif_and_gives_the_odds_of_the_stretches():
-    train, valid = planted(4_000, range(60, 3_900, 61)), planted(2_000, range(60, 1_900, 67), seed=2)
+    train, valid = planted(6_000, range(60, 5_900, 61)), planted(2_000, range(60, 1_900, 67), seed=2)
     settings = StretchSettings(
-        schedule=(Schedule(4, 1e-2),), stretch=60, step=3, around=3, elsewhere=100, negative_weight=0.2,
+        schedule=(Schedule(6, 1e-2),), stretch=60, step=3, around=2, elsewhere=100, negative_weight=0.2,
         batch_size=16, preset="tiny", drop_mult=0.0,
     )  # fmt: skip
     tokenizer = KmerTokenizer(TokenizerConfig(3, 1))
