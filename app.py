@@ -6,7 +6,7 @@ import streamlit as st
 from streamlit.runtime.pages_manager import PagesManager
 
 from genolm.jobs import keep_queue_moving
-from pages.shared import downloads, uploads
+from pages.shared import downloads, ranges, uploads
 
 ROOT = Path(__file__).parent
 # Streamlit's small print and chosen options are too pale for the contrast that WCAG asks for.
@@ -44,4 +44,4 @@ else:
     # first visit of a page's own address with "page not found"; this tells it from the start.
     PagesManager.uses_pages_directory = False
     keep_queue_moving()
-    app = st.App(__file__, routes=[*uploads.routes(), *downloads.routes()])
+    app = st.App(__file__, routes=[*uploads.routes(), *downloads.routes(), *ranges.routes()])

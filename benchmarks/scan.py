@@ -1,184 +1,273 @@
-"""Speed and memory of the scan beside the original's way, in one run on one machine.
+"""Speed and memory of the scan beside what one would use instead, in one run on one machine.
 
-    python benchmarks/scan.py --fasta genome.fa --model NAME --bases 200000
-    python benchmarks/scan.py --fasta genome.fa --preset small        (random weights: speed only)
+    python benchmarks/scan.py                             (random genome, the built-in promoter model)
+    python benchmarks/scan.py --fasta genome.fa --model NAME --json figures.json
+    python benchmarks/scan.py lengths --full              (cost against length: 1, 10, 50, 250 Mbp)
+    python benchmarks/scan.py memory                      (peak of a 250 Mbp contig, tiny random weights)
 
-Ours is ``genolm.scan.scan_genome``. The original's way (Genomic-ULMFiT) sends every window on its own
-through the same weights in torch's fp32 ``nn.LSTM``, 300 windows at a time; it gets the same windows of the
-same strands, and the same number of threads. Both are timed after a warm-up.
+``ways`` (what runs when nothing is named) compares ``genolm.scan.scan_genome``, streamed and exact, with the
+original's way and with published models in random weights (``peers.py``). The original's way
+(Genomic-ULMFiT) sends every window on its own through the same weights in torch's fp32 ``nn.LSTM``, 300
+windows at a time. All read the same file and get the same windows of the same strands of its longest contig,
+from the start on, as many as fit into ``--seconds``; how many is found by runs on smaller pieces, which also
+warm up. Our scan cuts its work into parts of one thread each, so its piece is a whole number of them for
+every thread, and may take longer.
+
+Each measurement has a process of its own and the same number of threads. Ways take turns, so that a noisy
+machine hurts all alike; medians of the rounds are told, and ratios are taken within a round. Where others use
+the machine, the ratio by processor time is the steadier one.
+
+bp/s is windows times stride, on each strand. The share is the work that a way's model needs (without the
+first LSTM's input product, which a table can give), over what a square matrix product in its number type
+reaches in the same round; burn-in, padding and whatever else is done beyond the need lowers it.
+
+``lengths`` scans random contigs, each as far as fits into ``--seconds``, and extrapolates the rest;
+``--full`` scans every base. Opening, which reads the whole file, is always measured on all of it. Scores take
+4 bytes per window that is scanned, so the peak is that of the real thing only where a whole contig was.
 """
 
 import argparse
-import copy
 import json
+import math
+import os
 import platform
-import resource
+import statistics
+import subprocess
 import sys
+import tempfile
 import time
+from dataclasses import asdict, replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from genolm import compute  # before torch: it sets the OpenMP wait policy
 
 import numpy as np
 import torch
-from torch import nn
 
-from genolm.classifier import SequenceClassifier, pool
-from genolm.config import EncoderConfig, HeadConfig, TokenizerConfig, Window, encoder_preset
-from genolm.predict import Predictor
-from genolm.registry import BundleConfig, load_bundle
-from genolm.scan import scan_genome
-from genolm.sequences import open_fasta, reverse_complement
+from fasta import memory_mb, write_genome
+from genolm.registry import find_bundle
+from genolm.sequences import Genome, open_fasta
+from peers import PEERS, checked_counts
+from ways import ORIGINAL_BATCH, OURS, TITLES, Job, Prefix, Way, original_scan, our_scan, scores_of, way_of
 
-ORIGINAL_BATCH = 300
-
-
-class Piece:
-    """The first bases of a file's longest contig, as a genome of one contig."""
-
-    def __init__(self, fasta: str, bases: int) -> None:
-        with open_fasta(fasta) as genome:
-            name = max(genome.contigs, key=genome.contigs.get)
-            self.sequence = genome.fetch(name, 0, min(bases, genome.contigs[name]))
-        self.contigs = {name: len(self.sequence)}
-
-    def fetch(self, contig: str, start: int, end: int) -> str:
-        """Return a stretch of the piece."""
-        return self.sequence[start:end]
+MODEL = "ecoli-promoter"
+FIRST_WINDOWS, TRIAL_SHARE = 16, 0.125
+ECOLI_BASES = 4_641_652
+SIZES = {"lengths": (1, 10, 50, 250), "memory": (250,)}
 
 
-class PlainClassifier(nn.Module):
-    """The classifier on torch's own LSTM modules, fp32, with the weights of ours."""
-
-    def __init__(self, model: SequenceClassifier) -> None:
-        super().__init__()
-        self.embedding = nn.Embedding.from_pretrained(model.encoder.embedding.weight.detach())
-        self.layers = nn.ModuleList(self._layer(rnn) for rnn in model.encoder.rnns)
-        self.head = model.head
-        self.slots = model.slots
-
-    @staticmethod
-    def _layer(rnn: nn.Module) -> nn.LSTM:
-        layer = nn.LSTM(rnn.weight_ih.shape[1], rnn.width_out, batch_first=True)
-        with torch.no_grad():
-            layer.weight_ih_l0.copy_(rnn.weight_ih)
-            layer.weight_hh_l0.copy_(rnn.weight_hh)
-            layer.bias_ih_l0.copy_(rnn.bias)
-            layer.bias_hh_l0.zero_()
-        return layer
-
-    def forward(self, tokens: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-        """Return logits (batch, outputs)."""
-        hidden = self.embedding(tokens)
-        for layer in self.layers:
-            hidden, _ = layer(hidden)
-        return self.head(pool(hidden, lengths, slots=self.slots))
-
-
-def random_bundle(preset: str) -> SimpleNamespace:
-    """Return a bundle with random weights: 3-mers at stride 3, a window of 150 bp around a TSS."""
-    config = BundleConfig(
-        name=f"random-{preset}",
-        kind="classifier",
-        tokenizer=TokenizerConfig(3, 3),
-        encoder=encoder_preset(preset),
-        head=HeadConfig(),
-        window=Window(150, 100, "TSS"),
-    )
-    torch.manual_seed(1)
-    model = SequenceClassifier(config.encoder, config.head, config.vocab_size).eval()
-    return SimpleNamespace(config=config, build=lambda: copy.deepcopy(model))
-
-
-def peak_memory_mb() -> float:
-    """Return the highest resident memory of this process so far, in MB."""
-    unit = 1024**2 if sys.platform == "darwin" else 1024
-    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 1)
-
-
-class Clock:
-    """Wall and processor seconds since it was made."""
-
-    def __init__(self) -> None:
-        self._began = time.perf_counter(), time.process_time()
-
-    def read(self) -> tuple[float, float]:
-        """Return (wall, processor) seconds."""
-        return time.perf_counter() - self._began[0], time.process_time() - self._began[1]
-
-
-def figures(windows: int, bases: float, clock: Clock) -> dict[str, float]:
-    """Return the figures of one way; processor seconds stay honest while other work shares the machine."""
-    seconds, processor = clock.read()
+def timed(way: Way, piece: Prefix) -> dict[str, float]:
+    """Return windows done with wall and processor seconds of a scan."""
+    began, clock = time.perf_counter(), time.process_time()
+    windows = way.scan(piece)
     return {
         "windows": windows,
-        "seconds": round(seconds, 3),
-        "cpu_seconds": round(processor, 3),
-        "windows_per_second": round(windows / seconds, 1),
-        "windows_per_cpu_second": round(windows / processor, 1),
-        "bases_per_second": round(bases / seconds, 1),
-        "peak_rss_mb": peak_memory_mb(),
+        "seconds": time.perf_counter() - began,
+        "cpu_seconds": time.process_time() - clock,
     }
 
 
-def run_ours(
-    piece: Piece, predictor: Predictor, stride: int, strands: str
-) -> tuple[dict[str, Any], np.ndarray]:
-    """Return figures and the scores of the first strand."""
-    window = predictor.config.window.length
-    warm = predictor.tokenizer.count(window)
-    predictor.logits_of_tokens(np.full((64, warm), 5, dtype=np.int32))
-    clock = Clock()
-    result = scan_genome(piece, predictor, stride=stride, strands=strands)
-    found = figures(result.windows, result.bases, clock)
-    first = result.tracks[0]
-    values = first.values if first.strand == "+" else first.values[::-1]
-    return found, values
+def fitting(job: Job, way: Way, genome: Genome) -> int:
+    """Return how many windows of a strand fit into the job's time, after runs that warm up and find out."""
+    most, windows = Prefix(genome).count(way.window, job.stride), FIRST_WINDOWS
+
+    def trial() -> float:
+        return timed(way, Prefix(genome, way.window + (windows - 1) * job.stride))["seconds"]
+
+    trial()
+    if math.isinf(job.seconds):
+        return most
+    while (took := trial()) < job.seconds * TRIAL_SHARE and windows < most:
+        windows = min(most, int(windows * min(16, max(2, 1.2 * job.seconds * TRIAL_SHARE / took))))
+    units = max(1, int(windows * job.seconds / took) // way.unit)
+    return min(most, units * way.unit)
 
 
-@torch.inference_mode()
-def run_original(
-    piece: Piece, predictor: Predictor, model: nn.Module, stride: int, strands: str, limit: int
-) -> tuple[dict[str, Any], np.ndarray]:
-    """Return figures and the scores of the first strand; at most ``limit`` windows of each strand."""
-    length, tokenizer = predictor.config.window.length, predictor.tokenizer
-    texts = {"+": piece.sequence, "-": reverse_complement(piece.sequence)}
-    chosen = [texts[sign] for sign in ("+-" if strands == "both" else strands)]
-    starts = range(0, len(piece.sequence) - length + 1, stride)[:limit]
-    with compute.torch_threads(predictor.threads):
-        model(torch.full((8, 10), 5, device=predictor.device), torch.full((8,), 10, device=predictor.device))
-        clock, found = Clock(), []
-        for text in chosen:
-            for first in range(0, len(starts), ORIGINAL_BATCH):
-                rows = [
-                    torch.tensor([tokenizer.sep_id, *tokenizer.encode(text[start : start + length]).tolist()])
-                    for start in starts[first : first + ORIGINAL_BATCH]
-                ]
-                tokens = torch.stack(rows).to(predictor.device)
-                lengths = torch.full((len(tokens),), tokens.shape[1], device=predictor.device)
-                found.append(model(tokens, lengths).cpu().numpy())
-        report = figures(len(chosen) * len(starts), len(chosen) * len(starts) * stride, clock)
-    scores = predictor.score_of(predictor.probabilities(np.concatenate(found)))
-    return report, scores[: len(starts)]
+def measure(job: Job) -> dict[str, Any]:
+    """Return the figures of one way on the largest piece that fits into the job's time."""
+    loaded, began = memory_mb("VmRSS"), time.perf_counter()
+    with open_fasta(job.fasta) as genome, compute.torch_threads(job.threads):
+        opened, way = time.perf_counter() - began, way_of(job)
+        windows = fitting(job, way, genome)
+        whole = Prefix(genome)
+        partly = windows < whole.count(way.window, job.stride)
+        piece = Prefix(genome, way.window + (windows - 1) * job.stride) if partly else whole
+        found = timed(way, piece)
+    return found | {
+        "bases": piece.length,
+        "contig": whole.length,
+        "precision": way.precision,
+        "work": way.work,
+        "opened": opened,
+        "loaded_mb": loaded,
+        "peak_mb": memory_mb("VmHWM"),
+    }
 
 
-def matrix_speed(predictor: Predictor, size: int = 2048) -> float:
-    """Return the measured speed of a square matrix product in the scan's number type, in GFLOP/s."""
-    left = torch.ones(size, size, dtype=predictor.dtype, device=predictor.device)
-    best = float("inf")
-    with compute.torch_threads(predictor.threads):
-        for _ in range(6):
-            began = time.perf_counter()
-            (left @ left).sum().item()
-            best = min(best, time.perf_counter() - began)
-    return 2 * size**3 / best / 1e9
+def agreement(job: Job) -> dict[str, Any]:
+    """Return how our scores of a small piece compare with the original's way: is what is timed right?"""
+    found = {}
+    with open_fasta(job.fasta) as genome, compute.torch_threads(job.threads):
+        predictor, scan = original_scan(job)
+        piece = Prefix(genome, predictor.config.window.length + 10 * ORIGINAL_BATCH * job.stride)
+        theirs = scan(piece)
+        for mode in OURS:
+            scores = scores_of(our_scan(replace(job, way=mode))[1](piece))
+            real = ~np.isnan(scores)
+            found[mode] = {
+                "windows": int(real.sum()),
+                "correlation": round(float(np.corrcoef(scores[real], theirs[real])[0, 1]), 4),
+                "largest_difference": round(float(np.abs(scores - theirs)[real].max()), 4),
+            }
+    return found
 
 
-def work_per_token(encoder: EncoderConfig) -> int:
-    """Return the floating-point operations of the LSTM stack for one token."""
-    return sum(2 * 4 * units * (inputs + units) for inputs, units in encoder.widths())
+def matrix_speed(job: Job, size: int = 2048) -> dict[str, float]:
+    """Return the measured speed of a square matrix product in each number type, in GFLOP/s."""
+    device, speeds = compute.pick_device(job.device), {}
+    kinds = {"fp32": torch.float32, "bf16": torch.bfloat16}
+    if device.type == "cpu":
+        kinds["int8"] = torch.int8
+    with compute.torch_threads(job.threads):
+        for name, dtype in kinds.items():
+            left, best = torch.ones(size, size, dtype=dtype, device=device), math.inf
+            product = torch._int_mm if name == "int8" else torch.mm
+            for _ in range(8):
+                began = time.perf_counter()
+                product(left, left)[0, 0].item()
+                best = min(best, time.perf_counter() - began)
+            speeds[name] = 2 * size**3 / best / 1e9
+    return speeds
+
+
+TASKS = {"matrix": matrix_speed, "agreement": agreement}
+
+
+def in_process(job: Job) -> dict[str, Any]:
+    """Return what a job gives, run in a process of its own."""
+    command = [sys.executable, __file__, "--job", json.dumps(asdict(job))]
+    ran = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(ran.stdout.splitlines()[-1])
+
+
+def jobs_of(options: argparse.Namespace, first: Job) -> list[Job]:
+    """Return one job for each way and number type to compare, the original's way first."""
+    device = compute.pick_device(options.device)
+    fast = compute.pick_dtype("auto", device) == torch.bfloat16
+    kinds = {"original": ["fp32"], "stream": [options.precision], "exact": [options.precision]}
+    if options.precision == "int8":
+        kinds["exact"] = ["auto"]
+    elif options.precision == "auto" and device.type == "cpu" and compute.has_fast_int8():
+        kinds["stream"] = ["auto", "int8"]
+    kinds |= {name: ["fp32", "bf16"] if fast else ["fp32"] for name in PEERS}
+    ways = [way for way in kinds if way in ("original", *options.ways)]
+    return [replace(first, way=way, precision=kind) for way in ways for kind in kinds[way]]
+
+
+def figures(
+    found: dict[str, Any], base: dict[str, Any], speeds: dict[str, float], stride: int
+) -> dict[str, float]:
+    """Return what is told of one measurement, beside the original's way and the matrix speed of its round."""
+    rate, slow = found["windows"] / found["seconds"], base["windows"] / base["seconds"]
+    by_clock = (found["windows"] / found["cpu_seconds"]) / (base["windows"] / base["cpu_seconds"])
+    reached = rate * found["work"] / 1e9
+    return {
+        "windows": found["windows"],
+        "windows_per_second": rate,
+        "bases_per_second": rate * stride,
+        "ratio": rate / slow,
+        "ratio_by_cpu_time": by_clock,
+        "gflops": reached,
+        "share_of_matrix_speed": reached / speeds[found["precision"]],
+        "loaded_mb": found["loaded_mb"],
+        "peak_mb": found["peak_mb"],
+        "ecoli_minutes": 2 * ECOLI_BASES / (rate * stride) / 60,
+    }
+
+
+def compare(options: argparse.Namespace, first: Job) -> dict[str, Any]:
+    """Run all ways in turns and return their figures."""
+    counts, rounds, speeds = checked_counts(), {}, []
+    jobs = jobs_of(options, first)
+    for number in range(options.rounds):
+        speeds.append(in_process(replace(first, way="matrix")))
+        base = None
+        for job in jobs:
+            print(f"round {number + 1}: {TITLES[job.way]}, {job.precision}", file=sys.stderr)
+            found = in_process(job)
+            base = base or found
+            row = figures(found, base, speeds[-1], options.stride)
+            rounds.setdefault((TITLES[job.way], found["precision"]), []).append(row)
+    ways = []
+    for (title, kind), rows in rounds.items():
+        middle = {key: statistics.median(row[key] for row in rows) for key in rows[0]}
+        spread = [min(row["ratio"] for row in rows), max(row["ratio"] for row in rows)]
+        ways.append({"way": title, "precision": kind, **middle, "ratio_range": spread})
+    return {
+        "matrix_gflops": {kind: statistics.median(item[kind] for item in speeds) for kind in speeds[0]},
+        "peers": {peer.title: [counts[name], int(peer.published)] for name, peer in PEERS.items()},
+        "agreement": in_process(replace(first, way="agreement")),
+        "ways": ways,
+    }
+
+
+def print_ways(report: dict[str, Any]) -> None:
+    """Print the comparison as a table."""
+    for title, (count, published) in report["peers"].items():
+        print(f"{title}: {count:,} parameters, published {published / 1e6:g} M")
+    for mode, row in report["agreement"].items():
+        print(
+            f"{TITLES[mode]}, against the original's way: correlation {row['correlation']:.4f}, largest "
+            f"difference of a probability {row['largest_difference']:.4f}, {row['windows']:,} windows"
+        )
+    speeds = ", ".join(f"{kind} {speed:,.0f}" for kind, speed in report["matrix_gflops"].items())
+    print(f"matrix speed in GFLOP/s: {speeds}; the last column is E. coli, both strands, extrapolated")
+    print(
+        f"{'way':24}{'type':>5}{'windows':>9}{'windows/s':>11}{'bp/s':>10}{'ratio':>9}{'by CPU':>9}"
+        f"{'GFLOP/s':>9}{'share':>7}{'peak MB':>9}{'minutes':>9}"
+    )
+    for row in report["ways"]:
+        print(
+            f"{row['way']:24}{row['precision']:>5}{row['windows']:>9,.0f}{row['windows_per_second']:>11,.1f}"
+            f"{row['bases_per_second']:>10,.0f}{row['ratio']:>9.3g}{row['ratio_by_cpu_time']:>9.3g}"
+            f"{row['gflops']:>9,.1f}{row['share_of_matrix_speed']:>7.0%}{row['peak_mb']:>9,.0f}"
+            f"{row['ecoli_minutes']:>9,.1f}"
+        )
+
+
+def measure_lengths(options: argparse.Namespace, first: Job, folder: Path) -> dict[str, Any]:
+    """Scan contigs of several lengths and return what each took."""
+    full, rows = options.full or options.what == "memory", []
+    for size in options.mbp or SIZES[options.what]:
+        path = folder / f"random-{size:g}.fa"
+        write_genome(path, int(size * 1e6), 60)
+        print(f"{size:g} Mbp", file=sys.stderr)
+        seconds = math.inf if full else options.seconds
+        found = in_process(replace(first, fasta=str(path), seconds=seconds))
+        path.unlink()
+        share = found["bases"] / found["contig"]
+        rows.append({
+            "mbp": size,
+            "scanned_share": share,
+            "opened_seconds": found["opened"],
+            "scan_seconds": found["seconds"] / share,
+            "microseconds_per_base": found["seconds"] / found["bases"] * 1e6,
+            "peak_mb": found["peak_mb"],
+        })  # fmt: skip
+    return {"lengths": rows}
+
+
+def print_lengths(report: dict[str, Any]) -> None:
+    """Print the cost against length as a table."""
+    print(f"{'Mbp':>6}{'scanned':>9}{'open s':>8}{'scan s':>10}{'us/base':>9}{'peak MB':>9}")
+    for row in report["lengths"]:
+        partly = row["scanned_share"] < 1
+        print(
+            f"{row['mbp']:>6g}{row['scanned_share']:>9.1%}{row['opened_seconds']:>8.1f}"
+            f"{row['scan_seconds']:>10,.0f}{row['microseconds_per_base']:>9.2f}{row['peak_mb']:>9,.0f}"
+            + ("  extrapolated; peak of the scanned part" if partly else "")
+        )
 
 
 def arguments() -> argparse.Namespace:
@@ -186,54 +275,63 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--fasta", required=True)
-    parser.add_argument("--model", help="name or folder of a classifier")
-    parser.add_argument("--preset", default="small", help="size of random weights when no model is named")
-    parser.add_argument("--bases", type=int, default=200_000)
+    parser.add_argument("what", nargs="?", default="ways", choices=["ways", *SIZES])
+    parser.add_argument("--fasta", help="a genome; random bases by default")
+    parser.add_argument("--mbp", type=float, nargs="+", help="length of the random genome, or lengths")
+    parser.add_argument("--model", default=MODEL, help="name or folder of a classifier")
+    parser.add_argument("--preset", help="random weights of this size, in the shape of the model")
+    parser.add_argument("--ways", nargs="+", default=list(TITLES), choices=list(TITLES), metavar="WAY",
+                        help="some of " + ", ".join(TITLES))  # fmt: skip
+    parser.add_argument("--mode", default="stream", choices=OURS, help="of lengths and memory")
     parser.add_argument("--stride", type=int, default=10)
     parser.add_argument("--strand", default="both", choices=["both", "+", "-"])
-    parser.add_argument("--limit", type=int, default=6_000, help="windows per strand for the original's way")
+    parser.add_argument("--seconds", type=float, default=20, help="time for each measurement")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--full", action="store_true", help="lengths: scan every base")
     parser.add_argument("--device", help="cpu or cuda")
-    parser.add_argument("--precision", default="auto", choices=["auto", "bf16", "fp32"])
+    parser.add_argument("--precision", default="auto", choices=["auto", "bf16", "fp32", "int8"])
     parser.add_argument("--threads", type=int)
+    parser.add_argument("--folder", type=Path, help="where to put random genomes for the while")
     parser.add_argument("--json", type=Path, help="write the figures to this file")
+    parser.add_argument("--job", help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
 def main() -> None:
-    """Run both ways and print the figures."""
+    """Run what was asked for and print its figures."""
     options = arguments()
-    bundle = load_bundle(options.model) if options.model else random_bundle(options.preset)
-    predictor = Predictor(bundle, device=options.device, precision=options.precision, threads=options.threads)
-    piece = Piece(options.fasta, options.bases)
-    ours, our_scores = run_ours(piece, predictor, options.stride, options.strand)
-    plain = PlainClassifier(bundle.build()).to(predictor.device).eval()
-    original, theirs = run_original(
-        piece, predictor, plain, options.stride, options.strand, options.limit
-    )
-    difference = np.abs(our_scores[: len(theirs)] - theirs)
-    tokens = predictor.tokenizer.count(predictor.config.window.length) + 1
-    speed = matrix_speed(predictor)
+    if options.job:
+        job = Job(**json.loads(options.job))
+        print(json.dumps(TASKS.get(job.way, measure)(job)))
+        return
+    if options.what == "memory" and not options.preset:
+        options.preset = "tiny"
+    named = Path(options.model).name == options.model and not options.model.endswith(".zip")
+    model = str(find_bundle(options.model).path if named else options.model)
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
+        os.environ["GENOLM_HOME"] = str(Path(folder) / "home")
+        fasta = options.fasta or str(Path(folder) / "random.fa")
+        if options.what == "ways" and not options.fasta:
+            write_genome(Path(fasta), int(options.mbp[0] * 1e6) if options.mbp else ECOLI_BASES, 60)
+        first = Job(
+            options.mode, options.precision, fasta, model, options.preset, options.stride, options.strand,
+            options.seconds, options.device, compute.thread_budget(options.threads),
+        )  # fmt: skip
+        if options.what == "ways":
+            found = compare(options, first)
+        else:
+            found = measure_lengths(options, first, Path(folder))
     report = {
-        "model": predictor.config.name,
-        "stride": options.stride,
-        "strand": options.strand,
-        **predictor.facts,
+        "genome": Path(options.fasta).name if options.fasta else "random",
+        "model": f"random-{options.preset}" if options.preset else Path(options.model).name,
         "machine": platform.processor() or platform.machine(),
-        "ours": ours,
-        "original": original,
-        "ratio": round(ours["windows_per_second"] / original["windows_per_second"], 2),
-        "ratio_by_cpu_time": round(ours["windows_per_cpu_second"] / original["windows_per_cpu_second"], 2),
-        "largest_difference": round(float(np.nanmax(difference)), 5),
-        "matrix_gflops": round(speed, 1),
-        "share_of_matrix_speed": round(
-            ours["windows_per_second"] * tokens * work_per_token(predictor.config.encoder) / speed / 1e9, 3
-        ),
+        **{key: getattr(first, key) for key in ("stride", "strand", "threads")},
+        **found,
     }
-    text = json.dumps(report, indent=2)
-    print(text)
+    print(", ".join(f"{key} {report[key]}" for key in ("genome", "model", "stride", "strand", "threads")))
+    (print_ways if options.what == "ways" else print_lengths)(report)
     if options.json:
-        options.json.write_text(text + "\n", encoding="utf-8")
+        options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

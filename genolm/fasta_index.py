@@ -1,7 +1,8 @@
 """The workspace's index of a FASTA file: made once, known again by the state of the file.
 
 One folder per file holds ``index.fai`` (samtools' format), ``descriptions.txt``, ``meta.json`` with the
-summary and, where the file cannot be read as it lies, ``sequence.fa`` with one line per record.
+summary and, where the file cannot be read as it lies, ``sequence.fa`` with one line per record. A file of
+another format is given to the index as FASTA by a :class:`Reader`, which keeps beside it what else it found.
 """
 
 import hashlib
@@ -14,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import numpy as np
 
@@ -23,11 +24,34 @@ from genolm.errors import SequenceError, SettingsError
 from genolm.fasta_check import AMBIGUITY_CODES, FastaScanner, is_gzip, read_blocks, start_of_records
 from genolm.progress import ProgressCallback, Ticker
 
+# What a reader may save beside the index.
+FACTS_FILE, ANNOTATION_FILE = "facts.json", "annotation.parquet"
 PACKED_SUFFIXES = (".gz", ".bgz", ".bz2", ".zip")
 _INDEX_VERSION = 1
+_FASTA = "fasta"
 _KEY_BYTES = 1 << 16
 _DRAFT = ".draft-"
 _DRAFT_SECONDS = 24 * 3600
+
+
+class Reader(Protocol):
+    """Gives a file of another format to the index as FASTA.
+
+    Attributes
+    ----------
+    kind : str
+        Name and version of what it does, such as ``genbank-1``; another one is indexed anew.
+    """
+
+    kind: str
+
+    def blocks(self) -> Iterator[tuple[bytes, int]]:
+        """Yield FASTA, line for line where the file has its own, with how many bytes of the file are read."""
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write what else was found into the index's folder, once ``blocks`` has ended."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -80,6 +104,8 @@ class FastaIndex:
     summary : SequenceSummary
     has_uracil : bool
         Whether any U is in it.
+    kind : str
+        That of the reader, ``fasta`` without one.
     """
 
     source: Path
@@ -87,6 +113,7 @@ class FastaIndex:
     data: Path
     summary: SequenceSummary
     has_uracil: bool
+    kind: str = _FASTA
 
     @property
     def fai(self) -> Path:
@@ -100,33 +127,45 @@ class FastaIndex:
                 yield line.removesuffix("\n")
 
 
-def index_fasta(source: Path, *, progress: ProgressCallback | None = None) -> FastaIndex:
-    """Return the index of a FASTA file, made if there is none for the file as it is now.
+def index_fasta(
+    source: Path, *, reader: Reader | None = None, progress: ProgressCallback | None = None
+) -> FastaIndex:
+    """Return the index of a file, made if there is none for the file as it is now.
+
+    Parameters
+    ----------
+    source : Path
+        FASTA, or what ``reader`` reads.
+    reader : Reader, optional
+        Its FASTA is copied into the workspace.
+    progress : callable, optional
+        Called in bytes of the file.
 
     Raises
     ------
     SequenceError
-        If the file is not clean nucleotide FASTA.
+        If the file is not clean nucleotide sequence.
     SettingsError
         If the workspace cannot be written.
     """
-    folder = _folder_of(source)
+    folder = _folder_of(source, reader.kind if reader else _FASTA)
     found = _load(source, folder)
     if found is None:
-        _build(source, folder, progress)
+        _build(source, folder, reader, progress)
         found = _load(source, folder)
     if found is None:
         raise SettingsError(f"The index of {source} in {folder} was removed while it was opened; try again.")
     return found
 
 
-def _folder_of(source: Path) -> Path:
-    """Return the folder of a file's index: path, then state of the file, both hashed."""
+def _folder_of(source: Path, kind: str) -> Path:
+    """Return the folder of a file's index: path and kind, then state of the file, both hashed."""
     real = source.resolve()
     state = real.stat()
     with open(real, "rb") as stream:
         head = stream.read(_KEY_BYTES)
-    where = hashlib.sha256(os.fsencode(real)).hexdigest()[:16]
+    mark = b"" if kind == _FASTA else b"\0" + kind.encode()
+    where = hashlib.sha256(os.fsencode(real) + mark).hexdigest()[:16]
     what = hashlib.sha256(f"{_INDEX_VERSION} {state.st_size} {state.st_mtime_ns} ".encode() + head)
     return workspace.index_dir() / f"{where}-{what.hexdigest()[:16]}"
 
@@ -137,20 +176,21 @@ def _load(source: Path, folder: Path) -> FastaIndex | None:
         meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
         data = folder / "sequence.fa" if meta["copied"] else source
         summary = SequenceSummary(**meta["summary"])
-        whole = (folder / "index.fai").is_file() and (folder / "descriptions.txt").is_file()
+        names = ["index.fai", "descriptions.txt", *meta.get("extras", [])]
+        whole = all((folder / name).is_file() for name in names)
         if not whole or (meta["copied"] and data.stat().st_size != meta["copied"]):
             return None
-        return FastaIndex(source, folder, data, summary, meta["uracil"])
+        return FastaIndex(source, folder, data, summary, meta["uracil"], meta.get("kind", _FASTA))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def _build(source: Path, folder: Path, progress: ProgressCallback | None) -> None:
+def _build(source: Path, folder: Path, reader: Reader | None, progress: ProgressCallback | None) -> None:
     """Make the index in a draft folder, which takes its name in one step when it is complete."""
     with _draft_folder(folder.parent) as draft:
         try:
-            _fill(source, draft, progress)
-            if _folder_of(source) != folder:
+            _fill(source, draft, reader, progress)
+            if _folder_of(source, reader.kind if reader else _FASTA) != folder:
                 raise SequenceError(
                     f"{source} was changed while it was read; open it again when it is complete."
                 )
@@ -175,21 +215,29 @@ def _draft_folder(parent: Path) -> Iterator[Path]:
         shutil.rmtree(draft, ignore_errors=True)
 
 
-def _fill(source: Path, draft: Path, progress: ProgressCallback | None) -> None:
-    scanner = None if is_gzip(source) else _scan(source, None, progress)
+def _fill(source: Path, draft: Path, reader: Reader | None, progress: ProgressCallback | None) -> None:
+    packed = reader is not None or is_gzip(source)
+    scanner = None if packed else _scan(source, read_blocks(source), None, progress)
     copied = scanner is None or not scanner.regular or source.name.lower().endswith(PACKED_SUFFIXES)
     if copied:
+        blocks = reader.blocks() if reader else read_blocks(source)
         with open(draft / "sequence.fa", "wb") as out:
-            scanner = _scan(source, out, progress)
+            scanner = _scan(source, blocks, out, progress)
+    if reader:
+        reader.save(draft)
     size = (draft / "sequence.fa").stat().st_size if copied else 0
-    _write_index(draft, source, scanner, size)
+    _write_index(draft, source, scanner, {"copied": size, "kind": reader.kind if reader else _FASTA})
 
 
-def _scan(source: Path, out: BinaryIO | None, progress: ProgressCallback | None) -> FastaScanner:
-    """Check a file, copying it to ``out`` if given; without a copy, stop once it is seen to need one."""
+def _scan(
+    source: Path,
+    blocks: Iterator[tuple[bytes, int]],
+    out: BinaryIO | None,
+    progress: ProgressCallback | None,
+) -> FastaScanner:
+    """Check FASTA, copying it to ``out`` if given; without a copy, stop once it is seen to need one."""
     stage = f"{'checking' if out is None else 'copying'} {source.name}"
     ticker = Ticker(progress, source.stat().st_size, stage=stage)
-    blocks = read_blocks(source)
     head, done = next(blocks, (b"", 0))
     mac = b"\n" not in head
     head = unix_lines(head)
@@ -207,13 +255,15 @@ def _scan(source: Path, out: BinaryIO | None, progress: ProgressCallback | None)
     return scanner
 
 
-def _write_index(draft: Path, source: Path, scanner: FastaScanner, copied: int) -> None:
+def _write_index(draft: Path, source: Path, scanner: FastaScanner, facts: dict[str, Any]) -> None:
     records = scanner.records
     summary = summary_of(scanner.histogram, [record.length for record in records])
+    own = {"sequence.fa", "meta.json"}
     meta: dict[str, Any] = {
         "format_version": _INDEX_VERSION,
         "source": str(source),
-        "copied": copied,
+        **facts,
+        "extras": sorted(path.name for path in draft.iterdir() if path.name not in own),
         "uracil": bool(scanner.histogram[[ord("U"), ord("u")]].any()),
         "summary": asdict(summary),
     }

@@ -1,46 +1,47 @@
-"""Calls and tracks as files: CSV, BED, GFF3, bedGraph and bigWig out; CSV, BED and GFF3 in.
+"""Calls as files: CSV, BED and GFF3 out, CSV in.
 
-Inside the package coordinates are 0-based and half-open; each format is written and read by its own
-convention (GFF3: 1-based, both ends included). Calls are a table with the columns ``contig, start, end,
-strand, summit, score`` where ``score`` is a probability. Formats: BED and bedGraph as in the UCSC genome
-browser's FAQ, GFF3 1.26 (Sequence Ontology), bigWig (Kent et al. 2010, doi:10.1093/bioinformatics/btq351).
+Calls are a table with the columns ``contig, start, end, strand, summit, score``, 0-based and half-open, where
+``score`` is a probability; further columns go along where a format has room for them. A call over the origin
+of a circular contig has ``start < length < end``; its summit is counted from the origin again. Formats: BED as
+in the UCSC genome browser's FAQ, GFF3 1.26 (Sequence Ontology).
 """
 
-import gzip
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NoReturn, TextIO
-from urllib.parse import unquote
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from genolm.errors import SettingsError, TableError
+from genolm.feature_readers import BED_COLUMNS, GFF_COLUMNS, read_bed, read_gff3, read_regions
+from genolm.score_files import write_bedgraph, write_bigwig
+from genolm.topology import turns
 
-if TYPE_CHECKING:
-    from genolm.tracks import Track
+__all__ = [
+    "BED_COLUMNS", "CALL_COLUMNS", "GFF_COLUMNS", "call_names", "check_calls", "extra_values", "read_bed",
+    "read_calls", "read_gff3", "read_regions", "write_bed", "write_bedgraph", "write_bigwig", "write_calls",
+    "write_gff3",
+]  # fmt: skip
 
 PathLike = str | os.PathLike[str]
+Lengths = Mapping[str, int]
 
 CALL_COLUMNS = ("contig", "start", "end", "strand", "summit", "score")
-BED_COLUMNS = ("contig", "start", "end", "name", "score", "strand")
-GFF_COLUMNS = ("contig", "source", "type", "start", "end", "score", "strand", "phase", "attributes")
 _CALL_TYPES = {"contig": str, "start": np.int64, "end": np.int64, "strand": str, "summit": np.int64,
                "score": np.float64}
 _NOT_IN_SEQID = re.compile(r"[^a-zA-Z0-9.:^*$@!+_?\-|]")
 _NOT_IN_COLUMN = re.compile(r"[\x00-\x1f\x7f%]")
 _NOT_IN_ATTRIBUTE = re.compile(r"[\x00-\x1f\x7f%;=&,]")
-_SKIPPED_BED_LINES = ("#", "track", "browser")
 
 
 def write_calls(path: PathLike, calls: pd.DataFrame) -> None:
     """Write calls as CSV with the columns ``contig, start, end, strand, summit, score``, 0-based half-open.
 
-    Scores have six significant digits.
+    Further columns come after these. Numbers that are not whole have six significant digits.
     """
-    checked = _check_calls(calls, path)
+    checked = check_calls(calls, path)
     checked.to_csv(path, index=False, float_format="%.6g", lineterminator="\n", encoding="utf-8")
 
 
@@ -57,10 +58,15 @@ def read_calls(path: PathLike) -> pd.DataFrame:
         )
     for name in ("start", "end", "summit", "score"):
         table[name] = _numbers(table[name], path, whole=name != "score")
-    return _check_calls(table, path)
+    for name in table.columns.difference(CALL_COLUMNS):
+        numbers = pd.to_numeric(table[name], errors="coerce")
+        table[name] = table[name] if numbers.isna().any() else numbers
+    return check_calls(table, path)
 
 
-def write_bed(path: PathLike, calls: pd.DataFrame, *, prefix: str = "call") -> None:
+def write_bed(
+    path: PathLike, calls: pd.DataFrame, *, prefix: str = "call", circular: Lengths | None = None
+) -> None:
     """Write calls as BED6; the score column is the probability times 1000, rounded.
 
     Parameters
@@ -69,14 +75,17 @@ def write_bed(path: PathLike, calls: pd.DataFrame, *, prefix: str = "call") -> N
     calls : pd.DataFrame
     prefix : str
         Start of every name (call_1, call_2 ...), the same as the ID in GFF3.
+    circular : mapping of str to int, optional
+        Lengths of circular contigs; a call over the origin is two lines of one name, each in its place.
     """
-    checked = _check_calls(calls, path)
+    checked = check_calls(calls, path, circular)
     table = checked[["contig", "start", "end"]].assign(
-        name=_names(len(checked), prefix),
+        name=call_names(len(checked), prefix),
         score=np.rint(checked["score"] * 1000).astype(np.int64),
         strand=checked["strand"],
     )
     _refuse_blanks(table["contig"], path)
+    table = _cut_at_origin(table, circular or {})
     table.to_csv(path, sep="\t", header=False, index=False, lineterminator="\n", encoding="utf-8", quoting=3)
 
 
@@ -84,16 +93,17 @@ def write_gff3(
     path: PathLike,
     calls: pd.DataFrame,
     *,
-    lengths: Mapping[str, int] | None = None,
+    lengths: Lengths | None = None,
     model: str = "",
     feature: str = "promoter",
     source: str = "genolm",
     prefix: str = "call",
+    circular: Lengths | None = None,
 ) -> None:
     """Write calls as GFF3, the score column holding the probability.
 
-    Attributes are ``ID``, ``summit`` (1-based, like every position in GFF3), ``probability`` and, when it
-    is given, ``model``.
+    Attributes are ``ID``, ``summit`` (1-based, like every position in GFF3), ``probability``, ``model`` when
+    it is given, and what further columns the calls have.
 
     Parameters
     ----------
@@ -107,168 +117,94 @@ def write_gff3(
         Third column, by the standard a Sequence Ontology term such as ``promoter`` or ``TSS``.
     source, prefix : str
         Second column; start of every ID.
+    circular : mapping of str to int, optional
+        Lengths of circular contigs. Each gets a ``region`` line with ``Is_circular=true``; a call over the
+        origin has an end greater than the length, as the specification wants it.
     """
-    checked = _check_calls(calls, path)
+    checked, circular = check_calls(calls, path, circular), circular or {}
     tail = f";model={_escape(model, _NOT_IN_ATTRIBUTE)}" if model else ""
     kind = f"{_escape(source, _NOT_IN_COLUMN)}\t{_escape(feature, _NOT_IN_COLUMN)}"
-    seqids = {contig: _escape(contig, _NOT_IN_SEQID) for contig in checked["contig"].unique()}
     with open(path, "w", encoding="utf-8", newline="\n") as handle:
-        handle.write("##gff-version 3\n")
-        for contig, length in (lengths or {}).items():
-            handle.write(f"##sequence-region {_escape(contig, _NOT_IN_SEQID)} 1 {length}\n")
-        rows = zip(_names(len(checked), _escape(prefix, _NOT_IN_ATTRIBUTE)),
-                   checked.itertuples(index=False, name=None), strict=True)
-        for name, (contig, start, end, strand, summit, score) in rows:
+        handle.writelines(_gff_head(lengths or {}, circular, _escape(source, _NOT_IN_COLUMN)))
+        seqids = {contig: _escape(contig, _NOT_IN_SEQID) for contig in checked["contig"].unique()}
+        names = call_names(len(checked), _escape(prefix, _NOT_IN_ATTRIBUTE))
+        rows = checked[list(CALL_COLUMNS)].itertuples(index=False, name=None)
+        for name, more, row in zip(names, _gff_extras(checked), rows, strict=True):
+            contig, start, end, strand, summit, score = row
             handle.write(
                 f"{seqids[contig]}\t{kind}\t{start + 1}\t{end}\t{score:.6g}\t{strand}\t.\t"
-                f"ID={name};summit={summit + 1};probability={score:.6g}{tail}\n"
+                f"ID={name};summit={summit + 1};probability={score:.6g}{tail}{more}\n"
             )
 
 
-def write_bedgraph(path: PathLike, tracks: Iterable["Track"], *, name: str = "") -> None:
-    """Write tracks of one strand as bedGraph (gzip when ``path`` ends in .gz); NaN is left out.
+def write_annotation(
+    path: PathLike, features: pd.DataFrame, *, lengths: Lengths, circular: Lengths | None = None
+) -> None:
+    """Write genes or other known features as GFF3, as :func:`genolm.annotation.read_annotation` reads them.
 
     Parameters
     ----------
     path : path
-    tracks : iterable of Track
-        At most one strand, since the format has none.
-    name : str
-        When given, a ``track`` line for genome browsers comes first.
-    """
-    opener = gzip.open if os.fspath(path).endswith(".gz") else open
-    with opener(path, "wt", encoding="utf-8", newline="\n") as handle:
-        if name:
-            handle.write(f'track type=bedGraph name="{name.replace(chr(34), chr(39))}"\n')
-        for track in _one_strand(tracks, path):
-            for start, values in track.runs(limit=100_000):
-                lefts = start + np.arange(len(values), dtype=np.int64) * track.step
-                handle.writelines(
-                    f"{track.contig}\t{left}\t{left + track.span}\t{value:.6g}\n"
-                    for left, value in zip(lefts.tolist(), values.tolist(), strict=True)
-                )
-
-
-def write_bigwig(path: PathLike, tracks: Iterable["Track"], lengths: Mapping[str, int]) -> None:
-    """Write tracks of one strand as bigWig, with zoom levels; NaN is a gap, never a zero.
-
-    Parameters
-    ----------
-    path : path
-    tracks : iterable of Track
-        At most one strand; pieces of a contig must not overlap.
+    features : pd.DataFrame
+        Columns ``contig, start, end, strand, name, kind``.
     lengths : mapping of str to int
-        Length of every contig, in the order that the file's header shall have.
+        Length of each contig in file order.
+    circular : mapping of str to int, optional
+        As in :func:`write_gff3`.
     """
-    import pyBigWig
-
-    rank = {contig: place for place, contig in enumerate(lengths)}
-    ordered = _one_strand(tracks, path)
-    if not lengths:
-        raise SettingsError(f"Cannot write {path}: a bigWig needs the length of at least one contig.")
-    for track in ordered:
-        if track.contig not in rank:
-            raise SettingsError(f"Cannot write {path}: the length of contig {track.contig} is not known.")
-        if track.end > lengths[track.contig]:
-            raise SettingsError(
-                f"Cannot write {path}: a track of {track.contig} ends at {track.end}, "
-                f"beyond the contig's {lengths[track.contig]} bp."
-            )
-    ordered.sort(key=lambda track: (rank[track.contig], track.start))
-    with _opened_bigwig(pyBigWig, path) as handle:
-        handle.addHeader([(contig, int(length)) for contig, length in lengths.items()])
-        for track in ordered:
-            for start, values in track.runs():
-                handle.addEntries(track.contig, int(start), values=values, span=track.span, step=track.step)
+    with open(path, "w", encoding="utf-8", newline="\n") as handle:
+        handle.writelines(_gff_head(lengths, circular or {}, "genolm"))
+        columns = features[["contig", "start", "end", "strand", "name", "kind"]]
+        for number, row in enumerate(columns.itertuples(index=False, name=None), start=1):
+            contig, start, end, strand, name, kind = row
+            seqid, term = _escape(contig, _NOT_IN_SEQID), _escape(kind or "region", _NOT_IN_COLUMN)
+            said = f";Name={_escape(name, _NOT_IN_ATTRIBUTE)}" if name else ""
+            handle.write(f"{seqid}\tgenolm\t{term}\t{start + 1}\t{end}\t.\t{strand}\t.\tID=feature_{number}{said}\n")
 
 
-def read_bed(path: PathLike) -> pd.DataFrame:
-    """Read BED3 to BED12 (also .gz) into ``contig, start, end, name, score, strand``; more columns are left.
-
-    A missing name is "", a missing score NaN, a missing strand ".". Scores stand as in the file.
-
-    Raises
-    ------
-    TableError
-        With file and line, at the first line that is not BED.
-    """
-    rows = []
-    for number, line in _lines(path):
-        if not line.strip() or line.startswith(_SKIPPED_BED_LINES):
-            continue
-        fields = line.split("\t") if "\t" in line else line.split()
-        if len(fields) < 3:
-            _refuse(path, number, f"has {len(fields)} columns; BED has at least contig, start and end")
-        fields = [*fields[:6], *("", "", "", "", ".", ".")[len(fields) :]]
-        start, end = (_whole(fields[place], path, number) for place in (1, 2))
-        if not 0 <= start <= end:
-            _refuse(path, number, f"has start {start} and end {end}; BED wants 0 <= start <= end")
-        score = _score(fields[4], path, number)
-        rows.append((fields[0], start, end, fields[3], score, _strand(fields[5], path, number, "+-.")))
-    return _table(rows, BED_COLUMNS)
+def call_names(count: int, prefix: str = "call") -> list[str]:
+    """Return the names of calls in the order of their table, the same in every format: call_1, call_2 ..."""
+    return [f"{prefix}_{number}" for number in range(1, count + 1)]
 
 
-def read_gff3(path: PathLike, *, types: Iterable[str] | None = None) -> pd.DataFrame:
-    """Read the features of a GFF3 file (also .gz) up to a ``##FASTA`` part.
+def extra_values(calls: pd.DataFrame) -> list[dict[str, str]]:
+    """Return, for each call, its further columns as text; what is empty or missing is left out."""
+    names = [name for name in calls.columns if name not in CALL_COLUMNS]
+    rows = calls[names].itertuples(index=False, name=None) if names else [()] * len(calls)
+    return [
+        {name: _text(value) for name, value in zip(names, row, strict=True) if value == value and value != ""}
+        for row in rows
+    ]
+
+
+def check_calls(calls: pd.DataFrame, path: PathLike, circular: Lengths | None = None) -> pd.DataFrame:
+    """Return calls with their six columns first and of the right types.
 
     Parameters
     ----------
+    calls : pd.DataFrame
     path : path
-    types : iterable of str, optional
-        Keep only these feature types, such as ``{"gene", "CDS"}``.
-
-    Returns
-    -------
-    pd.DataFrame
-        ``contig, source, type, start, end, score, strand, phase, attributes``; start and end 0-based
-        half-open, score NaN for ".", attributes a dict of str (several values joined with commas).
+        Named in the error.
+    circular : mapping of str to int, optional
+        Lengths of circular contigs.
 
     Raises
     ------
     TableError
-        With file and line, at the first line that is not GFF3.
+        If a column is missing, or a call cannot be: names the call and what is wrong with it.
     """
-    wanted = None if types is None else set(types)
-    rows = []
-    for number, line in _lines(path):
-        if line.startswith(("##FASTA", ">")):
-            break
-        if not line.strip() or line.startswith("#"):
-            continue
-        fields = line.split("\t")
-        if len(fields) != 9:
-            _refuse(path, number, f"has {len(fields)} tab-separated columns; GFF3 has 9")
-        if wanted is None or fields[2] in wanted:
-            rows.append(_gff_row(fields, path, number))
-    return _table(rows, GFF_COLUMNS)
-
-
-def _gff_row(fields: list[str], path: PathLike, number: int) -> tuple[Any, ...]:
-    start, end = _whole(fields[3], path, number), _whole(fields[4], path, number)
-    if not 1 <= start <= end:
-        _refuse(path, number, f"has start {start} and end {end}; GFF3 wants 1 <= start <= end")
-    if fields[7] not in (".", "0", "1", "2"):
-        _refuse(path, number, f"has phase '{fields[7]}'; it must be 0, 1, 2 or '.'")
-    attributes = {}
-    for part in filter(None, (piece.strip() for piece in fields[8].split(";"))):
-        key, sign, value = part.partition("=")
-        if not sign and part != ".":
-            _refuse(path, number, f"has the attribute '{part}'; GFF3 writes key=value (this may be GTF)")
-        if sign:
-            attributes[unquote(key)] = unquote(value)
-    score, strand = _score(fields[5], path, number), _strand(fields[6], path, number, "+-.?")
-    contig, source, kind = (unquote(text) for text in fields[:3])
-    return contig, source, kind, start - 1, end, score, strand, fields[7], attributes
-
-
-def _check_calls(calls: pd.DataFrame, path: PathLike) -> pd.DataFrame:
     missing = [name for name in CALL_COLUMNS if name not in calls.columns]
     if missing:
         raise TableError(f"Calls for {path} have no column {', '.join(missing)}.")
-    table = calls[list(CALL_COLUMNS)].astype(_CALL_TYPES)
+    more = [name for name in calls.columns if name not in CALL_COLUMNS]
+    table = calls[[*CALL_COLUMNS, *more]].astype(_CALL_TYPES)
+    start, end, summit = table["start"], table["end"], table["summit"]
+    # Where the length is not given it is taken for the least that it can be.
+    turn = table["contig"].map(dict(circular or {})).fillna(start + 1).astype(np.int64)
+    within = summit.between(start, end - 1) | ((summit >= 0) & (summit < start) & (summit + turn < end))
     faults = {
-        "start and end are not 0 <= start < end": ~((table["start"] >= 0) & (table["start"] < table["end"])),
-        "the summit lies outside": ~table["summit"].between(table["start"], table["end"] - 1),
+        "start and end are not 0 <= start < end": ~((start >= 0) & (start < end)),
+        "the summit lies outside": ~within,
         "the strand is not +, - or .": ~table["strand"].isin(["+", "-", "."]),
         "the score is not a probability": ~table["score"].between(0, 1),
     }
@@ -276,7 +212,53 @@ def _check_calls(calls: pd.DataFrame, path: PathLike) -> pd.DataFrame:
         if where.any():
             row = int(np.flatnonzero(where)[0])
             raise TableError(f"{path}: call {row + 1} {tuple(table.iloc[row])} cannot be used: {fault}.")
-    return table
+    turned = table["contig"].isin(list(circular or {}))
+    return table.assign(summit=summit.where(~turned, summit % turn))
+
+
+def _cut_at_origin(table: pd.DataFrame, circular: Lengths) -> pd.DataFrame:
+    """Return a BED table with calls over the origin as two rows, in ascending order on their contigs."""
+    over = table["end"] > table["contig"].map(dict(circular)).astype(float)
+    if not over.any():
+        return table
+    rows = [
+        (contig, left, right, *more)
+        for contig, start, end, *more in table[over].itertuples(index=False, name=None)
+        for left, right in turns(start, end, circular[contig])
+    ]
+    whole = pd.concat([table[~over], pd.DataFrame(rows, columns=table.columns)], ignore_index=True)
+    rank = {contig: place for place, contig in enumerate(table["contig"].unique())}
+    return whole.iloc[np.lexsort((whole["start"], whole["contig"].map(rank)))]
+
+
+def _gff_head(lengths: Lengths, circular: Lengths, source: str) -> list[str]:
+    sizes = {**lengths, **{name: size for name, size in circular.items() if name not in lengths}}
+    seqids = {contig: _escape(contig, _NOT_IN_SEQID) for contig in sizes}
+    return [
+        "##gff-version 3\n",
+        *(f"##sequence-region {seqids[contig]} 1 {length}\n" for contig, length in sizes.items()),
+        *(
+            f"{seqids[contig]}\t{source}\tregion\t1\t{length}\t.\t+\t.\t"
+            f"ID=region_{number};Name={_escape(contig, _NOT_IN_ATTRIBUTE)};Is_circular=true\n"
+            for number, (contig, length) in enumerate(circular.items(), 1)
+        ),
+    ]
+
+
+def _gff_extras(calls: pd.DataFrame) -> list[str]:
+    """Return the further columns as attributes; a name in capitals is kept for the specification's own."""
+    keys = {
+        name: _escape(str(name)[:1].lower() + str(name)[1:], _NOT_IN_ATTRIBUTE)
+        for name in calls.columns.difference(CALL_COLUMNS)
+    }
+    return [
+        "".join(f";{keys[name]}={_escape(text, _NOT_IN_ATTRIBUTE)}" for name, text in values.items())
+        for values in extra_values(calls)
+    ]
+
+
+def _text(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 def _numbers(column: pd.Series, path: PathLike, *, whole: bool) -> pd.Series:
@@ -285,12 +267,10 @@ def _numbers(column: pd.Series, path: PathLike, *, whole: bool) -> pd.Series:
     if bad.any():
         row = int(np.flatnonzero(bad)[0])
         kind = "a whole number" if whole else "a number"
-        _refuse(path, row + 2, f"has '{column.iloc[row]}' as {column.name}, which is not {kind}")
+        raise TableError(
+            f"{path}, line {row + 2} has '{column.iloc[row]}' as {column.name}, which is not {kind}."
+        )
     return numbers
-
-
-def _names(count: int, prefix: str) -> list[str]:
-    return [f"{prefix}_{number}" for number in range(1, count + 1)]
 
 
 def _escape(text: str, forbidden: re.Pattern[str]) -> str:
@@ -301,76 +281,3 @@ def _refuse_blanks(contigs: pd.Series, path: PathLike) -> None:
     for contig in contigs.unique():
         if re.search(r"\s", contig) or not contig:
             raise SettingsError(f"Cannot write {path}: BED cannot hold the blanks in contig '{contig}'.")
-
-
-def _one_strand(tracks: Iterable["Track"], path: PathLike) -> list["Track"]:
-    listed = list(tracks)
-    strands = sorted({track.strand for track in listed})
-    if len(strands) > 1:
-        raise SettingsError(f"Cannot write {path}: the strands {' and '.join(strands)} need a file each.")
-    return listed
-
-
-@contextmanager
-def _opened_bigwig(library: Any, path: PathLike) -> Iterator[Any]:
-    # pyBigWig ends the whole process when it cannot create a file, so Python tries first.
-    try:
-        open(path, "wb").close()
-    except OSError as error:
-        raise SettingsError(f"Cannot write {path}: {error.strerror}.") from error
-    handle = library.open(os.fspath(path), "w")
-    try:
-        yield handle
-    finally:
-        handle.close()
-
-
-@contextmanager
-def _opened_text(path: PathLike) -> Iterator[TextIO]:
-    with open(path, "rb") as probe:
-        packed = probe.read(2) == b"\x1f\x8b"
-    opener = gzip.open if packed else open
-    with opener(path, "rt", encoding="utf-8-sig", newline=None) as handle:
-        yield handle
-
-
-def _lines(path: PathLike) -> Iterator[tuple[int, str]]:
-    number = 0
-    try:
-        with _opened_text(path) as handle:
-            for number, line in enumerate(handle, start=1):
-                yield number, line.rstrip("\r\n")
-    except (UnicodeDecodeError, EOFError, gzip.BadGzipFile) as error:
-        raise TableError(f"{path}, after line {number}: damaged or not text ({error}).") from error
-    except OSError as error:
-        raise TableError(f"{path} cannot be read: {error.strerror or error}.") from error
-
-
-def _refuse(path: PathLike, number: int, fault: str) -> NoReturn:
-    raise TableError(f"{path}, line {number} {fault}.")
-
-
-def _whole(text: str, path: PathLike, number: int) -> int:
-    if not re.fullmatch(r"-?\d+", text.strip(), flags=re.ASCII):
-        _refuse(path, number, f"has '{text}' where a position (a whole number) belongs")
-    return int(text)
-
-
-def _score(text: str, path: PathLike, number: int) -> float:
-    if text.strip() in (".", ""):
-        return float("nan")
-    try:
-        return float(text)
-    except ValueError:
-        _refuse(path, number, f"has '{text}' where a score (a number or '.') belongs")
-
-
-def _strand(text: str, path: PathLike, number: int, allowed: str) -> str:
-    if len(text) != 1 or text not in allowed:
-        _refuse(path, number, f"has the strand '{text}'; it must be one of {' '.join(allowed)}")
-    return text
-
-
-def _table(rows: list[tuple[Any, ...]], columns: tuple[str, ...]) -> pd.DataFrame:
-    table = pd.DataFrame.from_records(rows, columns=list(columns))
-    return table.astype({"start": np.int64, "end": np.int64, "score": np.float64})

@@ -14,7 +14,8 @@ import numpy as np
 
 from genolm.errors import SequenceError, SettingsError
 from genolm.partial import FinishedParts, Part, tokens_per_part
-from genolm.predict import Prediction, Predictor
+from genolm.predict import Predictor
+from genolm.prediction import Prediction
 from genolm.progress import ProgressCallback, Ticker
 from genolm.saliency import perturbation_saliency, saliency_windows
 from genolm.sequences import Genome

@@ -21,6 +21,7 @@ from genolm.bundles import WEIGHTS_FILE
 from genolm.classifier import Ensemble, SequenceClassifier
 from genolm.classifier_training import TrainedClassifier, train_classifier
 from genolm.config import Calibration, ClassifierSettings, FinetuneSettings, encoder_preset
+from genolm.distributed import refuse_several
 from genolm.errors import TrainingError
 from genolm.preparation import Preparation, prepare_training
 from genolm.progress import ProgressCallback, Stages
@@ -93,6 +94,7 @@ def finetune(
     ------
     TableError, BundleError, SettingsError, TrainingError
     """
+    refuse_several("finetune")
     started, began = timestamp(), time.monotonic()
     check = check_name(name) if out_dir else check_new_name(name)
     folder = Path(out_dir) if out_dir else models_dir() / check

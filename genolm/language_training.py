@@ -1,19 +1,21 @@
 """The training of a language model on a corpus."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is loaded
 import torch
 
+from genolm import distributed
 from genolm.batches import LanguageStream, StreamSettings
 from genolm.config import Schedule, TokenizerConfig, TrainingConfig
-from genolm.corpus import Corpus
+from genolm.corpus import Corpus, split_corpus
 from genolm.language import NextToken
 from genolm.language_scores import held_out_text
 from genolm.model import LanguageModel
 from genolm.pretrain_plan import HELD_OUT_BASES, PretrainSettings, new_model, plan_pretraining, token_config
 from genolm.progress import ProgressCallback
-from genolm.registry import ModelBundle
+from genolm.registry import ModelBundle, load_bundle
 from genolm.tokenizer import KmerTokenizer
 from genolm.training import History, Trainer
 
@@ -54,6 +56,13 @@ def train_language_model(
     )
     trainer = Trainer(model, objective, training, checkpoint=checkpoint, progress=progress)
     return model, tokenizer, trainer.fit()
+
+
+def assist_training(fasta_paths: Sequence[str | Path], *, base: str | None, held_out: Sequence[str]) -> None:
+    """Train as one of the other processes, see :mod:`genolm.distributed`: by the plan of the first one."""
+    train, valid = split_corpus([Path(path) for path in fasta_paths], held_out=held_out)
+    settings = PretrainSettings(**distributed.group().told(dict))
+    train_language_model(train, valid, settings, base=load_bundle(base) if base else None)
 
 
 def _objective(

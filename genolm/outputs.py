@@ -29,6 +29,12 @@ SCAN_FILES = (
     "scores_minus.bw",
     "scores_plus.bedgraph",
     "scores_minus.bedgraph",
+    "calls.gb",
+    "calls.parquet",
+    "calls.fa",
+    "genes.gff3",
+    "background.json",
+    "truth.json",
     "run.json",
 )
 _FEATURE_TERMS = {"promoter": "promoter", "enhancer": "enhancer", "tss": "TSS", "gene_start": "start_codon"}
@@ -123,29 +129,46 @@ def feature_term(class_name: str) -> str:
 
 
 def write_calls(
-    folder: Path, calls: pd.DataFrame, lengths: Mapping[str, int], *, model: str, class_name: str
+    folder: Path,
+    calls: pd.DataFrame,
+    lengths: Mapping[str, int],
+    *,
+    model: str,
+    class_name: str,
+    circular: Mapping[str, int] | None = None,
 ) -> None:
     """Write the calls of a scan as ``calls.csv``, ``calls.bed`` and ``calls.gff3``.
 
     ``lengths`` of all contigs and ``model`` go into the GFF3; the scanned class decides its feature type, see
-    :func:`feature_term`.
+    :func:`feature_term`. ``circular`` has the lengths of the circular contigs.
     """
     features.write_calls(folder / "calls.csv", calls)
-    features.write_bed(folder / "calls.bed", calls)
-    term = feature_term(class_name)
-    features.write_gff3(folder / "calls.gff3", calls, lengths=lengths, model=model, feature=term)
+    features.write_bed(folder / "calls.bed", calls, circular=circular)
+    features.write_gff3(
+        folder / "calls.gff3",
+        calls,
+        lengths=lengths,
+        model=model,
+        feature=feature_term(class_name),
+        circular=circular,
+    )
 
 
 def write_scores(
-    folder: Path, tracks: Sequence[Track], lengths: Mapping[str, int], *, bedgraph: bool = False
+    folder: Path,
+    tracks: Sequence[Track],
+    lengths: Mapping[str, int],
+    *,
+    bedgraph: bool = False,
+    circular: Mapping[str, int] | None = None,
 ) -> None:
     """Write ``scores_plus.bw`` and ``scores_minus.bw`` of the strands at hand, on request bedGraph too."""
     for sign, word in (("+", "plus"), ("-", "minus")):
         chosen = [track for track in tracks if track.strand == sign]
         if chosen:
-            features.write_bigwig(folder / f"scores_{word}.bw", chosen, lengths)
+            features.write_bigwig(folder / f"scores_{word}.bw", chosen, lengths, circular=circular)
             if bedgraph:
-                features.write_bedgraph(folder / f"scores_{word}.bedgraph", chosen)
+                features.write_bedgraph(folder / f"scores_{word}.bedgraph", chosen, circular=circular)
 
 
 def make_folder(folder: Path) -> Path:

@@ -10,71 +10,35 @@ input, model or setting that matters, the work begins anew.
 """
 
 import os
-import secrets
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
-from genolm.errors import SettingsError, TableError
+from genolm.errors import TableError
 from genolm.evaluation import Evaluation, evaluate
+from genolm.file_result import FileResult, Model, open_model, work_facts
 from genolm.file_work import SALIENCY_COLUMNS, STRIP_COLUMNS, Classification, FileSaliency
-from genolm.outputs import SCAN_FILES, atomic_files, check_suffix, rows_to, write_calls, write_scores
+from genolm.genome_files import open_genome
+from genolm.outputs import check_suffix, rows_to
 from genolm.partial import FinishedParts, kept_parts
-from genolm.peaks import call_peaks
-from genolm.predict import Predictor, value_columns
+from genolm.prediction import value_columns
 from genolm.progress import ProgressCallback
-from genolm.record import code_facts, file_facts, write_json
+from genolm.record import file_facts
 from genolm.recording import Recording, model_facts
-from genolm.registry import load_bundle
 from genolm.saliency import FILLS, LENGTHS
-from genolm.scan import scan_genome
+from genolm.scan_pipeline import scan_file
 from genolm.scan_plan import Strands, strand_list
-from genolm.sequences import Genome, open_fasta
 from genolm.tables import read_table
 
+__all__ = [
+    "FileResult", "classify_file", "evaluate_table", "open_model", "saliency_file", "scan_file", "strips_path",
+]  # fmt: skip
+
 MAX_SALIENCY_WINDOWS = 5_000_000
-SCAN_PARTIAL = ".scan.partial"
-_SCAN_WORK = ("stride", "strand", "contigs", "class_name")
 
 PathLike = str | os.PathLike[str]
-Model = str | os.PathLike[str] | Predictor
-
-
-@dataclass(frozen=True)
-class FileResult:
-    """What a pipeline wrote.
-
-    Attributes
-    ----------
-    files : tuple of Path
-    records : int
-        Records read.
-    seconds : float
-        Wall time.
-    summary : dict
-        Counts as plain data.
-    calls : DataFrame or None
-        Of a scan: the calls as they stand in ``calls.csv``.
-    """
-
-    files: tuple[Path, ...]
-    records: int
-    seconds: float
-    summary: dict[str, Any] = field(default_factory=dict)
-    calls: pd.DataFrame | None = None
-
-
-def open_model(model: Model, **options: Any) -> Predictor:
-    """Return a predictor for a model's name or bundle folder; a predictor is passed through.
-
-    ``options`` are those of :class:`genolm.predict.Predictor`.
-    """
-    return model if isinstance(model, Predictor) else Predictor(load_bundle(model), **options)
 
 
 def classify_file(
@@ -112,10 +76,10 @@ def classify_file(
     window = predictor.config.window
     counts: dict[str, int] = {}
     other_length = 0
-    with open_fasta(fasta, progress=progress) as genome:
+    with open_genome(fasta, progress=progress) as genome:
         work, source, records = Classification(genome, predictor), file_facts(fasta), len(genome.contigs)
         work.check()
-        with kept_parts(_partial_folder(out), _work("classify", source, predictor, {})) as parts:
+        with kept_parts(_partial_folder(out), work_facts("classify", source, predictor, {})) as parts:
             work.run(parts, progress)
             with rows_to(out, columns) as write:
                 for found in work.predictions(parts):
@@ -183,11 +147,11 @@ def saliency_file(
     predictor = open_model(model, **options)
     index = None if class_name is None else predictor.class_index(class_name)
     settings = {"lengths": tuple(lengths), "fills": fills, "seed": seed, "class_index": index, "anchor": site}
-    with open_fasta(fasta, progress=progress) as genome:
+    with open_genome(fasta, progress=progress) as genome:
         work = FileSaliency(genome, predictor, tuple(signs), settings)
         work.check(max_windows)
         source = file_facts(fasta)
-        kept = _work("saliency", source, predictor, {**settings, "strands": signs})
+        kept = work_facts("saliency", source, predictor, {**settings, "strands": signs})
         with kept_parts(_partial_folder(out), kept) as parts:
             work.run(parts, progress)
             files = _write_saliency(out, work, parts, strips=strips)
@@ -201,89 +165,6 @@ def saliency_file(
 def strips_path(out: PathLike) -> Path:
     """Return where the losses of single stretches lie beside the saliency ``out``."""
     return Path(out).with_suffix(f".strips{Path(out).suffix}")
-
-
-def scan_file(
-    fasta: PathLike,
-    folder: PathLike,
-    *,
-    model: Model,
-    stride: int = 10,
-    strand: Strands = "both",
-    contigs: Iterable[str] | None = None,
-    threshold: float | None = None,
-    merge_distance: int | None = None,
-    class_name: str | None = None,
-    bedgraph: bool = False,
-    progress: ProgressCallback | None = None,
-    **options: Any,
-) -> FileResult:
-    """Scan a FASTA file and write calls, score tracks and the record of the run into ``folder``.
-
-    Files: ``calls.csv`` (0-based half-open), ``calls.bed``, ``calls.gff3``, ``scores_plus.bw`` and
-    ``scores_minus.bw`` (of the scanned strands), the same as ``.bedgraph`` on request, ``run.json``.
-
-    Parameters
-    ----------
-    fasta, folder : path
-    model : str, path or Predictor
-        A classifier with a training window.
-    stride, strand, contigs, class_name
-        See :func:`genolm.scan.scan_genome`.
-    threshold : float, optional
-        Calibrated probability from which a window is part of a call; the model's own by default.
-    merge_distance : int, optional
-        See :func:`genolm.peaks.call_peaks`.
-    bedgraph : bool
-    progress : callable, optional
-        Told of finished windows.
-    **options
-        ``device``, ``precision``, ``threads``.
-    """
-    folder, contigs = Path(folder), None if contigs is None else list(contigs)
-    predictor = open_model(model, **options)
-    threshold = _checked_threshold(predictor, threshold)
-    asked = {"stride": stride, "strand": strand, "contigs": contigs, "threshold": threshold}
-    asked |= {"bedgraph": bedgraph, "class_name": class_name, "merge_distance": merge_distance, "precision": predictor.precision}
-    run = Recording("scan", fasta=fasta, out=folder, model=model, **asked)
-    source = file_facts(fasta)
-    kept = _work("scan", source, predictor, {key: asked[key] for key in _SCAN_WORK})
-    with (
-        open_fasta(fasta, progress=progress) as genome,
-        kept_parts(folder / SCAN_PARTIAL, kept) as parts,
-    ):
-        result = scan_genome(
-            genome,
-            predictor,
-            stride=stride,
-            strands=strand,
-            contigs=contigs,
-            class_name=class_name,
-            parts=parts,
-            progress=progress,
-        )
-        calls = call_peaks(
-            result.tracks,
-            threshold=threshold,
-            window_length=result.settings["window"],
-            merge_distance=merge_distance,
-        )
-        lengths = genome.contigs
-        with atomic_files(folder, SCAN_FILES) as draft:
-            names = {"model": predictor.config.name, "class_name": result.settings["class"]}
-            write_calls(draft, calls, lengths, **names)
-            write_scores(draft, result.tracks, lengths, bedgraph=bedgraph)
-            record = run.record(
-                predictor,
-                inputs=[{**source, **_sequence_facts(genome)}],
-                settings={**result.settings, "threshold": threshold, "merge_distance": merge_distance},
-                results={**result.summary(), "calls": len(calls)},
-                outputs=sorted(draft.iterdir()),
-            )
-            write_json(draft / "run.json", record)
-            written = {path.name for path in draft.iterdir()}
-    files = tuple(folder / name for name in SCAN_FILES if name in written)
-    return FileResult(files, len(lengths), run.seconds, record["results"], calls)
 
 
 def evaluate_table(
@@ -364,36 +245,3 @@ def _write_saliency(
 
 def _partial_folder(out: Path) -> Path:
     return out.with_name(f".{out.name}.partial")
-
-
-def _work(
-    verb: str, source: Mapping[str, Any], predictor: Predictor, settings: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return everything that decides the numbers of a run: what tells its parts from those of another."""
-    return {
-        "verb": verb,
-        "input": source["sha256"],
-        # A model in memory has no hash: its parts are never found again.
-        "model": model_facts(predictor)["sha256"] or secrets.token_hex(16),
-        "config": asdict(predictor.config),
-        "compute": [str(predictor.device), predictor.precision],
-        "code": code_facts(),
-        "settings": settings,
-    }
-
-
-def _checked_threshold(predictor: Predictor, threshold: float | None) -> float:
-    if predictor.task == "regression":
-        raise SettingsError(
-            f"Model '{predictor.config.name}' predicts a quantity, not a class; a scan has nothing to call."
-        )
-    if threshold is None:
-        return predictor.config.calibration.threshold
-    if not 0 <= threshold <= 1:
-        raise SettingsError(f"threshold is {threshold}; it must be a probability from 0 to 1.")
-    return threshold
-
-
-def _sequence_facts(genome: Genome) -> dict[str, Any]:
-    summary = genome.summary
-    return {"records": summary.records, "bases": summary.bases, "ambiguous": dict(summary.ambiguous)}

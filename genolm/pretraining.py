@@ -11,13 +11,14 @@ import numpy as np
 
 import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is loaded
 
+from genolm import distributed
 from genolm.ascode import command_arguments
 from genolm.batches import TextBatch
 from genolm.corpus import Corpus, choose_held_out, outline, split_corpus
 from genolm.errors import SettingsError, TrainingError
 from genolm.language import token_losses
 from genolm.language_scores import bits_per_base, held_out_text, markov_losses
-from genolm.language_training import train_language_model
+from genolm.language_training import assist_training, train_language_model
 from genolm.markov import bits_interval, fit_markov
 from genolm.model import LanguageModel
 from genolm.pretrain_plan import (
@@ -132,7 +133,7 @@ def pretrain(
     Returns
     -------
     Path
-        The bundle's folder. What is unfinished lies beside it in ``.<name>.training``.
+        The bundle's folder, written by the first of several processes. What is unfinished lies beside it in ``.<name>.training``.
 
     Raises
     ------
@@ -144,6 +145,9 @@ def pretrain(
     started, began = timestamp(), time.monotonic()
     asked = settings or PretrainSettings()
     folder = _new_folder(name, out_dir)
+    if not distributed.group().is_first:
+        assist_training(fasta_paths, base=base, held_out=held_out)
+        return folder
     report = None if report_dir is None else report_folder(report_dir)
     scratch = checkpoint_beside(folder)
     with exclusive(scratch, folder.name):
@@ -246,6 +250,7 @@ def _planned(kept: Unfinished) -> PretrainSettings | None:
 def _trained(run: _Run, name: str) -> tuple[LanguageModel, KmerTokenizer, dict[str, Any]]:
     """Train and judge the model; a training that came to nothing leaves nothing to go on from."""
     baseline = _baseline(run)
+    distributed.group().told(lambda: asdict(run.plan.settings))
     try:
         model, tokenizer, history = run.kept.with_checkpoint(
             TRAINING,

@@ -19,7 +19,8 @@ import pandas as pd
 
 from genolm.errors import SequenceError, SettingsError
 from genolm.partial import FinishedParts
-from genolm.predict import Predictor, log_odds
+from genolm.predict import Predictor
+from genolm.prediction import log_odds
 from genolm.progress import ProgressCallback, Ticker
 from genolm.tokenizer import AMBIGUOUS_CODE, encode_bases, reverse_complement_codes
 

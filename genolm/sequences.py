@@ -1,23 +1,28 @@
-"""DNA sequences in: FASTA files of any size and pasted text, checked and summarised before use.
+"""DNA sequences in: genomes with random access and pasted text, checked and summarised before use.
 
 A file is checked once. Its index, and a normalised copy if one is needed, go into the workspace; a
 plain file whose lines are regular is read where it lies. Nothing is ever written beside the user's file.
 """
 
 import io
+import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyfaidx
 
 from genolm import workspace
-from genolm.errors import RegionError, SequenceError
+from genolm.errors import GenolmError, RegionError, SequenceError
 from genolm.fasta_check import SPACES, FastaScanner, check_format, preamble, start_of_records
 from genolm.fasta_index import (
+    ANNOTATION_FILE,
+    FACTS_FILE,
     PACKED_SUFFIXES,
     FastaIndex,
     SequenceSummary,
@@ -27,13 +32,20 @@ from genolm.fasta_index import (
 )
 from genolm.progress import ProgressCallback
 from genolm.regions import STRANDS, unknown_contig
+from genolm.topology import AUTO, CIRCULAR, LINEAR, Choice, Guess, guess_topology, settle, turns
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 AMBIGUITY_POLICY = (
     "IUPAC letters other than A, C, G and T are kept in the sequence, and a k-mer that holds one becomes "
     "the 'unknown' token; U is read as T; lower case (soft masking) is kept and does not change a result."
 )
 PASTED_NAME = "sequence"
-_FASTA_SUFFIXES = (".fa", ".fasta", ".fna", ".ffn", ".frn", ".fas", ".txt")
+_SUFFIXES = (
+    *(".fa", ".fasta", ".fna", ".ffn", ".frn", ".fas", ".txt"),
+    *(".gb", ".gbk", ".gbff", ".genbank", ".embl", ".2bit"),
+)
 _COMPLEMENT = bytes.maketrans(b"ACGTURYSWKMBDHVNacgturyswkmbdhvn", b"TGCAAYRSWMKVHDBNtgcaayrswmkvhdbn")
 
 
@@ -47,7 +59,13 @@ class SequenceRecord:
 
 
 class Genome:
-    """A checked FASTA file with random access; made by :func:`open_fasta`.
+    """A checked sequence file with random access; made by :func:`genolm.genome_files.open_genome`.
+
+    Parameters
+    ----------
+    index : FastaIndex
+    topology : {"auto", "linear", "circular"} or mapping
+        See :func:`genolm.topology.settle`.
 
     Attributes
     ----------
@@ -55,19 +73,70 @@ class Genome:
         The user's file.
     name : str
         Its name without folder and suffixes.
+    format : str
+        FASTA, GenBank, EMBL or 2bit.
     contigs : dict[str, int]
         Length of each record, in the order of the file.
+    topology : dict[str, str]
+        ``linear`` or ``circular``, by contig.
+    topology_reasons : dict[str, str]
+        Why, in a sentence, by contig.
     summary : SequenceSummary
+    notes : tuple of str
+        What of the file could not be kept, in sentences.
     """
 
-    def __init__(self, index: FastaIndex) -> None:
-        self.path, self.name = index.source, _plain_name(index.source)
+    def __init__(self, index: FastaIndex, *, topology: Choice = AUTO) -> None:
+        self.path, self.name = index.source, plain_name(index.source)
         self.summary = index.summary
         self._index = index
         self._file = pyfaidx.Faidx(
             str(index.data), indexname=str(index.fai), as_raw=True, strict_bounds=True, rebuild=False
         )
         self.contigs: dict[str, int] = {name: entry.rlen for name, entry in self._file.index.items()}
+        facts = _read_facts(index)
+        self.format = str(facts["format"])
+        self.notes = tuple(facts["notes"])
+        try:
+            self.topology, self.topology_reasons = settle(self.contigs, self._guesses(facts), topology)
+        except GenolmError:
+            self.close()
+            raise
+
+    @property
+    def fasta(self) -> Path:
+        """The FASTA that is read: the user's file or the workspace's copy, plain, with :attr:`fai`."""
+        return self._index.data
+
+    @property
+    def fai(self) -> Path:
+        """The samtools index of :attr:`fasta`."""
+        return self._index.fai
+
+    @cached_property
+    def circular(self) -> dict[str, int]:
+        """Lengths of the circular contigs."""
+        return {name: size for name, size in self.contigs.items() if self.topology[name] == CIRCULAR}
+
+    @cached_property
+    def annotation(self) -> "pd.DataFrame | None":
+        """Features of a GenBank or EMBL file, None of other formats.
+
+        Columns ``contig, start, end, strand, name, kind``: 0-based half-open, end > length over the origin,
+        strand ``.`` where it is mixed; kind is the feature's key. A feature of several parts reaches from
+        its first base to its last. The key ``source``, which is the whole record, is left out.
+        """
+        path = self._index.folder / ANNOTATION_FILE
+        if not path.is_file():
+            return None
+        import pandas as pd
+
+        table = pd.read_parquet(path)
+        # A gene over the origin of a contig that was chosen to be linear ends with the contig.
+        longest = self.contigs | {name: 2 * size for name, size in self.circular.items()}
+        limits = np.array([longest[name] for name in table["contig"]], dtype=np.int64)
+        table["end"] = np.minimum(table["end"].to_numpy(), limits)
+        return table
 
     def fetch(self, contig: str, start: int, end: int, strand: str = "+") -> str:
         """Return the letters of a stretch.
@@ -77,7 +146,8 @@ class Genome:
         contig : str
             Name of the record.
         start, end : int
-            0-based, half-open, counted on the plus strand; equal ones give an empty string.
+            0-based, half-open, counted on the plus strand; equal ones give an empty string. On a circular
+            contig they may go over the origin, by one turn at most: start < 0, or end > length.
         strand : str
             ``-`` gives the reverse complement.
 
@@ -95,21 +165,36 @@ class Genome:
             raise unknown_contig(contig, self.contigs)
         if strand not in STRANDS:
             raise RegionError(f"Strand {strand!r} must be + or -.")
-        if not 0 <= start <= end <= self.contigs[contig]:
+        length, pieces = self.contigs[contig], [(start, end)]
+        if self.topology[contig] == CIRCULAR:
+            pieces = turns(start, end, length)
+        elif not 0 <= start <= end <= length:
             raise RegionError(
                 f"Positions {start} to {end} do not lie within {contig} of {self.name}, "
-                f"which has {self.contigs[contig]:,} bases (0-based, half-open)."
+                f"which has {length:,} bases (0-based, half-open)."
             )
+        letters = "".join(self._letters(contig, left, right) for left, right in pieces)
+        return reverse_complement(letters) if strand == "-" else letters
+
+    def _letters(self, contig: str, start: int, end: int) -> str:
         if start == end:
             return ""
         letters: str = self._file.fetch(contig, int(start) + 1, int(end))
-        letters = _read_uracil(letters) if self._index.has_uracil else letters
-        return reverse_complement(letters) if strand == "-" else letters
+        return _read_uracil(letters) if self._index.has_uracil else letters
 
     def records(self) -> Iterator[SequenceRecord]:
         """Yield every record in the order of the file, one whole record in memory at a time."""
-        for (name, length), description in zip(self.contigs.items(), self._index.descriptions(), strict=True):
+        for (name, length), description in zip(self.contigs.items(), self.descriptions(), strict=True):
             yield SequenceRecord(name, description, self.fetch(name, 0, length))
+
+    def descriptions(self) -> Iterator[str]:
+        """Yield what follows the name of each record, in the order of the file."""
+        return self._index.descriptions()
+
+    def _guesses(self, facts: dict[str, Any]) -> Iterator[Guess]:
+        if facts["topology"]:
+            return (Guess(*pair) for pair in facts["topology"])
+        return map(guess_topology, self.contigs, self._index.descriptions())
 
     def close(self) -> None:
         """Give the file back; safe to call twice."""
@@ -125,7 +210,7 @@ class Genome:
 
 
 def open_fasta(path: str | os.PathLike[str], *, progress: ProgressCallback | None = None) -> Genome:
-    """Check a FASTA file and open it for random access.
+    """Check a FASTA file and open it for random access, every record taken as linear.
 
     Parameters
     ----------
@@ -150,7 +235,7 @@ def open_fasta(path: str | os.PathLike[str], *, progress: ProgressCallback | Non
     or irregular file is copied into the workspace with one line per record. Two processes may open the
     same file at once. When the file changes, what was kept of it is replaced.
     """
-    return Genome(index_fasta(_existing_file(path), progress=progress))
+    return Genome(index_fasta(existing_file(path), progress=progress), topology=LINEAR)
 
 
 def parse_sequences(text: str, *, source: str = "pasted text") -> list[SequenceRecord]:
@@ -226,20 +311,30 @@ def _read_uracil(letters: str) -> str:
     return letters.replace("U", "T").replace("u", "t")
 
 
-def _plain_name(path: Path) -> str:
+def existing_file(path: str | os.PathLike[str]) -> Path:
+    """Return the whole path of a file that can be read; anything else is a SequenceError."""
+    source = Path(path).expanduser().absolute()
+    if not source.exists():
+        raise SequenceError(f"There is no file {source}; check its name and folder.")
+    if not source.is_file():
+        raise SequenceError(f"{source} is not a file; give a sequence file such as FASTA.")
+    if not os.access(source, os.R_OK):
+        raise SequenceError(f"{source} may not be read by you; change its permissions.")
+    return source
+
+
+def plain_name(path: Path) -> str:
+    """Return a file's name without the suffixes of sequence files and of compression."""
     name = path.name
-    for suffixes in (PACKED_SUFFIXES, _FASTA_SUFFIXES):
+    for suffixes in (PACKED_SUFFIXES, _SUFFIXES):
         stem, dot, suffix = name.rpartition(".")
         name = stem if stem and f"{dot}{suffix}".lower() in suffixes else name
     return name
 
 
-def _existing_file(path: str | os.PathLike[str]) -> Path:
-    source = Path(path).expanduser().absolute()
-    if not source.exists():
-        raise SequenceError(f"There is no file {source}; check its name and folder.")
-    if not source.is_file():
-        raise SequenceError(f"{source} is not a file; give a FASTA file.")
-    if not os.access(source, os.R_OK):
-        raise SequenceError(f"{source} may not be read by you; change its permissions.")
-    return source
+def _read_facts(index: FastaIndex) -> dict[str, Any]:
+    """Return format, topology (pairs as in Guess, or none) and notes, as the index's reader saved them."""
+    path = index.folder / FACTS_FILE
+    if path.is_file():
+        return json.loads(path.read_text(encoding="utf-8"))
+    return {"format": "FASTA", "topology": [], "notes": []}

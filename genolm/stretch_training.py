@@ -225,16 +225,21 @@ class ClassifyStretches:
         return functional.cross_entropy(logits, labels, weight=self._weights.to(logits.device)), memory
 
     def validate(self, model: nn.Module) -> dict[str, float]:
-        """Return the loss and the average precision of the validation stretches' windows."""
+        """Return cross entropy and average precision of the validation stretches' windows.
+
+        ``loss``, which decides which epoch is the best, is one less the average precision: the rank of the sites
+        among all windows is what a scan lives by, and how sure the model is of them is calibrated afterwards.
+        """
         device = next(model.parameters()).device
         dtype = genolm.compute.pick_dtype("auto", device)
         found = []
         with torch.autocast(device.type, dtype, enabled=dtype != torch.float32):
             found = [self._answers(model, self._valid[step]) for step in range(len(self._valid))]
         logits, labels = torch.cat([item[0].cpu() for item in found]), torch.cat([item[1].cpu() for item in found])
-        loss = float(functional.cross_entropy(logits, labels, weight=self._weights))
+        entropy = float(functional.cross_entropy(logits, labels, weight=self._weights))
         chances = logits.softmax(1)[:, 1].numpy()
-        return {"loss": loss, "auprc": binary_metrics(chances, labels.numpy(), n_boot=0)["auprc"].value}
+        precision = binary_metrics(chances, labels.numpy(), n_boot=0)["auprc"].value
+        return {"loss": 1 - precision, "auprc": precision, "cross_entropy": entropy}
 
     def enough(self, epochs: Sequence[Mapping[str, Any]]) -> bool:  # noqa: ARG002
         """Never end a phase early."""

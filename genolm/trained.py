@@ -109,10 +109,12 @@ def save_classifier(
     *,
     sequences: Sequence[str] = (),
     window: Window | None = None,
+    streamed: bool = False,
 ) -> None:
     """Write a classifier as a bundle named after its folder.
 
-    ``window``, or the common length of ``sequences``, is the piece of DNA that it reads.
+    ``window``, or the common length of ``sequences``, is the piece of DNA that it reads; ``streamed`` says that
+    it was trained for streamed scans.
     """
     members = len(trained.model.members) if isinstance(trained.model, Ensemble) else 1
     config = BundleConfig(
@@ -127,5 +129,6 @@ def save_classifier(
         calibration=trained.calibration,
         members=members,
         mirrored=bool(trained.settings.get("mirrored")),
+        streamed=streamed,
     )
     save_bundle(folder, config, trained.model.state_dict(), card)

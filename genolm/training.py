@@ -2,14 +2,11 @@
 
 What is learned is told by an :class:`Objective`; where it stands goes to a callback, which may stop the run
 by raising :class:`genolm.errors.Cancelled`. A run continued from its checkpoint gives the same weights, bit
-for bit, as one that was never interrupted on the same machine with the same number of threads.
+for bit, as one that was never interrupted on the same machine with the same number of threads. Several processes
+may train together, see :mod:`genolm.distributed`.
 """
 
-import hashlib
-import json
 import math
-import os
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -19,17 +16,38 @@ from typing import Any, Protocol
 
 import genolm.compute as compute
 import torch
-from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from genolm import distributed
+from genolm.checkpoints import (
+    checkpoint_beside,
+    read_checkpoint,
+    remove_checkpoint,
+    tensors_under,
+    write_checkpoint,
+)
 from genolm.config import Schedule, TrainingConfig
-from genolm.errors import BundleError, Cancelled, TrainingError
+from genolm.distributed import rows_of
+from genolm.errors import Cancelled, TrainingError
 from genolm.model import random_source
 from genolm.progress import Progress, ProgressCallback
 
+__all__ = [
+    "Batches",
+    "EpochRecord",
+    "History",
+    "Memory",
+    "Objective",
+    "Trainer",
+    "checkpoint_beside",
+    "group_rates",
+    "one_cycle",
+    "remove_checkpoint",
+]
+
 Memory = list[Tensor] | None
-STATE_FILES = ("state.json", "previous.json")
-"""The last checkpoint and the one before, which serves when the last is damaged."""
+# Between the seeds of the processes of one training.
+_SEEDS = 1_000_003
 
 
 class Batches(Protocol):
@@ -166,12 +184,13 @@ class Trainer:
         progress: ProgressCallback | None = None,
         save_every: float = 120.0,
     ) -> None:
+        self.group = distributed.group()
         self.device = compute.pick_device(device)
         self.model, self.objective, self.config = model.to(self.device), objective, config
         self.folder, self.progress, self.save_every = checkpoint, progress, save_every
         self.dtype = compute.pick_dtype(config.precision, self.device)
         self.groups: list[list[nn.Parameter]] = model.layer_groups()  # type: ignore[operator]
-        self.random = torch.Generator(self.device).manual_seed(config.seed)
+        self.random = torch.Generator(self.device).manual_seed(config.seed + _SEEDS * self.group.rank)
         self.position = _Position()
         self.memory: Memory = None
         self.best: dict[str, Tensor] = {}
@@ -218,13 +237,13 @@ class Trainer:
             self.position.seconds = time.monotonic() - began
             if self.position.step % per_epoch == 0 or self.position.step == steps:
                 self._end_epoch()
-                if self.objective.enough(self.position.epochs):
+                if self.group.told(lambda: self.objective.enough(self.position.epochs)):
                     self.position.step = steps
                 self._save()
-            elif time.monotonic() - saved > self.save_every:
+            elif self.group.told(lambda: time.monotonic() - saved > self.save_every):
                 saved = time.monotonic()
                 self._save()
-            self._report(phase, steps)
+            self.group.told(lambda: self._report(phase, steps))
         self.position.phase += 1
         self.position.step = 0
         self.memory = self.optimizer = None
@@ -261,11 +280,12 @@ class Trainer:
         mixed = (
             torch.autocast(self.device.type, self.dtype) if self.dtype != torch.float32 else nullcontext()
         )
+        batch, weight = self.group.share(batch)
         with random_source(self.random), mixed:
             loss, self.memory = self.objective.loss(self.model, batch, self.memory)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        value = float(loss.detach())
+        value = self.group.average(self.model.parameters(), float(loss.detach()), weight)
         if not math.isfinite(value):
             raise TrainingError(
                 f"The loss is {value} at step {self.position.total + 1}; try a lower learning rate."
@@ -292,8 +312,10 @@ class Trainer:
 
     def _end_epoch(self) -> None:
         self.model.eval()
+        self.group.average_buffers(self.model)
         with torch.inference_mode():
-            valid = self.objective.validate(self.model)
+            valid = self.group.told(lambda: self.objective.validate(self.model))
+        self.group.align(self.model.buffers())
         place = self.position
         record = EpochRecord(
             len(place.epochs), place.phase, place.loss_sum / max(1, place.loss_steps), valid, place.seconds
@@ -305,92 +327,42 @@ class Trainer:
             self.best = {key: value.detach().clone() for key, value in self.model.state_dict().items()}
 
     def _tensors(self) -> dict[str, Tensor]:
+        """Return everything but the position that a checkpoint holds, of all processes."""
+        own = {f"memory.{index}": value for index, value in enumerate(self.memory or [])}
+        parts = self.group.collected({**own, "random": self.random.get_state()})
         tensors = {f"model.{key}": value for key, value in self.model.state_dict().items()}
         tensors |= {f"best.{key}": value for key, value in self.best.items()}
-        tensors |= {f"memory.{index}": value for index, value in enumerate(self.memory or [])}
-        tensors["random"] = self.random.get_state()
+        tensors |= rows_of(parts, "memory.")
+        tensors |= {f"random{f'.{rank}' if rank else ''}": part["random"] for rank, part in enumerate(parts)}
         if self.optimizer is not None:
             for index, state in self.optimizer.state_dict()["state"].items():
                 tensors |= {f"optimizer.{index}.{key}": value for key, value in state.items()}
         return {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
 
     def _save(self) -> None:
-        """Write a checkpoint; one that is cut off in the middle leaves the one before in force."""
-        if self.folder is None:
+        """Write a checkpoint."""
+        if self.folder is None and self.group.size == 1:
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        name = f"step-{self.position.total}-{self.position.phase}.safetensors"
-        content = save(self._tensors())
-        (self.folder / name).write_bytes(content)
-        digest = hashlib.sha256(content).hexdigest()
-        state = {"tensors": name, "sha256": digest, "position": asdict(self.position)}
-        fresh, present = self.folder / "state.json.new", self.folder / STATE_FILES[0]
-        fresh.write_text(json.dumps(state))
-        kept = {name}
-        if present.exists():
-            kept.add(_tensors_of(present))
-            os.replace(present, self.folder / STATE_FILES[1])
-        os.replace(fresh, present)
-        for old in self.folder.glob("step-*.safetensors"):
-            if old.name not in kept:
-                old.unlink()
+        tensors, place = self._tensors(), self.position
+        if self.folder is not None and self.group.is_first:
+            write_checkpoint(self.folder, f"step-{place.total}-{place.phase}", asdict(place), tensors)
 
     def _load(self) -> None:
         """Take up the last checkpoint, or the one before where the last is damaged."""
-        found = None if self.folder is None else _read_checkpoint(self.folder)
-        if found is None:
+        found = None if self.folder is None or not self.group.is_first else read_checkpoint(self.folder)
+        self.group.align(self.model.state_dict().values())
+        position = self.group.told(lambda: None if found is None else found[0])
+        if position is None:
             return
-        state, tensors = found
+        tensors = self.group.handed(found[1] if found else {})
+        self.random.set_state(tensors.get(f"random.{self.group.rank}" if self.group.rank else "random", self.random.get_state()))
         tensors = {key: value.to(self.device) for key, value in tensors.items()}
-        self.position = _Position(**state["position"])
-        self.model.load_state_dict(_part(tensors, "model."))
-        self.best = _part(tensors, "best.")
-        memory = _part(tensors, "memory.")
-        self.memory = [memory[str(index)] for index in range(len(memory))] or None
-        self.random.set_state(tensors["random"].cpu())
-        self._moments = _part(tensors, "optimizer.")
+        self.position = _Position(**position)
+        self.model.load_state_dict(tensors_under(tensors, "model."))
+        self.best = tensors_under(tensors, "best.")
+        memory = tensors_under(tensors, "memory.")
+        self.memory = [self._own_rows(memory[str(index)]) for index in range(len(memory))] or None
+        self._moments = tensors_under(tensors, "optimizer.")
 
-
-def _tensors_of(path: Path) -> str:
-    try:
-        return str(json.loads(path.read_text())["tensors"])
-    except (ValueError, KeyError):
-        return ""
-
-
-def _read_checkpoint(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
-    """Return the newest checkpoint that is whole, None where there is none at all."""
-    problem: Exception | None = None
-    for path in (folder / name for name in STATE_FILES):
-        try:
-            state = json.loads(path.read_text())
-            content = (folder / state["tensors"]).read_bytes()
-        except FileNotFoundError as error:
-            problem = problem or (error if path.exists() else None)
-            continue
-        except (ValueError, KeyError, TypeError) as error:
-            problem = error
-            continue
-        if hashlib.sha256(content).hexdigest() == state.get("sha256"):
-            return state, load(content)
-        problem = ValueError("its weights do not have the hash that was written down")
-    if problem is not None:
-        raise BundleError(
-            f"The checkpoint in {folder} cannot be read ({problem}); remove the folder to start again."
-        )
-    return None
-
-
-def checkpoint_beside(folder: Path) -> Path:
-    """Return the hidden folder in which a training that makes ``folder`` keeps what it has finished."""
-    return folder.with_name(f".{folder.name}.training")
-
-
-def remove_checkpoint(folder: Path) -> None:
-    """Remove a run's checkpoint, if there is one; to be called when what was learned is saved elsewhere."""
-    if folder.exists():
-        shutil.rmtree(folder)
-
-
-def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+    def _own_rows(self, whole: Tensor) -> Tensor:
+        return whole[self.group.rows(len(whole))].contiguous()

@@ -93,6 +93,12 @@ def _setting(keyword: str, read: Callable[[str], Any] = str, default: Any = None
 
 
 _RUN = {"--threads": Option("threads", int), "--precision": Option("precision", default="auto")}
+_CLUSTER = {
+    "--engine": Option("engine", default="local", typed=True),
+    "--address": Option("address", typed=True),
+    "--worker-cpus": Option("worker_cpus", int, 1, typed=True),
+    "--submit": Option("submit", bool, False, typed=True),
+}
 _MODEL = {"--model": Option("model"), "--out": Option("out")}
 
 VERBS: dict[str, Verb] = {
@@ -122,12 +128,26 @@ VERBS: dict[str, Verb] = {
             "--stride": Option("stride", int, 10),
             "--strand": Option("strand", default="both"),
             "--threshold": Option("threshold", float),
+            "--method": Option("method", default="merge"),
             "--merge-distance": Option("merge_distance", int),
+            "--min-distance": Option("min_distance", int, 0),
+            "--mode": Option("mode", default="auto"),
+            "--topology": Option("topology", default="auto"),
+            "--circular": Option("circular", many=True),
+            "--linear": Option("linear", many=True),
             "--contig": Option("contigs", many=True),
+            "--regions": Option("regions"),
+            "--genes": Option("genes"),
+            "--truth": Option("truth"),
+            "--tolerance": Option("tolerance", int, 50),
+            "--background": Option("background", bool, False, off="--no-background"),
+            "--format": Option("formats", many=True),
             "--class": Option("class_name"),
             "--bedgraph": Option("bedgraph", bool, False),
             **_RUN,
+            **_CLUSTER,
         },
+        files=("fasta", "regions", "truth"),
         result="scan: scan.calls",
     ),
     "evaluate": Verb(

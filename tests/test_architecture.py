@@ -12,26 +12,30 @@ PACKAGE = ROOT / "genolm"
 
 # A module imports only from rows above its own. A new module is put into the row where it belongs.
 LAYERS = (
-    {"errors", "verbs", "job_files", "processes"},
-    {"config", "progress", "regions", "record", "cards", "bootstrap", "figure_parts", "ascode", "markov"},
-    {"compute", "workspace", "fasta_check", "labels", "metrics", "methods_text", "plans", "watchdog"}
+    {"errors", "verbs", "job_files", "processes", "scan_readme"},
+    {"config", "progress", "ray_access", "regions", "record", "cards", "bootstrap", "figure_parts", "ascode", "markov"}
+    | {"site_matching"},
+    {"compute", "remote_jobs", "workspace", "fasta_check", "labels", "metrics", "methods_text", "plans", "watchdog"}
     | {"topology", "feature_readers", "score_files"},
-    {"fasta_index", "tokenizer", "tracks", "cell", "pooling", "job_database", "recording", "table_text"},
+    {"fasta_index", "tokenizer", "tracks", "cell", "pooling", "prediction", "job_database", "recording", "table_text"},
     {"sequences", "genbank", "twobit", "features", "peaks", "lstm", "calibration", "bundle_config"}
-    | {"stream_cell", "job_store", "shortcuts"},
-    {"outputs", "genome_files", "genbank_calls", "answers", "tables", "model", "corpus", "job_queue", "table_warnings"},
-    {"batches", "report_data", "classifier", "partial", "jobs", "worker"}
-    | {"stream_encoder", "scan_readme", "scan_outputs"},
+    | {"stream_cell", "truth_intervals", "job_store", "shortcuts"},
+    {"outputs", "genome_files", "genbank_calls", "answers", "tables", "model", "corpus", "job_queue", "table_warnings"}
+    | {"truth", "significance", "background", "gene_finding"},
+    {"batches", "checkpoints", "distributed", "report_data", "classifier", "partial", "jobs", "worker"}
+    | {"stream_encoder", "scan_outputs", "annotation"},
     {"training", "report_figures", "splits", "onnx_graph"},
     {"language", "table_split", "bundles"},
     {"registry", "model_report", "language_scores", "table_facts", "seen"},
     {"predict", "baselines", "onnx_export", "classifier_training", "adaptation", "pretrain_plan"}
     | {"table_report"},
     {"scan_plan", "streaming", "saliency", "evaluation", "language_training", "preparation", "unfinished"}
-    | {"stretch_training"},
+    | {"stretch_training", "file_result", "novelty"},
     {"scan_work", "rerun", "estimates", "comparison", "tuning", "trained", "pretraining", "file_work"},
-    {"engines", "reduction", "training_report"},
-    {"scan", "finetuning"},
+    {"engines", "scan_source", "reduction", "training_report"},
+    {"scan", "hand_out", "finetuning"},
+    {"scan_pipeline", "ray_engine"},
+    {"scan_folder"},
     {"pipelines"},
     {"cli"},
 )

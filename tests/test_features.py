@@ -275,3 +275,127 @@ def test_bigwig_without_contigs_is_refused(tmp_path):
 def test_bigwig_in_a_missing_folder_is_a_sentence(tmp_path):
     with pytest.raises(SettingsError, match="No such file"):
         features.write_bigwig(tmp_path / "none" / "t.bw", [track([1])], LENGTHS)
+
+
+CIRCULAR = {"ring": 1_000}
+
+
+@pytest.fixture
+def ring_calls():
+    """Calls on a circular contig between two linear ones; the third goes over the origin."""
+    return pd.DataFrame(
+        [
+            ("chrB", 5, 40, "+", 15, 0.9, "abcA", 12),
+            ("ring", 10, 60, "+", 30, 0.5, "", -1),
+            ("ring", 970, 1_030, "-", 4, 0.75, "x;y", 7),
+            ("chrA", 10, 11, "+", 10, 1.0, "z", 3),
+        ],
+        columns=[*features.CALL_COLUMNS, "gene", "distance"],
+    )
+
+
+def test_bed_cuts_a_call_at_the_origin(tmp_path, ring_calls):
+    path = tmp_path / "calls.bed"
+    features.write_bed(path, ring_calls, circular=CIRCULAR)
+    rows = [line.split("\t") for line in path.read_text().splitlines()]
+    assert rows == [
+        ["chrB", "5", "40", "call_1", "900", "+"],
+        ["ring", "0", "30", "call_3", "750", "-"],
+        ["ring", "10", "60", "call_2", "500", "+"],
+        ["ring", "970", "1000", "call_3", "750", "-"],
+        ["chrA", "10", "11", "call_4", "1000", "+"],
+    ]
+
+
+def test_gff3_of_a_circular_contig(tmp_path, ring_calls):
+    path = tmp_path / "calls.gff3"
+    features.write_gff3(path, ring_calls, lengths={"chrB": 300, "ring": 1_000}, circular=CIRCULAR)
+    rows = parse_gff3(path.read_text())
+    region = rows.pop(0)
+    assert region[:8] == ("ring", "genolm", "region", "1", "1000", ".", "+", ".")
+    assert region[8]["Is_circular"] == "true"
+    assert rows[2][3:5] == ("971", "1030")
+    assert rows[2][8] == {
+        "ID": "call_3", "summit": "5", "probability": "0.75", "distance": "7", "gene": "x;y",
+    }  # fmt: skip
+    assert "gene" not in rows[1][8]
+    # The specification: start < end, and end <= length + length on a circle.
+    assert all(1 <= int(row[3]) <= int(row[4]) <= 2_000 for row in rows)
+
+
+def test_further_columns_stay_with_the_calls(tmp_path, ring_calls):
+    path = tmp_path / "calls.csv"
+    features.write_calls(path, ring_calls[["gene", *features.CALL_COLUMNS, "distance"]])
+    assert path.read_text().splitlines()[3] == "ring,970,1030,-,4,0.75,x;y,7"
+    back = features.read_calls(path)
+    assert back["gene"].tolist() == ["abcA", "", "x;y", "z"]
+    assert back["distance"].tolist() == [12, -1, 7, 3]
+    assert back["distance"].dtype == np.int64
+
+
+def test_a_summit_beyond_the_origin_is_counted_from_it(tmp_path, ring_calls):
+    ring_calls.loc[2, "summit"] = 1_004
+    features.write_gff3(tmp_path / "c.gff3", ring_calls, circular=CIRCULAR)
+    assert parse_gff3((tmp_path / "c.gff3").read_text())[3][8]["summit"] == "5"
+    ring_calls.loc[2, "summit"] = 30
+    with pytest.raises(TableError, match="summit lies outside"):
+        features.write_bed(tmp_path / "c.bed", ring_calls, circular=CIRCULAR)
+
+
+def test_the_last_value_of_a_circle_is_cut_at_the_origin(tmp_path):
+    values = [0.1, 0.2, NAN, 0.4]
+    ring = track(values, contig="ring", start=0, step=300, span=300)
+    features.write_bigwig(tmp_path / "r.bw", [ring], {"ring": 1_000}, circular=CIRCULAR)
+    with pyBigWig.open(str(tmp_path / "r.bw")) as back:
+        found = [(start, end, round(value, 6)) for start, end, value in back.intervals("ring")]
+        assert found == [(0, 300, 0.1), (300, 600, 0.2), (900, 1_000, 0.4)]
+        assert np.isnan(back.values("ring", 600, 900)).all()
+    features.write_bedgraph(tmp_path / "r.bedgraph", [ring], circular=CIRCULAR)
+    lines = (tmp_path / "r.bedgraph").read_text().splitlines()
+    assert lines == ["ring\t0\t300\t0.1", "ring\t300\t600\t0.2", "ring\t900\t1000\t0.4"]
+    with pytest.raises(SettingsError, match="beyond the contig's 1000 bp"):
+        features.write_bigwig(tmp_path / "r.bw", [ring], {"ring": 1_000})
+    long = track([0.1] * 5, contig="ring", start=0, step=300, span=300)
+    with pytest.raises(SettingsError, match="beyond"):
+        features.write_bigwig(tmp_path / "r.bw", [long], {"ring": 1_000}, circular=CIRCULAR)
+
+
+def test_bedgraph_is_in_the_order_that_converters_want(tmp_path):
+    pieces = [track([0.5], start=100), track([0.1], contig="a"), track([0.25], start=20)]
+    features.write_bedgraph(tmp_path / "t.bedgraph", pieces)
+    rows = [line.split("\t")[:2] for line in (tmp_path / "t.bedgraph").read_text().splitlines()]
+    assert rows == [["chrB", "20"], ["chrB", "100"], ["a", "20"]]
+
+
+@pytest.mark.parametrize("pack", [str.encode, lambda text: gzip.compress(text.encode())])
+def test_regions_are_merged_and_in_the_genomes_order(tmp_path, pack):
+    path = tmp_path / "r.bed"
+    text = (
+        "track name=x\nchrA\t50\t60\nchrB\t9\t20\tn\t0\t-\nchrA 10 30\n"
+        "chrA\t20\t40\nchrA\t40\t45\nchrB\t0\t300\n"
+    )
+    path.write_bytes(pack(text))
+    found = features.read_regions(path, LENGTHS)
+    assert found == {"chrB": [(0, 300)], "chrA": [(10, 45), (50, 60)]}
+    assert list(found) == ["chrB", "chrA"]
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("chrB\t0\t9\nchrQ\t0\t9\n", ["line 2", "no sequence named 'chrQ'", "at hand"]),
+        ("B\t0\t9\n", ["line 1", "The genome calls it 'chrB'"]),
+        ("chrB\t0\t301\n", ["line 1", "ends at 301", "300 bases"]),
+        ("chrB\t5\t5\n", ["line 1", "no base"]),
+        ("chrB\t9\t5\n", ["line 1", "0 <= start <= end"]),
+        ("chrB\t5\n", ["line 1", "2 columns"]),
+        ("# nothing\n", ["holds no region"]),
+    ],
+)
+def test_regions_that_are_refused(tmp_path, text, parts):
+    path = tmp_path / "r.bed"
+    path.write_text(text)
+    with pytest.raises(TableError) as caught:
+        features.read_regions(path, LENGTHS)
+    for part in [str(path), *parts]:
+        assert part in str(caught.value)

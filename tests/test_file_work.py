@@ -128,7 +128,7 @@ def test_a_changed_input_starts_anew(model, fasta, tmp_path, small_parts, make_d
 
 def test_another_threshold_scores_nothing_again(model, fasta, tmp_path, small_parts, monkeypatch):
     scanned(fasta, tmp_path / "one.csv", model=model, threshold=0.2)
-    monkeypatch.setattr("genolm.pipelines.atomic_files", lambda *_: 1 / 0)
+    monkeypatch.setattr("genolm.scan_pipeline.atomic_files", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         scanned(fasta, tmp_path / "two.csv", model=model, threshold=0.9)
     monkeypatch.undo()

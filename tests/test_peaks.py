@@ -170,3 +170,135 @@ def test_millions_of_values_are_quick():
 def test_impossible_options_are_refused(fault):
     with pytest.raises(SettingsError):
         call_peaks([], **{"threshold": 0.5, "window_length": 10, **fault})
+
+
+def circle(values, *, step=10, length=None, **options):
+    """Return the calls of a circular contig that is covered from end to end."""
+    length = len(values) * step if length is None else length
+    options = {"threshold": 0.5, "window_length": 2, **options}
+    return call_peaks([track(values, step=step)], circular={"c": length}, **options)
+
+
+def test_a_run_over_the_origin_is_one_call():
+    values = [0.7, 0.6, 0.1, 0.1, 0.1, 0.6, 0.1, 0.1, 0.9, 0.8]
+    assert rows(circle(values)) == [("c", 50, 60, "+", 55, 0.6), ("c", 80, 120, "+", 85, 0.9)]
+    assert len(call_peaks([track(values)], threshold=0.5, window_length=2)) == 3
+    assert rows(circle([0.9, 0.6, 0.1, 0.1, 0.8])) == [("c", 40, 70, "+", 5, 0.9)]
+
+
+def test_a_gap_over_the_origin_merges_like_any_other():
+    values = [0.1, 0.8, 0.1, 0.1, 0.1, 0.1, 0.9, 0.1]
+    assert rows(circle(values, merge_distance=30)) == [("c", 60, 100, "+", 65, 0.9)]
+    assert len(circle(values, merge_distance=29)) == 2
+
+
+def test_a_plateau_over_the_origin_has_its_middle_there():
+    assert rows(circle([0.9, 0.9, 0.1, 0.1, 0.9])) == [("c", 40, 70, "+", 5, 0.9)]
+    assert rows(circle([0.9, 0.1, 0.1, 0.9, 0.9])) == [("c", 30, 60, "+", 45, 0.9)]
+
+
+def test_the_last_bin_of_a_circle_may_reach_over_the_origin():
+    values = [0.1, 0.1, 0.9]
+    calls = circle(values, length=28)
+    assert rows(calls) == [("c", 20, 30, "+", 25, 0.9)]
+    # The site of the last bin, 25, lies behind a contig of 24 bases: it is base 1.
+    assert rows(circle(values, length=24)) == [("c", 20, 30, "+", 1, 0.9)]
+    assert rows(circle([0.8, 0.1, 0.9], length=24)) == [("c", 20, 34, "+", 1, 0.9)]
+
+
+@pytest.mark.parametrize("method", ["merge", "nms"])
+def test_a_circle_without_a_gap_is_one_call(method):
+    calls = circle([0.7, 0.6, 0.7, 0.8], method=method, min_distance=100)
+    assert rows(calls) == [("c", 0, 40, "+", 35, 0.8)]
+    assert rows(circle([0.7, 0.7], method=method))[0][1:3] == (0, 20)
+
+
+def test_min_distance_reaches_over_the_origin():
+    values = [0, 0.9, 0, 0, 0.6, 0, 0, 0.7]
+    options = {"threshold": 0.5, "window_length": 2, "merge_distance": 0}
+    assert [row[4] for row in rows(circle(values, min_distance=21, **options))] == [15, 45]
+    assert [row[4] for row in rows(circle(values, min_distance=20, **options))] == [15, 45, 75]
+    assert len(call_peaks([track(values)], min_distance=21, **options)) == 3
+
+
+def test_suppression_by_hand():
+    values = [0.5, 0.9, 0.6, 0.7, 0.8, 0.8, 0.5, 0.1, 0.6]
+    calls = call_peaks([track(values)], threshold=0.5, window_length=60, min_distance=30, method="nms")
+    # Summits 15 and 50 (the middle of 45 and 55); the last run's 85 lies 35 from 50 and stays.
+    assert rows(calls) == [
+        ("c", 0, 30, "+", 15, 0.9),
+        ("c", 30, 70, "+", 50, 0.8),
+        ("c", 80, 90, "+", 85, 0.6),
+    ]
+    hidden = call_peaks([track(values)], threshold=0.5, window_length=60, min_distance=36, method="nms")
+    assert [row[4] for row in rows(hidden)] == [15, 85]
+    assert rows(hidden)[0][2] == 50
+    assert len(call_peaks([track(values)], threshold=0.5, window_length=200, method="nms")) == 1
+
+
+def plain_summits(values, threshold, distance, step):
+    """Return summits by non-maximum suppression of single values without ties."""
+    walled = [0, *values, 0]
+    tops = [
+        place
+        for place, value in enumerate(values)
+        if value >= threshold and value > max(walled[place], walled[place + 2])
+    ]
+    kept = []
+    for place in sorted(tops, key=lambda item: -values[item]):
+        if all(abs(place - other) * step >= distance for other in kept):
+            kept.append(place)
+    return sorted(place * step + step // 2 for place in kept)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.permutations(range(1, 31)), st.integers(1, 25), st.integers(1, 60))
+def test_suppression_equals_a_plain_loop_and_is_nested_in_the_threshold(order, threshold, distance):
+    def found(at):
+        return call_peaks([track(order)], threshold=at, window_length=20, min_distance=distance, method="nms")
+
+    calls, lowest = found(threshold), found(1)
+    assert calls["summit"].tolist() == plain_summits(order, threshold, distance, 10)
+    assert calls["summit"].tolist() == lowest.loc[lowest["score"] >= threshold, "summit"].tolist()
+    inside = calls["summit"].between(calls["start"], calls["end"] - 1)
+    assert inside.all() and (calls["start"].to_numpy()[1:] >= calls["end"].to_numpy()[:-1]).all()
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.permutations(range(1, 25)),
+    st.integers(1, 22),
+    st.integers(0, 24),
+    st.integers(0, 40),
+    st.integers(0, 90),
+    st.sampled_from(["merge", "nms"]),
+)
+def test_turning_a_circle_turns_its_calls(order, threshold, turn, merge, distance, method):
+    options = {"threshold": threshold, "merge_distance": merge, "min_distance": distance, "method": method}
+    length = len(order) * 10
+    expected = {
+        ((start + turn * 10) % length, end - start, (summit + turn * 10) % length, score)
+        for _, start, end, _, summit, score in rows(circle(order, **options))
+    }
+    calls = circle(np.roll(order, turn), **options)
+    found = {(s % length, e - s, m, p) for _, s, e, _, m, p in rows(calls)}
+    if len(calls) == 1 and calls["end"][0] - calls["start"][0] == length:
+        expected = {(0, length, m, p) for _, _, m, p in expected}
+    assert found == expected
+    assert len(calls) == len(expected)
+    assert (calls["start"] < length).all()
+    assert ((calls["summit"] - calls["start"]) % length < calls["end"] - calls["start"]).all()
+
+
+def test_pieces_of_a_circle_may_lie_on_both_sides_of_the_origin():
+    end = Track("c", "+", 70, 10, 10, np.array([0.1, 0.9, 0.8, 0.7], dtype=np.float32))
+    calls = call_peaks([end], threshold=0.5, window_length=2, circular={"c": 100})
+    assert rows(calls) == [("c", 80, 110, "+", 85, 0.9)]
+    begin = Track("c", "+", 0, 10, 10, np.array([0.6], dtype=np.float32))
+    with pytest.raises(SettingsError, match="overlap"):
+        call_peaks([end, begin], threshold=0.5, window_length=2, circular={"c": 100})
+
+
+def test_an_unknown_method_is_refused():
+    with pytest.raises(SettingsError, match="merge, nms"):
+        call_peaks([], threshold=0.5, window_length=10, method="best")

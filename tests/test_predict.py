@@ -9,7 +9,8 @@ import torch
 from genolm.classifier import Ensemble, SequenceClassifier
 from genolm.config import Calibration, EncoderConfig, HeadConfig, TokenizerConfig, Window
 from genolm.errors import BundleError, SequenceError, SettingsError
-from genolm.predict import BF16_TOLERANCE, FP32_TOLERANCE, MAX_TOKENS, Predictor, log_odds
+from genolm.predict import BF16_TOLERANCE, FP32_TOLERANCE, MAX_TOKENS, Predictor
+from genolm.prediction import log_odds
 from genolm.registry import BundleConfig
 from genolm.saliency import perturbation_saliency
 from genolm.scan import scan_genome

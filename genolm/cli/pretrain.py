@@ -55,6 +55,7 @@ def command(
     Part of the sequence is held out, and the model is judged on it beside a Markov model. An interrupted run
     goes on where it stopped when the same command is given again.
     """
+    from genolm.distributed import is_first
     from genolm.pretraining import PretrainSettings, pretrain
     from genolm.registry import load_bundle
 
@@ -73,6 +74,8 @@ def command(
             report_dir=report_dir,
             progress=progress,
         )
+    if not is_first():
+        return
     if as_json:
         card = load_bundle(Path(folder)).card
         scores = {key: card.get(key, {}) for key in ("metrics", "baselines")}

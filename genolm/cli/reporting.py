@@ -68,6 +68,13 @@ precision_option = click.option(
     show_default=True,
     help="Numbers to calculate with; auto takes bf16 where it is faster.",
 )
+scan_precision_option = click.option(
+    "--precision",
+    type=click.Choice(["auto", "bf16", "fp32", "int8"]),
+    default="auto",
+    show_default=True,
+    help="Numbers to calculate with; auto takes bf16 where it is faster, int8 is for streamed scans on a CPU.",
+)
 
 
 class SentenceGroup(click.Group):

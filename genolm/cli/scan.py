@@ -1,19 +1,23 @@
 """``genolm scan``: a genome and a model to score tracks and calls."""
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from genolm.cli.cluster import engine_options, make_engine, run_on_cluster
 from genolm.cli.reporting import (
     class_option,
     fasta_argument,
     json_option,
     model_option,
-    precision_option,
     progress_reports,
     report_files,
+    scan_precision_option,
     threads_option,
 )
+
+_FILE = click.Path(path_type=Path)
 
 
 @click.command("scan")
@@ -32,53 +36,99 @@ from genolm.cli.reporting import (
     help="Probability from which a window counts; the model's own by default.",
 )
 @click.option(
+    "--method",
+    type=click.Choice(["merge", "nms"]),
+    default="merge",
+    show_default=True,
+    help="Calls are runs of windows over the threshold (merge) or every local maximum (nms).",
+)
+@click.option(
     "--merge-distance",
     type=click.IntRange(0),
     metavar="BP",
     help="Windows this far apart still make one call; half a window by default.",
 )
+@click.option(
+    "--min-distance",
+    type=click.IntRange(0),
+    default=0,
+    metavar="BP",
+    help="Of calls closer than this on one strand only the best is kept.",
+)
+@click.option(
+    "--mode",
+    type=click.Choice(["auto", "stream", "exact"]),
+    default="auto",
+    show_default=True,
+    help="Read each strand once as a stream, or every window by itself; auto is as the model was trained.",
+)
+@click.option(
+    "--topology",
+    type=click.Choice(["auto", "linear", "circular"]),
+    default="auto",
+    show_default=True,
+    help="Of all contigs; auto is what the file says.",
+)
+@click.option("--circular", multiple=True, metavar="NAME", help="A contig that is circular; may be repeated.")
+@click.option("--linear", multiple=True, metavar="NAME", help="A contig that is linear; may be repeated.")
 @click.option("--contig", "contigs", multiple=True, metavar="NAME", help="Only this record; may be repeated.")
+@click.option("--regions", type=_FILE, metavar="BED", help="Only windows whose site lies in these regions.")
+@click.option(
+    "--genes",
+    metavar="FILE|predict",
+    help="GFF3, GenBank, EMBL or BED of genes, or predict to find a bacterium's; a GenBank genome's own by default.",
+)
+@click.option("--truth", type=_FILE, metavar="FILE", help="Known sites or genes to compare the calls with.")
+@click.option(
+    "--tolerance", type=click.IntRange(0), default=50, show_default=True, metavar="BP", help="For --truth."
+)
+@click.option(
+    "--background/--no-background",
+    default=False,
+    show_default=True,
+    help="Scan shuffled pieces of the genome too: q-values and expected false calls.",
+)
+@click.option(
+    "--format",
+    "formats",
+    multiple=True,
+    type=click.Choice(["genbank", "parquet", "fasta", "bedgraph"]),
+    help="Write this as well: calls.gb, calls.parquet, calls.fa, scores as bedGraph; may be repeated.",
+)
 @class_option
-@click.option("--bedgraph", is_flag=True, help="Write the scores as bedGraph too.")
+@click.option("--bedgraph", is_flag=True, help="Short for --format bedgraph.")
 @threads_option
-@precision_option
+@scan_precision_option
+@engine_options
 @json_option
 def command(
     fasta: Path,
     model: str,
     out: Path,
-    stride: int,
-    strand: str,
-    threshold: float | None,
-    merge_distance: int | None,
-    contigs: tuple[str, ...],
-    class_name: str | None,
-    bedgraph: bool,
-    threads: int | None,
-    precision: str,
+    *,
+    engine: str,
+    address: str | None,
+    worker_cpus: int,
+    submit: bool,
     as_json: bool,
+    **options: Any,
 ) -> None:
-    """Slide the model along every record of FASTA.
+    """Slide the model along every record of FASTA (or GenBank, EMBL, 2bit; a folder of such files).
 
-    Written into the folder: calls.csv, calls.bed, calls.gff3, scores_plus.bw, scores_minus.bw, run.json.
-    An interrupted run goes on where it stopped when the same command is given again.
+    Written into the folder: calls.csv, calls.bed, calls.gff3, scores_plus.bw, scores_minus.bw, run.json, and
+    what the options add. An interrupted run goes on where it stopped when the same command is given again.
     """
-    from genolm.pipelines import scan_file
+    options |= {"contigs": options["contigs"] or None}
+    if submit:
+        given = {"fasta": fasta, "model": model, "out": out, **options}
+        run_on_cluster("scan", given, address=address, worker_cpus=worker_cpus)
+        return
+    options |= {"engine": make_engine(engine, address, worker_cpus)}
+    if fasta.is_dir():
+        from genolm.scan_folder import scan_folder as scan
+    else:
+        from genolm.scan_pipeline import scan_file as scan
 
     with progress_reports() as progress:
-        result = scan_file(
-            fasta,
-            out,
-            model=model,
-            stride=stride,
-            strand=strand,
-            threshold=threshold,
-            merge_distance=merge_distance,
-            contigs=contigs or None,
-            class_name=class_name,
-            bedgraph=bedgraph,
-            threads=threads,
-            precision=precision,
-            progress=progress,
-        )
+        result = scan(fasta, out, model=model, progress=progress, **options)
     report_files(result, as_json=as_json)

@@ -6,7 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from genolm.pipelines import classify_file
-from genolm.predict import value_columns
+from genolm.prediction import value_columns
 from genolm.registry import BundleInfo
 from pages.shared import charts, code_view, inputs, running, samples, state
 

@@ -17,9 +17,7 @@ MEANING = (
 )
 
 
-def choose_task(
-    overview: state.Overview, model: BundleInfo, sample: samples.Sample | None
-) -> explain.Task:
+def choose_task(overview: state.Overview, model: BundleInfo, known: int | None) -> explain.Task:
     """Ask for record, piece, strand, class and the site to mark."""
     left, middle, right = st.columns([3, 1, 1])
     record = left.selectbox("Record", list(overview.contigs), key="saliency_record")
@@ -29,8 +27,7 @@ def choose_task(
     end = right.number_input("To base", start, length, min(length, start + 499), key=f"saliency_to_{place}")
     left, middle, right = st.columns([3, 1, 1])
     strand = left.radio("Strand to read", list(STRANDS), horizontal=True, key="saliency_strand")
-    site = sample.site + 1 if sample and sample.site is not None else None
-    site = site if site and start <= site <= end else None
+    site = known + 1 if known is not None and start <= known + 1 <= end else None
     place = f"{place}_{end}"
     words = "A known TSS, say; may be empty."
     mark = middle.number_input("Site to mark", start, end, site, key=f"saliency_mark_{place}", help=words)
@@ -99,7 +96,7 @@ model = inputs.pick_model("saliency_model")
 source = inputs.choose_sequences("saliency", [samples.site_sample(model.config.window)])
 overview = state.overview(source.path, source.name)
 inputs.show_overview(overview)
-task = choose_task(overview, model, source.sample)
+task = choose_task(overview, model, source.site)
 if problem := task.problem(model):
     st.error(problem)
     st.stop()

@@ -22,12 +22,14 @@ MANY_RECORDS = 40
 LETTERS_UP_TO = 160
 
 
-def _rgba(colour: str, alpha: float) -> str:
+def rgba(colour: str, alpha: float) -> str:
+    """Return ``#rrggbb`` with an opacity, in CSS."""
     red, green, blue = (int(colour[index : index + 2], 16) for index in (1, 3, 5))
     return f"rgba({red},{green},{blue},{alpha})"
 
 
-def _frame(figure: go.Figure, height: int, **layout: Any) -> go.Figure:
+def frame(figure: go.Figure, height: int, **layout: Any) -> go.Figure:
+    """Give a figure the height, margins and legend that all figures have."""
     figure.update_layout(
         height=height,
         margin={"l": 10, "r": 10, "t": 36, "b": 10},
@@ -71,7 +73,7 @@ def score_dots(
     figure.update_yaxes(tickvals=list(range(len(names))), ticktext=labels, title="record", zeroline=False)
     figure.update_yaxes(autorange="reversed")
     figure.update_xaxes(title=f"calibrated probability of {shorten(class_name)}", range=[-0.02, 1.02])
-    return _frame(figure, 110 + 24 * len(names), showlegend=False)
+    return frame(figure, 110 + 24 * len(names), showlegend=False)
 
 
 def score_histogram(scores: Sequence[float], *, threshold: float, class_name: str) -> go.Figure:
@@ -90,7 +92,7 @@ def score_histogram(scores: Sequence[float], *, threshold: float, class_name: st
     threshold_line(figure, threshold, vertical=True, text=f"threshold {threshold:.2f}")
     figure.update_xaxes(title=f"calibrated probability of {shorten(class_name)}", range=[0, 1])
     figure.update_yaxes(title="number of records")
-    return _frame(figure, 320, showlegend=False, bargap=0.05)
+    return frame(figure, 320, showlegend=False, bargap=0.05)
 
 
 def class_heatmap(names: Sequence[str], classes: Sequence[str], values: np.ndarray) -> go.Figure:
@@ -115,7 +117,7 @@ def class_heatmap(names: Sequence[str], classes: Sequence[str], values: np.ndarr
         title="record",
     )
     figure.update_xaxes(title="class")
-    return _frame(figure, 140 + 24 * len(names))
+    return frame(figure, 140 + 24 * len(names))
 
 
 def class_counts(predicted: Sequence[Any]) -> go.Figure:
@@ -138,7 +140,7 @@ def class_counts(predicted: Sequence[Any]) -> go.Figure:
         title="predicted class",
     )
     figure.update_xaxes(title="number of records")
-    return _frame(figure, 130 + 24 * len(counts), showlegend=False)
+    return frame(figure, 130 + 24 * len(counts), showlegend=False)
 
 
 def value_histogram(values: Sequence[float], *, quantity: str) -> go.Figure:
@@ -146,7 +148,7 @@ def value_histogram(values: Sequence[float], *, quantity: str) -> go.Figure:
     figure = go.Figure(go.Histogram(x=np.asarray(values, dtype=float), nbinsx=40, marker={"color": BLUE}))
     figure.update_xaxes(title=f"predicted {shorten(quantity)}")
     figure.update_yaxes(title="number of records")
-    return _frame(figure, 320, showlegend=False)
+    return frame(figure, 320, showlegend=False)
 
 
 def length_grid(per_length: Mapping[int, np.ndarray], bases: int) -> pd.DataFrame:
@@ -189,7 +191,7 @@ def saliency_figure(
     figure.update_xaxes(title="position in the sequence (bp, first base = 1)", row=rows, col=1)
     if len(table) <= LETTERS_UP_TO:
         _letters(figure, x, list(table["base"]))
-    return _frame(figure, 560 if rows == 2 else 400)
+    return frame(figure, 560 if rows == 2 else 400)
 
 
 def _letters(figure: go.Figure, x: np.ndarray, bases: list[str]) -> None:
@@ -224,7 +226,7 @@ def _band(figure: go.Figure, x: np.ndarray, table: pd.DataFrame) -> None:
             fill="toself",
             mode="lines",
             line={"width": 0},
-            fillcolor=_rgba(BLUE, 0.28),
+            fillcolor=rgba(BLUE, 0.28),
             name="95 % band over the random fills",
             hoverinfo="skip",
         ),
@@ -258,87 +260,6 @@ def _strips(grid: pd.DataFrame) -> go.Heatmap:
         colorscale=DIVERGING,
         colorbar={"title": "loss", "len": 0.42, "y": 0.0, "yanchor": "bottom"},
         hovertemplate="%{y} bases around %{x} replaced: %{z:.3f}<extra></extra>",
-    )
-
-
-def scan_overview(
-    curves: Mapping[str, tuple[np.ndarray, np.ndarray]],
-    calls: pd.DataFrame,
-    *,
-    threshold: float,
-    contig: str,
-    class_name: str,
-    view: tuple[int, int],
-    sites: Sequence[tuple[str, int, str]] = (),
-) -> go.Figure:
-    """Draw the score along a contig, one panel per strand, with the calls as marks; box-select to zoom.
-
-    Parameters
-    ----------
-    curves : mapping of strand to (positions, scores)
-        Positions 0-based; already reduced to at most 4,000 points, each the highest score of its bin.
-    calls : DataFrame
-        The calls to mark: columns ``strand``, ``summit``, ``score``.
-    threshold : float
-    contig, class_name : str
-    view : (int, int)
-        The stretch to show, 0-based and half-open.
-    sites : sequence of (name, 0-based position, strand)
-        Known sites to mark.
-    """
-    strands = [strand for strand in ("+", "-") if strand in curves]
-    figure = make_subplots(rows=len(strands), cols=1, shared_xaxes=True, vertical_spacing=0.06)
-    for row, strand in enumerate(strands, start=1):
-        positions, scores = curves[strand]
-        colour = STRAND_COLOURS[strand]
-        figure.add_trace(_curve(positions, scores, strand, colour), row=row, col=1)
-        figure.add_trace(_marks(calls[calls["strand"] == strand], strand, colour), row=row, col=1)
-        own = [site for site in sites if site[2] == strand]
-        if own:
-            figure.add_trace(_known(own), row=row, col=1)
-        threshold_line(figure, threshold, vertical=False, text="", row=row, col=1)
-        title = f"{STRAND_WORDS[strand]}<br>p({shorten(class_name, 16)})"
-        figure.update_yaxes(title=title, range=[-0.03, 1.16], row=row, col=1)
-    title = f"position on {shorten(contig, 40)} (bp, first base = 1)"
-    figure.update_xaxes(title=title, row=len(strands), col=1)
-    figure.update_xaxes(exponentformat="none", separatethousands=True, range=[view[0] + 0.5, view[1] + 0.5])
-    return _frame(figure, 150 + 170 * len(strands), dragmode="select", selectdirection="h")
-
-
-def _curve(positions: np.ndarray, scores: np.ndarray, strand: str, colour: str) -> go.Scatter:
-    return go.Scatter(
-        x=np.asarray(positions) + 1,
-        y=np.round(scores, 4),
-        mode="lines+markers",
-        marker={"size": 1, "color": colour},
-        line={"color": colour, "width": 1},
-        connectgaps=False,
-        name=f"highest score, {STRAND_WORDS[strand]}",
-        hovertemplate="%{x:,} bp: %{y:.3f}<extra></extra>",
-    )
-
-
-def _marks(calls: pd.DataFrame, strand: str, colour: str) -> go.Scatter:
-    return go.Scatter(
-        x=calls["summit"] + 1,
-        y=np.full(len(calls), 1.04),
-        mode="markers",
-        marker={"symbol": "triangle-down", "size": 7, "color": colour},
-        customdata=calls["score"],
-        name=f"calls, {STRAND_WORDS[strand]}",
-        hovertemplate="call with summit at %{x:,} bp, score %{customdata:.3f}<extra></extra>",
-    )
-
-
-def _known(sites: Sequence[tuple[str, int, str]]) -> go.Scatter:
-    return go.Scatter(
-        x=[position + 1 for _, position, _ in sites],
-        y=np.full(len(sites), 1.11),
-        mode="markers",
-        marker={"symbol": "star", "size": 9, "color": PURPLE},
-        customdata=[name for name, _, _ in sites],
-        name="known sites",
-        hovertemplate="%{customdata}, known site at %{x:,} bp<extra></extra>",
     )
 
 
@@ -382,4 +303,4 @@ def metric_intervals(rows: pd.DataFrame, *, metric: str) -> go.Figure:
         zeroline=False,
     )
     figure.update_xaxes(title=f"{metric} (dot) with 95 % interval (bar)")
-    return _frame(figure, 110 + 34 * len(rows), showlegend=False)
+    return frame(figure, 110 + 34 * len(rows), showlegend=False)

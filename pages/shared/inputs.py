@@ -19,6 +19,7 @@ from pages.shared import running, scores, state, uploads
 from pages.shared.samples import Sample
 
 SEQUENCE_ENDINGS = ".fa,.fasta,.fna,.ffn,.fas,.fsa,.txt,.gz,.bgz"
+GENOME_ENDINGS = SEQUENCE_ENDINGS + ",.gb,.gbk,.gbff,.genbank,.embl,.2bit"
 MAX_PASTED = 2_000_000
 SAMPLE, PASTE, UPLOAD, SERVER = "Sample", "Paste", "Upload", "File on the server"
 _ROWS_SHOWN = 500
@@ -26,11 +27,15 @@ _ROWS_SHOWN = 500
 
 @dataclass(frozen=True)
 class Source:
-    """Sequences that the user chose: a file on this machine, its name for the user, and its sample if any."""
+    """Sequences that the user chose: a file on this machine, its name for the user, and its sample if any.
+
+    ``site`` is the 0-based position of the site in each record, where that is known.
+    """
 
     path: Path
     name: str
     sample: Sample | None = None
+    site: int | None = None
 
 
 def pick_model(key: str, *, scans: bool = False) -> BundleInfo:
@@ -99,13 +104,19 @@ def data_roots() -> list[Path]:
     return [Path(item).resolve() for item in named if item]
 
 
-def hand_over(key: str, fasta: str) -> None:
-    """Let :func:`choose_sequences` of another page begin with these sequences as if they had been pasted."""
-    st.session_state[f"{key}_handed"] = fasta
+def hand_over(key: str, fasta: str, *, site: int | None = None) -> None:
+    """Let :func:`choose_sequences` of another page begin with these sequences as if they had been pasted.
+
+    ``site`` is the 0-based position of the site in them.
+    """
+    st.session_state.update({f"{key}_handed": fasta, f"{key}_site": (fasta, site)})
 
 
-def choose_sequences(key: str, samples: list[Sample]) -> Source:
-    """Let the user take a sample, paste, upload or name a file here; nothing chosen ends the page."""
+def choose_sequences(key: str, samples: list[Sample], *, genomes: bool = False) -> Source:
+    """Let the user take a sample, paste, upload or name a file here; nothing chosen ends the page.
+
+    With ``genomes`` a file may be GenBank, EMBL or 2bit too.
+    """
     ways = [SAMPLE, PASTE, UPLOAD] + ([SERVER] if data_roots() else [])
     handed = st.session_state.pop(f"{key}_handed", None)
     if handed is not None:
@@ -117,7 +128,7 @@ def choose_sequences(key: str, samples: list[Sample]) -> Source:
         if way == PASTE:
             source = _pasted(key)
         elif way == UPLOAD:
-            source = _uploaded()
+            source = _uploaded(genomes)
         elif way == SERVER:
             source = on_server(key)
         else:
@@ -134,7 +145,7 @@ def _sample(key: str, samples: list[Sample]) -> Source:
         title = st.radio("Sample", titles, horizontal=True, key=f"{key}_sample")
     sample = samples[titles.index(title)]
     st.caption(state.plain(sample.story))
-    return Source(sample.path, sample.path.name, sample)
+    return Source(sample.path, sample.path.name, sample, sample.site)
 
 
 def _pasted(key: str) -> Source | None:
@@ -154,16 +165,18 @@ def _pasted(key: str) -> Source | None:
     if not path.exists():
         path.parent.mkdir(exist_ok=True)
         write_fasta(path, records)
-    return Source(path, "pasted sequences")
+    handed, site = st.session_state.get(f"{key}_site", ("", None))
+    return Source(path, "pasted sequences", site=site if handed == text else None)
 
 
-def _uploaded() -> Source | None:
+def _uploaded(genomes: bool) -> Source | None:
+    what = "FASTA, GenBank, EMBL or 2bit, plain" if genomes else "Plain"
     upload = uploads.upload_box(
-        "Choose a FASTA file",
+        "Choose a genome file" if genomes else "Choose a FASTA file",
         key="sequences_upload",
-        accept=SEQUENCE_ENDINGS,
+        accept=GENOME_ENDINGS if genomes else SEQUENCE_ENDINGS,
         hint=(
-            f"Plain or compressed (.gz, .bgz), up to {uploads.size_cap() / 1e9:g} GB. The file goes to this "
+            f"{what} or compressed (.gz, .bgz), up to {uploads.size_cap() / 1e9:g} GB. The file goes to this "
             "server's disk only and is deleted after two weeks without use."
         ),
     )

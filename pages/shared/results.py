@@ -1,6 +1,7 @@
 """Finished work on disk, written and read back: scans and saliencies; no streamlit here."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -127,13 +128,14 @@ def check_sites(
     return pd.DataFrame(rows, columns=columns)
 
 
-def write_calls(folder: Path, calls: pd.DataFrame, scan: ScanFolder) -> dict[str, Path]:
+def write_calls(
+    folder: Path, calls: pd.DataFrame, scan: ScanFolder, *, circular: Mapping[str, int] | None = None
+) -> dict[str, Path]:
     """Write calls as CSV, BED and GFF3, as the scan itself does, and return the files by label."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = {"CSV": folder / "calls.csv", "BED": folder / "calls.bed", "GFF3": folder / "calls.gff3"}
-    outputs.write_calls(
-        folder, calls, scan.lengths, model=scan.model, class_name=str(scan.setting("class", ""))
-    )
+    names = {"model": scan.model, "class_name": str(scan.setting("class", ""))}
+    outputs.write_calls(folder, calls, scan.lengths, circular=circular, **names)
     return paths
 
 

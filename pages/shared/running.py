@@ -84,7 +84,8 @@ def model_of(job: Job) -> BundleInfo:
 
 def leave() -> None:
     """Forget the job in the address, so that the page shows its inputs again."""
-    st.query_params.pop("job", None)
+    for name in ("job", "locus"):
+        st.query_params.pop(name, None)
 
 
 def header(job: Job, *, again: str) -> None:

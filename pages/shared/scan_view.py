@@ -1,210 +1,170 @@
-"""A finished scan on a page: overview, zoom, threshold, calls, downloads."""
+"""A finished scan on a page: threshold, genome browser, calls, figures, downloads."""
 
-import hashlib
-from pathlib import Path
+import math
 
 import pandas as pd
 import streamlit as st
 
-from genolm.errors import RegionError
 from genolm.jobs import Job
-from genolm.peaks import call_peaks
-from genolm.regions import parse_region
-from pages.shared import charts, results, samples, state
-from pages.shared.downloads import Download, download_row
+from pages.shared import (
+    results,
+    samples,
+    scan_browser,
+    scan_data,
+    scan_downloads,
+    scan_figures,
+    scan_table,
+    state,
+)
+from pages.shared.scan_data import Finished
 
-_ROWS_SHOWN = 2_000
-_MARKS_SHOWN = 2_000
-_AROUND_CALL = 1_000
-_SMALLEST_VIEW = 50
+RATES = (1, 10, 100)
 _NEAR = 50
-
-
-@st.cache_resource(max_entries=2, show_spinner="Reading the scores")
-def _scan(folder: str, changed: int) -> results.ScanFolder:
-    return results.read_scan(Path(folder))
-
-
-@st.cache_data(max_entries=32, show_spinner="Calling")
-def _calls(_scan: results.ScanFolder, folder: str, changed: int, threshold: float) -> pd.DataFrame:
-    if threshold == _scan.setting("threshold"):
-        return _scan.calls
-    return call_peaks(
-        _scan.tracks,
-        threshold=threshold,
-        window_length=int(_scan.setting("window")),
-        merge_distance=_scan.setting("merge_distance"),
-    )
+_STRAND_MB = "A genome of 1 Mb that was scanned on both strands has 2 Mb of strand."
 
 
 def show(job: Job) -> None:
     """Show the results of a scan job."""
-    record = job.result / "run.json"
-    changed = record.stat().st_mtime_ns if record.is_file() else 0
-    with state.shown_errors():
-        scan = _scan(str(job.result), changed)
-    made_with = float(scan.setting("threshold", 0.5))
+    found = scan_data.read(job)
     st.header("Calls", divider="gray")
+    _show_said(found)
+    threshold = _choose_threshold(job, found)
+    calls = scan_data.calls_at(found, threshold)
+    _show_counts(found, calls, threshold)
+    _show_browser(job, found, calls, threshold)
+    st.subheader("Overview", anchor=False)
+    _show_figures(job, found, calls, threshold)
+    _show_known(found, calls, samples.sites_in(job.arguments[1], samples.site_kind(found.class_name)))
+    scan_downloads.show(job, found, calls, threshold)
+
+
+def _show_said(found: Finished) -> None:
+    """Show what the run has to say: why it may not hold for this genome, what was left out."""
+    for sentence in found.said("warnings"):
+        st.warning(state.plain(sentence), icon=":material/warning:")
+    if found.fasta is None:
+        st.warning(
+            "The genome file of this scan is no longer here, or it was changed: the browser shows no "
+            "letters, and "
+            "saliency, GenBank and FASTA need the file. Scan again to have them."
+        )
+    if notes := found.said("notes"):
+        st.info("  \n".join(state.plain(note) for note in notes), icon=":material/info:")
+
+
+def _choose_threshold(job: Job, found: Finished) -> float:
+    """Show the slider, and with a background the thresholds for some rates of false calls."""
+    key = f"threshold_{job.id}"
+    st.session_state.setdefault(key, found.made_with)
     words = "Calls are made anew from the scores; nothing is scored again."
-    threshold = st.slider("Threshold", 0.01, 1.0, made_with, 0.01, key=f"threshold_{job.id}", help=words)
-    calls = _calls(scan, str(job.result), changed, threshold)
-    _show_counts(scan, calls, made_with)
-    contig, start, end = _view(job, scan)
-    sites = samples.sites_in(job.arguments[1], samples.site_kind(str(scan.setting("class", ""))))
-    _show_overview(job, scan, calls, threshold, (contig, start, end), sites)
-    _show_known(scan, calls, sites)
-    _show_table(job, scan, calls, (contig, start, end))
-    _show_downloads(job, scan, calls, threshold)
+    lowest = min(0.01, found.made_with)
+    threshold = st.slider("Threshold", lowest, 1.0, step=0.005, format="%.3f", key=key, help=words)
+    if found.background is None:
+        return threshold
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown("At most this many false calls per Mb of strand:")
+        for rate in RATES:
+            needed = threshold_for(found, rate)
+            st.button(
+                f"{rate:g}",
+                key=f"rate_{rate}_{job.id}",
+                help=f"Sets the threshold to {needed:.3f}." if needed else "The background cannot tell.",
+                disabled=needed is None,
+                on_click=st.session_state.update,
+                args=({key: needed},),
+            )
+        model = f"Threshold of the run, {found.made_with:.3f}"
+        st.button(
+            model, key=f"model_{job.id}", on_click=st.session_state.update, args=({key: found.made_with},)
+        )
+    return threshold
 
 
-def _show_counts(scan: results.ScanFolder, calls: pd.DataFrame, made_with: float) -> None:
-    bases = sum(scan.lengths.values())
-    columns = st.columns(4)
-    columns[0].metric("Calls", f"{len(calls):,}")
+def threshold_for(found: Finished, rate: float) -> float | None:
+    """Return the threshold, upwards to three places, with at most so many false calls per Mb of strand.
+
+    None where the background is too small to tell, or no score is that high.
+    """
+    background = found.background
+    if background is None or rate < background.resolution:
+        return None
+    needed = math.ceil(1000 * background.threshold_for(rate)) / 1000
+    return max(needed, 0.01) if needed <= 1 else None
+
+
+@st.fragment
+def _show_browser(job: Job, found: Finished, calls: pd.DataFrame, threshold: float) -> None:
+    place = scan_browser.place_of(job, found)
+    top = st.container()
+    scan_browser.show(job, found, calls, threshold)
+    with top:
+        scan_browser.show_ways_out(job, found, calls, place)
+    scan_table.show(job, found, calls, place)
+
+
+@st.fragment
+def _show_figures(job: Job, found: Finished, calls: pd.DataFrame, threshold: float) -> None:
+    scan_figures.show(job, found, calls, threshold, scan_browser.place_of(job, found))
+
+
+def _show_counts(found: Finished, calls: pd.DataFrame, threshold: float) -> None:
+    columns, megabases = st.columns(4), max(found.megabases, 1e-6)
     plus = int((calls["strand"] == "+").sum())
-    columns[1].metric("On plus / minus", f"{plus:,} / {len(calls) - plus:,}")
-    per_mb = len(calls) / bases * 1e6 if bases else 0.0
-    columns[2].metric("Calls per Mbp", f"{per_mb:,.0f}")
-    covered = (calls["end"] - calls["start"]).sum() / (2 * bases) if bases else 0.0
-    columns[3].metric("Share of both strands in calls", f"{covered:.1%}")
+    both = f"{plus:,} on the plus strand, {len(calls) - plus:,} on the minus strand"
+    columns[0].metric("Calls", f"{len(calls):,}", help=both)
+    columns[1].metric("Calls per Mb of strand", _number(len(calls) / megabases), help=_STRAND_MB)
+    if found.background is None:
+        columns[2].metric("On plus / minus", f"{plus:,} / {len(calls) - plus:,}")
+        covered = (calls["end"] - calls["start"]).sum() / (megabases * 1e6)
+        columns[3].metric("Share of the scanned strands in calls", f"{covered:.1%}")
+    else:
+        rate = found.background.interval_per_mb(threshold)
+        expected = rate.value * found.megabases
+        words = f"95 % interval {_number(rate.low)} to {_number(rate.high)}, from the shuffled genome."
+        columns[2].metric("False ones to expect per Mb", _number(rate.value), help=words)
+        share = f"{min(1.0, expected / len(calls)):.0%} of the calls" if len(calls) else None
+        columns[3].metric(
+            "False ones to expect in all", _number(expected), share, delta_color="off", delta_arrow="off"
+        )
+    _show_meaning(found, threshold)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
+
+
+def _show_meaning(found: Finished, threshold: float) -> None:
+    scan, background = found.scan, found.background
+    chance = (
+        "A bacterium has about a thousand genes and a few hundred promoters per Mb: many more calls "
+        "than that are "
+        "mostly false; raise the threshold."
+        if background is None
+        else f"False calls are counted on {background.megabases:.2g} Mb of strand of this genome, shuffled "
+        "and scanned in the same way."
+        + (
+            f" Below a score of {background.floor:g} there may be more of them."
+            if threshold < background.floor
+            else ""
+        )
+    )
     st.caption(
         f"Model {state.plain(scan.model)}, windows of {scan.setting('window')} bp every "
-        f"{scan.setting('stride')} bp, scanned with threshold {made_with:.2f}. A call is a run of windows "
-        "from the threshold up; its summit is the place of the highest score. A bacterium has about a "
-        "thousand genes and a few hundred promoters per Mbp: many more calls than that are mostly false; "
-        "raise the threshold."
+        f"{scan.setting('stride')} bp, scanned with threshold {found.made_with:.3f}. A call is a run "
+        "of windows "
+        f"from the threshold up; its summit is the place of the highest score. {chance}"
     )
 
 
-def _show_known(scan: results.ScanFolder, calls: pd.DataFrame, sites: list[samples.Place]) -> None:
+def _show_known(found: Finished, calls: pd.DataFrame, sites: list[samples.Place]) -> None:
     if not sites:
         return
-    table = results.check_sites(scan, calls, sites, reach=_NEAR)
-    found = int((table["nearest call (bp)"] <= _NEAR).sum())
-    with st.expander(f"Known sites in this sample: {found} of {len(table)} have a call within {_NEAR} bp"):
+    table = results.check_sites(found.scan, calls, sites, reach=_NEAR)
+    count = int((table["nearest call (bp)"] <= _NEAR).sum())
+    with st.expander(f"Known sites in this sample: {count} of {len(table)} have a call within {_NEAR} bp"):
         score = st.column_config.ProgressColumn(min_value=0, max_value=1, format="%.3f")
         st.dataframe(table, hide_index=True, column_config={"highest score nearby": score})
         st.caption(
             "Textbook sites, which most models have seen in training: finding them is no proof of quality, "
             "missing them is a warning."
         )
-
-
-def _view(job: Job, scan: results.ScanFolder) -> tuple[str, int, int]:
-    """Return the stretch to draw: chosen by contig, typed region, box or table row, whichever came last."""
-    left, right = st.columns(2)
-    contig = left.selectbox("Contig", list(scan.lengths), key=f"contig_{job.id}")
-    hint = f"{charts.shorten(contig, 20)}:1-10K"
-    typed = right.text_input("Go to", placeholder=hint, key=f"region_{job.id}", help="Or draw a box below.")
-    memory = st.session_state.setdefault(f"view_{job.id}", {"moves": 0})
-    if contig != memory.get("contig"):
-        memory["view"] = (contig, 0, scan.lengths[contig])
-    if typed and typed != memory.get("typed"):
-        text = typed if ":" in typed or typed in scan.lengths else f"{contig}:{typed}"
-        try:
-            region = parse_region(text, contigs=scan.lengths)
-            memory["view"] = (region.contig, region.start, region.end)
-        except RegionError as error:
-            right.error(state.plain(error), icon=":material/error:")
-    memory |= {"contig": contig, "typed": typed}
-    return memory["view"]
-
-
-def _show_overview(
-    job: Job,
-    scan: results.ScanFolder,
-    calls: pd.DataFrame,
-    threshold: float,
-    view: tuple[str, int, int],
-    sites: list[samples.Place],
-) -> None:
-    contig, start, end = view
-    here = calls[(calls["contig"] == contig) & calls["summit"].between(start, end - 1)]
-    shown = here.nlargest(_MARKS_SHOWN, "score")
-    figure = charts.scan_overview(
-        results.curves(scan.of(contig), start, end),
-        shown,
-        threshold=threshold,
-        contig=contig,
-        class_name=str(scan.setting("class", "")),
-        view=(start, end),
-        sites=[(name, place, strand) for name, where, place, strand in sites if where == contig],
-    )
-    left, right = st.columns([4, 1], vertical_alignment="center")
-    left.markdown(f"**{state.plain(contig)}: {start + 1:,} to {end:,}** · {len(here):,} calls here")
-    whole = (contig, 0, scan.lengths[contig])
-    if view != whole and right.button("Whole contig", key=f"out_{job.id}", width="stretch"):
-        _go(job, whole)
-    # A key of its own for each view: a box that was drawn in one must not be found again in another.
-    key = f"overview_{job.id}_{st.session_state[f'view_{job.id}']['moves']}_{start}_{end}"
-    alt = "Highest score along the contig, one panel per strand."
-    event = st.plotly_chart(figure, key=key, on_select="rerun", selection_mode="box", alt=alt)
-    st.caption(
-        "Draw a box to zoom in. Each point is the highest score of its stretch, so that no peak is lost; "
-        "triangles are calls, the dashed line is the threshold."
-    )
-    boxes = event["selection"]["box"] if event else []
-    if boxes:
-        low, high = sorted(boxes[0]["x"])
-        middle, width = (low + high) / 2, max(high - low, _SMALLEST_VIEW)
-        chosen = (max(start, int(middle - width / 2)), min(end, int(middle + width / 2)))
-        if chosen != (start, end):
-            _go(job, (contig, *chosen))
-
-
-def _go(job: Job, view: tuple[str, int, int]) -> None:
-    memory = st.session_state[f"view_{job.id}"]
-    memory |= {"view": view, "moves": memory["moves"] + 1}
-    st.rerun()
-
-
-def _show_table(
-    job: Job, scan: results.ScanFolder, calls: pd.DataFrame, view: tuple[str, int, int]
-) -> None:
-    if calls.empty:
-        st.info("No window reaches the threshold. Lower it to see weaker candidates.", icon=":material/info:")
-        return
-    contig, start, end = view
-    zoomed = (start, end) != (0, scan.lengths[contig])
-    listed = calls[(calls["contig"] == contig) & calls["summit"].between(start, end - 1)] if zoomed else calls
-    listed = listed.sort_values("score", ascending=False, kind="stable").head(_ROWS_SHOWN)
-    listed = listed.reset_index(drop=True)
-    score = st.column_config.ProgressColumn("score", min_value=0, max_value=1, format="%.3f")
-    event = st.dataframe(
-        listed,
-        hide_index=True,
-        column_config={"score": score},
-        on_select="rerun",
-        selection_mode="single-row",
-        key=f"table_{job.id}_{st.session_state[f'view_{job.id}']['moves']}_{start}_{end}_{len(calls)}",
-        alt="Calls by score",
-    )
-    where = "in view" if zoomed else "of all contigs"
-    st.caption(f"Calls {where}, best first; 0-based, half-open, as in CSV and BED. Select a row to go there.")
-    rows = event["selection"]["rows"]
-    if rows:
-        call = listed.iloc[rows[0]]
-        summit, length = int(call["summit"]), scan.lengths[call["contig"]]
-        target = (call["contig"], max(0, summit - _AROUND_CALL), min(length, summit + _AROUND_CALL))
-        if target != view:
-            _go(job, target)
-
-
-def _show_downloads(job: Job, scan: results.ScanFolder, calls: pd.DataFrame, threshold: float) -> None:
-    st.subheader("Downloads")
-    if threshold == scan.setting("threshold"):
-        paths = {label: job.result / f"calls.{label.lower()}" for label in ("CSV", "BED", "GFF3")}
-    else:
-        name = hashlib.sha256(repr(threshold).encode()).hexdigest()[:12]
-        paths = results.write_calls(job.folder / "recalled" / name, calls, scan)
-    files = [Download(f"Calls, {label}", path) for label, path in paths.items()]
-    files += [
-        Download("Scores plus, bigWig", job.result / "scores_plus.bw"),
-        Download("Scores minus, bigWig", job.result / "scores_minus.bw"),
-        Download("Run record, JSON", job.result / "run.json"),
-    ]
-    download_row(files, key=f"files_{job.id}")
-    st.caption(
-        f"The calls are those of threshold {threshold:.2f}. CSV and BED count from 0 and leave the end out, "
-        "GFF3 counts from 1 and includes it. The run record is enough to repeat the scan."
-    )

@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ import streamlit as st
 
 from genolm import workspace
 from genolm.errors import Cancelled, GenolmError
+from genolm.genome_files import open_genome
 from genolm.job_queue import worker_threads
 from genolm.predict import Predictor
 from genolm.progress import Progress, ProgressCallback
@@ -26,11 +27,18 @@ _SPEED_WINDOWS = 256
 
 @dataclass(frozen=True)
 class Overview:
-    """What was read of a sequence file: its records with their lengths, and the counts."""
+    """What was read of a sequence file: its records with their lengths, and the counts.
+
+    Of a genome also the topology of each record with the reason for it, and whether the file has features.
+    """
 
     path: Path
     contigs: dict[str, int]
     summary: SequenceSummary
+    topology: dict[str, str] = field(default_factory=dict)
+    topology_reasons: dict[str, str] = field(default_factory=dict)
+    annotated: bool = False
+    notes: tuple[str, ...] = ()
 
 
 def plain(text: object) -> str:
@@ -134,18 +142,27 @@ def classifiers() -> list[BundleInfo]:
     return [info for info in list_bundles() if info.config and info.config.kind == "classifier"]
 
 
-def overview(path: Path, name: str) -> Overview:
+def overview(path: Path, name: str, *, genome: bool = False) -> Overview:
     """Read a sequence file once and keep what was found for this session; a wrong file ends the page.
 
-    ``name`` is what the user calls the file.
+    ``name`` is what the user calls the file. With ``genome`` it may be GenBank, EMBL or 2bit too.
     """
     stat = path.stat()
     key = (str(path), stat.st_size, stat.st_mtime_ns)
     kept: dict[tuple[str, int, int], Overview] = st.session_state.setdefault("overviews", {})
     if key not in kept:
+        opened = open_genome if genome else open_fasta
         with shown_errors(path, name), progress_shown(f"Reading {name}") as tell:
-            with open_fasta(path, progress=tell) as genome:
-                kept[key] = Overview(path, dict(genome.contigs), genome.summary)
+            with opened(path, progress=tell) as found:
+                kept[key] = Overview(
+                    path,
+                    dict(found.contigs),
+                    found.summary,
+                    topology=dict(found.topology),
+                    topology_reasons=dict(found.topology_reasons),
+                    annotated=found.annotation is not None,
+                    notes=found.notes,
+                )
         while len(kept) > _KEPT_OVERVIEWS:
             kept.pop(next(iter(kept)))
     return kept[key]

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import zipfile
 
 import numpy as np
 import pandas as pd
@@ -10,34 +11,70 @@ import pytest
 from genolm import features
 from genolm.errors import GenolmError, SettingsError
 from genolm.jobs import Job
-from genolm.peaks import call_peaks
-from genolm.pipelines import scan_file
 from genolm.predict import Predictor
 from genolm.progress import Progress
 from genolm.registry import load_bundle
 from genolm.scan import scan_genome
+from genolm.scan_pipeline import scan_file
 from genolm.sequences import open_fasta
-from pages.shared import results, running, samples
+from pages.shared import results, running, samples, scan_data, scan_downloads, scan_table
+from pages.shared.scan_browser import Place, to_explain
+from pages.shared.scan_form import Options
+from pages.shared.scan_table import Filter
 
 PAGE = "pages/annotate/scan.py"
-THRESHOLD = 0.4
+
+
+@pytest.fixture(scope="module")
+def scanned(toy_bundle_path, tmp_path_factory, make_module_dna):
+    """A folder in which a circle with a gap and a linear contig were scanned, with background and genes."""
+    home = tmp_path_factory.mktemp("scanned")
+    fasta = home / "two.fa"
+    gap = "N" * 100
+    first, second = make_module_dna(700), make_module_dna(700)
+    fasta.write_text(f">one circular\n{first}{gap}{second}\n>two\n{make_module_dna(400)}\n>tiny\nACGT\n")
+    genes = home / "genes.bed"
+    genes.write_text("one\t200\t500\tabcA\t0\t+\none\t900\t1300\txyzB\t0\t-\ntwo\t100\t300\tlone\t0\t+\n")
+    predictor = Predictor(load_bundle(toy_bundle_path), threads=1, precision="fp32")
+    with open_fasta(fasta) as genome:
+        tracks = scan_genome(genome, predictor, stride=7).tracks
+    threshold = round(float(np.nanmedian(np.concatenate([track.values for track in tracks]))), 2)
+    scan_file(
+        fasta,
+        home / "result",
+        model=predictor,
+        stride=7,
+        threshold=threshold,
+        genes=genes,
+        truth=genes,
+        background=True,
+    )
+    return fasta, home / "result", tracks, threshold
+
+
+@pytest.fixture(scope="module")
+def make_module_dna():
+    rng = np.random.default_rng(11)
+    return lambda length: "".join(rng.choice(list("ACGT"), length))
+
+
+@pytest.fixture(scope="module")
+def private_module_home(tmp_path_factory):
+    """A workspace that lasts as long as the module's scan."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GENOLM_HOME", str(tmp_path_factory.mktemp("home")))
+        yield
 
 
 @pytest.fixture
-def finished_job(toy_model, tmp_path, make_dna):
-    """A job that scanned two contigs, with its tracks as the package gives them."""
-    fasta = tmp_path / "two.fa"
-    gap = "N" * 100
-    fasta.write_text(f">one\n{make_dna(700)}{gap}{make_dna(700)}\n>two\n{make_dna(400)}\n>tiny\nACGT\n")
-    predictor = Predictor(load_bundle(toy_model.path), threads=1)
-    with open_fasta(fasta) as genome:
-        tracks = scan_genome(genome, predictor, stride=7).tracks
+def finished_job(toy_model, tmp_path, scanned):
+    """A job that did that scan, with its tracks as the package gives them."""
+    fasta, result, tracks, threshold = scanned
     folder = tmp_path / "job"
-    middle = float(np.nanmedian(np.concatenate([track.values for track in tracks])))
-    threshold = round(middle, 2)
+    folder.mkdir()
+    (folder / "result").symlink_to(result)
     arguments = ("scan", str(fasta), "--model", "toy-promoter", "--out", ".")
     job = Job("a" * 32, "scan", "two.fa: toy-promoter", arguments, folder, "2026-01-01T00:00:00Z", "done")
-    scan_file(fasta, job.result, model=predictor, stride=7, threshold=threshold)
     return job, tracks, threshold
 
 
@@ -54,22 +91,37 @@ def test_tracks_are_read_back_as_they_were(finished_job):
 
 
 def test_calls_made_anew_are_those_of_a_scan_with_that_threshold(finished_job):
-    job, tracks, threshold = finished_job
-    scan = results.read_scan(job.result)
-    again = call_peaks(scan.tracks, threshold=threshold, window_length=60)
+    job, _, threshold = finished_job
+    found = scan_data.read(job)
+    assert found.circular == {"one": 1500} and found.background is not None
+    again = scan_data.anew(found, threshold)
     assert len(again) > 3
-    pd.testing.assert_frame_equal(again, scan.calls, check_dtype=False, rtol=1e-5)
-    paths = results.write_calls(job.folder / "recalled", again, scan)
+    columns = list(again.columns)
+    pd.testing.assert_frame_equal(again, found.scan.calls[columns], check_dtype=False, rtol=1e-5)
+    # Slightly another number with the same hits: called anew, with q-values and genes as the run has them.
+    values = np.concatenate([track.values for track in found.scan.tracks])
+    near = float(np.nanmin(values[values >= np.float32(threshold)]))
+    calls = scan_data.calls_at(found, near)
+    assert list(calls.columns) == list(found.scan.calls.columns)
+    paths = results.write_calls(job.folder / "recalled", calls, found.scan, circular=found.circular)
     for label, path in paths.items():
         assert path.read_bytes() == (job.result / f"calls.{label.lower()}").read_bytes()
-    scan.record["settings"]["class"] = "gene start"
-    results.write_calls(job.folder / "recalled", again, scan)
-    rows = [line.split("\t") for line in paths["GFF3"].read_text().splitlines() if line[0] != "#"]
-    assert {row[2] for row in rows} == {"start_codon"}
+
+
+def test_gaps_are_where_nothing_was_scored(finished_job):
+    found = scan_data.read(finished_job[0])
+    ((contig, start, end),) = scan_data.gaps(found)
+    assert contig == "one" and start <= 700 and end >= 800 and end - start < 200
+    assert np.isnan(found.scan.of("one")[0].values_at([start, 750, end - 1])).all()
+
+
+def test_a_folder_that_is_not_whole_is_refused(tmp_path):
+    with pytest.raises(GenolmError, match="scan again"):
+        results.read_scan(tmp_path)
 
 
 def test_a_plot_has_few_points_and_loses_no_peak(finished_job):
-    job, tracks, _ = finished_job
+    _, tracks, _ = finished_job
     made = [dataclasses.replace(track, values=np.repeat(track.values, 50)) for track in tracks[:2]]
     drawn = results.curves(made, 0, 10**6)
     assert sum(len(values) for _, values in drawn.values()) <= 4_000
@@ -77,9 +129,25 @@ def test_a_plot_has_few_points_and_loses_no_peak(finished_job):
         assert np.nanmax(drawn[track.strand][1]) == np.nanmax(track.values)
 
 
-def test_a_folder_that_is_not_whole_is_refused(tmp_path):
-    with pytest.raises(GenolmError, match="scan again"):
-        results.read_scan(tmp_path)
+def test_everything_is_packed_also_at_another_threshold(finished_job):
+    job, _, threshold = finished_job
+    found = scan_data.read(job)
+    higher = threshold + 0.01
+    calls = scan_data.calls_at(found, higher)
+    folder = scan_downloads.recalled_folder(job, higher)
+    results.write_calls(folder, calls, found.scan, circular=found.circular)
+    packed = job.folder / "all.zip"
+    scan_downloads.pack(job, found, calls, higher, folder, packed)
+    with zipfile.ZipFile(packed) as archive:
+        names = set(archive.namelist())
+        record = json.loads(archive.read("run.json"))
+        rows = archive.read("calls.csv").decode().splitlines()
+    assert {"README.txt", "calls.gb", "calls.fa", "calls.parquet", "genes.gff3", "scores_plus.bw"} <= names
+    assert len(rows) == len(calls) + 1 and record["results"]["calls"] == len(calls)
+    assert record["settings"]["threshold"] == higher
+    words = record["arguments"]
+    assert words[words.index("--threshold") + 1] == repr(higher)
+    assert json.loads((job.result / "run.json").read_text())["settings"]["threshold"] == threshold
 
 
 def test_a_finished_job_is_found_by_its_address_and_called_anew(open_page, finished_job, monkeypatch):
@@ -90,17 +158,103 @@ def test_a_finished_job_is_found_by_its_address_and_called_anew(open_page, finis
     shown = {item.label: item.value for item in app.metric}
     calls = features.read_calls(job.result / "calls.csv")
     assert shown["Calls"] == f"{len(calls):,}"
-    table = app.dataframe[-1].value
+    background = scan_data.read(job).background
+    assert shown["False ones to expect per Mb"].replace(",", "") == f"{background.expected_per_mb(threshold):.0f}"
+    table = app.dataframe[0].value
     assert list(table["score"]) == sorted(calls["score"], reverse=True)
+    assert set(table["next gene"]) <= {"abcA", "xyzB", "lone", ""}
     app.slider[0].set_value(1.0).run()
     assert not app.exception
     assert {item.label: item.value for item in app.metric}["Calls"] == "0"
     assert any("No window reaches the threshold" in item.value for item in app.info)
     app.slider[0].set_value(threshold).run()
     app.text_input[0].set_value("two:100-300").run()
-    assert set(app.dataframe[-1].value["contig"]) <= {"two"}
+    assert app.query_params["locus"] == ["two:100-300"]
     app.text_input[0].set_value("nowhere:1-5").run()
     assert "no sequence named 'nowhere'" in app.error[0].value
+
+
+def test_a_link_reopens_the_job_at_its_place(open_page, finished_job, monkeypatch):
+    job, _, _ = finished_job
+    monkeypatch.setattr(running, "get_job", lambda identity: job)
+    app = open_page(PAGE, job=job.id, locus="two:51-250")
+    assert app.session_state[f"place_{job.id}"].seen.start == 50
+    next(item for item in app.toggle if "view" in item.label).set_value(True).run()
+    table = app.dataframe[0].value
+    assert len(table) and set(table["contig"]) == {"two"} and table["summit"].between(51, 250).all()
+    next(button for button in app.button if button.label == "Whole contig").click().run()
+    assert app.query_params["locus"] == ["two:1-400"]
+    wrong = open_page(PAGE, job=job.id, locus="three:1-5")
+    assert any("not in the genome" in item.value for item in wrong.warning)
+
+
+def test_the_saliency_of_a_call_is_one_click_away(open_page, finished_job, monkeypatch):
+    job, _, _ = finished_job
+    monkeypatch.setattr(running, "get_job", lambda identity: job)
+    found = scan_data.read(job)
+    call = found.scan.calls[found.scan.calls["contig"] == "two"].nlargest(1, "score").iloc[0]
+    start = max(0, int(call["summit"]) - 100)
+    app = open_page(PAGE, job=job.id, locus=f"two:{start + 1}-{start + 150}")
+    next(button for button in app.button if button.label == "Saliency of this locus").click().run()
+    assert not app.exception
+    letters = "".join(found.source.read_text().split(">two\n")[1].split(">")[0].split())
+    assert app.session_state["saliency_text"] == f">two:{start + 1}-{start + 150}\n{letters[start : start + 150]}\n"
+    assert app.session_state["saliency_strand"] == {"+": "plus", "-": "minus"}[call["strand"]]
+    mark = next(item for item in app.number_input if item.label == "Site to mark")
+    assert mark.value == call["summit"] - start + 1
+
+
+def test_a_wide_view_is_explained_around_the_call_that_was_picked(finished_job):
+    found = scan_data.read(finished_job[0])
+    whole = dataclasses.replace(found, fasta=None)
+    from genolm.regions import Region
+
+    place = Place(Region("one", 0, 1500), Region("one", 0, 1500))
+    assert to_explain(place, whole) is None
+    place.picked = Region("one", 100, 400)
+    assert to_explain(place, whole) == place.picked
+    place.go(Region("one", 500, 900))
+    assert to_explain(place, whole) == Region("one", 500, 900)
+    place.go(Region("one", 500, 1400))
+    assert to_explain(place, whole) is None
+
+
+def test_filters_and_order():
+    calls = pd.DataFrame(
+        {
+            "contig": ["a", "a", "b"],
+            "start": [10, 50, 5],
+            "end": [20, 90, 9],
+            "strand": ["+", "-", "+"],
+            "summit": [15, 60, 7],
+            "score": [0.5, 0.9, 0.7],
+            "q_value": [0.2, 0.01, 0.1],
+            "gene": ["lacZ", "", "lacI"],
+            "gene_distance": [40, -1, 3],
+        }
+    )
+    from genolm.regions import Region
+
+    kept = {
+        "contig": Filter(contig="a"),
+        "strand": Filter(strand="+"),
+        "score": Filter(min_score=0.7),
+        "q": Filter(max_q=0.1),
+        "gene": Filter(text="LACi"),
+        "view": Filter(within=Region("a", 15, 60)),
+    }
+    wanted = {"contig": [0, 1], "strand": [0, 2], "score": [1, 2], "q": [1, 2], "gene": [2], "view": [0]}
+    assert {name: list(item.of(calls).index) for name, item in kept.items()} == wanted
+    found = {name: list(scan_table.in_order(calls, name).index) for name in scan_table.orders(calls)}
+    assert found == {
+        "best score first": [1, 2, 0],
+        "along the genome": [0, 1, 2],
+        "widest first": [1, 0, 2],
+        "nearest gene start first": [2, 0, 1],
+    }
+    shown = scan_table.as_people_write(calls)
+    assert list(shown["from"]) == [11, 51, 6] and list(shown["to"]) == [20, 90, 9]
+    assert shown["distance"].isna().tolist() == [False, True, False]
 
 
 def test_a_running_job_shows_progress_and_can_be_stopped(open_page, finished_job, monkeypatch):
@@ -140,9 +294,40 @@ def test_the_scan_is_started_with_what_was_chosen(open_page, toy_model, monkeypa
     app = open_page(PAGE)
     app.number_input[0].set_value(20).run()
     app.slider[0].set_value(0.9).run()
+    next(item for item in app.radio if item.label == "Topology").set_value("circular").run()
+    next(item for item in app.radio if item.label == "Genes").set_value("find them now (bacteria and archaea)")
+    next(item for item in app.toggle if "shuffled" in item.label).set_value(False).run()
     next(button for button in app.button if button.label == "Start the scan").click().run()
+    assert not app.exception
     (arguments,) = started
     path = samples.genome_samples()[0].path
     assert arguments[:6] == ["scan", str(path), "--model", "toy-promoter", "--out", "."]
-    assert arguments[6:] == ["--stride", "20", "--strand", "both", "--threshold", "0.9"]
+    assert arguments[6:12] == ["--stride", "20", "--strand", "both", "--threshold", "0.9"]
+    assert arguments[12:] == ["--topology", "circular", "--genes", "predict", "--no-background"]
     assert json.dumps(arguments)
+
+
+def test_every_option_of_the_form_is_one_of_the_command(tmp_path):
+    from genolm.ascode import parse_arguments
+    from genolm.cli.scan import command
+
+    options = Options(
+        5,
+        "-",
+        0.25,
+        mode="exact",
+        method="nms",
+        circular=("a", "b"),
+        linear=("c",),
+        genes="g.gff3",
+        truth="t.bed",
+        tolerance=30,
+        background=False,
+        regions="r.bed",
+        formats=("genbank", "bedgraph"),
+    )
+    words = options.arguments(tmp_path / "x.fa", "m")
+    assert parse_arguments(words)
+    found = command.make_context("scan", words[1:]).params
+    assert found["stride"] == 5 and found["circular"] == ("a", "b") and found["formats"] == ("genbank", "bedgraph")
+    assert found["background"] is False and found["tolerance"] == 30

@@ -1,0 +1,239 @@
+"""The genome browser of a finished scan: what it shows, where it is, and the ways out of it."""
+
+import hashlib
+from dataclasses import dataclass
+
+import pandas as pd
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from genolm.errors import RegionError
+from genolm.figure_parts import BLUE, GREEN, PURPLE, VERMILION
+from genolm.genome_files import open_genome
+from genolm.jobs import Job
+from genolm.regions import Region, parse_region
+from pages.shared import inputs, results, state, view_files
+from pages.shared.genome_view import FeatureTrack, GenomeView, ScoreTrack, genome_view
+from pages.shared.scan_data import Finished, gaps
+
+AROUND_CALL = 250
+SALIENCY_UP_TO = 500
+_SCORES = {"+": ("Score, plus strand", BLUE), "-": ("Score, minus strand", VERMILION)}
+_STRANDS = {"+": "plus strand", "-": "minus strand"}
+_CALL_FACTS = {
+    "place": "Position",
+    "summit": "Summit",
+    "score": "Score",
+    "q_value": "q-value",
+    "gene": "Next gene",
+}
+
+
+@dataclass
+class Place:
+    """Where the browser of one job is.
+
+    Attributes
+    ----------
+    target, seen : Region
+        Where it was sent, and what it shows.
+    jumps : int
+        How often it was sent somewhere.
+    said : Region or None
+        What it said last.
+    row : (contig, start, strand) or None
+        The call that was selected in the table.
+    picked : Region or None
+        The stretch around that call.
+    """
+
+    target: Region
+    seen: Region
+    jumps: int = 0
+    said: Region | None = None
+    row: tuple[str, int, str] | None = None
+    picked: Region | None = None
+
+    def go(self, region: Region) -> None:
+        """Send the browser to a stretch."""
+        self.target = self.seen = region
+        self.jumps += 1
+
+
+def place_of(job: Job, found: Finished) -> Place:
+    """Return where the browser of this job is; at first where the address says, else a whole contig."""
+    key = f"place_{job.id}"
+    if key not in st.session_state:
+        start = _from_address(found) or _whole(found, next(iter(found.lengths)))
+        st.session_state[key] = Place(start, start)
+    place: Place = st.session_state[key]
+    return place
+
+
+def _from_address(found: Finished) -> Region | None:
+    text = st.query_params.get("locus")
+    if not text:
+        return None
+    try:
+        return parse_region(text, contigs=found.lengths)
+    except RegionError as error:
+        st.warning(state.plain(f"The place in this address is not in the genome. {error}"))
+        return None
+
+
+def _whole(found: Finished, contig: str) -> Region:
+    return Region(contig, 0, found.lengths[contig])
+
+
+def around(call: pd.Series, found: Finished, reach: int = AROUND_CALL) -> Region:
+    """Return the stretch around a call's summit, within its contig."""
+    length = found.lengths[call["contig"]]
+    summit = min(int(call["summit"]), length - 1)
+    return Region(call["contig"], max(0, summit - reach), min(length, summit + reach))
+
+
+def show(job: Job, found: Finished, calls: pd.DataFrame, threshold: float) -> Place:
+    """Show the browser, keep the address of the page at its stretch, and return where it is."""
+    place = place_of(job, found)
+    view = _view(job, found, calls, threshold)
+    said = genome_view(view, locus=place.target, jump=place.jumps, key=f"browser_{job.id}")
+    if said != place.said:
+        place.said = said
+        place.seen = _within(said, found) or place.seen
+    st.query_params["locus"] = str(place.seen)
+    return place
+
+
+def _within(said: Region | None, found: Finished) -> Region | None:
+    """Return the stretch without what lies beyond its contig's end."""
+    length = found.lengths.get(said.contig, 0) if said else 0
+    if said is None or said.start >= length:
+        return None
+    return Region(said.contig, said.start, min(said.end, length))
+
+
+def _view(job: Job, found: Finished, calls: pd.DataFrame, threshold: float) -> GenomeView:
+    folder = found.folder / "view"
+    scores = [
+        ScoreTrack(*_SCORES[strand][:1], found.scan.folder / name, _SCORES[strand][1])
+        for strand, name in results.TRACK_FILES.items()
+        if (found.scan.folder / name).is_file()
+    ]
+    return GenomeView(
+        identity=f"{job.id}_{found.changed}",
+        genome=found.source.name,
+        fasta=found.fasta,
+        fai=found.fai,
+        sizes=view_files.write_sizes(folder / "contigs.sizes", found.lengths),
+        contigs=len(found.lengths),
+        scores=scores,
+        features=_features(found, calls, threshold),
+        threshold=threshold,
+        gaps=gaps(found),
+    )
+
+
+def _features(found: Finished, calls: pd.DataFrame, threshold: float) -> list[FeatureTrack]:
+    folder = found.folder / "view"
+    stamp = hashlib.sha256(f"{found.changed} {threshold!r}".encode()).hexdigest()[:16]
+    facts = {name: label for name, label in _CALL_FACTS.items() if name in calls or name == "place"}
+    table = _call_words(calls)
+    paths = view_files.write_features(folder, f"calls_{stamp}", table, facts=facts, lengths=found.lengths)
+    tracks = [FeatureTrack("Calls", *paths, (BLUE, VERMILION), 75)]
+    if found.genes is not None:
+        genes = found.genes.assign(place=_places(found.genes))
+        stem = f"genes_{found.changed}"
+        paths = view_files.write_features(
+            folder, stem, genes, facts={"place": "Position", "kind": "Kind"}, lengths=found.lengths
+        )
+        tracks.append(FeatureTrack("Genes", *paths, (GREEN, PURPLE), 80))
+    return tracks
+
+
+def _call_words(calls: pd.DataFrame) -> pd.DataFrame:
+    words = {"name": "", "place": _places(calls), "score": _said("{:.3f}", calls["score"])}
+    words["summit"] = _said("{:,}", calls["summit"] + 1)
+    if "q_value" in calls:
+        words["q_value"] = _said("{:.2g}", calls["q_value"])
+    return calls.assign(**words)
+
+
+def _places(table: pd.DataFrame) -> list[str]:
+    return [
+        f"{start + 1:,} to {end:,} ({_STRANDS.get(strand, 'no strand')})"
+        for start, end, strand in zip(table["start"], table["end"], table["strand"], strict=True)
+    ]
+
+
+def _said(form: str, numbers: pd.Series) -> list[str]:
+    return [form.format(number) for number in numbers]
+
+
+def show_ways_out(job: Job, found: Finished, calls: pd.DataFrame, place: Place) -> None:
+    """Offer to type a place, to see the whole contig, and to explain the stretch in view."""
+    left, middle, right = st.columns([3, 1, 1], vertical_alignment="bottom")
+    seen = place.seen
+    hint = "A place such as 20,400-20,800, a contig, or a place on one (name:1-10K)"
+    typed = left.text_input("Go to", key=f"region_{job.id}", placeholder=hint)
+    if typed and typed != st.session_state.get(f"typed_{job.id}"):
+        st.session_state[f"typed_{job.id}"] = typed
+        text = typed if ":" in typed or typed in found.lengths else f"{seen.contig}:{typed}"
+        try:
+            place.go(parse_region(text, contigs=found.lengths))
+            st.rerun(scope="fragment")
+        except RegionError as error:
+            left.error(state.plain(error), icon=":material/error:")
+    if middle.button("Whole contig", key=f"whole_{job.id}", width="stretch"):
+        place.go(_whole(found, seen.contig))
+        st.rerun(scope="fragment")
+    _saliency_button(right, job, found, calls, place)
+
+
+def _saliency_button(
+    where: DeltaGenerator, job: Job, found: Finished, calls: pd.DataFrame, place: Place
+) -> None:
+    region = to_explain(place, found)
+    words = (
+        f"Which bases the answer rests on in {region}; its best call decides strand and site."
+        if region
+        else f"Select a call in the table, or zoom in to {SALIENCY_UP_TO} bp or less."
+    )
+    pressed = where.button(
+        "Saliency of this locus",
+        key=f"explain_{job.id}",
+        help=state.plain(words),
+        disabled=region is None or found.fasta is None,
+        icon=":material/insights:",
+        width="stretch",
+    )
+    if pressed and region:
+        _hand_over(found, region, _best_in(calls, region))
+
+
+def to_explain(place: Place, found: Finished) -> Region | None:
+    """Return the stretch to explain: the one in view if it is short, else around the call picked in it."""
+    seen = place.seen
+    if seen.length <= SALIENCY_UP_TO:
+        return seen
+    if place.picked is None or place.picked.contig != seen.contig:
+        return None
+    inside = seen.start <= place.picked.start and place.picked.end <= seen.end
+    return place.picked if inside else None
+
+
+def _best_in(calls: pd.DataFrame, region: Region) -> pd.Series | None:
+    here = calls[(calls["contig"] == region.contig) & calls["summit"].between(region.start, region.end - 1)]
+    return None if here.empty else here.loc[here["score"].idxmax()]
+
+
+def _hand_over(found: Finished, region: Region, call: pd.Series | None) -> None:
+    """Take the stretch to the page Saliency, with the strand and the summit of its best call."""
+    with state.shown_errors(), open_genome(found.source) as genome:
+        letters = genome.fetch(region.contig, region.start, region.end)
+    record = str(region).replace(" ", "_")
+    site = None if call is None else int(call["summit"]) - region.start
+    inputs.hand_over("saliency", f">{record}\n{letters}\n", site=site)
+    if call is not None:
+        st.session_state["saliency_strand"] = "minus" if call["strand"] == "-" else "plus"
+    st.session_state["model"] = found.scan.model
+    st.switch_page("pages/annotate/saliency.py", query_params={"model": found.scan.model})

@@ -1,0 +1,169 @@
+import gzip
+
+import numpy as np
+import pandas as pd
+import pytest
+from Bio.Seq import Seq
+from Bio.SeqFeature import CompoundLocation, SeqFeature, SimpleLocation
+from Bio.SeqIO import write
+from Bio.SeqRecord import SeqRecord
+
+from genolm.annotation import call_table, next_gene, read_annotation, sites_of
+from genolm.errors import TableError
+
+GFF3 = """##gff-version 3
+##sequence-region NC_1.2 1 1000
+NC_1.2\tRef\tregion\t1\t1000\t.\t+\t.\tID=NC_1.2;Is_circular=true
+NC_1.2\tRef\tgene\t101\t200\t.\t+\t.\tID=gene-1;Name=araA
+NC_1.2\tRef\tCDS\t101\t200\t.\t+\t0\tID=cds-1;gene=araA
+NC_1.2\tRef\tgene\t301\t400\t.\t-\t.\tID=gene-2;locus_tag=b0002
+NC_1.2\tRef\tgene\t951\t1040\t.\t+\t.\tID=gene-3;Name=rpoB
+other\tRef\tCDS\t10\t19\t.\t?\t0\tID=cds-9
+other\tRef\tCDS\t31\t42\t.\t?\t0\tID=cds-9
+"""
+BED = "track name=x\nNC_1\t100\t101\ttssA\t0\t+\nNC_1\t399\t400\ttssB\t0\t-\nNC_1\t10\t14\n"
+
+
+def rows(table):
+    return list(table.itertuples(index=False, name=None))
+
+
+def genbank(path, *, topology="circular"):
+    """Write a record with a gene over the origin on either strand, a spliced one and one elsewhere."""
+    record = SeqRecord(Seq("ACGT" * 250), id="NC_1.2", name="NC_1", description="a plasmid")
+    record.annotations |= {"molecule_type": "DNA", "topology": topology}
+    over = [SimpleLocation(950, 1000, 1), SimpleLocation(0, 40, 1)]
+    back = [SimpleLocation(0, 30, -1), SimpleLocation(980, 1000, -1)]
+    spliced = [SimpleLocation(500, 520, 1), SimpleLocation(600, 640, 1)]
+    record.features = [
+        SeqFeature(SimpleLocation(0, 1000, 1), "source"),
+        SeqFeature(SimpleLocation(100, 200, 1), "gene", qualifiers={"gene": ["araA"]}),
+        SeqFeature(CompoundLocation(over), "gene", qualifiers={"locus_tag": ["b3"]}),
+        SeqFeature(CompoundLocation(back), "gene", qualifiers={"gene": ["back"]}),
+        SeqFeature(CompoundLocation(spliced), "CDS", qualifiers={"gene": ["cut"]}),
+        SeqFeature(SimpleLocation(300, 400, -1), "gene", qualifiers={"gene": ["rev"]}),
+    ]
+    write([record], path, "genbank")
+    return path
+
+
+def test_gff3_by_content_plain_and_packed(tmp_path):
+    path = tmp_path / "genes.txt"
+    path.write_text(GFF3)
+    expected = [
+        ("NC_1.2", 100, 200, "+", "araA", "gene"),
+        ("NC_1.2", 100, 200, "+", "araA", "CDS"),
+        ("NC_1.2", 300, 400, "-", "b0002", "gene"),
+        ("NC_1.2", 950, 1040, "+", "rpoB", "gene"),
+        ("other", 9, 42, ".", "cds-9", "CDS"),
+    ]
+    assert rows(read_annotation(path)) == expected
+    packed = tmp_path / "genes.bed"
+    packed.write_bytes(gzip.compress(GFF3.encode()))
+    table = read_annotation(packed, contigs={"NC_1.2": 1000})
+    assert rows(table) == expected[:4]
+    assert table.attrs["notes"] == ["Features left out, on records that the genome has not (other): 1."]
+
+
+def test_genbank_with_genes_over_the_origin(tmp_path):
+    table = read_annotation(genbank(tmp_path / "x.gb"), contigs=["NC_1.2"])
+    assert rows(table) == [
+        ("NC_1.2", 100, 200, "+", "araA", "gene"),
+        ("NC_1.2", 950, 1040, "+", "b3", "gene"),
+        ("NC_1.2", 980, 1030, "-", "back", "gene"),
+        ("NC_1.2", 500, 640, "+", "cut", "CDS"),
+        ("NC_1.2", 300, 400, "-", "rev", "gene"),
+    ]
+    assert table["start"].dtype == np.int64 and table.attrs["notes"] == []
+    line = read_annotation(genbank(tmp_path / "y.gb", topology="linear"))
+    assert rows(line)[1][1:3] == (0, 1000)
+
+
+def test_bed_without_names_or_strands(tmp_path):
+    path = tmp_path / "sites.gff3"
+    path.write_text(BED)
+    table = read_annotation(path, contigs={"NC_1.2": 1000})
+    assert rows(table)[0] == ("NC_1.2", 100, 101, "+", "tssA", "")
+    assert rows(sites_of(table)) == [
+        ("NC_1.2", 100, "+", "tssA"),
+        ("NC_1.2", 399, "-", "tssB"),
+        ("NC_1.2", 11, ".", ""),
+    ]
+
+
+def test_names_of_records_may_differ_in_the_version_or_be_the_locus(tmp_path):
+    path = genbank(tmp_path / "x.gb")
+    for name in ("NC_1", "NC_1.7", "NC_1.2"):
+        assert set(read_annotation(path, contigs=[name, "z"])["contig"]) == {name}
+    with pytest.raises(TableError, match=r"x\.gb speaks of NC_1\.2, the genome of NC_1\.3, NC_1\.4"):
+        read_annotation(path, contigs=["NC_1.3", "NC_1.4"])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b">contig\nACGT\n", "none of GFF3, GenBank, EMBL and BED.*'>contig'"),
+        (b"\x80\x81\x82", "cannot be read as text"),
+        (b"a\tb\tgene\t1\t9\t.\t+\t.\tgene_id 1;\n", "line 1 .*may be GTF"),
+        (b"##gff-version 3\n", "no feature"),
+        (b"LOCUS       X\nFEATURES\n", "GenBank"),
+    ],
+)
+def test_other_files_are_refused_with_a_sentence(tmp_path, content, message):
+    path = tmp_path / "x.gff"
+    path.write_bytes(content)
+    with pytest.raises(TableError, match=message):
+        read_annotation(path)
+    with pytest.raises(TableError, match="cannot be read"):
+        read_annotation(tmp_path / "missing")
+
+
+def test_sites_are_five_prime_ends_of_the_best_kind(tmp_path):
+    path = tmp_path / "genes.gff3"
+    path.write_text(GFF3)
+    table = read_annotation(path)
+    assert rows(sites_of(table)) == [
+        ("NC_1.2", 100, "+", "araA"),
+        ("NC_1.2", 399, "-", "b0002"),
+        ("NC_1.2", 950, "+", "rpoB"),
+    ]
+    assert rows(sites_of(table, ["CDS"])) == [("NC_1.2", 100, "+", "araA"), ("other", 25, ".", "cds-9")]
+    # Gene and CDS start on one base: one site.
+    assert len(sites_of(table, ["gene", "CDS"])) == 4
+    starts = table.assign(kind=["gene", "TSS", "gene", "gene", "gene"])
+    assert sites_of(starts)["position"].tolist() == [100]
+
+
+GENES = pd.DataFrame(
+    [("c", 100, 200, "+", "a", "gene"), ("c", 300, 400, "-", "b", "gene"), ("c", 950, 1040, "+", "d", "gene")]
+    + [("c", 980, 1030, "-", "e", "gene"), ("c", 5, 50, "+", "not a gene", "CDS")],
+    columns=["contig", "start", "end", "strand", "name", "kind"],
+)
+
+
+def test_the_next_gene_lies_downstream_on_the_same_strand():
+    calls = pd.DataFrame(
+        [("c", 60, "+"), ("c", 100, "+"), ("c", 101, "+"), ("c", 960, "+"), ("c", 420, "-"), ("c", 398, "-")]
+        + [("x", 5, "+"), ("c", 5, ".")],
+        columns=["contig", "summit", "strand"],
+        index=range(10, 18),
+    )
+    found = next_gene(calls, GENES)
+    assert found.index.tolist() == calls.index.tolist()
+    assert rows(found) == [
+        ("a", 40), ("a", 0), ("d", 849), ("", -1), ("b", 21), ("", -1), ("", -1), ("", -1)
+    ]  # fmt: skip
+    circle = next_gene(calls, GENES, circular={"c": 1000})
+    # From 960 over the origin to 100; from 398 down over the origin to 1029, which is base 29.
+    assert rows(circle)[3:6] == [("a", 140), ("b", 21), ("e", 369)]
+
+
+def test_a_call_table_joins_what_is_known():
+    calls = pd.DataFrame(
+        [("c", 50, 70, "+", 60, 0.9)], columns=["contig", "start", "end", "strand", "summit", "score"]
+    )
+    assert list(call_table(calls)) == list(calls)
+    table = call_table(calls, q_values=np.array([0.01]), expected=np.array([2.5]), genes=GENES)
+    assert list(table)[6:] == ["q_value", "expected_per_mb", "gene", "gene_distance"]
+    assert rows(table)[0][6:] == (0.01, 2.5, "a", 40)

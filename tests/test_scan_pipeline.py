@@ -1,0 +1,138 @@
+"""A scan with all that can be asked of it: background, genes, known sites, topology, regions, a folder."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from genolm.annotation import read_annotation
+from genolm.background import shuffled_background
+from genolm.errors import GenolmError, SequenceError, SettingsError, TableError
+from genolm.feature_readers import read_gff3
+from genolm.genome_files import open_genome
+from genolm.pipelines import open_model, scan_file
+from genolm.scan import scan_genome
+from genolm.scan_folder import scan_folder
+from genolm.scan_pipeline import BACKGROUND_BASES, BACKGROUND_SEED
+from genolm.significance import Background, scored_megabases
+from genolm.truth import TruthCurve
+
+GENES = """##gff-version 3
+one\tx\tgene\t201\t300\t.\t+\t.\tID=g1;Name=alpha
+one\tx\tgene\t501\t700\t.\t-\t.\tID=g2;Name=beta
+"""
+
+
+@pytest.fixture
+def genome(tmp_path, make_dna):
+    path = tmp_path / "genome.fa"
+    path.write_text(f">one a chromosome, circular\n{make_dna(900)}\n>two\n{make_dna(400)}\n")
+    return path
+
+
+@pytest.fixture
+def model(toy_bundle_path):
+    return open_model(toy_bundle_path, device="cpu", precision="fp32")
+
+
+@pytest.fixture
+def genes(tmp_path):
+    path = tmp_path / "genes.gff3"
+    path.write_text(GENES)
+    return path
+
+
+def middle(genome, model):
+    """A threshold that half of the scores reach."""
+    with open_genome(genome) as opened:
+        values = np.concatenate([track.values for track in scan_genome(opened, model, stride=10).tracks])
+    return float(np.quantile(values, 0.8))
+
+
+def test_what_is_asked_for_is_written_and_said(genome, genes, model, tmp_path):
+    threshold = middle(genome, model)
+    folder = tmp_path / "scan"
+    result = scan_file(
+        genome, folder, model=model, threshold=threshold, background=True, genes=genes, truth=genes, tolerance=30,
+        formats=["genbank", "parquet", "fasta"],
+    )  # fmt: skip
+    calls = pd.read_csv(folder / "calls.csv", keep_default_na=False)
+    six = ["contig", "start", "end", "strand", "summit", "score"]
+    assert list(calls.columns) == [*six, "q_value", "expected_per_mb", "gene", "gene_distance"]
+    assert len(calls) == len(pd.read_parquet(folder / "calls.parquet")) == result.summary["calls"] > 3
+    record = json.loads((folder / "run.json").read_text())
+    assert record["settings"]["circular"] == ["one"] or record["settings"]["circular"] == []
+    assert {item["name"] for item in record["inputs"]} == {"genome.fa", "genes.gff3"}
+
+    # The background is that of the function, scanned with the same settings.
+    with open_genome(genome) as opened:
+        shuffled = shuffled_background(opened, bases=BACKGROUND_BASES, seed=BACKGROUND_SEED)
+        false = scan_genome(shuffled, model, stride=10)
+        true = scan_genome(opened, model, stride=10)
+        circular = opened.circular
+    expected = Background.from_tracks(false.tracks, window_length=60)
+    kept = Background.from_json(json.loads((folder / "background.json").read_text()))
+    np.testing.assert_allclose(kept.scores, expected.scores, atol=1e-6)
+    q_values = kept.q_values(calls["score"].to_numpy(), scored_megabases(true.tracks))
+    np.testing.assert_allclose(calls["q_value"], q_values, rtol=1e-3)
+    assert result.summary["expected_false_per_mb"]["value"] == kept.expected_per_mb(threshold)
+
+    # The distance to the next gene, by hand: alpha starts at 200 on plus, beta at 699 on minus.
+    for call in calls.itertuples():
+        assert call.gene == ("" if call.contig == "two" else "alpha" if call.strand == "+" else "beta")
+        if call.contig == "one":
+            far = 200 - call.summit if call.strand == "+" else call.summit - 699
+            assert call.gene_distance == far % 900 if "one" in circular else far
+    curve = TruthCurve.from_json(json.loads((folder / "truth.json").read_text()))
+    assert (curve.sites, curve.tolerance) == (2, 30)
+    again = read_annotation(folder / "genes.gff3")
+    pd.testing.assert_frame_equal(again, read_annotation(genes), check_dtype=False)
+
+
+def test_a_circular_contig_is_one_in_every_file(genome, model, tmp_path):
+    threshold = middle(genome, model)
+    folder = tmp_path / "scan"
+    scan_file(genome, folder, model=model, threshold=threshold, circular=["two"], linear=["one"])
+    assert json.loads((folder / "run.json").read_text())["settings"]["circular"] == ["two"]
+    regions = read_gff3(folder / "calls.gff3", types=["region"])
+    assert regions["contig"].tolist() == ["two"]
+    with pytest.raises(SettingsError, match="said to be circular and linear"):
+        scan_file(genome, folder, model=model, circular=["two"], linear=["two"])
+    with pytest.raises(SettingsError, match="leave it at auto"):
+        scan_file(genome, folder, model=model, topology="linear", circular=["two"])
+    with pytest.raises(GenolmError, match="three"):
+        scan_file(genome, folder, model=model, circular=["three"])
+
+
+def test_only_regions_are_scored(genome, model, tmp_path):
+    regions = tmp_path / "regions.bed"
+    regions.write_text("one\t100\t200\none\t150\t260\n")
+    folder = tmp_path / "scan"
+    result = scan_file(genome, folder, model=model, regions=regions, threshold=0.0, topology="linear")
+    assert result.calls["summit"].between(100, 259).all()
+    assert set(result.calls["contig"]) == {"one"}
+    assert result.summary["windows"] == 2 * 16
+    regions.write_text("one\t100\t2000\n")
+    with pytest.raises(TableError, match="line 1"):
+        scan_file(genome, folder, model=model, regions=regions)
+
+
+def test_a_folder_of_genomes(model, tmp_path, make_dna):
+    folder = tmp_path / "genomes"
+    folder.mkdir()
+    (folder / "a.fa").write_text(f">x\n{make_dna(300)}\n")
+    (folder / "b.fna").write_text(f">y\n{make_dna(200)}\n>z\n{make_dna(100)}\n")
+    (folder / "short.fa").write_text(">s\nACGTACGT\n")
+    (folder / "notes.txt").write_text("Nothing here is a genome.\n")
+    reports = []
+    result = scan_folder(folder, tmp_path / "out", model=model, threshold=0.0, progress=reports.append)
+    table = pd.read_csv(tmp_path / "out" / "genomes.csv", keep_default_na=False).set_index("genome")
+    assert table["records"].to_dict() == {"a": 1, "b": 2, "short": 0}
+    assert table["bases"].to_dict() == {"a": 600, "b": 600, "short": 0}
+    assert "No contig is as long as the window" in table.loc["short", "problem"]
+    assert len(pd.read_csv(tmp_path / "out" / "b" / "calls.csv")) == table.loc["b", "calls"]
+    assert list(result.summary["left_out"]) == ["notes.txt"]
+    assert reports[-1].stage.startswith("genome 2 of 3, b") or reports[-1].stage.startswith("genome 3")
+    with pytest.raises(SequenceError, match="no genome"):
+        scan_folder(tmp_path / "out" / "a", tmp_path / "more", model=model)

@@ -1,0 +1,142 @@
+import json
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import average_precision_score
+
+from genolm.bootstrap import wilson
+from genolm.errors import SettingsError
+from genolm.peaks import call_peaks
+from genolm.site_matching import judge_calls
+from genolm.tracks import Track
+from genolm.truth import TruthCurve, truth_curve
+from genolm.truth_intervals import Blocks, precision_interval, score_intervals
+
+OPTIONS = {"tolerance": 10, "window_length": 40}
+
+
+def spikes(scores, *, strand="+", gap=20):
+    """Return a track with one peak for each score, 200 bp apart, and where the peaks' summits are."""
+    values = np.full(len(scores) * gap, 0.001, dtype=np.float32)
+    values[::gap] = scores
+    return Track("c", strand, 0, 10, 10, values), np.arange(len(scores)) * gap * 10 + 5
+
+
+def sites_at(places, strand="+"):
+    return pd.DataFrame({"contig": "c", "position": np.asarray(places, dtype=np.int64), "strand": strand})
+
+
+def test_a_curve_by_hand():
+    track, summits = spikes([0.9, 0.8, 0.7, 0.6])
+    # Right, wrong, right, wrong; one site more that no call reaches.
+    sites = sites_at([summits[0] + 10, summits[2] - 10, 777])
+    curve = truth_curve([track], sites, thresholds=[0.85, 0.65, 0.75, 0.95], **OPTIONS)
+    rows = curve.table.set_index("threshold")
+    assert rows.index.tolist() == [0.65, 0.75, 0.85, 0.95]
+    assert rows["calls"].tolist() == [3, 2, 1, 0]
+    assert rows["true_calls"].tolist() == [2, 1, 1, 0]
+    assert rows["precision"].tolist()[:3] == pytest.approx([2 / 3, 1 / 2, 1])
+    assert np.isnan(rows["precision"][0.95]) and rows["f1"][0.95] == 0
+    assert rows["recall"].tolist() == pytest.approx([2 / 3, 1 / 3, 1 / 3, 0])
+    assert rows["pairs"].tolist() == [2, 1, 1, 0]
+    # Recall rises at the first call (precision 1) and the third (2/3), each time by a third.
+    assert curve.auprc == pytest.approx((1 + 2 / 3) / 3)
+    assert curve.sites == 3
+    assert curve.best["threshold"] == 0.65
+
+
+def test_auprc_is_average_precision_also_with_equal_scores(rng):
+    scores = np.round(rng.uniform(0.1, 0.9, 200), 1)
+    track, summits = spikes(scores)
+    right = rng.random(200) < scores
+    curve = truth_curve([track], sites_at(summits[right]), **OPTIONS)
+    assert curve.auprc == pytest.approx(average_precision_score(right, scores.astype(np.float32)), abs=1e-6)
+
+
+@pytest.mark.parametrize("method", ["merge", "nms"])
+def test_each_row_is_what_calls_made_anew_give(rng, method):
+    walk = np.convolve(rng.random(6_000), np.ones(5) / 5, "same").astype(np.float32)
+    tracks = [Track("c", sign, 0, 10, 10, part) for sign, part in zip("+-", np.split(walk, 2), strict=True)]
+    sites = pd.concat([sites_at(rng.integers(0, 30_000, 80), sign) for sign in "+-"], ignore_index=True)
+    given = {"circular": {"c": 30_000}, "merge_distance": 20, "min_distance": 30, "method": method}
+    curve = truth_curve(tracks, sites, tolerance=25, window_length=40, **given)
+    assert 30 < len(curve.table) <= 60
+    kept = sites.drop_duplicates(["position", "strand"])
+    for row in curve.table.iloc[::7].to_dict("records"):
+        calls = call_peaks(tracks, threshold=row["threshold"], window_length=40, **given)
+        found = judge_calls(calls, kept, tolerance=25, circular={"c": 30_000})
+        assert {name: row[name] for name in found} == pytest.approx(found)
+
+
+def test_sites_that_cannot_be_found_are_counted_apart():
+    track, summits = spikes([0.9, 0.8])
+    sites = pd.concat(
+        [sites_at([summits[0], summits[0], 5_000]), sites_at([summits[1]], "-"), sites_at([summits[1]], ".")],
+        ignore_index=True,
+    )
+    curve = truth_curve([track], sites, **OPTIONS)
+    assert (curve.sites, curve.outside, curve.unstranded, curve.strand_aware) == (1, 2, 1, True)
+    blind = truth_curve([track], sites_at(summits, "."), **OPTIONS)
+    assert (blind.sites, blind.unstranded, blind.strand_aware, blind.auprc) == (2, 0, False, 1.0)
+    with pytest.raises(SettingsError, match="contigs of the sites: c; of the scan: x"):
+        truth_curve([Track("x", "+", 0, 10, 10, track.values)], sites, **OPTIONS)
+
+
+def test_a_curve_survives_json():
+    track, summits = spikes([0.9, 0.8, 0.7, 0.6] * 10)
+    curve = truth_curve([track], sites_at(summits[::2]), draws=50, thresholds=[0.5, 0.75, 0.99], **OPTIONS)
+    again = TruthCurve.from_json(json.loads(json.dumps(curve.to_json(), allow_nan=False)))
+    pd.testing.assert_frame_equal(again.table, curve.table)
+    same = ("auprc", "sites", "tolerance", "outside", "unstranded", "strand_aware", "auprc_interval")
+    assert [getattr(again, name) for name in same] == [getattr(curve, name) for name in same]
+    with pytest.raises(SettingsError, match="format 2"):
+        TruthCurve.from_json({**curve.to_json(), "format_version": 2})
+
+
+def test_intervals_of_single_items_are_those_of_a_share():
+    calls, right = np.ones(400), np.r_[np.ones(100), np.zeros(300)]
+    found = score_intervals([calls, right, right], np.ones(400), 2000, 1)
+    share = wilson(100, 400)
+    for name in ("precision", "recall"):
+        assert found[name].value == 0.25
+        assert found[name].low == pytest.approx(share.low, abs=0.01)
+        assert found[name].high == pytest.approx(share.high, abs=0.01)
+
+
+def test_the_interval_of_auprc_lies_round_it_and_follows_the_seed(rng):
+    scores = rng.uniform(0.1, 0.9, 3_000)
+    track, summits = spikes(scores)
+    sites = sites_at(summits[rng.random(3_000) < scores**2])
+    given = {"thresholds": [0.5], "draws": 200, **OPTIONS}
+    curve = truth_curve([track], sites, **given)
+    low, high = curve.auprc_interval
+    assert low < curve.auprc < high and high - low < 0.15
+    assert truth_curve([track], sites, **given).auprc_interval == (low, high)
+    assert truth_curve([track], sites, seed=2, **given).auprc_interval != (low, high)
+    row = curve.table.iloc[0]
+    assert row["precision_low"] < row["precision"] < row["precision_high"]
+    blocks = Blocks.of([track])
+    assert (blocks.size, blocks.count) == (50_000, 13)
+    ends = blocks.number(pd.Series(["c", "c"]), pd.Series([49_999, 50_000]))
+    assert ends.tolist() == [0, 1]
+    none = {"block": np.zeros(1, int), "score": np.array([-np.inf])}
+    assert precision_interval({**none, "true": np.array([False])}, none, 1, 10, 1).value == 0
+
+
+def test_sixty_thresholds_of_a_bacterial_genome_are_quick():
+    rng = np.random.default_rng(0)
+    # A quarter of E. coli at stride 10, both strands.
+    values = 1 / (1 + np.exp(3 - 1.5 * np.convolve(rng.normal(size=232_003), np.ones(4) / 2, "valid")))
+    tracks = [Track("c", sign, 0, 10, 10, part) for sign, part in zip("+-", np.split(values, 2), strict=True)]
+    sites = pd.concat([sites_at(rng.integers(0, 1_160_000, 500), sign) for sign in "+-"])
+    began = time.process_time()
+    curve = truth_curve(tracks, sites, tolerance=20, window_length=80, circular={"c": 1_160_000})
+    assert time.process_time() - began < 1.5
+    assert len(curve.table) > 50
+
+
+def test_a_negative_tolerance_is_refused():
+    with pytest.raises(SettingsError, match="tolerance is -1"):
+        truth_curve([], sites_at([1]), tolerance=-1, window_length=5)
