@@ -40,8 +40,9 @@ def all_commands(group=commands, path=()):
 
 
 def dependencies():
-    # The pins hold the extra onnx too, so that the app offers it and the tests run it.
-    lines = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["onnx"]]
+    # The pins hold the extras onnx and genes too, so that the app offers them and the tests run them.
+    extras = PROJECT["optional-dependencies"]
+    lines = [*PROJECT["dependencies"], *extras["onnx"], *extras["genes"]]
     return {canonicalize_name(item.name): item for item in map(Requirement, lines)}
 
 
@@ -206,7 +207,7 @@ def test_pins_are_what_the_project_allows():
 
 
 def test_what_is_imported_is_declared():
-    declared = {*dependencies(), "genolm"}
+    declared = {*dependencies(), "genolm", "ray"}
     # These come with streamlit, which chooses their versions; the app only meets them through it.
     declared |= {"starlette", "itsdangerous", "uvicorn", "anyio"}
     homes = packages_distributions()

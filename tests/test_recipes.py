@@ -16,8 +16,11 @@ from Bio.SeqFeature import CompoundLocation, SeqFeature, SimpleLocation
 from Bio.SeqIO import write
 from Bio.SeqRecord import SeqRecord
 
+from genolm.config import Window
 from genolm.errors import GenolmError
 from genolm.tables import read_table
+from genolm.tokenizer import encode_bases
+from genolm.tracks import Track
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 
@@ -398,6 +401,63 @@ def regulondb(path, rows):
                 "1",
             ]
             handle.write("\t".join(map(str, cells)) + "\n")
+
+
+@pytest.fixture
+def split_up(recipe, genome, tss, small):
+    stretches = recipe("ecoli_promoter_stretches")
+    return stretches.split_strands(genome, tss, Window(120, 80, "TSS"), small)
+
+
+def test_bases_are_labelled_by_what_is_known_of_them(split_up, genome, tss, common):
+    size = len(genome.sequence)
+    for strands in (split_up.train, split_up.valid, split_up.test):
+        for sign, strand in zip("+-", strands, strict=True):
+            letters = genome.sequence if sign == "+" else common.reverse_complement(genome.sequence)
+            np.testing.assert_array_equal(strand.codes, encode_bases(letters))
+            here = tss[tss["strand"] == sign]
+            place = here["position"] if sign == "+" else size - 1 - here["position"]
+            far = np.abs(np.arange(size)[:, None] - place.to_numpy()[None, :])
+            strong = (here["confidence"] == "S").to_numpy()
+            np.testing.assert_array_equal(strand.labels == 1, far[:, strong].min(1) <= 2)
+            near = far[:, strong].min(1)
+            assert (strand.labels[(near > 2) & (near <= 9)] == -1).all()
+            assert (strand.labels[far[:, ~strong].min(1) <= 20] == -1).all()
+    bases = sum(int(strands[0].allowed.sum()) for strands in split_up[:3])
+    assert bases == size and sum(split_up.sites.values()) == int((tss["confidence"] == "S").sum())
+
+
+def test_a_window_with_a_repeat_of_another_split_is_not_learned(recipe, common, make_dna, small):
+    core = make_dna(25)
+    sequence = make_dna(5_000) + core + make_dna(90_000) + common.reverse_complement(core) + make_dna(4_000)
+    stretches = recipe("ecoli_promoter_stretches")
+    found = stretches.split_strands(
+        toy_genome(common, sequence, []), tss_table([]), Window(120, 80, "TSS"), small
+    )
+    assert not found.train[0].allowed[5_000] and found.train[0].allowed[95_025]
+    for sign, strand in zip("+-", found.train, strict=True):
+        first = 95_025 if sign == "+" else len(sequence) - 95_050
+        unknown = np.flatnonzero((strand.labels == -1) & strand.allowed)
+        # Six 20-mers of the core begin at its first base to its sixth; a window holds one of them whole. A base
+        # beside the core may be the same in both places by chance.
+        assert first - 20 - 4 <= unknown.min() <= first - 20 and first + 85 <= unknown.max() <= first + 85 + 4
+        assert len(unknown) == unknown.max() - unknown.min() + 1
+
+
+def test_windows_of_a_scan_get_the_labels_of_their_sites(recipe, split_up, genome):
+    module = recipe("ecoli_promoter")
+    blocks = module.Blocks(genome, split_up.valid[0].allowed)
+    tracks = []
+    for name, length in blocks.contigs.items():
+        assert blocks.fetch(name, 3, 9) == genome.sequence[blocks.starts[name] + 3 : blocks.starts[name] + 9]
+        for sign in "+-":
+            places = np.arange(length) + blocks.starts[name]
+            own = split_up.valid["+-".index(sign)].labels
+            known = own if sign == "+" else own[::-1]
+            tracks.append(Track(name, sign, 0, 1, 1, np.where(known[places] == 1, 0.9, 0.1)))
+    logits, labels = module.scored_labels(split_up.valid, blocks, tracks)
+    np.testing.assert_array_equal(logits > 0, labels == 1)
+    assert labels.sum() > 0 and set(labels.tolist()) == {0, 1}
 
 
 def test_tss_are_read_one_based_and_compared_with_the_genome(promoter, common, make_dna, tmp_path):

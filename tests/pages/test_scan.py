@@ -10,13 +10,13 @@ import pytest
 
 from genolm import features
 from genolm.errors import GenolmError, SettingsError
+from genolm.genome_files import open_genome
 from genolm.jobs import Job
 from genolm.predict import Predictor
 from genolm.progress import Progress
 from genolm.registry import load_bundle
 from genolm.scan import scan_genome
 from genolm.scan_pipeline import scan_file
-from genolm.sequences import open_fasta
 from pages.shared import results, running, samples, scan_data, scan_downloads, scan_table
 from pages.shared.scan_browser import Place, to_explain
 from pages.shared.scan_form import Options
@@ -36,7 +36,7 @@ def scanned(toy_bundle_path, tmp_path_factory, make_module_dna):
     genes = home / "genes.bed"
     genes.write_text("one\t200\t500\tabcA\t0\t+\none\t900\t1300\txyzB\t0\t-\ntwo\t100\t300\tlone\t0\t+\n")
     predictor = Predictor(load_bundle(toy_bundle_path), threads=1, precision="fp32")
-    with open_fasta(fasta) as genome:
+    with open_genome(fasta) as genome:
         tracks = scan_genome(genome, predictor, stride=7).tracks
     threshold = round(float(np.nanmedian(np.concatenate([track.values for track in tracks]))), 2)
     scan_file(
@@ -56,14 +56,6 @@ def scanned(toy_bundle_path, tmp_path_factory, make_module_dna):
 def make_module_dna():
     rng = np.random.default_rng(11)
     return lambda length: "".join(rng.choice(list("ACGT"), length))
-
-
-@pytest.fixture(scope="module")
-def private_module_home(tmp_path_factory):
-    """A workspace that lasts as long as the module's scan."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("GENOLM_HOME", str(tmp_path_factory.mktemp("home")))
-        yield
 
 
 @pytest.fixture

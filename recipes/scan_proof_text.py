@@ -1,0 +1,246 @@
+"""The proof of the scan as text: every number comes from its JSON."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+Parts = Mapping[str, Any]
+
+TITLES = {
+    "kmer-logistic": "k-mer logistic regression",
+    "positional-logistic": "positional logistic regression",
+    "cnn": "small convolutional network",
+    "promotech": "Promotech, as published",
+}
+TRUTHS = {"strong": "well supported", "all": "all known"}
+NOTHING = "-"
+
+
+class Section(NamedTuple):
+    """A heading, what to know before the tables, and the tables: a caption and rows, the first the header."""
+
+    title: str
+    text: list[str]
+    tables: list[tuple[str, list[list[str]]]]
+
+
+def document(parts: Parts) -> str:
+    """Return the results as a Markdown page."""
+    lines = [
+        "# How good the scan is",
+        "",
+        "Written by `recipes/scan_proof.py` from its results; intervals are 95 %.",
+    ]
+    for section in _sections(parts):
+        lines += ["", f"## {section.title}"]
+        for paragraph in section.text:
+            lines += ["", paragraph]
+        for caption, rows in section.tables:
+            lines += ["", caption, "", *markdown(rows)]
+    return "\n".join(lines) + "\n"
+
+
+def shown(parts: Parts) -> str:
+    """Return the tables alone, for a terminal."""
+    lines = []
+    for section in _sections(parts):
+        for caption, rows in section.tables:
+            widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+            lines += ["", f"{section.title}. {caption}"]
+            lines += ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return "\n".join(lines)
+
+
+def markdown(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return a table, its first row the header, as lines of Markdown."""
+    head, *body = rows
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    return [f"| {' | '.join(row)} |" for row in (head, rule, *body)]
+
+
+def _sections(parts: Parts) -> Iterator[Section]:
+    results = {name: part["result"] for name, part in parts.items()}
+    held_out = {name.partition("/")[2]: found for name, found in results.items() if name.startswith("held-out/")}
+    if "about" in results and held_out:
+        yield _held_out(results["about"], held_out)
+        if "promotech" in held_out:
+            yield _promotech(results["about"], held_out)
+    if "differences" in results:
+        yield _differences(results["differences"])
+    if "modes" in results:
+        yield _modes(results["modes"], parts["modes"]["facts"])
+    unseen = [found for name, found in results.items() if name.startswith("unseen/")]
+    if unseen:
+        facts = next(part["facts"] for name, part in parts.items() if name.startswith("unseen/"))
+        yield _unseen(unseen, facts)
+    if "speed" in results:
+        yield _speed(results["speed"])
+
+
+def _held_out(about: Parts, methods: Parts) -> Section:
+    stretches = ", ".join(f"{start + 1:,}-{end:,}" for start, end in about["test"])
+    bases = sum(end - start for start, end in about["test"])
+    own, rows = about["window"]["model"], about["rows"]
+    text = [
+        f"Both strands of {bases:,} bp of *E. coli* K-12 MG1655 ({about['contig']}: {stretches}), a window every "
+        f"{about['stride']} bp. No row of training or validation lies in these blocks of {about['block']:,} bp, and "
+        f"nothing of bases {about['reserved'][0] + 1:,}-{about['reserved'][1]:,} was looked at.",
+        f"What is to be found are the {about['sites']['strong']} transcription starts that RegulonDB 13 holds for well "
+        f"supported there (Confirmed or Strong). It knows {about['sites']['all']} with the weakly supported ones; so "
+        "there are two columns of precision. It does not know every promoter: a call without a known start near it may "
+        "still be one.",
+        "A call is right when its summit lies within the tolerance of a known start on its own strand; a start is found "
+        "when such a call is there. AUPRC is average precision over all thresholds. Thresholds are those that give 1, "
+        f"10 and 100 calls per Mb of strand in a shuffled background, {about['background'].rstrip('.')}: both strands "
+        f"of it are scanned. Intervals are over blocks of {about['block']:,} bp.",
+        f"The model reads {own['length']} bp with the start at index {own['anchor']}. The baselines are fitted on the "
+        f"{rows.get('train/1', 0):,} starts and {rows.get('train/0', 0):,} other windows of the training split "
+        f"({about['window']['baselines']['length']} bp, start at {about['window']['baselines']['anchor']}), calibrated "
+        f"on {rows.get('valid/1', 0):,} and {rows.get('valid/0', 0):,} of the validation split, and answer for every "
+        "window of the same scan; calls are made and thresholds are found in the same way.",
+    ]
+    auprc = [["Method", *[f"{TRUTHS[curve['truth']]}, {curve['tolerance']} bp" for curve in _first(methods)["curves"]]]]
+    best = [["Method", *[f"{TRUTHS[curve['truth']]}, {curve['tolerance']} bp" for curve in _first(methods)["curves"]]]]
+    for name, found in methods.items():
+        auprc.append([_title(name), *[_estimate(curve["auprc"]) for curve in found["curves"]]])
+        best.append([_title(name), *[f"{curve['best']['f1']:.3f}" for curve in found["curves"]]])
+    tables = [("AUPRC against starts of each kind, for each tolerance:", auprc), ("Best F1:", best)]
+    for tolerance in dict.fromkeys(level["tolerance"] for level in _first(methods)["levels"]):
+        caption = f"At expected false calls per Mb of strand, tolerance {tolerance} bp:"
+        tables.append((caption, _level_rows(methods, tolerance, ("default", "expected"))))
+    return Section("Starts that no training saw", text, tables)
+
+
+def _level_rows(methods: Parts, tolerance: int, kinds: tuple[str, ...]) -> list[list[str]]:
+    rows = [
+        ["Method", "Level", "Threshold", "Expected false per Mb", "Calls", "Calls per Mb"]
+        + ["Precision, well supported", "Precision, all known", "Recall, well supported"]
+    ]
+    for name, found in methods.items():
+        for level in found["levels"]:
+            if level["tolerance"] == tolerance and level["level"].startswith(kinds):
+                figures = [_percent(level[key]) for key in ("precision_strong", "precision_all", "recall_strong")]
+                numbers = [f"{level['threshold']:.4g}", _number(level["expected_per_mb"]), f"{level['calls']:,}"]
+                rows.append([_title(name), level["level"], *numbers, f"{level['calls_per_mb']:,.0f}", *figures])
+    return rows
+
+
+def _promotech(about: Parts, methods: Parts) -> Section:
+    found = methods["promotech"]
+    chosen = found["auprc_on_valid_by_site"]
+    site = max(chosen, key=chosen.__getitem__)
+    each = ", ".join(f"{name} {value:.3f}" for name, value in chosen.items())
+    text = [
+        "Promotech (Chevez-Guardado and Peña-Castillo 2021, doi:10.1186/s13059-021-02514-9) published what it calls in "
+        "this genome: windows of 40 nt with a score of 0.6 or more. What scores lower is not in the file, so that its "
+        "AUPRC lacks the end of the curve and no background can be made. Its training windows end with the start, and "
+        f"so it is judged: of the first, middle and last base of a window the {site} one is best for it on the "
+        f"validation blocks (AUPRC {each}). It was trained on starts of this very genome, the test blocks among them.",
+        "So that the comparison does not hang on thresholds, each method is also judged at the threshold that gives it "
+        "no more calls than all of Promotech's make after merging.",
+    ]
+    tolerances = dict.fromkeys(level["tolerance"] for level in found["levels"])
+    tables = [
+        (f"Tolerance {tolerance} bp:", _level_rows(methods, tolerance, ("as promotech", "score"))) for tolerance in tolerances
+    ]
+    return Section("Beside Promotech's published predictions", text, tables)
+
+
+def _differences(found: Parts) -> Section:
+    text = ["AUPRC of the model minus that of the other, the same blocks drawn for both; above 0 the model is better."]
+    names = list(next(iter(found.values())))
+    rows = [["Starts, tolerance", *[_title(name) for name in names]]]
+    for key, others in found.items():
+        truth, tolerance = key.split()
+        cells = [f"{_estimate(others[name]['difference'], sign=True)}, p {others[name]['p']:.3g}" for name in names]
+        rows.append([f"{TRUTHS[truth]}, {tolerance} bp", *cells])
+    return Section("Is the difference chance?", text, [("Differences of AUPRC:", rows)])
+
+
+def _modes(found: Parts, facts: Parts) -> Section:
+    scans = [["Scan", "Precision", "Threads", "Seconds"]]
+    for name, scan in found["scans"].items():
+        scans.append([name, scan["precision"], str(scan["threads"]), f"{scan['seconds']:.1f}"])
+    agree = [["Against", "Windows", "Correlation of logits", "AUPRC of the first", "of the second", "first minus second"]]
+    calls = [["Against", "Level", "Threshold", "Calls of the first", "of the second", "Lost", "Gained"]]
+    for pair in found["pairs"]:
+        name = f"{pair['first']}, {pair['second']}"
+        auprc = pair["auprc"]
+        estimates = [_estimate(auprc["a"]), _estimate(auprc["b"]), _estimate(auprc["difference"], sign=True)]
+        agree.append([name, f"{pair['windows']:,}", f"{pair['logit_correlation']:.4f}", *estimates])
+        for level in pair["levels"]:
+            counts = [f"{level[key]:,}" for key in ("first", "second", "lost", "gained")]
+            calls.append([name, level["level"], f"{level['threshold']:.4g}", *counts])
+    near = found["pairs"][0]["tolerance"]
+    text = [
+        "`exact` reads every window by itself, `stream` reads each base once, `int8` streams with products of 8-bit "
+        f"whole numbers. The same test blocks, a window every {facts['stride']} bp, one after the other in one run. A "
+        f"call is lost where the second scan has none within {near} bp on its strand, gained the other way round. "
+        f"Thresholds are the model's own and that of 10 expected false calls per Mb of the scan above; AUPRC is "
+        f"against well supported starts within {near} bp.",
+    ]
+    tables = [("Time for the test blocks:", scans), ("Agreement:", agree), ("Calls:", calls)]
+    return Section("Streamed, exact and int8", text, tables)
+
+
+def _unseen(found: Sequence[Parts], facts: Parts) -> Section:
+    text = [
+        "No start of any other species was in training. Their starts are not known either, but genes that begin a "
+        f"transcription unit must have one before them: genes that pyrodigal predicts more than {facts['gap']} bp from "
+        "the gene before, or after a gene of the other strand. The share of them with a call within "
+        f"{facts['upstream']} bp upstream on their strand is set against what as many calls lying anywhere would give; "
+        "`other strand` is the same stretch read on the other strand, which has the same composition (and promoters of "
+        f"genes that begin there). The largest record of each, up to {facts['bases']:,} bp, a window every "
+        f"{facts['stride']} bp, thresholds from its own shuffled background.",
+    ]
+    genomes = [["Genome", "bp", "GC", "Read by the language model", "Genes", "Begin a unit"]]
+    calls = [["Genome", "Method", "Level", "Calls", "With a call", "Other strand", "By chance", "Enrichment"]]
+    for genome in found:
+        name = genome["file"].partition("__")[0].replace("_", " ")
+        read = {True: "yes", False: "no", None: "not known"}[genome["read_by_language_model"]]
+        counts = [f"{genome['genes']:,}", f"{genome['unit_starts']:,}"]
+        genomes.append([name, f"{genome['bases']:,}", f"{genome['gc']:.1%}", read, *counts])
+        for method, levels in genome["methods"].items():
+            for level in levels:
+                shares = [_percent(level[key]) for key in ("share", "other_strand", "expected")]
+                row = [name, _title(method), level["level"], f"{level['calls']:,}", *shares]
+                calls.append([*row, _estimate(level["enrichment"], digits=2)])
+    return Section("Genomes of other species", text, [("Genomes:", genomes), ("Calls before genes:", calls)])
+
+
+def _speed(found: Parts) -> Section:
+    rows = [["Scan", "Precision", "Threads", "Seconds", "Windows", "bp of strand per second"]]
+    for name, scan in found["scans"].items():
+        numbers = [f"{scan['seconds']:.1f}", f"{scan['windows']:,}", f"{scan['strand_bases_per_second']:,.0f}"]
+        rows.append([name, scan["precision"], str(scan["threads"]), *numbers])
+    text = [f"{found['bases']:,} bp of the genome, both strands, a window every {found['stride']} bp."]
+    return Section("Speed", text, [("Whole scans:", rows)])
+
+
+def _first(methods: Parts) -> Parts:
+    return next(iter(methods.values()))
+
+
+def _title(name: str) -> str:
+    return TITLES.get(name, f"`{name}`")
+
+
+def _number(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:.1f}"
+
+
+def _estimate(found: Mapping[str, float | None], *, digits: int = 3, sign: bool = False) -> str:
+    """Return a value with its interval."""
+    if found["value"] is None:
+        return NOTHING
+    show = f"{{:{'+' if sign else ''}.{digits}f}}".format
+    if found["low"] is None:
+        return show(found["value"])
+    return f"{show(found['value'])} ({show(found['low'])} to {show(found['high'])})"
+
+
+def _percent(found: Mapping[str, float | None]) -> str:
+    """Return a share in per cent with its interval."""
+    if found["value"] is None:
+        return NOTHING
+    value, low, high = (None if found[key] is None else f"{100 * found[key]:.1f}" for key in ("value", "low", "high"))
+    return f"{value} %" if low is None else f"{value} % ({low} to {high})"
