@@ -10,12 +10,12 @@ original's way and with published models in random weights (``peers.py``). The o
 (Genomic-ULMFiT) sends every window on its own through the same weights in torch's fp32 ``nn.LSTM``, 300
 windows at a time. All read the same file and get the same windows of the same strands of its longest contig,
 from the start on, as many as fit into ``--seconds``; how many is found by runs on smaller pieces, which also
-warm up. Our scan cuts its work into parts of one thread each, so its piece is a whole number of them for
-every thread, and may take longer.
+warm up, and a run that took at least half of the time is taken. Pieces are whole batches; our scan cuts its
+work into parts of one thread each, so its piece is whole parts for every thread, and may take longer.
 
 Each measurement has a process of its own and the same number of threads. Ways take turns, so that a noisy
 machine hurts all alike; medians of the rounds are told, and ratios are taken within a round. Where others use
-the machine, the ratio by processor time is the steadier one.
+the machine, what is told by processor time is the steadier figure.
 
 bp/s is windows times stride, on each strand. The share is the work that a way's model needs (without the
 first LSTM's input product, which a table can give), over what a square matrix product in its number type
@@ -52,7 +52,7 @@ from peers import PEERS, checked_counts
 from ways import ORIGINAL_BATCH, OURS, TITLES, Job, Prefix, Way, original_scan, our_scan, scores_of, way_of
 
 MODEL = "ecoli-promoter"
-FIRST_WINDOWS, TRIAL_SHARE = 16, 0.125
+FIRST_WINDOWS, MOST_GROWTH = 16, 16
 ECOLI_BASES = 4_641_652
 SIZES = {"lengths": (1, 10, 50, 250), "memory": (250,)}
 
@@ -68,20 +68,31 @@ def timed(way: Way, piece: Prefix) -> dict[str, float]:
     }
 
 
-def fitting(job: Job, way: Way, genome: Genome) -> int:
-    """Return how many windows of a strand fit into the job's time, after runs that warm up and find out."""
-    most, windows = Prefix(genome).count(way.window, job.stride), FIRST_WINDOWS
+def next_size(windows: int, filled: float, unit: int) -> int:
+    """Return how many windows of a strand to try next, when ``windows`` took the share ``filled`` of the time."""
+    if filled < 1 / MOST_GROWTH:
+        return windows * MOST_GROWTH
+    return max(1, int(windows / filled) // unit) * unit
 
-    def trial() -> float:
-        return timed(way, Prefix(genome, way.window + (windows - 1) * job.stride))["seconds"]
 
-    trial()
+def fill_time(job: Job, way: Way, genome: Genome) -> tuple[Prefix, dict[str, float]]:
+    """Return the first piece that takes at least half of the job's time, of whole units, and its figures."""
+    whole = Prefix(genome)
+    most, windows = whole.count(way.window, job.stride), FIRST_WINDOWS
+
+    def piece() -> Prefix:
+        return Prefix(genome, way.window + (windows - 1) * job.stride) if windows < most else whole
+
+    timed(way, piece())
     if math.isinf(job.seconds):
-        return most
-    while (took := trial()) < job.seconds * TRIAL_SHARE and windows < most:
-        windows = min(most, int(windows * min(16, max(2, 1.2 * job.seconds * TRIAL_SHARE / took))))
-    units = max(1, int(windows * job.seconds / took) // way.unit)
-    return min(most, units * way.unit)
+        return whole, timed(way, whole)
+    while True:
+        found = timed(way, piece())
+        filled = found["seconds"] / job.seconds
+        bigger = next_size(windows, filled, way.unit)
+        if windows >= most or bigger <= windows or (filled >= 0.5 and windows % way.unit == 0):
+            return piece(), found
+        windows = min(most, bigger)
 
 
 def measure(job: Job) -> dict[str, Any]:
@@ -89,14 +100,11 @@ def measure(job: Job) -> dict[str, Any]:
     loaded, began = memory_mb("VmRSS"), time.perf_counter()
     with open_fasta(job.fasta) as genome, compute.torch_threads(job.threads):
         opened, way = time.perf_counter() - began, way_of(job)
-        windows = fitting(job, way, genome)
-        whole = Prefix(genome)
-        partly = windows < whole.count(way.window, job.stride)
-        piece = Prefix(genome, way.window + (windows - 1) * job.stride) if partly else whole
-        found = timed(way, piece)
+        piece, found = fill_time(job, way, genome)
+        contig = Prefix(genome).length
     return found | {
         "bases": piece.length,
-        "contig": whole.length,
+        "contig": contig,
         "precision": way.precision,
         "work": way.work,
         "opened": opened,
@@ -110,7 +118,7 @@ def agreement(job: Job) -> dict[str, Any]:
     found = {}
     with open_fasta(job.fasta) as genome, compute.torch_threads(job.threads):
         predictor, scan = original_scan(job)
-        piece = Prefix(genome, predictor.config.window.length + 10 * ORIGINAL_BATCH * job.stride)
+        piece = Prefix(genome, predictor.config.window.length + ORIGINAL_BATCH * job.stride)
         theirs = scan(piece)
         for mode in OURS:
             scores = scores_of(our_scan(replace(job, way=mode))[1](piece))
@@ -123,21 +131,25 @@ def agreement(job: Job) -> dict[str, Any]:
     return found
 
 
-def matrix_speed(job: Job, size: int = 2048) -> dict[str, float]:
-    """Return the measured speed of a square matrix product in each number type, in GFLOP/s."""
+def matrix_speed(job: Job, size: int = 2048) -> dict[str, tuple[float, float]]:
+    """Return the best speed of a square matrix product in each number type.
+
+    In GFLOP per second and per processor second.
+    """
     device, speeds = compute.pick_device(job.device), {}
     kinds = {"fp32": torch.float32, "bf16": torch.bfloat16}
     if device.type == "cpu":
         kinds["int8"] = torch.int8
     with compute.torch_threads(job.threads):
         for name, dtype in kinds.items():
-            left, best = torch.ones(size, size, dtype=dtype, device=device), math.inf
+            left, best = torch.ones(size, size, dtype=dtype, device=device), (math.inf, math.inf)
             product = torch._int_mm if name == "int8" else torch.mm
-            for _ in range(8):
-                began = time.perf_counter()
+            for _ in range(12):
+                began, clock = time.perf_counter(), time.process_time()
                 product(left, left)[0, 0].item()
-                best = min(best, time.perf_counter() - began)
-            speeds[name] = 2 * size**3 / best / 1e9
+                took = time.perf_counter() - began, time.process_time() - clock
+                best = min(best[0], took[0]), min(best[1], took[1])
+            speeds[name] = tuple(2 * size**3 / seconds / 1e9 for seconds in best)
     return speeds
 
 
@@ -166,20 +178,21 @@ def jobs_of(options: argparse.Namespace, first: Job) -> list[Job]:
 
 
 def figures(
-    found: dict[str, Any], base: dict[str, Any], speeds: dict[str, float], stride: int
+    found: dict[str, Any], base: dict[str, Any], speeds: dict[str, list[float]], stride: int
 ) -> dict[str, float]:
     """Return what is told of one measurement, beside the original's way and the matrix speed of its round."""
-    rate, slow = found["windows"] / found["seconds"], base["windows"] / base["seconds"]
-    by_clock = (found["windows"] / found["cpu_seconds"]) / (base["windows"] / base["cpu_seconds"])
-    reached = rate * found["work"] / 1e9
+    rate, by_clock = (found["windows"] / found[clock] for clock in ("seconds", "cpu_seconds"))
+    slow, slow_by_clock = (base["windows"] / base[clock] for clock in ("seconds", "cpu_seconds"))
+    limit, limit_by_clock = (speed * 1e9 / found["work"] for speed in speeds[found["precision"]])
     return {
         "windows": found["windows"],
         "windows_per_second": rate,
         "bases_per_second": rate * stride,
         "ratio": rate / slow,
-        "ratio_by_cpu_time": by_clock,
-        "gflops": reached,
-        "share_of_matrix_speed": reached / speeds[found["precision"]],
+        "ratio_by_cpu_time": by_clock / slow_by_clock,
+        "gflops": rate * found["work"] / 1e9,
+        "share_of_matrix_speed": rate / limit,
+        "share_by_cpu_time": by_clock / limit_by_clock,
         "loaded_mb": found["loaded_mb"],
         "peak_mb": found["peak_mb"],
         "ecoli_minutes": 2 * ECOLI_BASES / (rate * stride) / 60,
@@ -189,7 +202,7 @@ def figures(
 def compare(options: argparse.Namespace, first: Job) -> dict[str, Any]:
     """Run all ways in turns and return their figures."""
     counts, rounds, speeds = checked_counts(), {}, []
-    jobs = jobs_of(options, first)
+    agreed, jobs = in_process(replace(first, way="agreement")), jobs_of(options, first)
     for number in range(options.rounds):
         speeds.append(in_process(replace(first, way="matrix")))
         base = None
@@ -205,9 +218,9 @@ def compare(options: argparse.Namespace, first: Job) -> dict[str, Any]:
         spread = [min(row["ratio"] for row in rows), max(row["ratio"] for row in rows)]
         ways.append({"way": title, "precision": kind, **middle, "ratio_range": spread})
     return {
-        "matrix_gflops": {kind: statistics.median(item[kind] for item in speeds) for kind in speeds[0]},
+        "matrix_gflops": {kind: statistics.median(item[kind][0] for item in speeds) for kind in speeds[0]},
         "peers": {peer.title: [counts[name], int(peer.published)] for name, peer in PEERS.items()},
-        "agreement": in_process(replace(first, way="agreement")),
+        "agreement": agreed,
         "ways": ways,
     }
 
@@ -225,14 +238,14 @@ def print_ways(report: dict[str, Any]) -> None:
     print(f"matrix speed in GFLOP/s: {speeds}; the last column is E. coli, both strands, extrapolated")
     print(
         f"{'way':24}{'type':>5}{'windows':>9}{'windows/s':>11}{'bp/s':>10}{'ratio':>9}{'by CPU':>9}"
-        f"{'GFLOP/s':>9}{'share':>7}{'peak MB':>9}{'minutes':>9}"
+        f"{'GFLOP/s':>9}{'share':>7}{'by CPU':>8}{'peak MB':>9}{'minutes':>9}"
     )
     for row in report["ways"]:
         print(
             f"{row['way']:24}{row['precision']:>5}{row['windows']:>9,.0f}{row['windows_per_second']:>11,.1f}"
             f"{row['bases_per_second']:>10,.0f}{row['ratio']:>9.3g}{row['ratio_by_cpu_time']:>9.3g}"
-            f"{row['gflops']:>9,.1f}{row['share_of_matrix_speed']:>7.0%}{row['peak_mb']:>9,.0f}"
-            f"{row['ecoli_minutes']:>9,.1f}"
+            f"{row['gflops']:>9,.1f}{row['share_of_matrix_speed']:>7.0%}{row['share_by_cpu_time']:>8.0%}"
+            f"{row['peak_mb']:>9,.0f}{row['ecoli_minutes']:>9,.1f}"
         )
 
 

@@ -132,7 +132,7 @@ class Way(NamedTuple):
     work: float
     window: int
     precision: str
-    unit: int = 1
+    unit: int
 
 
 def scores_of(result: ScanResult) -> np.ndarray:
@@ -190,7 +190,8 @@ def original_scan(job: Job) -> tuple[Predictor, Callable[[Prefix], np.ndarray]]:
 def original(job: Job) -> Way:
     """Return the original's scan as a way."""
     predictor, scan = original_scan(job)
-    return Way(lambda piece: len(scan(piece)), window_work(predictor), predictor.config.window.length, "fp32")
+    length = predictor.config.window.length
+    return Way(lambda piece: len(scan(piece)), window_work(predictor), length, "fp32", ORIGINAL_BATCH)
 
 
 def peer(job: Job) -> Way:
@@ -210,7 +211,7 @@ def peer(job: Job) -> Way:
             done += len(model(block).float().softmax(1).cpu())
         return done
 
-    return Way(scan, model.work(tokens), length, job.precision)
+    return Way(scan, model.work(tokens), length, job.precision, PEER_BATCH)
 
 
 def way_of(job: Job) -> Way:

@@ -1,6 +1,6 @@
 """What a model in a bundle is: its settings, in the form in which ``config.json`` holds them.
 
-Format 2 adds ``members``, ``mirrored`` and ``streamed``, and weights under ``members.N.`` where there are several. It is
+Format 2 adds ``members``, ``mirrored``, ``streamed`` and a threshold for scans, and weights under ``members.N.`` where there are several. It is
 written only for models that need it: every other one is format 1, which readers of format 1 take as before.
 """
 
@@ -71,7 +71,7 @@ class BundleConfig:
         self._check_averaging()
         if not isinstance(self.streamed, bool) or (self.streamed and self.window is None):
             raise BundleError(f"streamed is {self.streamed!r}; it is true or false, and true needs a window.")
-        if self._averages or self.streamed:
+        if self._averages or self.streamed or self.calibration.scan_threshold is not None:
             object.__setattr__(self, "format_version", 2)
 
     @property
@@ -126,7 +126,10 @@ def config_facts(config: BundleConfig) -> dict[str, str]:
 def stored_settings(config: BundleConfig) -> dict[str, Any]:
     """Return the settings as ``config.json`` holds them; format 1 has not those of format 2."""
     left_out = _SINCE_FORMAT_2 if config.format_version == 1 else ()
-    return {key: value for key, value in to_json(config).items() if key not in left_out}
+    settings = {key: value for key, value in to_json(config).items() if key not in left_out}
+    if config.calibration.scan_threshold is None:
+        del settings["calibration"]["scan_threshold"]
+    return settings
 
 
 def read_settings(data: Mapping[str, Any]) -> BundleConfig:

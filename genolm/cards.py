@@ -80,8 +80,8 @@ def render_card(card: Card, *, facts: Mapping[str, str] | None = None) -> str:
     Parameters
     ----------
     card : mapping
-        Keys: title, purpose, date, licence, data, recipe, settings, training, metrics, baselines, limits,
-        sample; all optional. ``training.seen``, a digest for programs, is left out.
+        Keys: title, purpose, date, licence, data, recipe, settings, training, metrics, baselines, scan,
+        composition, limits, sample; all optional. ``training.seen``, a digest for programs, is left out.
     facts : mapping of str to str, optional
         What the model is, from its configuration: shown first, in the order given.
 
@@ -98,6 +98,8 @@ def render_card(card: Card, *, facts: Mapping[str, str] | None = None) -> str:
         _data_part(card.get("data") or []),
         _settings_part("Training", _readable(card.get("training") or {})),
         _settings_part("Settings", card.get("settings") or {}),
+        _settings_part("In a scan", card.get("scan") or {}),
+        _settings_part("Training genome", card.get("composition") or {}),
         _settings_part("Sample", card.get("sample") or {}),
         _limits_part(card.get("limits") or []),
     ]

@@ -138,11 +138,19 @@ class HeadConfig:
 class Calibration:
     """How raw outputs become probabilities: logits are divided by ``temperature``.
 
-    ``threshold`` is the calibrated probability of the positive class from which a binary model says yes.
+    ``threshold`` is the calibrated probability of the positive class from which a binary model says yes of a
+    sequence, ``scan_threshold`` that from which a window of a scan is a hit, where it is another: a scan meets
+    many more windows without a site.
     """
 
     temperature: float = 1.0
     threshold: float = 0.5
+    scan_threshold: float | None = None
+
+    @property
+    def for_scans(self) -> float:
+        """Threshold of a scan."""
+        return self.threshold if self.scan_threshold is None else self.scan_threshold
 
 
 @dataclass(frozen=True)

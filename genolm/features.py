@@ -157,7 +157,7 @@ def write_annotation(
         columns = features[["contig", "start", "end", "strand", "name", "kind"]]
         for number, row in enumerate(columns.itertuples(index=False, name=None), start=1):
             contig, start, end, strand, name, kind = row
-            seqid, term = _escape(contig, _NOT_IN_SEQID), _escape(kind or "region", _NOT_IN_COLUMN)
+            seqid, term = _escape(contig, _NOT_IN_SEQID), _escape(kind or "sequence_feature", _NOT_IN_COLUMN)
             said = f";Name={_escape(name, _NOT_IN_ATTRIBUTE)}" if name else ""
             handle.write(f"{seqid}\tgenolm\t{term}\t{start + 1}\t{end}\t.\t{strand}\t.\tID=feature_{number}{said}\n")
 

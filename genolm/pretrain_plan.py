@@ -12,6 +12,7 @@ import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is
 import torch
 from torch import nn
 
+from genolm import distributed
 from genolm.batches import TextBatch
 from genolm.config import LANGUAGE_MODEL_DROPOUTS, TokenizerConfig, encoder_preset
 from genolm.errors import SettingsError
@@ -228,7 +229,7 @@ def measure_pretraining(
     batch = TextBatch(drawn, drawn, True)
     with genolm.compute.torch_threads(threads):
         score = _fastest(lambda: _score(model, batch))
-        train = _fastest(_trainer(model, batch, settings))
+        train = _fastest(_trainer(model, distributed.group().share(batch)[0], settings))
     count = sum(parameter.numel() for parameter in model.parameters())
     return PretrainSpeed(drawn.numel() / train, drawn.numel() / score, count, genolm.compute.device_name())
 

@@ -4,11 +4,8 @@ A worker is an actor on a node that opens the genome and the model by itself: fi
 only numbers of windows and their scores go over the network. Nodes may join and leave while a scan runs.
 """
 
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +14,7 @@ import numpy as np
 from genolm.engines import FinishedScores
 from genolm.errors import GenolmError, SettingsError
 from genolm.hand_out import Finished, Lost, Reached, hand_out
-from genolm.ray_access import prepare, with_ray
+from genolm.ray_access import connected
 from genolm.scan_plan import Part
 from genolm.scan_source import ScanSource
 from genolm.scan_work import ScanWork
@@ -115,52 +112,6 @@ class ScanActor:
     def reached(self) -> dict[str, int]:
         """Return how many windows of each part at hand are finished."""
         return dict(self._reached)
-
-
-@contextmanager
-def connected(address: str | None, *, token: str | None = None) -> Iterator[Any]:
-    """Give Ray, connected to a cluster with its token; nothing is started.
-
-    A connection that is there already is used, and left as it is.
-    """
-    _check_address(address)
-    prepare(token)
-    with with_ray():
-        import ray
-    if ray.is_initialized():
-        yield ray
-        return
-    main = threading.current_thread() is threading.main_thread()
-    handler = signal.getsignal(signal.SIGTERM) if main else None
-    try:
-        ray.init(address=address or "auto", log_to_driver=False, logging_level="ERROR")
-    except (OSError, RuntimeError, ray.exceptions.RayError) as error:
-        raise SettingsError(_no_cluster(address, error)) from error
-    finally:
-        # Ray puts its own in place; a job's worker has one that keeps what is finished.
-        if handler is not None:
-            signal.signal(signal.SIGTERM, handler)
-    try:
-        yield ray
-    finally:
-        ray.shutdown()
-
-
-def _check_address(address: str | None) -> None:
-    if address and "://" in address:
-        raise SettingsError(
-            f"'{address}' is not an address for a scan from one of the cluster's nodes, such as 10.0.0.1:6379; "
-            "http:// addresses are for scans that are submitted, see --submit."
-        )
-
-
-def _no_cluster(address: str | None, error: Exception) -> str:
-    said = " ".join(str(error).split())
-    where = f"at {address}" if address else "on this machine"
-    return (
-        f"There is no Ray cluster {where} that can be used ({said[:300]}); start one with `ray start --head`, and "
-        "give its address and token."
-    )
 
 
 @dataclass(eq=False)

@@ -321,7 +321,7 @@ def _checked_threshold(predictor: Predictor, threshold: float | None) -> float:
             f"Model '{predictor.config.name}' predicts a quantity, not a class; a scan has nothing to call."
         )
     if threshold is None:
-        return predictor.config.calibration.threshold
+        return predictor.config.calibration.for_scans
     if not 0 <= threshold <= 1:
         raise SettingsError(f"threshold is {threshold}; it must be a probability from 0 to 1.")
     return threshold

@@ -1,8 +1,9 @@
-"""The baselines of genolm.baselines slid along a genome, so that a scan of theirs is judged as the model's is.
+"""The baselines of genolm.baselines slid along a genome, so that their scan is judged as the model's is.
 
 No window is cut out, yet each gets the very answer that the baseline gives to it alone: counts of k-mers are
-differences of running sums, a weight matrix is added up place by place, and the network's convolutions go once
-over the whole stretch, with only its window edges, where it was trained to see nothing, worked out per window.
+differences of running sums, a weight matrix is added up place by place, and the network's convolutions go
+once over the whole stretch, with only its window edges, where it was trained to see nothing, worked out for
+each window.
 """
 
 import time
@@ -35,7 +36,9 @@ _WINDOWS_AT_ONCE = 1024
 _PREFIX = "network."
 
 
-def fit(name: str, train: Examples, valid: Examples, *, seed: int = 1, epochs: int = 25) -> dict[str, np.ndarray]:
+def fit(
+    name: str, train: Examples, valid: Examples, *, seed: int = 1, epochs: int = 25
+) -> dict[str, np.ndarray]:
     """Fit a baseline, calibrate it on ``valid`` and return all that is needed to slide it.
 
     Parameters
@@ -185,8 +188,8 @@ class _Shape(NamedTuple):
         inner = -(-head // pool)
         if window % (pool * parts) or window < 2 * pool * (inner + 2 * reach):
             raise GenolmError(
-                f"A window of {window} bp cannot be slid by the network; it must be a multiple of {pool * parts} bp "
-                f"and at least {2 * pool * (inner + 2 * reach)} bp."
+                f"A window of {window} bp cannot be slid by the network; it must be a multiple of "
+                f"{pool * parts} bp and at least {2 * pool * (inner + 2 * reach)} bp."
             )
         places = window // pool
         return cls(pool, head, reach, inner, reach + inner, places, parts, places // parts)
@@ -229,14 +232,14 @@ def slide_network(network: Any, codes: np.ndarray, window: int, stride: int) -> 
     return network[9:](torch.stack(maxima, -1))
 
 
-def _edges(
-    network: Any, shape: _Shape, windows: Tensor, low: Callable[[int], Tensor]
-) -> dict[int, Tensor]:
+def _edges(network: Any, shape: _Shape, windows: Tensor, low: Callable[[int], Tensor]) -> dict[int, Tensor]:
     """Return the second convolution's outputs that see a window's end, by place, (windows, channels) each."""
     bases, wide = shape.inner * shape.pool + shape.head, shape.inner + 2 * shape.reach
     inside = {
         "left": torch.stack([low(place) for place in range(shape.inner, wide)], -1),
-        "right": torch.stack([low(shape.places - 1 - place) for place in range(wide - 1, shape.inner - 1, -1)], -1),
+        "right": torch.stack(
+            [low(shape.places - 1 - place) for place in range(wide - 1, shape.inner - 1, -1)], -1
+        ),
     }
     found: dict[int, Tensor] = {}
     for side, first in (("left", 0), ("right", shape.places - shape.edge)):

@@ -1,4 +1,4 @@
-"""What the proof of the scan is made from: the genome with its splits and known starts, and the store of its parts."""
+"""What the proof of the scan is made from, genome, splits and known starts, and the store of its parts."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from common import RESERVED, overlaps, sha256, source_file, write_record
+from common import RESERVED, overlaps, source_file, write_record
 from ecoli_promoter_data import Settings, block_splits
 
 from genolm.baselines import Examples
@@ -81,7 +81,9 @@ class Ground:
         genome = open_genome(source_file(data, ECOLI), topology="circular")
         (contig, size), *others = genome.contigs.items()
         if others:
-            raise GenolmError(f"{ECOLI} has {1 + len(others)} records; this proof is made for one chromosome.")
+            raise GenolmError(
+                f"{ECOLI} has {1 + len(others)} records; this proof is made for one chromosome."
+            )
         record = json.loads(source_file(tables, "promoter.json").read_text())
         settings = Settings(**{key: _tupled(value) for key, value in record["settings"].items()})
         reserved = RESERVED.get(contig, (0, 0))
@@ -92,7 +94,9 @@ class Ground:
         starts = pd.read_csv(source_file(tables, "tss.csv"), keep_default_na=False)
         wrong = inside(starts, where["test"]) & (starts["split"] != "test")
         if wrong.any():
-            raise GenolmError(f"{int(wrong.sum())} starts of tss.csv lie in test blocks but are not of the test split.")
+            raise GenolmError(
+                f"{int(wrong.sum())} starts of tss.csv lie in test blocks but are not of the test split."
+            )
         rows = pd.read_csv(source_file(tables, "promoter.csv.gz"), keep_default_na=False)
         kept = starts.loc[starts["agrees"] == 1, ["contig", "position", "strand", "confidence"]]
         window = Window(record["window"]["length"], record["window"]["anchor"], "TSS")
@@ -151,23 +155,31 @@ class Store:
         if path.exists():
             found = json.loads(path.read_text())
             if found.get("format_version") != FORMAT_VERSION:
-                raise GenolmError(f"{path} has format {found.get('format_version')}; this recipe reads {FORMAT_VERSION}.")
+                raise GenolmError(
+                    f"{path} has format {found.get('format_version')}; this recipe reads {FORMAT_VERSION}."
+                )
             self.parts = found["parts"]
 
     def part(self, name: str, facts: Mapping[str, Any], make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """Return a part's result: the one that is there if it was made from the same, else made and written now."""
+        """Return a part's result: as it is there if it was made from the same, else made and written now."""
         facts = json.loads(json.dumps(facts))
         kept = self.parts.get(name)
         if kept is None or kept["facts"] != facts:
             began = time.monotonic()
             result = make()
-            self.parts[name] = {"facts": facts, "seconds": round(time.monotonic() - began, 1), "result": result}
+            self.parts[name] = {
+                "facts": facts,
+                "seconds": round(time.monotonic() - began, 1),
+                "result": result,
+            }
             self.path.parent.mkdir(parents=True, exist_ok=True)
             write_record(self.path, {"format_version": FORMAT_VERSION, "parts": self.parts})
             print(f"{name}: {self.parts[name]['seconds']:.0f} s", flush=True)
         return self.parts[name]["result"]
 
-    def arrays(self, name: str, facts: Mapping[str, Any], make: Callable[[], Mapping[str, Any]]) -> dict[str, np.ndarray]:
+    def arrays(
+        self, name: str, facts: Mapping[str, Any], make: Callable[[], Mapping[str, Any]]
+    ) -> dict[str, np.ndarray]:
         """Return arrays from the folder beside the JSON, made and kept there if they are not."""
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:12]
         path = self.path.with_suffix(".scores") / f"{name}-{digest}.npz"
@@ -182,8 +194,12 @@ class Store:
 
 def packed(result: ScanResult) -> dict[str, Any]:
     """Return the tracks of one contig and the time of a scan as arrays."""
-    grid = {f"grid {track.strand}": np.array([track.start, track.step, track.span]) for track in result.tracks}
-    return {track.strand: track.values for track in result.tracks} | grid | {"seconds": np.array(result.seconds)}
+    grid = {
+        f"grid {track.strand}": np.array([track.start, track.step, track.span]) for track in result.tracks
+    }
+    return (
+        {track.strand: track.values for track in result.tracks} | grid | {"seconds": np.array(result.seconds)}
+    )
 
 
 def unpacked(arrays: Mapping[str, np.ndarray], contig: str) -> list[Track]:

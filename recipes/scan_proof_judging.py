@@ -1,27 +1,24 @@
 """How scans are judged in the proof: against known starts, against another scan, and against gene starts."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from common import open_text
 from scipy.special import logit
 
 from genolm.bootstrap import Array, Estimate, Figures, Statistic, bootstrap, paired_bootstrap
-from genolm.errors import GenolmError
 from genolm.peaks import call_peaks
 from genolm.significance import Background, scored_megabases
 from genolm.site_matching import best_scores, match_sites
 from genolm.tracks import Track
 from genolm.truth import TruthCurve, truth_curve
 
-Intervals = Sequence[tuple[int, int]]
 EXPECTED = (1.0, 10.0, 100.0)
 """Expected false calls per Mb of strand."""
+RECALLS = (0.1, 0.2, 0.4, 0.6)
 _STEPS = 60
 _CALLS_PER_SITE = 20
 _LEAST, _MOST = 1e-7, 1 - 1e-7
@@ -40,6 +37,8 @@ class Truth:
     window : int
         Length in bp of the model's windows; calls of every method are merged over half of it.
     circular : dict of str to int
+    megabases : float
+        Mb of strand that are judged.
     block : int
         Bases of a block that intervals are drawn over.
     draws, seed : int
@@ -49,6 +48,7 @@ class Truth:
     tolerances: tuple[int, ...]
     window: int
     circular: Mapping[str, int]
+    megabases: float
     block: int
     draws: int
     seed: int
@@ -95,8 +95,14 @@ def judge(scored: Scored, truth: Truth) -> dict[str, Any]:
             )
             for name, sites in truth.sites.items()
         }
-        curves += [_curve_facts(name, curve) for name, curve in found.items()]
-        levels += [_level_facts(name, value, found, scored) for name, value in scored.levels.items()]
+        curves += [_curve_facts(name, curve, truth) for name, curve in found.items()]
+        rows = {name: curve.table.set_index("threshold") for name, curve in found.items()}
+        for name, value in scored.levels.items():
+            expected = None if scored.background is None else float(scored.background.expected_per_mb(value))
+            facts = {"level": name, "tolerance": tolerance, "threshold": value, "expected_per_mb": expected}
+            levels.append(
+                facts | _level_facts({kind: table.loc[value] for kind, table in rows.items()}, truth)
+            )
     background = scored.background
     return {
         "megabases": scored_megabases(scored.tracks),
@@ -109,15 +115,15 @@ def judge(scored: Scored, truth: Truth) -> dict[str, Any]:
 
 def _grid(tracks: Sequence[Track], truth: Truth) -> list[float]:
     """Return thresholds from the best call down, each with some more calls than the one before."""
-    scores = np.sort(ranked(tracks, truth)["score"].to_numpy())[::-1]
+    scores = np.sort(ranked(tracks, truth.rules)["score"].to_numpy())[::-1]
     last = min(len(scores), _CALLS_PER_SITE * max(len(sites) for sites in truth.sites.values()))
     ranks = np.unique(np.rint(np.geomspace(1, max(1, last), _STEPS)).astype(int)) - 1
     return scores[ranks].tolist()
 
 
-def ranked(tracks: Sequence[Track], truth: Truth) -> pd.DataFrame:
+def ranked(tracks: Sequence[Track], rules: Mapping[str, Any]) -> pd.DataFrame:
     """Return all summits of non-maximum suppression, the best first."""
-    calls = call_peaks(tracks, threshold=_lowest(tracks), method="nms", **truth.rules)
+    calls = call_peaks(tracks, threshold=_lowest(tracks), method="nms", **rules)
     return calls.sort_values("score", ascending=False, kind="stable", ignore_index=True)
 
 
@@ -125,7 +131,7 @@ def _lowest(tracks: Sequence[Track]) -> float:
     return min(float(np.nanmin(track.values)) for track in tracks if not np.isnan(track.values).all())
 
 
-def _curve_facts(name: str, curve: TruthCurve) -> dict[str, Any]:
+def _curve_facts(name: str, curve: TruthCurve, truth: Truth) -> dict[str, Any]:
     low, high = curve.auprc_interval or (math.nan, math.nan)
     best = {key: plain(curve.best[key]) for key in ("threshold", "calls", "precision", "recall", "f1")}
     return {
@@ -134,54 +140,75 @@ def _curve_facts(name: str, curve: TruthCurve) -> dict[str, Any]:
         "sites": curve.sites,
         "auprc": Estimate(curve.auprc, low, high).as_dict(),
         "best": best,
+        "at_recall": [_at_recall(curve.table, recall, truth) for recall in RECALLS],
     }
 
 
-def _level_facts(name: str, value: float, curves: Mapping[str, TruthCurve], scored: Scored) -> dict[str, Any]:
-    rows = {truth: curve.table[curve.table["threshold"] == value].iloc[0] for truth, curve in curves.items()}
+def _at_recall(table: pd.DataFrame, recall: float, truth: Truth) -> dict[str, Any]:
+    """Return the most precise threshold that finds this share of the sites; None where none does."""
+    reached = table[table["recall"] >= recall]
+    if reached.empty:
+        return {
+            "recall": recall,
+            "threshold": None,
+            "calls_per_mb": None,
+            "precision": _figure({}, "precision"),
+        }
+    row = reached.loc[reached["precision"].idxmax()]
+    rate = float(row["calls"]) / truth.megabases
+    facts = {"recall": recall, "threshold": float(row["threshold"]), "calls_per_mb": rate}
+    return facts | {"precision": _figure(row, "precision")}
+
+
+def _level_facts(rows: Mapping[str, Mapping[str, float]], truth: Truth) -> dict[str, Any]:
+    """Return what a threshold gives, from its row of each kind of sites."""
     calls = int(rows["strong"]["calls"])
     figures = {
-        f"{figure}_{truth}": Estimate(*(float(row[key]) for key in (figure, f"{figure}_low", f"{figure}_high"))).as_dict()
-        for truth, row in rows.items()
-        for figure in ("precision", "recall")
+        f"{name}_{kind}": _figure(row, name) for kind, row in rows.items() for name in ("precision", "recall")
     }
-    return {
-        "level": name,
-        "tolerance": curves["strong"].tolerance,
-        "threshold": value,
-        "expected_per_mb": None if scored.background is None else float(scored.background.expected_per_mb(value)),
-        "calls": calls,
-        "calls_per_mb": calls / scored_megabases(scored.tracks),
-        **figures,
-    }
+    unknown = calls - int(rows["all"]["true_calls"])
+    rates = {"calls_per_mb": calls / truth.megabases, "unknown_per_mb": unknown / truth.megabases}
+    return {"calls": calls, **rates, **figures}
 
 
-def threshold_of_count(tracks: Sequence[Track], truth: Truth, count: int) -> float:
-    """Return the lowest threshold, as far as bisection finds it, with at most ``count`` merged calls."""
-    scores = np.unique(ranked(tracks, truth)["score"].to_numpy())
+def _figure(row: Mapping[str, float], name: str) -> dict[str, float | None]:
+    """Return a figure of a row with its interval."""
+    return Estimate(
+        *(float(row.get(key, math.nan)) for key in (name, f"{name}_low", f"{name}_high"))
+    ).as_dict()
+
+
+def threshold_of_count(tracks: Sequence[Track], count: int, **rules: Any) -> float:
+    """Return the lowest threshold, as far as bisection finds it, with at most ``count`` merged calls.
+
+    ``rules`` are options of :func:`genolm.peaks.call_peaks`.
+    """
+    scores = np.unique(ranked(tracks, rules)["score"].to_numpy())
     low, high = 0, len(scores) - 1
     while low < high:
         middle = (low + high) // 2
-        calls = call_peaks(tracks, threshold=float(scores[middle]), **truth.rules)
+        calls = call_peaks(tracks, threshold=float(scores[middle]), **rules)
         low, high = (middle + 1, high) if len(calls) > count else (low, middle)
     return float(scores[low])
 
 
 def auprc_difference(
-    first: Sequence[Track], second: Sequence[Track], truth: Truth, *, tolerance: int, name: str = "strong"
+    first: Sequence[Track], second: Sequence[Track], truth: Truth, *, tolerance: int, kind: str = "strong"
 ) -> dict[str, Any]:
     """Return the AUPRC of both and first minus second, the same blocks drawn for both."""
-    blocks = pd.unique(pd.concat([_block_names(frame, truth.block) for frame in _places((first, second), truth, name)]))
+    sites = truth.sites[kind].drop_duplicates(["contig", "position", "strand"])
+    rankings = [
+        ranked(tracks, truth.rules).rename(columns={"summit": "position"}) for tracks in (first, second)
+    ]
+    blocks = pd.unique(pd.concat([_block_names(frame, truth.block) for frame in (*rankings, sites)]))
     numbers = pd.Series(np.arange(len(blocks)), index=blocks)
-    statistics = [_auprc(tracks, truth, numbers, tolerance, name) for tracks in (first, second)]
+    rules = {"tolerance": tolerance, "circular": truth.circular}
+    statistics = [
+        _auprc(calls, sites, lambda frame: _block_names(frame, truth.block).map(numbers), rules)
+        for calls in rankings
+    ]
     found = paired_bootstrap(*statistics, len(blocks), n_boot=truth.draws, seed=truth.seed)
     return found["auprc"].as_dict()
-
-
-def _places(both: Sequence[Sequence[Track]], truth: Truth, name: str) -> list[pd.DataFrame]:
-    """Return where anything is that counts: calls of both scans and sites, contig and position."""
-    calls = [ranked(tracks, truth).rename(columns={"summit": "position"}) for tracks in both]
-    return [frame[["contig", "position"]] for frame in (*calls, truth.sites[name])]
 
 
 def _block_names(frame: pd.DataFrame, block: int) -> pd.Series:
@@ -189,18 +216,19 @@ def _block_names(frame: pd.DataFrame, block: int) -> pd.Series:
 
 
 def _auprc(
-    tracks: Sequence[Track], truth: Truth, numbers: pd.Series, tolerance: int, name: str
+    calls: pd.DataFrame,
+    sites: pd.DataFrame,
+    number: Callable[[pd.DataFrame], pd.Series],
+    rules: Mapping[str, Any],
 ) -> Statistic:
-    """Return average precision as a function of how often each block is drawn."""
-    calls, sites = ranked(tracks, truth), truth.sites[name].drop_duplicates(["contig", "position", "strand"])
-    right = match_sites(calls, sites, tolerance=tolerance, circular=truth.circular).true_calls
-    best = best_scores(calls, sites, tolerance=tolerance, circular=truth.circular)
+    """Return average precision as a function of how often each block is drawn; calls come best first."""
+    summits = calls.rename(columns={"position": "summit"})
+    right, best = match_sites(summits, sites, **rules).true_calls, best_scores(summits, sites, **rules)
     reached = np.isfinite(best)
     above = np.searchsorted(-calls["score"].to_numpy(), -best[reached], side="right") - 1
+    # What lies below the last start that is found changes nothing.
     last = int(above.max(initial=-1)) + 1
-    names = _block_names(calls.rename(columns={"summit": "position"}), truth.block)
-    of_call = names.map(numbers).to_numpy(int)[:last]
-    of_site = _block_names(sites, truth.block).map(numbers).to_numpy(int)
+    of_call, of_site = (number(frame).to_numpy(int) for frame in (calls[:last], sites))
 
     def statistic(weights: Array) -> Figures:
         figures = [_drawn(row[of_call], right[:last], above, row[of_site], reached) for row in weights]
@@ -220,7 +248,12 @@ def _drawn(calls: Array, right: Array, above: Array, sites: Array, reached: Arra
 
 
 def compare(
-    first: Sequence[Track], second: Sequence[Track], truth: Truth, *, levels: Mapping[str, float], tolerance: int
+    first: Sequence[Track],
+    second: Sequence[Track],
+    truth: Truth,
+    *,
+    levels: Mapping[str, float],
+    tolerance: int,
 ) -> dict[str, Any]:
     """Return how far the second scan agrees with the first: scores, AUPRC, calls gained and lost.
 
@@ -237,7 +270,9 @@ def compare(
         "logit_mean_difference": float(np.mean(odds[1] - odds[0])),
         "tolerance": tolerance,
         "auprc": auprc_difference(first, second, truth, tolerance=tolerance),
-        "levels": [_gained_and_lost(first, second, truth, name, value, tolerance) for name, value in levels.items()],
+        "levels": [
+            _gained_and_lost(first, second, truth, name, value, tolerance) for name, value in levels.items()
+        ],
     }
 
 
@@ -248,7 +283,12 @@ def _gained_and_lost(
     near = {"tolerance": tolerance, "circular": truth.circular}
     kept = match_sites(before, after.rename(columns={"summit": "position"}), **near).true_calls
     known = match_sites(after, before.rename(columns={"summit": "position"}), **near).true_calls
-    counts = {"first": len(before), "second": len(after), "lost": int((~kept).sum()), "gained": int((~known).sum())}
+    counts = {
+        "first": len(before),
+        "second": len(after),
+        "lost": int((~kept).sum()),
+        "gained": int((~known).sum()),
+    }
     return {"level": name, "threshold": threshold, **counts}
 
 
@@ -274,14 +314,24 @@ def unit_starts(genes: pd.DataFrame, *, gap: int) -> pd.DataFrame:
 
 
 def gene_start_figures(
-    calls: pd.DataFrame, starts: pd.DataFrame, lengths: Mapping[str, int], *, reach: int, block: int, draws: int, seed: int
+    calls: pd.DataFrame,
+    starts: pd.DataFrame,
+    lengths: Mapping[str, int],
+    *,
+    reach: int,
+    block: int,
+    draws: int,
+    seed: int,
 ) -> dict[str, Any]:
     """Return how many gene starts have a call at most ``reach`` bp upstream, against calls that lay anywhere.
 
     ``other_strand`` is the share with a call in the same stretch on the other strand: what the composition
     of the stretch alone would give there, and the promoters of genes that are read away from this one.
     """
-    sides = {"share": starts, "other_strand": starts.assign(strand=starts["strand"].map({"+": "-", "-": "+"}))}
+    sides = {
+        "share": starts,
+        "other_strand": starts.assign(strand=starts["strand"].map({"+": "-", "-": "+"})),
+    }
     upstream = starts["position"] - np.where(starts["strand"] == "+", 1, -1) * (reach // 2)
     found = {
         name: match_sites(calls, frame.assign(position=upstream), tolerance=reach // 2).found.astype(float)
@@ -303,7 +353,9 @@ def gene_start_figures(
     return {"calls": len(calls)} | {name: found.as_dict() for name, found in estimates.items()}
 
 
-def _by_chance(calls: pd.DataFrame, starts: pd.DataFrame, lengths: Mapping[str, int], reach: int) -> np.ndarray:
+def _by_chance(
+    calls: pd.DataFrame, starts: pd.DataFrame, lengths: Mapping[str, int], reach: int
+) -> np.ndarray:
     """Return for each start how likely one of its strand's calls would be upstream if they lay anywhere."""
     counts = calls.groupby(["contig", "strand"]).size()
     keys = zip(starts["contig"], starts["strand"], strict=True)
@@ -311,45 +363,6 @@ def _by_chance(calls: pd.DataFrame, starts: pd.DataFrame, lengths: Mapping[str, 
     return np.array(chances, dtype=np.float64)
 
 
-PROMOTECH_SITES = ("first", "middle", "last")
-
-
-def promotech_tracks(path: Path, contig: str, size: int, where: Intervals, *, site: str) -> list[Track]:
-    """Return Promotech's published predictions as tracks, NaN where it published none.
-
-    Parameters
-    ----------
-    path : path
-        Tab-separated ``chrom, start, end, score, strand, sequence``: plus-strand coordinates, 0-based with
-        ``end`` inclusive.
-    contig, size
-        Name and length of the contig.
-    where : sequence of (int, int)
-        Only sites in these.
-    site : {"first", "middle", "last"}
-        Which base of a prediction, read on its strand, stands for the start.
-    """
-    with open_text(path) as handle:
-        table = pd.read_csv(handle, sep="\t", usecols=["chrom", "start", "end", "score", "strand"])
-    table = table[table["chrom"] == contig]
-    if table.empty:
-        raise GenolmError(f"{path} has no prediction on {contig}.")
-    width = table["end"] - table["start"]
-    offset = {"first": width * 0, "middle": (width + 1) // 2, "last": width}[site]
-    place = np.where(table["strand"] == "+", table["start"] + offset, table["end"] - offset)
-    kept = np.zeros(len(table), dtype=bool)
-    for start, end in where:
-        kept |= (place >= start) & (place < end)
-    tracks = []
-    for strand in "+-":
-        rows = kept & (table["strand"] == strand).to_numpy()
-        values = np.full(size, -np.inf, dtype=np.float32)
-        np.maximum.at(values, place[rows], table["score"].to_numpy(np.float32)[rows])
-        values[np.isinf(values)] = np.nan
-        tracks.append(Track(contig, strand, 0, 1, 1, values))
-    return tracks
-
-
 def plain(value: float) -> float | None:
     """Return None for NaN, as JSON needs it."""
-    return None if value != value else float(value)
+    return None if math.isnan(value) else float(value)

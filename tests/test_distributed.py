@@ -22,12 +22,14 @@ from genolm.registry import load_bundle
 from genolm.tokenizer import KmerTokenizer, encode_bases
 from genolm.training import Trainer
 
+NO_DROPOUT = Dropouts(0, 0, 0, 0, 0)
 
-def language_trainer(bases, folder=None, progress=None):
-    """Return a tiny language model without dropout and its trainer: 7 rows, which two cannot share evenly."""
+
+def language_trainer(bases, folder=None, progress=None, *, dropouts=NO_DROPOUT):
+    """Return a tiny language model and its trainer: 7 rows, which two cannot share evenly."""
     tokenizer = KmerTokenizer(TokenizerConfig(3, 3))
     torch.manual_seed(1 + distributed.group().rank)
-    model = LanguageModel(PRESETS["tiny"], tokenizer.vocab_size, Dropouts(0, 0, 0, 0, 0))
+    model = LanguageModel(PRESETS["tiny"], tokenizer.vocab_size, dropouts)
     records = [encode_bases(bases[start : start + 2500]) for start in (0, 2500)]
 
     def make(epoch):
@@ -41,15 +43,15 @@ def language_trainer(bases, folder=None, progress=None):
 
 
 WORKER = """
-import importlib.util, json, sys
+import importlib.util, sys
 from pathlib import Path
 spec = importlib.util.spec_from_file_location("shared", sys.argv[1])
 shared = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(shared)
-from dataclasses import replace
 import torch
 from safetensors.torch import save_file
 from genolm import distributed
+from genolm.config import Dropouts
 from genolm.errors import Cancelled
 from genolm.pretraining import PretrainSettings, pretrain
 
@@ -61,15 +63,22 @@ def stop(report):
     if report.done == 6:
         raise Cancelled("stop")
 
+checkpoint = folder / "run" if group.is_first else None
 try:
-    shared.language_trainer(bases, folder / "run" if group.is_first else None, stop)[1].fit()
+    shared.language_trainer(bases, checkpoint, stop, dropouts=Dropouts())[1].fit()
     sys.exit("nothing was stopped")
 except Cancelled:
     pass
-model, trainer = shared.language_trainer(bases, folder / "run" if group.is_first else None)
-history = trainer.fit()
+resumed, trainer = shared.language_trainer(bases, checkpoint, dropouts=Dropouts())
+trainer.fit()
+whole, trainer = shared.language_trainer(bases, dropouts=Dropouts())
+trainer.fit()
+for key, value in whole.state_dict().items():
+    assert torch.equal(value, resumed.state_dict()[key]), key
+
+model, trainer = shared.language_trainer(bases)
+trainer.fit()
 save_file(model.state_dict(), folder / f"weights-{group.rank}.safetensors")
-(folder / f"history-{group.rank}.json").write_text(json.dumps([e.train_loss for e in history.epochs]))
 
 norm = torch.nn.BatchNorm1d(2)
 norm.running_mean[:] = float(group.rank)

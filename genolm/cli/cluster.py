@@ -73,7 +73,7 @@ def run_on_cluster(command: str, values: Mapping[str, Any], *, address: str | No
             remote_jobs.follow(job, progress=progress)
     except KeyboardInterrupt:
         raise SettingsError(
-            f"Job {job.id} goes on at {address}; the same command follows it again, and `ray job stop {job.id}` "
-            "stops it."
+            f"Job {job.id} goes on at {address}; the same command follows it again, and `ray job stop --address "
+            f"{address} {job.id}` stops it."
         ) from None
     click.echo(f"Job {job.id} is done; the results are in the folder that was named", err=True)

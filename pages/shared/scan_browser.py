@@ -41,18 +41,18 @@ class Place:
         How often it was sent somewhere.
     said : Region or None
         What it said last.
-    row : (contig, start, strand) or None
-        The call that was selected in the table.
     picked : Region or None
-        The stretch around that call.
+        The stretch around the call that was selected in the table last.
+    problem : str
+        What is wrong with the place that was typed.
     """
 
     target: Region
     seen: Region
     jumps: int = 0
     said: Region | None = None
-    row: tuple[str, int, str] | None = None
     picked: Region | None = None
+    problem: str = ""
 
     def go(self, region: Region) -> None:
         """Send the browser to a stretch."""
@@ -172,21 +172,34 @@ def _said(form: str, numbers: pd.Series) -> list[str]:
 def show_ways_out(job: Job, found: Finished, calls: pd.DataFrame, place: Place) -> None:
     """Offer to type a place, to see the whole contig, and to explain the stretch in view."""
     left, middle, right = st.columns([3, 1, 1], vertical_alignment="bottom")
-    seen = place.seen
-    hint = "A place such as 20,400-20,800, a contig, or a place on one (name:1-10K)"
-    typed = left.text_input("Go to", key=f"region_{job.id}", placeholder=hint)
-    if typed and typed != st.session_state.get(f"typed_{job.id}"):
-        st.session_state[f"typed_{job.id}"] = typed
-        text = typed if ":" in typed or typed in found.lengths else f"{seen.contig}:{typed}"
-        try:
-            place.go(parse_region(text, contigs=found.lengths))
-            st.rerun(scope="fragment")
-        except RegionError as error:
-            left.error(state.plain(error), icon=":material/error:")
-    if middle.button("Whole contig", key=f"whole_{job.id}", width="stretch"):
-        place.go(_whole(found, seen.contig))
-        st.rerun(scope="fragment")
+    key = f"region_{job.id}"
+    left.text_input(
+        "Go to",
+        key=key,
+        placeholder="A place such as 20,400-20,800, a contig, or a place on one (name:1-10K)",
+        on_change=lambda: _go_typed(str(st.session_state[key]), found, place),
+    )
+    if place.problem:
+        left.error(state.plain(place.problem), icon=":material/error:")
+    middle.button(
+        "Whole contig",
+        key=f"whole_{job.id}",
+        width="stretch",
+        on_click=lambda: place.go(_whole(found, place.seen.contig)),
+    )
     _saliency_button(right, job, found, calls, place)
+
+
+def _go_typed(typed: str, found: Finished, place: Place) -> None:
+    """Go where the user says; a place that is none is said beside the field."""
+    place.problem = ""
+    if not typed.strip():
+        return
+    text = typed if ":" in typed or typed in found.lengths else f"{place.seen.contig}:{typed}"
+    try:
+        place.go(parse_region(text, contigs=found.lengths))
+    except RegionError as error:
+        place.problem = str(error)
 
 
 def _saliency_button(

@@ -79,7 +79,7 @@ class Options:
         for name, values in many.items():
             for value in values:
                 words += [name, value]
-        return words if self.background else [*words, "--no-background"]
+        return [*words, "--background" if self.background else "--no-background"]
 
 
 def choose(overview: state.Overview, model: BundleInfo) -> Options:
@@ -119,7 +119,7 @@ def _windows(model: BundleInfo) -> tuple[int, Strands, float]:
         "Threshold",
         0.0,
         1.0,
-        model.config.calibration.threshold,
+        model.config.calibration.for_scans,
         0.01,
         key=f"scan_threshold_{model.name}",
         help="Calibrated probability from which a window is a hit. You can move it again after the scan.",

@@ -80,13 +80,14 @@ def show(job: Job, found: Finished, calls: pd.DataFrame, place: Place) -> None:
         st.info(words, icon=":material/info:")
         return
     stamp = abs(hash((chosen, order, len(calls), float(calls["score"].min()))))
-    event = st.dataframe(
+    key = f"table_{job.id}_{stamp}"
+    st.dataframe(
         as_people_write(listed),
         hide_index=True,
         column_config=_columns(),
-        on_select="rerun",
+        on_select=lambda: _follow(st.session_state[key]["selection"]["rows"], listed, found, place),
         selection_mode="single-row",
-        key=f"table_{job.id}_{stamp}",
+        key=key,
         height=380,
         alt="Calls",
     )
@@ -96,19 +97,13 @@ def show(job: Job, found: Finished, calls: pd.DataFrame, place: Place) -> None:
         "here count from 1 "
         "and include the last base, as in the browser and in GFF3; in CSV and BED they count from 0."
     )
-    _follow(event["selection"]["rows"], listed, found, place)
 
 
 def _follow(rows: list[int], listed: pd.DataFrame, found: Finished, place: Place) -> None:
-    """Send the browser to the selected row, once."""
-    if not rows:
-        return
-    call = listed.iloc[rows[0]]
-    identity = (call["contig"], int(call["start"]), call["strand"])
-    if identity != place.row:
-        place.row, place.picked = identity, around(call, found)
+    """Send the browser to the selected row."""
+    if rows:
+        place.picked = around(listed.iloc[rows[0]], found)
         place.go(place.picked)
-        st.rerun(scope="fragment")
 
 
 def in_order(calls: pd.DataFrame, order: str) -> pd.DataFrame:

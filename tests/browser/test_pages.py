@@ -1,14 +1,11 @@
 """From an uploaded file to a downloaded one in a real browser, compared with what the package gives."""
 
-import re
-
 import pytest
 
 from genolm import workspace
-from genolm.pipelines import classify_file, saliency_file, scan_file
+from genolm.pipelines import classify_file, saliency_file
 
 SITES = workspace.samples_dir() / "ecoli_known_sites.fa"
-REGION = workspace.samples_dir() / "ecoli_lac_region.fa"
 
 
 @pytest.fixture
@@ -54,46 +51,6 @@ def test_saliency_from_upload_to_download(visit, upload, download, predictors, s
         saliency_file(short_fasta, out, model=predictor)
         expected.append(out.read_bytes())
     assert found in expected
-
-
-def zoom_by_box(page):
-    """Draw a box in the figure of a scan of 40 kb, and go back to all of it."""
-    page.get_by_text("lac_region: 1 to 40,000").wait_for()
-    plane = page.locator(".js-plotly-plot .nsewdrag").first
-    plane.scroll_into_view_if_needed()
-    box = plane.bounding_box()
-    middle = box["y"] + box["height"] / 2
-    page.mouse.move(box["x"] + 0.4 * box["width"], middle)
-    page.mouse.down()
-    page.mouse.move(box["x"] + 0.5 * box["width"], middle, steps=5)
-    page.mouse.up()
-    page.get_by_text(re.compile(r"lac_region: 1[56],\d{3} to (19|20),\d{3}")).wait_for()
-    page.get_by_role("button", name="Whole contig").click()
-    page.get_by_text("lac_region: 1 to 40,000").wait_for()
-
-
-def test_scan_from_upload_over_a_reload_to_downloads(visit, upload, download, predictors, tmp_path):
-    page = visit("scan")
-    upload(REGION)
-    stride = page.get_by_role("spinbutton", name=re.compile("Stride"))
-    stride.fill("50")
-    stride.press("Enter")
-    page.get_by_text("1,600 windows of 60 bp").or_(page.get_by_text("1,598 windows of 60 bp")).wait_for()
-    page.get_by_role("button", name="Start the scan").click()
-    page.wait_for_url(re.compile(r"job=[0-9a-f]{32}"))
-    page.reload()
-    page.get_by_role("heading", name="Downloads").wait_for()
-    links = ("Calls, CSV", "Calls, BED", "Calls, GFF3", "Scores minus, bigWig")
-    found = {name: download(name) for name in links}
-    expected = []
-    for predictor in predictors:
-        folder = tmp_path / predictor.precision
-        scan_file(REGION, folder, model=predictor, stride=50, threshold=0.5)
-        names = ("calls.csv", "calls.bed", "calls.gff3", "scores_minus.bw")
-        expected.append([(folder / name).read_bytes() for name in names])
-    assert list(found.values()) in expected
-    assert found["Calls, CSV"].count(b"\n") > 5
-    zoom_by_box(page)
 
 
 def test_a_large_file_arrives_whole_though_a_slice_is_lost(visit, page, upload, server, tmp_path):

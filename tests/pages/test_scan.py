@@ -151,7 +151,10 @@ def test_a_finished_job_is_found_by_its_address_and_called_anew(open_page, finis
     calls = features.read_calls(job.result / "calls.csv")
     assert shown["Calls"] == f"{len(calls):,}"
     background = scan_data.read(job).background
-    assert shown["False ones to expect per Mb"].replace(",", "") == f"{background.expected_per_mb(threshold):.0f}"
+    assert (
+        shown["False ones to expect per Mb"].replace(",", "")
+        == f"{background.expected_per_mb(threshold):.0f}"
+    )
     table = app.dataframe[0].value
     assert list(table["score"]) == sorted(calls["score"], reverse=True)
     assert set(table["next gene"]) <= {"abcA", "xyzB", "lone", ""}
@@ -161,7 +164,7 @@ def test_a_finished_job_is_found_by_its_address_and_called_anew(open_page, finis
     assert any("No window reaches the threshold" in item.value for item in app.info)
     app.slider[0].set_value(threshold).run()
     app.text_input[0].set_value("two:100-300").run()
-    assert app.query_params["locus"] == ["two:100-300"]
+    assert app.query_params["locus"] in ("two:100-300", ["two:100-300"])
     app.text_input[0].set_value("nowhere:1-5").run()
     assert "no sequence named 'nowhere'" in app.error[0].value
 
@@ -175,7 +178,7 @@ def test_a_link_reopens_the_job_at_its_place(open_page, finished_job, monkeypatc
     table = app.dataframe[0].value
     assert len(table) and set(table["contig"]) == {"two"} and table["summit"].between(51, 250).all()
     next(button for button in app.button if button.label == "Whole contig").click().run()
-    assert app.query_params["locus"] == ["two:1-400"]
+    assert app.query_params["locus"] in ("two:1-400", ["two:1-400"])
     wrong = open_page(PAGE, job=job.id, locus="three:1-5")
     assert any("not in the genome" in item.value for item in wrong.warning)
 
@@ -190,7 +193,10 @@ def test_the_saliency_of_a_call_is_one_click_away(open_page, finished_job, monke
     next(button for button in app.button if button.label == "Saliency of this locus").click().run()
     assert not app.exception
     letters = "".join(found.source.read_text().split(">two\n")[1].split(">")[0].split())
-    assert app.session_state["saliency_text"] == f">two:{start + 1}-{start + 150}\n{letters[start : start + 150]}\n"
+    assert (
+        app.session_state["saliency_text"]
+        == f">two:{start + 1}-{start + 150}\n{letters[start : start + 150]}\n"
+    )
     assert app.session_state["saliency_strand"] == {"+": "plus", "-": "minus"}[call["strand"]]
     mark = next(item for item in app.number_input if item.label == "Site to mark")
     assert mark.value == call["summit"] - start + 1
@@ -287,7 +293,9 @@ def test_the_scan_is_started_with_what_was_chosen(open_page, toy_model, monkeypa
     app.number_input[0].set_value(20).run()
     app.slider[0].set_value(0.9).run()
     next(item for item in app.radio if item.label == "Topology").set_value("circular").run()
-    next(item for item in app.radio if item.label == "Genes").set_value("find them now (bacteria and archaea)")
+    next(item for item in app.radio if item.label == "Genes").set_value(
+        "find them now (bacteria and archaea)"
+    )
     next(item for item in app.toggle if "shuffled" in item.label).set_value(False).run()
     next(button for button in app.button if button.label == "Start the scan").click().run()
     assert not app.exception
@@ -321,5 +329,9 @@ def test_every_option_of_the_form_is_one_of_the_command(tmp_path):
     words = options.arguments(tmp_path / "x.fa", "m")
     assert parse_arguments(words)
     found = command.make_context("scan", words[1:]).params
-    assert found["stride"] == 5 and found["circular"] == ("a", "b") and found["formats"] == ("genbank", "bedgraph")
+    assert (
+        found["stride"] == 5
+        and found["circular"] == ("a", "b")
+        and found["formats"] == ("genbank", "bedgraph")
+    )
     assert found["background"] is False and found["tolerance"] == 30

@@ -1,0 +1,94 @@
+"""Figures of a scan: the numbers in them, counted by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from genolm.tracks import Track
+from pages.shared import scan_charts, scan_maps
+
+CALLS = pd.DataFrame(
+    {"contig": ["c", "c", "c", "d"], "strand": ["+", "+", "-", "+"], "summit": [5, 95, 50, 5], "score": 0.9}
+)
+
+
+def track(values, strand="+", step=10):
+    return Track("c", strand, 0, step, step, np.array(values, dtype=np.float32))
+
+
+def test_a_ring_has_the_highest_score_and_the_calls_of_each_piece():
+    ring = scan_maps.ring_of(
+        track([0.1, 0.3, np.nan, np.nan, 0.2, 0.9, 0.4, 0.5, 0.6, 0.7]), CALLS, 100, bins=5
+    )
+    np.testing.assert_allclose(ring.heights, [0.3, np.nan, 0.9, 0.5, 0.7], rtol=1e-6)
+    assert ring.calls.tolist() == [1, 0, 0, 0, 1]
+
+
+def test_a_circle_shows_both_strands_and_the_genes():
+    rings = {
+        sign: scan_maps.ring_of(track(np.linspace(0, 1, 10), sign), CALLS, 100, bins=10) for sign in "+-"
+    }
+    genes = pd.DataFrame({"start": [10, 90], "end": [30, 110], "strand": ["+", "-"], "name": ["a", "b"]})
+    figure = scan_maps.circle(rings, genes, length=100, threshold=0.5, title="c")
+    bars = {trace.name: trace for trace in figure.data}
+    assert len(bars) == 6
+    over = bars["genes, minus strand"]
+    assert list(over.theta) == [0.0] and list(over.width) == [72.0]
+    assert figure.layout.polar.angularaxis.ticktext[0] == "0"
+
+
+def test_what_genes_cover_goes_over_the_origin():
+    genes = pd.DataFrame({"start": [0, 15, 90], "end": [10, 20, 105]})
+    np.testing.assert_allclose(scan_maps.covered_shares(genes, 100, 10)[[0, 1, 2, 9]], [1.0, 0.5, 0.0, 1.0])
+
+
+def test_scores_around_starts_are_read_along_the_gene():
+    plus = track([np.nan, 0, 0, 0, 0, 1, 0, 0, 0, 0])
+    minus = track([0, 0, 0.5, 0, 0, 0, 0, 0, 0, 0], "-")
+    starts = pd.DataFrame({"contig": "c", "position": [55, 35], "strand": ["+", "-"]})
+    around = scan_charts.around_starts([plus, minus], starts, {}, reach=20)
+    assert around.distance.tolist() == [-20, -10, 0, 10, 20] and around.starts == 2
+    # The minus gene's 10 bp downstream lie 10 bp to the left of its start.
+    np.testing.assert_allclose(around.mean, [0, 0, 0.5, 0.25, 0])
+    margin = 1.96 * np.std([1, 0], ddof=1) / np.sqrt(2)
+    assert around.high[2] == pytest.approx(0.5 + margin)
+    other = scan_charts.around_starts([plus, minus], starts, {}, same_strand=False, reach=20)
+    np.testing.assert_allclose(other.mean, [0.5, 0, 0, 0, 0])
+    circle = pd.DataFrame({"contig": ["c"], "position": [5], "strand": ["+"]})
+    open_end = scan_charts.around_starts([plus], circle, {}, reach=10)
+    closed = scan_charts.around_starts([plus], circle, {"c": 100}, reach=10)
+    assert np.isnan(open_end.mean[0]) and closed.mean[0] == 0
+    assert scan_charts.around_starts([plus], circle.assign(strand="-"), {}) is None
+
+
+def test_scores_are_counted_per_mb_and_beside_the_shuffled_ones():
+    figure = scan_charts.score_spread(
+        [0.55, 0.55, 0.91], [0.55], megabases=2.0, shuffled_megabases=0.5, threshold=0.7
+    )
+    own, shuffled = figure.data
+    assert max(own.y) == 1.0 and max(shuffled.y) == 2.0
+    assert own.name == "this genome" and shuffled.name == "shuffled genome"
+
+
+def test_the_many_small_contigs_are_one_bar():
+    lengths = {f"c{number}": 1000 - number for number in range(40)}
+    calls = pd.DataFrame({"contig": ["c0", "c0", "c35", "c36"]})
+    (bars,) = scan_charts.calls_per_contig(calls, lengths).data
+    assert len(bars.x) == 31 and bars.x[0] == 2 and bars.x[-1] == 2
+    assert bars.customdata[-1].startswith("10 others, ")
+
+
+def test_the_present_threshold_is_marked_on_the_curve():
+    table = pd.DataFrame(
+        {
+            "threshold": [0.1, 0.9],
+            "calls": [9, 0],
+            "precision": [0.2, np.nan],
+            "recall": [0.8, 0],
+            "f1": [0.32, 0],
+        }
+    )
+    curve, mark = scan_charts.precision_recall(
+        table, threshold=0.4, point={"precision": 0.5, "recall": 0.6}
+    ).data
+    assert list(curve.x) == [0.8] and (mark.x[0], mark.y[0]) == (0.6, 0.5)
