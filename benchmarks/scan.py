@@ -69,7 +69,7 @@ def timed(way: Way, piece: Prefix) -> dict[str, float]:
 
 
 def next_size(windows: int, filled: float, unit: int) -> int:
-    """Return how many windows of a strand to try next, when ``windows`` took the share ``filled`` of the time."""
+    """Return how many windows of a strand to try next, when ``windows`` filled this share of the time."""
     if filled < 1 / MOST_GROWTH:
         return windows * MOST_GROWTH
     return max(1, int(windows / filled) // unit) * unit

@@ -129,7 +129,7 @@ def scan_file(
         "background": background, "formats": formats, "precision": predictor.precision,
     }  # fmt: skip
     run = Recording("scan", fasta=fasta, out=folder, model=model, **asked)
-    source = file_facts(fasta)
+    source, doer = file_facts(fasta), "local" if engine is None else type(engine).__name__
     with ExitStack() as stack:
         choice = _topology_choice(topology, circular, linear)
         genome = stack.enter_context(open_genome(fasta, topology=choice, progress=progress))
@@ -147,11 +147,13 @@ def scan_file(
             names = {"model": predictor.config.name, "class_name": result.settings["class"]}
             write_all(draft, judged.calls, result.tracks, genome, formats=formats, **names)
             judged.write(draft, inputs, genome)
+            files = _names_of(asked, ("genes", "truth", "regions"))
+            notes = [*inputs.notes, *stages.notes, *getattr(engine, "notes", ())]
             record = run.record(
                 predictor,
                 inputs=[{**source, **_sequence_facts(genome)}, *inputs.facts],
-                settings={**asked, **_names_of(asked, ("genes", "truth", "regions")), **result.settings},
-                results={**result.summary(), **judged.summary(), "notes": [*inputs.notes, *stages.notes]},
+                settings={**asked, **files, **result.settings, "engine": doer},
+                results={**result.summary(), **judged.summary(), "notes": notes},
                 outputs=sorted(draft.iterdir()),
             )
             write_json(draft / "run.json", record)

@@ -138,7 +138,7 @@ def _curve_facts(name: str, curve: TruthCurve, truth: Truth) -> dict[str, Any]:
         "truth": name,
         "tolerance": curve.tolerance,
         "sites": curve.sites,
-        "auprc": Estimate(curve.auprc, low, high).as_dict(),
+        "auprc": Estimate(curve.auprc, max(low, 0.0), high).as_dict(),
         "best": best,
         "at_recall": [_at_recall(curve.table, recall, truth) for recall in RECALLS],
     }
