@@ -113,7 +113,22 @@ async function renew(view, data) {
   }
   if (data.jump !== view.jump) {
     view.jump = data.jump;
+    view.shown = { ...data.locus };
     await go(browser, data.locus);
+  }
+}
+
+/* The stretch in view stays the same when the page gets another width, and a jump in a page that is just being
+   laid out does not end where a width of a few pixels would put it. */
+async function fit(view) {
+  if (!view.browser || view.closed) return;
+  const kept = view.shown;
+  view.fitting = true;
+  try {
+    await view.browser.layoutChange();
+    if (kept) await go(view.browser, kept);
+  } finally {
+    view.fitting = false;
   }
 }
 
@@ -145,24 +160,29 @@ export default function (component) {
     view = { identity: data.identity, jump: data.jump, threshold: data.threshold, versions: {}, said: "" };
     for (const track of data.features) view.versions[track.name] = track.version;
     views.set(parentElement, view);
-    view.tell = later(DEBOUNCE_MS, (shown) => {
-      if (!shown || view.closed) return;
-      const locus = { chr: shown.chr, start: Math.max(0, Math.round(shown.start)), end: Math.round(shown.end) };
+    view.tell = later(DEBOUNCE_MS, (locus) => {
       const words = JSON.stringify(locus);
-      if (words !== view.said) { view.said = words; view.say("locus", locus); }
+      if (!view.closed && words !== view.said) { view.said = words; view.say("locus", locus); }
     });
-    let width = 0;
-    const fit = later(200, () => view.browser && view.browser.layoutChange());
-    view.watcher = new ResizeObserver(([entry]) => {
-      const now = Math.round(entry.contentRect.width);
-      if (now && now !== width) { if (width) fit(); width = now; }
+    const moved = (shown) => {
+      if (!shown || view.fitting || frame.clientWidth !== view.width) return;
+      view.shown = { chr: shown.chr, start: Math.max(0, Math.round(shown.start)), end: Math.round(shown.end) };
+      view.tell(view.shown);
+    };
+    const refit = later(200, () => fit(view));
+    view.width = frame.clientWidth;
+    view.watcher = new ResizeObserver(() => {
+      if (!frame.clientWidth || frame.clientWidth === view.width) return;
+      view.width = frame.clientWidth;
+      refit();
     });
     view.watcher.observe(frame);
-    view.work = build(data, element, view.tell).then((made) => {
+    view.shown = { ...data.locus };
+    view.work = build(data, element, moved).then((made) => {
       Object.assign(view, made);
       status.textContent = "";
       if (view.closed) { view.program.removeBrowser(view.browser); return; }
-      view.tell(view.browser.referenceFrameList[0]);
+      moved(view.browser.referenceFrameList[0]);
     }).catch((error) => {
       status.textContent = "The genome browser cannot be shown: " + error.message + " Reload the page to try again.";
     });
