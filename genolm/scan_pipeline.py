@@ -153,7 +153,7 @@ def scan_file(
                 predictor,
                 inputs=[{**source, **_sequence_facts(genome)}, *inputs.facts],
                 settings={**asked, **files, **result.settings, "engine": doer},
-                results={**result.summary(), **judged.summary(), "notes": notes},
+                results={**result.summary(), **judged.summary(), "notes": notes, "warnings": stages.warnings},
                 outputs=sorted(draft.iterdir()),
             )
             write_json(draft / "run.json", record)
@@ -186,13 +186,21 @@ class _Inputs:
         true = None if truth is None else read_annotation(truth, contigs=genome.contigs)
         paths = [path for path in (genes, truth, regions) if path is not None and str(path) != PREDICT]
         tables = [table for table in (known, true) if table is not None]
-        return cls(
-            genes=known,
-            sites=None if true is None else sites_of(true),
-            regions=None if regions is None else read_regions(regions, genome.contigs),
-            facts=tuple(file_facts(path) for path in paths),
-            notes=tuple(note for table in tables for note in table.attrs.get("notes", ())),
-        )
+        notes = [note for table in tables for note in table.attrs.get("notes", ())]
+        looked_at = None if regions is None else read_regions(regions, genome.contigs)
+        sites = None if true is None else sites_of(true)
+        if sites is not None and looked_at is not None:
+            inside = _inside(sites, looked_at)
+            notes.append(f"{int((~inside).sum()):,} known sites lie outside the regions and do not count.")
+            sites = sites[inside].reset_index(drop=True)
+        facts = tuple(file_facts(path) for path in paths)
+        return cls(genes=known, sites=sites, regions=looked_at, facts=facts, notes=tuple(notes))
+
+
+def _inside(sites: pd.DataFrame, regions: Mapping[str, Intervals]) -> np.ndarray:
+    """Return which sites lie in one of the regions."""
+    places = zip(sites["contig"], sites["position"], strict=True)
+    return np.array([any(low <= at < high for low, high in regions.get(name, ())) for name, at in places], bool)
 
 
 def _genes(genome: Genome, genes: PathLike | None, progress: ProgressCallback | None) -> pd.DataFrame | None:
@@ -216,7 +224,8 @@ class _Scans:
     ) -> None:
         self._genome, self._predictor, self._scan = genome, predictor, dict(scan)
         self._parts, self._progress = parts, progress
-        self.notes: list[str] = list(compare_with_training(genome, predictor))
+        self.warnings = list(compare_with_training(genome, predictor))
+        self.notes: list[str] = []
 
     def run(
         self, contigs: list[str] | None, regions: Mapping[str, Intervals] | None, *, background: bool

@@ -199,18 +199,16 @@ class _Truth(NamedTuple):
 def _covered(
     sites: pd.DataFrame, tracks: Sequence[Track], tolerance: int, circular: Mapping[str, int], aware: bool
 ) -> np.ndarray:
-    """Return which sites have a score within ``tolerance`` on their contig and strand."""
+    """Return which sites have a track on their contig and strand, ends reaching ``tolerance`` further."""
     seen = np.zeros(len(sites), dtype=bool)
     rows_of = sites.groupby("contig", sort=False).indices
     places, strands = sites["position"].to_numpy(), sites["strand"].to_numpy()
     for track in tracks:
         rows = rows_of.get(track.contig, np.zeros(0, dtype=np.int64))
-        turn = circular.get(track.contig)
-        offsets = (places[rows] % turn if turn else places[rows]) - track.start
-        scored = np.concatenate([[0], np.cumsum(~np.isnan(track.values))])
-        low = np.clip((offsets - tolerance) // track.step, 0, len(track))
-        high = np.clip((offsets + tolerance) // track.step + 1, 0, len(track))
-        here = scored[high] > scored[low]
+        inside = places[rows] - (track.start - tolerance)
+        if track.contig in circular:
+            inside = inside % circular[track.contig]
+        here = (inside >= 0) & (inside < track.end - track.start + 2 * tolerance)
         seen[rows[here & (strands[rows] == track.strand) if aware else here]] = True
     return seen
 

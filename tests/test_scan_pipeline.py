@@ -113,6 +113,13 @@ def test_only_regions_are_scored(genome, model, tmp_path):
     assert result.calls["summit"].between(100, 259).all()
     assert set(result.calls["contig"]) == {"one"}
     assert result.summary["windows"] == 2 * 16
+    genes = tmp_path / "genes.gff3"
+    genes.write_text(GENES)
+    judged = scan_file(
+        genome, folder, model=model, regions=regions, truth=genes, topology="linear", threshold=0.0
+    )
+    assert judged.summary["truth"]["sites"] == 1
+    assert "1 known sites lie outside the regions and do not count." in judged.summary["notes"]
     regions.write_text("one\t100\t2000\n")
     with pytest.raises(TableError, match="line 1"):
         scan_file(genome, folder, model=model, regions=regions)

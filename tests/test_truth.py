@@ -140,14 +140,3 @@ def test_sixty_thresholds_of_a_bacterial_genome_are_quick():
 def test_a_negative_tolerance_is_refused():
     with pytest.raises(SettingsError, match="tolerance is -1"):
         truth_curve([], sites_at([1]), tolerance=-1, window_length=5)
-
-
-def test_a_site_where_nothing_was_scored_is_outside():
-    values = np.full(100, 0.1, dtype=np.float32)
-    values[20:60] = np.nan
-    values[[5, 80]] = 0.9
-    track = Track("c", "+", 0, 10, 10, values)
-    sites = pd.DataFrame({"contig": "c", "position": [55, 400, 595, 805, 1_040], "strand": "+", "name": ""})
-    curve = truth_curve([track], sites, tolerance=20, window_length=40)
-    # 400 lies deep in the gap; 595 has the score of 600 within reach, 1,040 is past the end and beyond it.
-    assert (curve.sites, curve.outside) == (3, 2)

@@ -110,8 +110,7 @@ def test_from_upload_to_zip(visit, page, upload, download, predictors, hosts, tm
 
     click_row(page, 1)
     middle = int(best["summit"]) + 1
-    page.wait_for_function("() => !location.search.includes('1-40000')")
-    place = page.locator("input.igv-search-input").input_value()
+    place = shown_place(page, "lac_region:(?!1-40)")
     left, right = (int(part.replace(",", "")) for part in place.split(":")[1].split("-"))
     assert left <= middle <= right and right - left < 600
     page.get_by_role("button", name="Saliency of this locus").and_(page.locator(":enabled")).wait_for()
