@@ -8,33 +8,20 @@ tree drawn by loop-erased walks (Wilson 1996, doi:10.1145/237814.237880; Kandel 
 doi:10.1016/S0166-218X(97)81456-4).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 from numba import njit
 
 from genolm.errors import SequenceError, SettingsError
-from genolm.regions import unknown_contig
+from genolm.regions import Contigs, unknown_contig
 from genolm.sequences import reverse_complement
 from genolm.tokenizer import AMBIGUOUS_CODE, BASES, encode_bases
+from genolm.tracks import true_runs
 
 MOST_AMBIGUOUS = 0.10
 _LETTERS = np.frombuffer(BASES.encode(), dtype=np.uint8)
-
-
-class Contigs(Protocol):
-    """What is needed of a genome: the lengths of its contigs and any piece of one."""
-
-    @property
-    def contigs(self) -> Mapping[str, int]:
-        """Length of each contig."""
-        ...
-
-    def fetch(self, contig: str, start: int, end: int) -> str:
-        """Return the plus strand of [start, end)."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -135,8 +122,7 @@ def shuffle_letters(letters: bytes, rng: np.random.Generator) -> bytes:
     """Return letters in a new order with the same dinucleotide counts; only A, C, G and T are moved."""
     codes = encode_bases(letters)
     shuffled = np.frombuffer(letters, dtype=np.uint8).copy()
-    known = np.concatenate([[False], codes != AMBIGUOUS_CODE, [False]])
-    for start, end in np.flatnonzero(known[1:] != known[:-1]).reshape(-1, 2).tolist():
+    for start, end in true_runs(codes != AMBIGUOUS_CODE).tolist():
         shuffled[start:end] = _LETTERS[shuffle_codes(codes[start:end], rng)]
     return shuffled.tobytes()
 

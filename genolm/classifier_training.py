@@ -23,6 +23,7 @@ from genolm.config import (
     EncoderConfig,
     HeadConfig,
     Schedule,
+    StretchSettings,
     TrainingConfig,
     encoder_preset,
 )
@@ -233,10 +234,43 @@ def train_classifier(
     ``encoder`` takes the place of the base's own weights (``encoder.*``), after the language model was
     fine-tuned.
     """
+    usual = GRADUAL if isinstance(base, ModelBundle) else AT_ONCE
+    settings = replace(settings, schedule=settings.schedule or usual)
+    model, tokenizer, config = new_classifier(head, base, settings, encoder=encoder)
+    scale = _LabelScale.of(train.labels, head.task)
+    weights = class_weights(train.labels, len(head.classes)) if settings.balanced else None
+    objective = Classify(
+        scale.shrunk(train), scale.shrunk(valid), tokenizer, head, settings=settings, weights=weights
+    )
+    history = Trainer(model, objective, config, checkpoint=checkpoint, progress=progress).fit()
+    scale.fold_into(model)
+    if weights is not None:
+        remove_weights(model, weights)
+    trained = TrainedClassifier(model, tokenizer, head, Calibration(), history, asdict(settings))
+    return trained.calibrated(valid)
+
+
+def new_classifier(
+    head: HeadConfig,
+    base: ModelBundle | KmerTokenizer,
+    settings: ClassifierSettings | StretchSettings,
+    *,
+    encoder: Mapping[str, Tensor] | None = None,
+) -> tuple[SequenceClassifier, KmerTokenizer, TrainingConfig]:
+    """Return an untrained classifier on a language model's encoder, its tokenizer and how the loop is to train it.
+
+    Parameters
+    ----------
+    head : HeadConfig
+    base : ModelBundle or KmerTokenizer
+        The language model; only a tokenizer gives random weights of the size ``settings.preset``.
+    settings : ClassifierSettings or StretchSettings
+    encoder : mapping of str to Tensor, optional
+        Takes the place of the base's own weights.
+    """
     bundle = base if isinstance(base, ModelBundle) else None
     tokenizer = base if isinstance(base, KmerTokenizer) else KmerTokenizer(base.config.tokenizer)
     sizes = bundle.config.encoder if bundle else encoder_preset(settings.preset)
-    settings = replace(settings, schedule=settings.schedule or (GRADUAL if bundle else AT_ONCE))
     torch.manual_seed(settings.seed)
     dropouts = CLASSIFIER_DROPOUTS.scaled(settings.drop_mult)
     model = SequenceClassifier(sizes, head, tokenizer.vocab_size, dropouts)
@@ -249,17 +283,7 @@ def train_classifier(
         weight_decay=settings.weight_decay,
         seed=settings.seed,
     )
-    scale = _LabelScale.of(train.labels, head.task)
-    weights = class_weights(train.labels, len(head.classes)) if settings.balanced else None
-    objective = Classify(
-        scale.shrunk(train), scale.shrunk(valid), tokenizer, head, settings=settings, weights=weights
-    )
-    history = Trainer(model, objective, config, checkpoint=checkpoint, progress=progress).fit()
-    scale.fold_into(model)
-    if weights is not None:
-        remove_weights(model, weights)
-    trained = TrainedClassifier(model, tokenizer, head, Calibration(), history, asdict(settings))
-    return trained.calibrated(valid)
+    return model, tokenizer, config
 
 
 def class_weights(labels: np.ndarray, classes: int) -> np.ndarray:

@@ -229,6 +229,41 @@ class ClassifierSettings:
     seed: int = 1
 
 
+@dataclass(frozen=True)
+class StretchSettings:
+    """How a scanning classifier is trained, see :mod:`genolm.stretch_training`.
+
+    Attributes
+    ----------
+    schedule : tuple of Schedule
+    stretch : int
+        Bases of a stretch; what it has beyond the window is the longest left context that is learned.
+    step : int
+        Bases from one window of a stretch to the next.
+    around : int
+        Stretches drawn around each site in an epoch, at random offsets.
+    elsewhere : int
+        Stretches drawn evenly from all strands in an epoch.
+    negative_weight : float
+        Weight of a window of class 0 in the loss; positives weigh 1.
+    preset : str
+        Sizes, without a language model.
+    """
+
+    schedule: tuple[Schedule, ...] = (Schedule(1, 5e-3, unfreeze=1), Schedule(4, 2e-3))
+    stretch: int = 320
+    step: int = 4
+    around: int = 2
+    elsewhere: int = 3000
+    negative_weight: float = 0.05
+    batch_size: int = 64
+    drop_mult: float = 0.4
+    weight_decay: float = 0.01
+    clip: float = 1.0
+    preset: str = "small"
+    seed: int = 1
+
+
 EFFORTS = ("fast", "best")
 SPLIT_METHODS = ("given", "cluster", "group", "random")
 

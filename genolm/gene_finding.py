@@ -17,6 +17,7 @@ from genolm.compute import thread_budget
 from genolm.errors import SettingsError
 from genolm.genbank import FEATURE_COLUMNS
 from genolm.progress import ProgressCallback, Ticker
+from genolm.regions import Contigs
 
 BLOCK_BASES = 1_000_000
 OVERLAP_BASES = 30_000
@@ -27,21 +28,12 @@ _LEAST_CONTIG = 20_000
 _USUAL_CODING = 0.5
 
 
-class Genome(Protocol):
+class Genome(Contigs, Protocol):
     """What is needed of a genome: lengths, topology ("linear" or "circular") and any piece of a contig."""
-
-    @property
-    def contigs(self) -> Mapping[str, int]:
-        """Length of each contig."""
-        ...
 
     @property
     def topology(self) -> Mapping[str, str]:
         """Topology of each contig."""
-        ...
-
-    def fetch(self, contig: str, start: int, end: int) -> str:
-        """Return the plus strand of [start, end); on a circular contig the stretch may leave it."""
         ...
 
 

@@ -10,7 +10,7 @@ against the held-out species on the language model's own card.
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from genolm.batches import TextBatch, scored_targets
 from genolm.errors import BundleError, SequenceError
 from genolm.language import token_losses
 from genolm.predict import Predictor
+from genolm.regions import Contigs
 from genolm.registry import ModelBundle, load_bundle
 from genolm.tokenizer import (
     AMBIGUOUS_CODE,
@@ -39,19 +40,6 @@ _BURN_IN = 100
 _MANY_OUTSIDE = 0.25
 _MARGIN_BITS = 0.01
 _TRIES = 5
-
-
-class Contigs(Protocol):
-    """What is needed of a genome: the lengths of its contigs and any piece of one."""
-
-    @property
-    def contigs(self) -> Mapping[str, int]:
-        """Length of each contig."""
-        ...
-
-    def fetch(self, contig: str, start: int, end: int) -> str:
-        """Return the plus strand of [start, end)."""
-        ...
 
 
 class _Sample(NamedTuple):

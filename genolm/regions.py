@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from typing import Protocol
 
 from genolm.errors import RegionError
 
@@ -20,6 +21,23 @@ _SPAN = re.compile(
 )
 _STRAND = re.compile(r"(?P<rest>.+?)\s*\((?P<strand>[+-])\)")
 _PARTS = re.compile(r"(?P<digits>[\d,]+(?:\.\d+)?)\s*(?P<unit>[kmg]?)(?:bp?)?", re.IGNORECASE)
+
+
+class Contigs(Protocol):
+    """What is needed of a genome: the lengths of its contigs and any piece of one.
+
+    It may also have ``topology``, a mapping of names to "linear" or "circular"; ``fetch`` of a circular contig
+    takes a start below 0 and an end over the length.
+    """
+
+    @property
+    def contigs(self) -> Mapping[str, int]:
+        """Length of each contig, in the file's order."""
+        ...
+
+    def fetch(self, contig: str, start: int, end: int) -> str:
+        """Return the plus strand of [start, end)."""
+        ...
 
 
 @dataclass(frozen=True)

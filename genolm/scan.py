@@ -22,9 +22,9 @@ from genolm.errors import SequenceError, SettingsError
 from genolm.partial import FinishedParts
 from genolm.predict import Predictor
 from genolm.progress import ProgressCallback, Ticker
-from genolm.regions import unknown_contig
+from genolm.regions import Contigs, unknown_contig
 from genolm.scan_plan import CIRCULAR, Intervals, Layout, Part, Strands, plan_parts, scan_layout, strand_list
-from genolm.scan_work import MAX_AMBIGUOUS, Contigs, Mode, ScanWork
+from genolm.scan_work import MAX_AMBIGUOUS, Mode, ScanWork
 from genolm.tracks import Track
 
 ModeChoice = Literal["auto", "stream", "exact"]

@@ -303,8 +303,7 @@ class _Judged:
         """Return the figures for the record of the run."""
         found: dict[str, Any] = {"calls": len(self.calls)}
         if self.background is not None:
-            expected = self.background.interval_per_mb(self.threshold)
-            found["expected_false_per_mb"] = {"value": expected.value, "low": expected.low, "high": expected.high}
+            found["expected_false_per_mb"] = self.background.interval_per_mb(self.threshold).as_dict()
         if self.truth is not None:
             found["truth"] = {"auprc": self.truth.auprc, "sites": self.truth.sites, "best": self.truth.best}
         return found

@@ -12,6 +12,7 @@ import numpy as np
 
 from genolm.errors import SettingsError
 from genolm.predict import Predictor
+from genolm.tracks import true_runs
 
 Strands = Literal["both", "+", "-"]
 CIRCULAR = "circular"
@@ -181,8 +182,7 @@ def _runs(
     for start, end in intervals:
         low, high = (start, end) if sign == "+" else (size - end, size - start)
         chosen[_index(low, first_site, layout.stride, count) : _index(high, first_site, layout.stride, count)] = True
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], chosen, [False]]).astype(np.int8)))
-    return [(int(low), int(high)) for low, high in edges.reshape(-1, 2)]
+    return [(low, high) for low, high in true_runs(chosen).tolist()]
 
 
 def _index(place: int, first_site: int, stride: int, count: int) -> int:

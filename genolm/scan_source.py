@@ -12,9 +12,10 @@ from genolm.errors import BundleError, SequenceError, SettingsError
 from genolm.genome_files import open_genome
 from genolm.predict import Predictor
 from genolm.record import code_facts, file_facts
+from genolm.regions import Contigs
 from genolm.registry import load_bundle
 from genolm.scan_plan import CIRCULAR, Layout
-from genolm.scan_work import Contigs, Mode, ScanWork
+from genolm.scan_work import Mode, ScanWork
 from genolm.topology import turns
 
 MOST_LETTERS = 50_000_000

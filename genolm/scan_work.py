@@ -4,10 +4,10 @@ A part's scores depend on its windows, the model and the kind of device alone: e
 thread, so that they are the same, bit for bit, whoever does it and whatever is done beside it.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -17,9 +17,10 @@ from genolm.errors import SettingsError
 from genolm.partial import tokens_per_part
 from genolm.predict import Predictor
 from genolm.progress import Ticker
+from genolm.regions import Contigs
 from genolm.scan_plan import Layout, Part, Stretch
 from genolm.stream_encoder import StreamEncoder, stream_encoder
-from genolm.streaming import CONTEXT, WindowRun, stream_logits
+from genolm.streaming import CONTEXT, SharedTick, WindowRun, stream_logits
 from genolm.tokenizer import AMBIGUOUS_CODE, KmerTokenizer, encode_bases, reverse_complement_codes
 
 Mode = Literal["stream", "exact"]
@@ -29,23 +30,6 @@ _GAP = 1_000
 _MOST_BASES = 4_000_000
 
 Tick = Callable[[int], None]
-
-
-class Contigs(Protocol):
-    """What a scan needs of a genome: the lengths of its contigs and any piece of one.
-
-    It may also have ``topology``, a mapping of names to "linear" or "circular"; ``fetch`` of a circular contig
-    takes a start below 0 and an end over the length.
-    """
-
-    @property
-    def contigs(self) -> Mapping[str, int]:
-        """Length of each contig, in the file's order."""
-        ...
-
-    def fetch(self, contig: str, start: int, end: int) -> str:
-        """Return the plus strand of [start, end)."""
-        ...
 
 
 class _Codes(NamedTuple):
@@ -160,7 +144,7 @@ class ScanWork:
             tokens, mirror = tokens[usable], None if mirror is None else mirror[usable]
         cap = self.batch_tokens or _BATCH_TOKENS.get(self.predictor.device.type, _BATCH_TOKENS["cpu"])
         alone = self.predictor.with_threads(1)
-        return alone.logits_of_tokens(tokens, mirror=mirror, batch_tokens=cap, ticker=_counting(tick))
+        return alone.logits_of_tokens(tokens, mirror=mirror, batch_tokens=cap, ticker=_Counter(tick))
 
     def _stream_logits(self, strand: _Codes, first: int, usable: np.ndarray, tick: Tick) -> np.ndarray:
         """Return the raw outputs of the usable windows from streams over the runs of them."""
@@ -170,25 +154,13 @@ class ScanWork:
             start = first + low * layout.stride
             runs.append(WindowRun(strand.read, start, layout.stride, high - low, start - strand.start))
             rows.append(np.arange(low, high)[usable[low:high]] - low)
-        sides = 2 if mirrored else 1
-        told = _Halves(tick, sides)
+        told = SharedTick(tick, 2 if mirrored else 1)
         found = stream_logits(self.predictor, self._encoders, runs, tick=told.count)
         if mirrored:
             turned = [_turned(strand, run, layout.window) for run in runs]
             other = stream_logits(self.predictor, self._encoders, turned, tick=told.count)
             found = [(plus + minus[::-1]) / 2 for plus, minus in zip(found, other, strict=True)]
         return np.concatenate([logits[chosen] for logits, chosen in zip(found, rows, strict=True)])
-
-
-class _Halves:
-    """Counts a window once both strands' readings of it are done."""
-
-    def __init__(self, tick: Tick, sides: int) -> None:
-        self._tick, self._sides, self._waiting = tick, sides, 0
-
-    def count(self, windows: int) -> None:
-        whole, self._waiting = divmod(self._waiting + windows, self._sides)
-        self._tick(whole)
 
 
 def _turned(strand: _Codes, run: WindowRun, window: int) -> WindowRun:
@@ -209,17 +181,16 @@ def _usable_runs(usable: np.ndarray, gap: int) -> Iterator[tuple[int, int]]:
     yield from zip(firsts.tolist(), (lasts + 1).tolist(), strict=True)
 
 
-def _counting(tick: Tick) -> Ticker:
-    """Return a ticker that passes every count on."""
-    told = 0
+class _Counter(Ticker):
+    """A ticker that only passes every count on."""
 
-    def report(progress: "object") -> None:
-        nonlocal told
-        done = progress.done  # type: ignore[attr-defined]
-        tick(done - told)
-        told = done
+    def __init__(self, tick: Tick) -> None:
+        super().__init__(None, 0)
+        self._tick = tick
 
-    return Ticker(report, 0, interval=0.0)
+    def advance(self, units: int = 1, **_: object) -> None:
+        """Pass ``units`` on."""
+        self._tick(units)
 
 
 def window_tokens(codes: np.ndarray, tokenizer: KmerTokenizer, window: int, stride: int) -> np.ndarray:

@@ -36,6 +36,15 @@ def _unit_step(sums: np.ndarray, cell: np.ndarray, hidden: np.ndarray) -> None:
 
 
 @njit(nogil=True, fastmath=True, error_model="numpy", cache=True)
+def _hand_on(own: np.ndarray, hidden: np.ndarray, above: np.ndarray, plain: np.ndarray) -> None:
+    """Copy one lane's rounded state to the next layer and its hidden state out; either may be empty."""
+    for unit in range(above.size):
+        above[unit] = own[unit]
+    for unit in range(plain.size):
+        plain[unit] = hidden[unit]
+
+
+@njit(nogil=True, fastmath=True, error_model="numpy", cache=True)
 def step_bf16(gates: np.ndarray, table: np.ndarray, tokens: np.ndarray, cell: np.ndarray, outs: Any) -> None:
     """Take one step; bf16 numbers are bit patterns in int16 arrays.
 
@@ -59,13 +68,10 @@ def step_bf16(gates: np.ndarray, table: np.ndarray, tokens: np.ndarray, cell: np
         for place in range(4 * units):
             sums[place] = read_bf16(line[place]) + row[place]
         _unit_step(sums, cell[lane], hidden)
-        first, second, third = own[lane], above[lane], plain[lane]
+        rounded = own[lane]
         for unit in range(units):
-            first[unit] = round_bf16(hidden[unit])
-        for unit in range(second.size):
-            second[unit] = first[unit]
-        for unit in range(third.size):
-            third[unit] = hidden[unit]
+            rounded[unit] = round_bf16(hidden[unit])
+        _hand_on(rounded, hidden, above[lane], plain[lane])
 
 
 @njit(nogil=True, fastmath=True, error_model="numpy", cache=True)
@@ -93,10 +99,7 @@ def step_int8(
         for place in range(4 * units):
             sums[place] = np.float32(line[place]) * scales[place] + row[place]
         _unit_step(sums, cell[lane], hidden)
-        first, second, third = own[lane], above[lane], plain[lane]
+        rounded = own[lane]
         for unit in range(units):
-            first[unit] = np.int8(np.rint(hidden[unit] * np.float32(INT8_TOP)))
-        for unit in range(second.size):
-            second[unit] = first[unit]
-        for unit in range(third.size):
-            third[unit] = hidden[unit]
+            rounded[unit] = np.int8(np.rint(hidden[unit] * np.float32(INT8_TOP)))
+        _hand_on(rounded, hidden, above[lane], plain[lane])

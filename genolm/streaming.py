@@ -94,7 +94,7 @@ def stream_logits(
     members = list(zip(encoders, predictor.members(), strict=True))
     lanes = _cut(predictor, runs)
     found = [np.zeros((run.windows, len(predictor.classes)), dtype=np.float32) for run in runs]
-    share = _Shares(tick, len(members))
+    share = SharedTick(tick, len(members))
     for group in _groups(lanes, _lane_count(predictor)):
         for encoder, member in members:
             for lane, first, logits in _read_lanes(predictor, encoder, member, group):
@@ -103,15 +103,15 @@ def stream_logits(
     return found
 
 
-class _Shares:
-    """Counts a window as finished when every member has seen it."""
+class SharedTick:
+    """Counts a window as finished when all of its readings, by members or of strands, are done."""
 
-    def __init__(self, tick: Tick | None, members: int) -> None:
-        self._tick, self._members, self._waiting = tick, members, 0
+    def __init__(self, tick: Tick | None, readings: int) -> None:
+        self._tick, self._readings, self._waiting = tick, readings, 0
 
     def count(self, windows: int) -> None:
-        self._waiting += windows
-        whole, self._waiting = divmod(self._waiting, self._members)
+        """Count one more reading of ``windows`` windows."""
+        whole, self._waiting = divmod(self._waiting + windows, self._readings)
         if self._tick and whole:
             self._tick(whole)
 

@@ -6,7 +6,7 @@ meets is what is learned: every place of the genome, in its natural share, read 
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,16 +19,8 @@ from torch.nn import functional
 
 from genolm.batches import pack
 from genolm.classifier import SequenceClassifier
-from genolm.classifier_training import TrainedClassifier, load_encoder, remove_weights
-from genolm.config import (
-    CLASSIFIER_DROPOUTS,
-    Calibration,
-    HeadConfig,
-    Schedule,
-    TrainingConfig,
-    Window,
-    encoder_preset,
-)
+from genolm.classifier_training import TrainedClassifier, new_classifier, remove_weights
+from genolm.config import Calibration, HeadConfig, StretchSettings, Window
 from genolm.errors import TrainingError
 from genolm.metrics import binary_metrics
 from genolm.pooling import WindowPooling
@@ -57,41 +49,6 @@ class LabelledStrand:
     codes: np.ndarray
     labels: np.ndarray
     allowed: np.ndarray
-
-
-@dataclass(frozen=True)
-class StretchSettings:
-    """How a scanning classifier is trained.
-
-    Attributes
-    ----------
-    schedule : tuple of Schedule
-    stretch : int
-        Bases of a stretch; what it has beyond the window is the longest left context that is learned.
-    step : int
-        Bases from one window of a stretch to the next.
-    around : int
-        Stretches drawn around each site in an epoch, at random offsets.
-    elsewhere : int
-        Stretches drawn evenly from all strands in an epoch.
-    negative_weight : float
-        Weight of a window of class 0 in the loss; positives weigh 1.
-    preset : str
-        Sizes, without a language model.
-    """
-
-    schedule: tuple[Schedule, ...] = (Schedule(1, 5e-3, unfreeze=1), Schedule(4, 2e-3))
-    stretch: int = 320
-    step: int = 4
-    around: int = 2
-    elsewhere: int = 3000
-    negative_weight: float = 0.05
-    batch_size: int = 64
-    drop_mult: float = 0.4
-    weight_decay: float = 0.01
-    clip: float = 1.0
-    preset: str = "small"
-    seed: int = 1
 
 
 class StretchBatch(NamedTuple):
@@ -274,21 +231,7 @@ def train_on_stretches(
     The weights of the best validation epoch are kept. The windows' weights are taken back out of the logits,
     so that the odds are those of the stretches, and are not calibrated.
     """
-    bundle = base if isinstance(base, ModelBundle) else None
-    tokenizer = base if isinstance(base, KmerTokenizer) else KmerTokenizer(base.config.tokenizer)
-    torch.manual_seed(settings.seed)
-    dropouts = CLASSIFIER_DROPOUTS.scaled(settings.drop_mult)
-    sizes = bundle.config.encoder if bundle else encoder_preset(settings.preset)
-    model = SequenceClassifier(sizes, head, tokenizer.vocab_size, dropouts)
-    if bundle:
-        load_encoder(model, bundle.encoder_state())
-    config = TrainingConfig(
-        schedule=settings.schedule,
-        batch_size=settings.batch_size,
-        clip=settings.clip,
-        weight_decay=settings.weight_decay,
-        seed=settings.seed,
-    )
+    model, tokenizer, config = new_classifier(head, base, settings)
     objective = ClassifyStretches(train, valid, tokenizer, window, head=head, settings=settings)
     history = Trainer(model, objective, config, checkpoint=checkpoint, progress=progress).fit()
     remove_weights(model, np.array([settings.negative_weight, 1.0]))

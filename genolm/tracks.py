@@ -147,15 +147,19 @@ class Track:
         """Yield (first base, values) of each stretch without NaN, in pieces of at most ``limit`` values."""
         for offset in range(0, len(self), limit):
             block = self.values[offset : offset + limit]
-            there = np.concatenate([[False], ~np.isnan(block), [False]])
-            borders = np.flatnonzero(there[1:] != there[:-1]).reshape(-1, 2)
-            for first, last in borders.tolist():
+            for first, last in true_runs(~np.isnan(block)).tolist():
                 yield self.start + (offset + first) * self.step, block[first:last]
 
     def _index_range(self, start: int, end: int) -> tuple[int, int]:
         first = max(0, (start - self.start - self.span) // self.step + 1)
         last = min(len(self), -((self.start - end) // self.step))
         return min(first, len(self)), max(min(first, len(self)), last)
+
+
+def true_runs(mask: np.ndarray) -> np.ndarray:
+    """Return the first and the last place, half-open, of each run of True, int64 (runs, 2), ascending."""
+    there = np.concatenate([[False], mask, [False]])
+    return np.flatnonzero(there[1:] != there[:-1]).reshape(-1, 2)
 
 
 def concatenate(tracks: Sequence[Track]) -> Track:

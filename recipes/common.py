@@ -3,7 +3,7 @@
 import gzip
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -37,10 +37,37 @@ class AnnotatedGenome:
         """Return the features of one kind ("CDS", "gene") in the order of the file."""
         return [feature for feature in self.features if feature.type == kind]
 
+    def fetch(self, contig: str, start: int, end: int) -> str:  # noqa: ARG002
+        """Return the plus strand of [start, end) of the one record."""
+        return self.sequence[start:end]
+
     @property
     def reserved(self) -> tuple[int, int]:
         """The reserved region of this contig, (0, 0) when it has none."""
         return RESERVED.get(self.contig, (0, 0))
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """Stretches of a genome as linear contigs of their own: name to (contig, start, end)."""
+
+    genome: Any
+    places: Mapping[str, tuple[str, int, int]]
+
+    @property
+    def contigs(self) -> dict[str, int]:
+        """Length of each piece."""
+        return {name: end - start for name, (_, start, end) in self.places.items()}
+
+    @property
+    def topology(self) -> dict[str, str]:
+        """All are linear."""
+        return dict.fromkeys(self.places, "linear")
+
+    def fetch(self, contig: str, start: int, end: int) -> str:
+        """Return the plus strand of [start, end) of a piece."""
+        name, first, _ = self.places[contig]
+        return self.genome.fetch(name, first + start, first + end)
 
 
 def source_file(data: Path, name: str) -> Path:

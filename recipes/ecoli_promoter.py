@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from common import ECOLI_GENBANK, AnnotatedGenome, read_genbank, sha256, source_file
+from common import ECOLI_GENBANK, AnnotatedGenome, Pieces, read_genbank, sha256, source_file
 from ecoli_promoter_data import REGULONDB, Settings, read_tss
 from ecoli_promoter_stretches import SplitStrands, split_strands
 from ladder import NAIVE, baseline_scores, publish, report, samples_of
@@ -35,7 +35,7 @@ from genolm.registry import check_name, load_bundle
 from genolm.scan import scan_genome
 from genolm.stretch_training import LabelledStrand, StretchSettings, train_on_stretches
 from genolm.tokenizer import KmerTokenizer
-from genolm.tracks import Track
+from genolm.tracks import Track, true_runs
 from genolm.trained import classifier_card, save_classifier, score_classifier
 from genolm.training import remove_checkpoint
 from genolm.truth import truth_curve
@@ -72,19 +72,17 @@ class Task(NamedTuple):
     out: Path
 
 
-class Blocks:
-    """The blocks of one split as the contigs of a genome, cut where a base may not be read."""
+class Blocks(Pieces):
+    """The blocks of one split as contigs of their own, cut where a base may not be read."""
 
     def __init__(self, genome: AnnotatedGenome, allowed: np.ndarray) -> None:
-        edges = np.flatnonzero(np.diff(np.concatenate([[False], allowed, [False]]).astype(np.int8)))
-        self.starts = {f"block_{low}": int(low) for low, _ in edges.reshape(-1, 2)}
-        self.contigs = {f"block_{low}": int(high - low) for low, high in edges.reshape(-1, 2)}
-        self._letters = genome.sequence
+        runs = true_runs(allowed).tolist()
+        super().__init__(genome, {f"block_{low}": (genome.contig, low, high) for low, high in runs})
 
-    def fetch(self, contig: str, start: int, end: int) -> str:
-        """Return the plus strand of [start, end) of a block."""
-        first = self.starts[contig]
-        return self._letters[first + start : first + end]
+    @property
+    def starts(self) -> dict[str, int]:
+        """Where each block begins in the genome."""
+        return {name: first for name, (_, first, _) in self.places.items()}
 
     def sites(self, tss: pd.DataFrame) -> pd.DataFrame:
         """Return the starts that lie in the blocks, by block."""

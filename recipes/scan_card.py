@@ -3,15 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from scan_proof_text import TITLES
+
 from genolm.cards import format_estimate
 
 NEAR = 20
-TITLES = {
-    "kmer-logistic": "k-mer logistic regression",
-    "positional-logistic": "positional logistic regression",
-    "cnn": "small convolutional network",
-    "promotech": "Promotech's published predictions",
-}
 
 
 def scan_facts(proof: Mapping[str, Any]) -> dict[str, str]:

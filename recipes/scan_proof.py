@@ -20,8 +20,9 @@ from typing import Any
 from genolm import compute  # before torch: it sets the OpenMP wait policy
 
 import pandas as pd
+from common import Pieces
 from scan_proof_baselines import NAMES
-from scan_proof_ground import Pieces, Store
+from scan_proof_ground import Store
 from scan_proof_judging import (
     auprc_difference,
     compare,

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from common import RESERVED, overlaps, source_file, write_record
+from common import RESERVED, Pieces, overlaps, source_file, write_record
 from ecoli_promoter_data import Settings, block_splits
 
 from genolm.baselines import Examples
@@ -18,34 +18,11 @@ from genolm.config import Window
 from genolm.errors import GenolmError
 from genolm.genome_files import open_genome
 from genolm.scan import ScanResult
-from genolm.tracks import Track
+from genolm.tracks import Track, true_runs
 
 FORMAT_VERSION = 1
 ECOLI = "ecoli_k12/GCF_000005845.2_ASM584v2_genomic.fna.gz"
 Intervals = Sequence[tuple[int, int]]
-
-
-@dataclass(frozen=True)
-class Pieces:
-    """Stretches of a genome as linear contigs of their own: name to (contig, start, end)."""
-
-    genome: Any
-    places: Mapping[str, tuple[str, int, int]]
-
-    @property
-    def contigs(self) -> dict[str, int]:
-        """Length of each piece."""
-        return {name: end - start for name, (_, start, end) in self.places.items()}
-
-    @property
-    def topology(self) -> dict[str, str]:
-        """All are linear."""
-        return dict.fromkeys(self.places, "linear")
-
-    def fetch(self, contig: str, start: int, end: int) -> str:
-        """Return the plus strand of [start, end) of a piece."""
-        name, first, _ = self.places[contig]
-        return self.genome.fetch(name, first + start, first + end)
 
 
 @dataclass(frozen=True)
@@ -128,9 +105,8 @@ def _tupled(value: Any) -> Any:
 
 def _stretches(chosen: np.ndarray, block: int, size: int, limit: int | None) -> list[tuple[int, int]]:
     """Return the runs of chosen blocks as (start, end), cut after ``limit`` bases in all."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], chosen, [False]]).astype(np.int8)))
     found, left = [], limit or size
-    for first, last in edges.reshape(-1, 2).tolist():
+    for first, last in true_runs(chosen).tolist():
         start, end = first * block, min(last * block, size)
         end = min(end, start + left)
         left -= end - start

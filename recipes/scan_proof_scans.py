@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from common import open_text, sha256, source_file
+from common import Pieces, open_text, sha256, source_file
 from scan_proof_baselines import NAMES, SlidingEngine, fit
-from scan_proof_ground import FORMAT_VERSION, Ground, Intervals, Pieces, Store, packed, unpacked
+from scan_proof_ground import FORMAT_VERSION, Ground, Intervals, Store, packed, unpacked
 from scan_proof_judging import Scored, Truth, levels_of, threshold_of_count
 
 from genolm.background import BackgroundGenome, shuffled_background

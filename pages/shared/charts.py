@@ -216,23 +216,23 @@ def _mark_site(figure: go.Figure, place: int) -> None:
     )
 
 
-def _band(figure: go.Figure, x: np.ndarray, table: pd.DataFrame) -> None:
-    edge = np.concatenate([x, x[::-1]])
-    outline = np.concatenate([table["high"].to_numpy(), table["low"].to_numpy()[::-1]])
-    figure.add_trace(
-        go.Scatter(
-            x=edge,
-            y=outline,
-            fill="toself",
-            mode="lines",
-            line={"width": 0},
-            fillcolor=rgba(BLUE, 0.28),
-            name="95 % band over the random fills",
-            hoverinfo="skip",
-        ),
-        row=1,
-        col=1,
+def band(x: np.ndarray, low: np.ndarray, high: np.ndarray, *, colour: str, **more: Any) -> go.Scatter:
+    """Return the filled stretch between two curves; ``more`` goes to the trace."""
+    return go.Scatter(
+        x=np.concatenate([x, x[::-1]]),
+        y=np.concatenate([high, low[::-1]]),
+        fill="toself",
+        mode="lines",
+        line={"width": 0},
+        fillcolor=colour,
+        hoverinfo="skip",
+        **more,
     )
+
+
+def _band(figure: go.Figure, x: np.ndarray, table: pd.DataFrame) -> None:
+    low, high, name = table["low"].to_numpy(), table["high"].to_numpy(), "95 % band over the random fills"
+    figure.add_trace(band(x, low, high, colour=rgba(BLUE, 0.28), name=name), row=1, col=1)
     figure.add_trace(
         go.Scatter(
             x=x,

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from genolm.figure_parts import BLUE, GREEN, GREY, VERMILION
 from genolm.figure_parts import short as shorten
 from genolm.tracks import Track
-from pages.shared.charts import frame, rgba, threshold_line
+from pages.shared.charts import band, frame, rgba, threshold_line
 
 CONTIGS_SHOWN = 30
 AROUND_START = 500
@@ -148,20 +148,8 @@ def around_figure(own: Around, other: Around | None, *, class_name: str) -> go.F
     for around, name, colour in ((own, "gene's strand", BLUE), (other, "other strand", GREY)):
         if around is None:
             continue
-        edge = np.concatenate([around.distance, around.distance[::-1]])
-        outline = np.concatenate([around.high, around.low[::-1]])
-        figure.add_trace(
-            go.Scatter(
-                x=edge,
-                y=outline,
-                fill="toself",
-                mode="lines",
-                line={"width": 0},
-                hoverinfo="skip",
-                fillcolor=rgba(colour, 0.25),
-                showlegend=False,
-            )
-        )
+        tint = rgba(colour, 0.25)
+        figure.add_trace(band(around.distance, around.low, around.high, colour=tint, showlegend=False))
         figure.add_trace(
             go.Scatter(
                 x=around.distance,
