@@ -24,8 +24,8 @@ from genolm.stream_cell import INT8_TOP, step_bf16, step_int8
 class LaneReader(Protocol):
     """Lanes in the middle of their texts."""
 
-    def read(self, tokens: np.ndarray) -> Tensor:
-        """Read on by ``tokens`` int64 (time, lanes); returns hidden states (time, lanes, emb), float32."""
+    def read(self, tokens: np.ndarray, hidden: Tensor) -> None:
+        """Read on by ``tokens`` int64 (time, lanes); writes the states ``hidden`` float32 (time, lanes, emb)."""
         ...
 
     def restart(self, lanes: np.ndarray) -> None:
@@ -80,12 +80,12 @@ class TorchReader:
         self._encoder = encoder
         self._states = [rnn.first_state(lanes) for rnn in encoder.rnns]
 
-    def read(self, tokens: np.ndarray) -> Tensor:
-        """Read on by ``tokens`` int64 (time, lanes); returns hidden states (time, lanes, emb), float32."""
+    def read(self, tokens: np.ndarray, hidden: Tensor) -> None:
+        """Read on by ``tokens`` int64 (time, lanes); writes the states ``hidden`` float32 (time, lanes, emb)."""
         device = self._states[0][0].device
         found = self._encoder(torch.from_numpy(tokens).to(device).t(), self._states)
         self._states = found.states
-        return found.hidden.transpose(0, 1).float()
+        hidden.copy_(found.hidden.transpose(0, 1))
 
     def restart(self, lanes: np.ndarray) -> None:
         """Forget what these lanes have read."""
@@ -143,7 +143,7 @@ class FusedReader:
     """The lanes of a :class:`FusedEncoder`: per layer a buffer (lanes, inputs + units) and the cells."""
 
     def __init__(self, encoder: FusedEncoder, lanes: int) -> None:
-        self._layers, self._int8, self._lanes = encoder.layers, encoder.int8, lanes
+        self._layers, self._int8 = encoder.layers, encoder.int8
         kind, sums = (torch.int8, torch.int32) if encoder.int8 else (torch.bfloat16, torch.bfloat16)
         self._buffers = [torch.zeros(lanes, layer.inputs + layer.units, dtype=kind) for layer in self._layers]
         self._gates = [torch.empty(lanes, 4 * layer.units, dtype=sums) for layer in self._layers]
@@ -152,13 +152,12 @@ class FusedReader:
         self._gate_views = [_bits(item) for item in self._gates]
         self._no_tokens = np.zeros(lanes, dtype=np.int64)
 
-    def read(self, tokens: np.ndarray) -> Tensor:
-        """Read on by ``tokens`` int64 (time, lanes); returns hidden states (time, lanes, emb), float32."""
-        hidden = np.empty((len(tokens), self._lanes, self._layers[-1].units), dtype=np.float32)
+    def read(self, tokens: np.ndarray, hidden: Tensor) -> None:
+        """Read on by ``tokens`` int64 (time, lanes); writes the states ``hidden`` float32 (time, lanes, emb)."""
+        states = hidden.numpy()
         for time, row in enumerate(tokens):
             for level in range(len(self._layers)):
-                self._step(level, row if level == 0 else self._no_tokens, hidden[time])
-        return torch.from_numpy(hidden)
+                self._step(level, row if level == 0 else self._no_tokens, states[time])
 
     def restart(self, lanes: np.ndarray) -> None:
         """Forget what these lanes have read."""

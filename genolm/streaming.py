@@ -20,9 +20,10 @@ import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is
 import torch
 from torch import Tensor
 
-from genolm.pooling import WindowPooling
+from genolm.pooling import WindowPooling, slot_bounds
 from genolm.predict import Predictor
 from genolm.stream_encoder import StreamEncoder
+from genolm.stream_pooling import pool_windows
 from genolm.tokenizer import PAD, SEPARATOR
 
 CONTEXT = 128
@@ -30,7 +31,7 @@ CONTEXT = 128
 LANES = {"cpu": 128, "cuda": 2048}
 _LEAST_LANE = 256
 _PIECE = 192
-_WINDOWS_AT_ONCE = 1024
+_WINDOWS_AT_ONCE = {"cpu": 1024, "cuda": 32_768}
 
 Read = Callable[[int, int], np.ndarray]
 Tick = Callable[[int], None]
@@ -128,7 +129,7 @@ def _cut(predictor: Predictor, runs: Sequence[WindowRun]) -> list[_Lane]:
     length = max(_LEAST_LANE, math.ceil(total / _lane_count(predictor)))
     lanes = []
     for number, frame, count in frames:
-        per_lane = max(1, min(count, length // spans[number]))
+        per_lane = min(count, math.ceil(length / spans[number]))
         for first in range(0, count, per_lane):
             last = min(first + per_lane, count)
             lanes.append(_lane(predictor, runs[number], number, (frame, first, last), width))
@@ -178,15 +179,18 @@ def _read_lanes(
     width = predictor.tokenizer.count(predictor.config.window.length) + 1
     text, starts = _aligned(lanes)
     reader, lead = encoder.open(len(lanes)), max(lane.context for lane in lanes)
-    kept: Tensor | None = None
+    emb = predictor.config.encoder.emb
+    states, filled = torch.empty(width - 1 + _PIECE, len(lanes), emb, device=predictor.device), 0
     for low, high in _pieces(len(text), starts):
         begins = np.flatnonzero(starts == low)
         if low and len(begins):
             reader.restart(begins)
         with torch.inference_mode():
-            fresh = reader.read(text[low:high])
-            kept = fresh if kept is None else torch.cat([kept[-(width - 1) :], fresh])
-            piece = _Piece(kept.transpose(0, 1), high - len(kept) - lead, low - lead, high - lead)
+            kept = min(filled, width - 1)
+            states[:kept] = states[filled - kept : filled].clone()
+            filled = kept + high - low
+            reader.read(text[low:high], states[kept:filled])
+            piece = _Piece(states[:filled], high - filled - lead, low - lead, high - lead)
             for step in sorted({lane.step for lane in lanes}):
                 chosen = [index for index, lane in enumerate(lanes) if lane.step == step]
                 yield from _finished(member, piece, lanes, chosen, (step, width))
@@ -209,7 +213,7 @@ def _pieces(total: int, starts: np.ndarray) -> Iterator[tuple[int, int]]:
 
 
 class _Piece(NamedTuple):
-    """Hidden states (lanes, time, emb) from time ``origin`` on, of which those from ``low`` to ``high`` are new.
+    """Hidden states (time, lanes, emb) from time ``origin`` on, of which those from ``low`` to ``high`` are new.
 
     Times are counted from the token before the first window.
     """
@@ -229,14 +233,25 @@ def _finished(
     last = min(max(len(lanes[index].rows) for index in chosen), (piece.high - width) // step + 1)
     if last <= first:
         return
-    hidden = piece.hidden if len(chosen) == len(lanes) else piece.hidden[chosen]
-    pooling = WindowPooling(hidden, width=width, slots=member.slots)
-    at_once = max(1, _WINDOWS_AT_ONCE // len(chosen))
-    for low in range(first, last, at_once):
-        numbers = torch.arange(low, min(low + at_once, last), device=hidden.device)
-        features = pooling.features(numbers * step - piece.origin)
-        logits = member.head(features.flatten(0, 1)).view(len(chosen), len(numbers), -1).float().cpu().numpy()
-        for row, index in enumerate(chosen):
-            left = len(lanes[index].rows) - low
+    numbers = np.arange(first, last)
+    at_once = max(1, _WINDOWS_AT_ONCE.get(piece.hidden.device.type, _WINDOWS_AT_ONCE["cpu"]) // len(numbers))
+    for low in range(0, len(chosen), at_once):
+        some = chosen[low : low + at_once]
+        features = _features(member, piece.hidden[:, some], numbers * step - piece.origin, width)
+        logits = member.head(features.flatten(0, 1)).view(len(some), len(numbers), -1).float().cpu().numpy()
+        for row, index in enumerate(some):
+            left = len(lanes[index].rows) - first
             if left > 0:
-                yield lanes[index], low, logits[row, :left]
+                yield lanes[index], first, logits[row, :left]
+
+
+def _features(member: torch.nn.Module, hidden: Tensor, starts: np.ndarray, width: int) -> Tensor:
+    """Return the features (lanes, windows, ...) of windows by where they start in ``hidden`` (time, lanes, emb)."""
+    if hidden.device.type != "cpu":
+        pooling = WindowPooling(hidden.transpose(0, 1), width=width, slots=member.slots)
+        return pooling.features(torch.from_numpy(starts).to(hidden.device))
+    edges = slot_bounds(width, member.slots) if member.slots else np.zeros(1, dtype=np.int64)
+    features = np.empty((hidden.shape[1], len(starts), (2 + len(edges)) * hidden.shape[2]), dtype=np.float32)
+    low, high = int(starts[0]), int(starts[-1]) + width
+    pool_windows(hidden[low:high].numpy(), starts - low, width, edges, features)
+    return torch.from_numpy(features)

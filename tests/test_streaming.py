@@ -11,11 +11,12 @@ from genolm.classifier import Ensemble, SequenceClassifier, pool
 from genolm.config import Calibration, EncoderConfig, HeadConfig, TokenizerConfig, Window
 from genolm.engines import LocalEngine
 from genolm.errors import SettingsError
-from genolm.pooling import WindowPooling, sliding_max
+from genolm.pooling import WindowPooling, sliding_max, slot_bounds
 from genolm.predict import Predictor
 from genolm.registry import BundleConfig
 from genolm.scan import scan_genome
 from genolm.stream_encoder import FusedEncoder, TorchEncoder
+from genolm.stream_pooling import pool_windows
 from genolm.tokenizer import encode_bases, reverse_complement_codes
 
 RNG = np.random.default_rng(3)
@@ -228,6 +229,12 @@ def test_int8_is_for_streams():
         ours.predict([dna(40)])
 
 
+def read(reader, tokens):
+    states = torch.empty(*tokens.shape, toy()[1].encoder.config.emb)
+    reader.read(tokens, states)
+    return states
+
+
 @pytest.mark.parametrize(("int8", "tolerance"), [(False, 0.02), (True, 0.06)])
 def test_the_fused_encoder_reads_like_torch(int8, tolerance):
     encoder = toy()[1].encoder
@@ -237,11 +244,11 @@ def test_the_fused_encoder_reads_like_torch(int8, tolerance):
     tokens = RNG.integers(3, 67, (60, 5))
     readers = [TorchEncoder(encoder).open(5), FusedEncoder(encoder, int8=int8).open(5)]
     with torch.inference_mode():
-        plain, fused = (torch.cat([reader.read(tokens[:25]), reader.read(tokens[25:])]) for reader in readers)
+        plain, fused = (torch.cat([read(reader, tokens[:25]), read(reader, tokens[25:])]) for reader in readers)
         assert float((plain - fused).abs().max()) < tolerance
         for reader in readers:
             reader.restart(np.array([1, 3]))
-        again, fused = (reader.read(tokens[:25]) for reader in readers)
+        again, fused = (read(reader, tokens[:25]) for reader in readers)
     assert float((again - fused).abs().max()) < tolerance
     torch.testing.assert_close(again[:, [1, 3]], plain[:25][:, [1, 3]])
     assert not torch.allclose(again[:, 0], plain[:25][:, 0], atol=1e-3)
@@ -258,6 +265,17 @@ def test_pooled_windows_of_a_text_are_pooled_sequences(width, slots):
     weights = torch.randn_like(found)
     one, other = (torch.autograd.grad((item * weights).sum(), hidden, retain_graph=True)[0] for item in (found, expected))
     torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-3)
+
+
+@pytest.mark.parametrize(("width", "slots"), [(1, 0), (7, 3), (16, 5), (5, 9), (40, 4)])
+def test_windows_are_pooled_lane_by_lane_as_by_tensors(width, slots):
+    hidden = torch.randn(40, 3, 4)
+    starts = np.arange(0, 41 - width, 3)
+    edges = slot_bounds(width, slots) if slots else np.zeros(1, dtype=np.int64)
+    found = np.empty((3, len(starts), (3 + slots) * 4), dtype=np.float32)
+    pool_windows(hidden.numpy(), starts, width, edges, found)
+    expected = WindowPooling(hidden.transpose(0, 1), width=width, slots=slots).features(torch.from_numpy(starts))
+    torch.testing.assert_close(torch.from_numpy(found), expected, atol=1e-5, rtol=1e-4)
 
 
 def test_sliding_max_of_every_width():
