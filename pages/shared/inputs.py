@@ -45,6 +45,8 @@ def pick_model(key: str, *, scans: bool = False) -> BundleInfo:
     With ``scans`` only those that can scan: they have a window and answer yes or no.
     """
     models = {info.name: info for info in state.classifiers() if not scans or can_scan(info)}
+    if scans:  # those that were made for scans come first
+        models = dict(sorted(models.items(), key=lambda item: not item[1].config.streamed))
     if not models:
         deed = "scan" if scans else "classify"
         st.info(f"No model that can {deed} is installed; import one under Models.", icon=":material/info:")

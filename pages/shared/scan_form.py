@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from genolm.compute import has_fast_int8
 from genolm.predict import Predictor
-from genolm.registry import BundleInfo
+from genolm.registry import BundleInfo, load_bundle
 from genolm.scan import scan_genome
 from genolm.scan_pipeline import BACKGROUND_BASES, PREDICT, TOLERANCE
 from genolm.scan_plan import Layout, Strands, scan_windows
@@ -49,6 +50,7 @@ class Options:
     strand: Strands
     threshold: float
     mode: str = "auto"
+    precision: str = "auto"
     method: str = "merge"
     topology: str = AUTO
     circular: tuple[str, ...] = ()
@@ -66,6 +68,7 @@ class Options:
         words += ["--stride", str(self.stride), "--strand", self.strand, "--threshold", str(self.threshold)]
         said = {
             "--mode": self.mode if self.mode != "auto" else "",
+            "--precision": self.precision if self.precision != "auto" else "",
             "--method": self.method if self.method != "merge" else "",
             "--topology": self.topology if self.topology != AUTO else "",
             "--genes": self.genes,
@@ -229,6 +232,12 @@ def _more(model: BundleInfo) -> dict[str, object]:
         help=f"Automatic is as this model was trained: {own}. Streaming is much faster.",
     )
     method = right.selectbox("Calls", list(METHODS), key="scan_method")
+    whole = has_fast_int8() and (MODES[mode] == "stream" or (MODES[mode] == "auto" and streamed))
+    int8 = whole and left.toggle(
+        "Calculate with whole numbers (int8)",
+        key="scan_int8",
+        help="Streams faster with scores that hardly differ; docs/scans.md has both measured.",
+    )
     background = left.toggle(
         "Scan a shuffled genome too",
         True,
@@ -240,6 +249,7 @@ def _more(model: BundleInfo) -> dict[str, object]:
     regions = _regions() if left.checkbox("Only some regions", key="scan_has_regions") else ""
     return {
         "mode": MODES[mode],
+        "precision": "int8" if int8 else "auto",
         "method": METHODS[method],
         "background": background,
         "formats": tuple(FORMATS[name] for name in formats),
@@ -276,7 +286,7 @@ def _seconds(model: BundleInfo, options: Options, bases: int, windows: int) -> f
     streamed = options.mode == "stream" or (options.mode == "auto" and model.config.streamed)
     if streamed:
         strands = 2 if options.strand == "both" else 1
-        seconds = bases * strands / _stream_speed(state.predictor(model), str(model.path), state.stamp(model))
+        seconds = bases * strands / _stream_speed(str(model.path), state.stamp(model), options.precision)
     else:
         seconds = windows / state.windows_per_second(model)
     return seconds * (1 + min(BACKGROUND_BASES, bases) / max(bases, 1)) if options.background else seconds
@@ -297,11 +307,11 @@ class _Letters:
 
 
 @st.cache_data(max_entries=16, show_spinner="Measuring the speed of this model here")
-def _stream_speed(_predictor: Predictor, path: str, changed: int) -> float:
+def _stream_speed(path: str, changed: int, precision: str) -> float:
     """Return how many bases of one strand a model streams in a second on this machine."""
-    letters = _Letters()
+    letters, predictor = _Letters(), Predictor(load_bundle(path), precision=precision)
     began = time.perf_counter()
-    scan_genome(letters, _predictor, stride=10, strands="+", mode="stream")
+    scan_genome(letters, predictor, stride=10, strands="+", mode="stream")
     return _MEASURED_BASES / (time.perf_counter() - began)
 
 

@@ -315,7 +315,8 @@ def test_every_option_of_the_form_is_one_of_the_command(tmp_path):
         5,
         "-",
         0.25,
-        mode="exact",
+        mode="stream",
+        precision="int8",
         method="nms",
         circular=("a", "b"),
         linear=("c",),
@@ -335,3 +336,4 @@ def test_every_option_of_the_form_is_one_of_the_command(tmp_path):
         and found["formats"] == ("genbank", "bedgraph")
     )
     assert found["background"] is False and found["tolerance"] == 30
+    assert found["mode"] == "stream" and found["precision"] == "int8"
