@@ -55,6 +55,16 @@ def samples_dir() -> Path:
     return _shipped("samples")
 
 
+def results_dir() -> Path:
+    """Return the folder of the recipes' results that are shipped with genolm; nothing is made."""
+    return _shipped("results")
+
+
+def recipes_dir() -> Path:
+    """Return the folder of the recipes in a checkout, beside the shipped data; nothing is made."""
+    return samples_dir().parents[1] / "recipes"
+
+
 @contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     """Open a file for writing that takes its name only when it is complete.

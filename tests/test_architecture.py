@@ -17,9 +17,9 @@ LAYERS = (
     | {"site_matching"},
     {"compute", "remote_jobs", "workspace", "fasta_check", "labels", "metrics", "methods_text", "plans", "watchdog"}
     | {"topology", "feature_readers", "score_files"},
-    {"fasta_index", "tokenizer", "tracks", "cell", "pooling", "prediction", "job_database", "recording", "table_text"},
+    {"fasta_index", "tokenizer", "tracks", "cell", "pooling", "prediction", "recipe_config", "job_database", "recording", "table_text"},
     {"sequences", "genbank", "twobit", "features", "peaks", "lstm", "calibration", "bundle_config"}
-    | {"stream_cell", "truth_intervals", "job_store", "shortcuts"},
+    | {"stream_cell", "stream_pooling", "truth_intervals", "job_store", "shortcuts"},
     {"outputs", "genome_files", "genbank_calls", "answers", "tables", "model", "corpus", "job_queue", "table_warnings"}
     | {"truth", "significance", "background", "gene_finding"},
     {"batches", "checkpoints", "distributed", "report_data", "classifier", "partial", "jobs", "worker"}
@@ -34,9 +34,9 @@ LAYERS = (
     {"scan_work", "rerun", "estimates", "comparison", "tuning", "trained", "pretraining", "file_work"},
     {"engines", "scan_source", "reduction", "training_report"},
     {"scan", "hand_out", "finetuning"},
-    {"scan_pipeline", "ray_engine"},
-    {"scan_folder"},
-    {"pipelines"},
+    {"scan_pipeline", "ray_engine", "recipe_steps"},
+    {"scan_folder", "recipe_result"},
+    {"pipelines", "recipe_run"},
     {"cli"},
 )
 LAYER_OF = {name: index for index, names in enumerate(LAYERS) for name in names}

@@ -1,0 +1,110 @@
+"""A recipe's finished steps as one result: figures over seeds, paired differences, and what was not run."""
+
+import os
+import platform
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is loaded
+import numpy as np
+
+from genolm.bootstrap import paired_bootstrap
+from genolm.compute import device_name
+from genolm.metrics import statistic_for
+from genolm.recipe_config import NAIVE, Recipe
+from genolm.recipe_steps import Answer, Ground, Step
+from genolm.record import code_version, file_facts
+
+FORMAT_VERSION = 1
+
+
+def frame_of(recipe: Recipe) -> dict[str, Any]:
+    """Return what a result says of its recipe, before any figure."""
+    return {
+        "format": FORMAT_VERSION,
+        **{key: getattr(recipe, key) for key in ("name", "title", "section", "order", "question", "metric")},
+        "metrics": list(recipe.metrics),
+        "notes": list(recipe.notes),
+        "published": [vars(item) for item in recipe.published],
+        "sources": [vars(item) for item in recipe.sources],
+        "protocols": {},
+        "methods": {},
+        "scores": {},
+        "differences": [],
+        "figures": [],
+        "missing": [],
+        "machine": machine_facts(),
+        "version": code_version(),
+    }
+
+
+def machine_facts() -> dict[str, Any]:
+    """Return the processor, its cores, and the device that models run on."""
+    return {"cpu": _processor(), "cores": os.cpu_count(), "device": device_name()}
+
+
+def _processor() -> str:
+    table = Path("/proc/cpuinfo")
+    if table.is_file():
+        for line in table.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def protocol_facts(ground: Ground, record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a result says of a protocol."""
+    counts = {part: len(ground.preparation.rows(part)) for part in ("train", "valid", "test")}
+    return {
+        "title": ground.recipe.protocols[ground.protocol],
+        "rows": counts,
+        "table_sha256": file_facts(ground.path)["sha256"],
+        "record": dict(record),
+    }
+
+
+def method_scores(ground: Ground, steps: list[Step]) -> dict[str, Any]:
+    """Return the figures of each seed, and of the mean of their probabilities where there are several."""
+    read = [(step, *step.read()) for step in steps]
+    seeds = [
+        {"seed": step.seed, "metrics": found["scores"], "seconds": found["seconds"]}
+        | ({"best_epoch": found["best_epoch"]} if "best_epoch" in found else {})
+        for step, found, _ in read
+    ]
+    answers = [answer for _, _, answer in read]
+    together = {"together": ground.scores(mean_answer(answers))} if len(answers) > 1 else {}
+    return {"seeds": seeds, **together}
+
+
+def mean_answer(answers: list[Answer]) -> Answer:
+    """Return the mean of several answers' probabilities and thresholds."""
+    chances = np.mean([answer.probabilities for answer in answers], axis=0)
+    return Answer(chances, float(np.mean([answer.threshold for answer in answers])))
+
+
+def differences(ground: Ground, steps: Mapping[str, list[Step]]) -> Iterator[dict[str, Any]]:
+    """Yield the headline figure of each of our methods minus that of from scratch and of each baseline.
+
+    Several seeds count as the mean of their probabilities; the same test rows are drawn for both.
+    """
+    task, labels = ground.preparation.head.task, ground.preparation.samples("test").labels
+    answers = {key: mean_answer([step.read()[1] for step in items]) for key, items in steps.items() if items}
+    statistics = {
+        key: statistic_for(task, answer.probabilities, labels, threshold=answer.threshold)
+        for key, answer in answers.items()
+    }
+    for method in (key for key in statistics if key in ground.recipe.methods and key != NAIVE):
+        for other in (key for key in statistics if key == NAIVE or key not in ground.recipe.methods):
+            found = paired_bootstrap(statistics[method], statistics[other], len(labels))
+            if ground.recipe.metric in found:
+                item = found[ground.recipe.metric]
+                plain = item.as_dict()
+                yield {
+                    "protocol": ground.protocol,
+                    "method": method,
+                    "other": other,
+                    "metric": ground.recipe.metric,
+                    **plain["difference"],
+                    "p": plain["p"],
+                }

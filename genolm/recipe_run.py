@@ -1,0 +1,372 @@
+"""Run a recipe: check its sources, make its tables, train what is not finished yet, write the result.
+
+Everything lies in one folder, ``<out>/<recipe>``: ``tables``, ``steps``, ``models`` and ``result.json``, which
+is written anew after every step, so that a run that is cut off leaves what it has and goes on from there.
+"""
+
+import importlib
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is loaded
+
+from genolm.baselines import Baseline
+from genolm.errors import BundleError
+from genolm.progress import ProgressCallback
+from genolm.recipe_config import Call, Recipe, RecipeError
+from genolm.recipe_result import differences, frame_of, method_scores, protocol_facts
+from genolm.recipe_steps import (
+    Ground,
+    Step,
+    baselines_of,
+    model_folder,
+    open_ground,
+    run_baseline,
+    run_training,
+    steps_of,
+)
+from genolm.record import file_facts, timestamp, write_json
+from genolm.registry import load_bundle, save_bundle
+from genolm.workspace import exclusive
+
+RESULT = "result.json"
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class RecipeTask:
+    """What a recipe's own function is given.
+
+    Attributes
+    ----------
+    data : Path
+        Folder of the sources.
+    out : Path
+        Folder for what is finished; a second call finds it again.
+    options : dict
+        From the recipe's file.
+    say : callable
+        Writes a line of the log.
+    """
+
+    data: Path
+    out: Path
+    options: dict[str, Any] = field(default_factory=dict)
+    say: Say = print
+
+    def models(self, name: str) -> Path:
+        """Return the folder of a model by its name; :class:`BundleError` if there is none."""
+        return load_bundle(name).path
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What of a recipe is to be run now.
+
+    Attributes
+    ----------
+    protocols, methods : tuple of str
+        All if empty.
+    seeds : int, optional
+        At most so many.
+    """
+
+    protocols: tuple[str, ...] = ()
+    methods: tuple[str, ...] = ()
+    seeds: int | None = None
+
+    def check(self, recipe: Recipe) -> None:
+        """Refuse a protocol or method that the recipe has not."""
+        for name, given, known in (
+            ("protocol", self.protocols, recipe.protocols),
+            ("method", self.methods, recipe.methods),
+        ):
+            for item in given:
+                if item not in known:
+                    raise RecipeError(
+                        f"The recipe '{recipe.name}' has no {name} '{item}'; it has {', '.join(known) or 'none'}."
+                    )
+
+
+def run_recipe(
+    recipe: Recipe,
+    data: Path,
+    out: Path,
+    *,
+    limits: Limits | None = None,
+    say: Say = print,
+    progress: ProgressCallback | None = None,
+) -> Path:
+    """Run what is not finished of a recipe and return its result file.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    data : Path
+        Folder that holds the sources.
+    out : Path
+        Folder of all recipes' runs.
+    limits : Limits, optional
+        Run only a part now; what else is finished is in the result all the same.
+    say : callable
+    progress : callback, optional
+
+    Raises
+    ------
+    RecipeError
+        A source is missing or another one than the recipe was made with.
+    """
+    limits = limits or Limits()
+    limits.check(recipe)
+    check_sources(recipe, data)
+    folder = Path(out) / recipe.name
+    folder.mkdir(parents=True, exist_ok=True)
+    with exclusive(folder, recipe.name), modules_of(recipe):
+        if recipe.run:
+            return _run_own(recipe, data, folder, say)
+        return _TableRun(recipe, data, folder, limits, say, progress).run()
+
+
+def check_sources(recipe: Recipe, data: Path) -> None:
+    """Check that the files are there and are the ones that the recipe was made with."""
+    for source in recipe.sources:
+        path = Path(data) / source.file
+        where = f"get it from {source.url}{'; ' + source.get if source.get else ''}"
+        if not path.is_file():
+            raise RecipeError(f"{path} is missing: {where}, and give the folder that holds {source.file} as --data.")
+        found = file_facts(path)["sha256"]
+        if found != source.sha256:
+            raise RecipeError(
+                f"{path} is not the file that the recipe '{recipe.name}' was made with (SHA-256 {found[:12]}…, "
+                f"wanted {source.sha256[:12]}…): {where}."
+            )
+
+
+@contextmanager
+def modules_of(recipe: Recipe) -> Iterator[None]:
+    """Let the modules of the recipe's folder be imported, as long as it runs."""
+    place = str(recipe.folder.resolve())
+    sys.path.insert(0, place)
+    try:
+        yield
+    finally:
+        sys.path.remove(place)
+
+
+def function_of(call: Call) -> Callable[..., Any]:
+    """Return the function that a recipe names."""
+    try:
+        return getattr(importlib.import_module(call.module), call.function)
+    except (ModuleNotFoundError, AttributeError) as error:
+        raise RecipeError(f"The recipe names {call.module}.{call.function}, but {error}.") from error
+
+
+def _run_own(recipe: Recipe, data: Path, folder: Path, say: Say) -> Path:
+    began = time.monotonic()
+    task = RecipeTask(Path(data), folder, dict(recipe.run.options), say)
+    found = function_of(recipe.run)(task)
+    result = frame_of(recipe)
+    result |= {key: value for key, value in found.items() if key != "methods"}
+    result["methods"] = {
+        key: item if isinstance(item, Mapping) else {"title": item, "kind": "ours", "base": None, "settings": {}}
+        for key, item in found.get("methods", {}).items()
+    }
+    return _write(folder, result, seconds=time.monotonic() - began)
+
+
+def _write(folder: Path, result: dict[str, Any], *, seconds: float) -> Path:
+    path = folder / RESULT
+    write_json(path, {**result, "seconds": round(seconds, 1), "date": timestamp()[:10]})
+    return path
+
+
+@dataclass
+class _TableRun:
+    """One run of a table recipe."""
+
+    recipe: Recipe
+    data: Path
+    folder: Path
+    limits: Limits
+    say: Say
+    progress: ProgressCallback | None
+
+    def run(self) -> Path:
+        """Do all steps, writing the result after each."""
+        grounds = self._grounds()
+        self._write(grounds)
+        wanted = [ground for key, ground in grounds.items() if not self.limits.protocols or key in self.limits.protocols]
+        for ground in wanted:
+            for baseline in baselines_of(ground):
+                self._baseline(grounds, ground, baseline)
+        pairs = [
+            (ground, step, method)
+            for ground in wanted
+            for step, method in steps_of(self.recipe, ground.protocol, self._steps, self.limits.seeds)
+            if not self.limits.methods or step.method in self.limits.methods
+        ]
+        for ground, step, method in sorted(pairs, key=lambda item: item[1].seed):
+            if not step.done:
+                self.say(f"{self.recipe.name}: training {step.name}")
+                run_training(step, ground, method, progress=self.progress)
+                self._told(step)
+                self._write(grounds)
+        return self.folder / RESULT
+
+    @property
+    def _steps(self) -> Path:
+        return self.folder / "steps"
+
+    def _baseline(self, grounds: Mapping[str, Ground], ground: Ground, baseline: Baseline) -> None:
+        step = Step(ground.protocol, baseline.name, 1, self._steps)
+        if not step.done and not self.limits.methods:
+            run_baseline(step, ground, baseline)
+            self._told(step)
+            self._write(grounds)
+
+    def _told(self, step: Step) -> None:
+        found = step.read()[0]
+        figure = found["scores"].get(self.recipe.metric, {})
+        words = " ".join(f"{figure[key]:.4f}" for key in ("value", "low", "high") if figure.get(key) is not None)
+        self.say(f"{self.recipe.name}: {step.name} {self.recipe.metric} {words}, {found['seconds']:.0f} s")
+
+    def _grounds(self) -> dict[str, Ground]:
+        tables = self._tables()
+        self._steps.mkdir(exist_ok=True)
+        judge = function_of(self.recipe.judge) if self.recipe.judge else None
+        return {
+            protocol: open_ground(self.recipe, protocol, tables[protocol], judge) for protocol in self.recipe.protocols
+        }
+
+    def _tables(self) -> dict[str, Path]:
+        """Return the tables, made if they are not there from a run with the same sources and options."""
+        place = self.folder / "tables"
+        place.mkdir(exist_ok=True)
+        made, call = place / "made.json", self.recipe.prepare
+        wanted = {"sources": {item.file: item.sha256 for item in self.recipe.sources}, "options": call.options}
+        if made.is_file():
+            kept = json.loads(made.read_text(encoding="utf-8"))
+            if kept["of"] == wanted:
+                return {key: place / name for key, name in kept["tables"].items()}
+        self.say(f"{self.recipe.name}: making the tables")
+        tables = function_of(call)(self.data, place, **call.options)
+        missing = sorted(set(self.recipe.protocols) - set(tables))
+        if missing:
+            raise RecipeError(f"{call.module}.{call.function} made no table for {', '.join(missing)}.")
+        write_json(made, {"of": wanted, "tables": {key: path.name for key, path in tables.items()}})
+        return tables
+
+    def _write(self, grounds: Mapping[str, Ground]) -> None:
+        result, seconds = frame_of(self.recipe), 0.0
+        for protocol, ground in grounds.items():
+            result["protocols"][protocol] = protocol_facts(ground, self._record(protocol))
+            finished = self._finished(ground)
+            result["scores"][protocol] = {key: method_scores(ground, steps) for key, steps in finished.items()}
+            result["differences"] += list(differences(ground, finished))
+            for key, steps in finished.items():
+                result["methods"].setdefault(key, self._method(key, steps[0]))
+                seconds += sum(step.read()[0]["seconds"] for step in steps)
+            result["missing"] += [
+                f"{self.recipe.protocols[protocol]}: {method.title}, seed {step.seed}"
+                for step, method in steps_of(self.recipe, protocol, self._steps)
+                if not step.done
+            ]
+        _write(self.folder, result, seconds=seconds)
+
+    def _record(self, protocol: str) -> dict[str, Any]:
+        path = self.folder / "tables" / f"{protocol}.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+    def _finished(self, ground: Ground) -> dict[str, list[Step]]:
+        """Return the finished steps of each method, ours first."""
+        ours = [step for step, _ in steps_of(self.recipe, ground.protocol, self._steps)]
+        others = [Step(ground.protocol, item.name, 1, self._steps) for item in baselines_of(ground)]
+        found: dict[str, list[Step]] = {}
+        for step in (*ours, *others):
+            if step.done:
+                found.setdefault(step.method, []).append(step)
+        return found
+
+    def _method(self, key: str, step: Step) -> dict[str, Any]:
+        found = step.read()[0]
+        if key in self.recipe.methods:
+            method = self.recipe.methods[key]
+            facts = {"title": method.title, "kind": "ours", "base": None if method.from_scratch else method.base}
+        else:
+            facts = {"title": key.replace("-", " "), "kind": "baseline", "base": None}
+        return {**facts, "settings": found["settings"]}
+
+
+def publish(recipe: Recipe, out: Path, target: Path) -> Path:
+    """Save the recipe's built-in model: of its trainings the one with the lowest loss on validation rows.
+
+    Returns
+    -------
+    Path
+        ``target``, a folder named as the model.
+
+    Raises
+    ------
+    RecipeError
+        When the recipe makes no model, or none of its trainings is finished.
+    """
+    if recipe.model is None:
+        raise RecipeError(f"The recipe '{recipe.name}' makes no built-in model; it has no [model].")
+    folder = Path(out) / recipe.name
+    method = recipe.methods[recipe.model.method]
+    steps = [
+        Step(recipe.model.protocol, recipe.model.method, seed, folder / "steps")
+        for seed in range(1, method.seeds + 1)
+    ]
+    done = [step for step in steps if step.done]
+    if not done:
+        raise RecipeError(f"No training of '{recipe.model.method}' under '{recipe.model.protocol}' is finished.")
+    best = min(done, key=lambda step: step.read()[0]["valid_loss"])
+    return _published(recipe, json.loads((folder / RESULT).read_text(encoding="utf-8")), best, target)
+
+
+def _published(recipe: Recipe, result: Mapping[str, Any], best: Step, target: Path) -> Path:
+    bundle, model = load_bundle(model_folder(best)), recipe.model
+    scores = result["scores"][best.protocol]
+    others = {
+        result["methods"][key]["title"]: item.get("together") or item["seeds"][0]["metrics"]
+        for key, item in scores.items()
+        if key != best.method
+    }
+    card = {
+        **bundle.card,
+        **{key: getattr(model, key) for key in ("title", "purpose", "licence")},
+        "recipe": f"recipes/{recipe.name}.toml",
+        "metrics": {**bundle.card["metrics"], "test": best.read()[0]["scores"]},
+        "baselines": others,
+        "data": [_source_of(result, best.protocol), *bundle.card["data"]],
+        "limits": [*model.limits, *_seeds_sentence(scores[best.method], recipe.metric)],
+    }
+    config = replace(bundle.config, name=target.name, title=model.title, purpose=model.purpose)
+    save_bundle(target, config, bundle.state_dict(), card)
+    return target
+
+
+def _source_of(result: Mapping[str, Any], protocol: str) -> dict[str, Any]:
+    """Return what the card says of the table's sources."""
+    sources: Sequence[Mapping[str, Any]] = result["sources"]
+    return {
+        "name": ", ".join(item["file"] for item in sources),
+        "source": "; ".join(dict.fromkeys(item["url"] for item in sources)),
+        "sha256": result["protocols"][protocol]["table_sha256"],
+        "records": sum(result["protocols"][protocol]["rows"].values()),
+        "licence": "; ".join(dict.fromkeys(item["licence"] for item in sources)),
+    }
+
+
+def _seeds_sentence(scores: Mapping[str, Any], metric: str) -> list[str]:
+    values = [item["metrics"][metric]["value"] for item in scores["seeds"]]
+    if len(values) == 1:
+        return ["Trained with one seed."]
+    return [f"{len(values)} seeds gave {metric} from {min(values):.3f} to {max(values):.3f} on the test rows."]

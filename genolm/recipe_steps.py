@@ -1,0 +1,197 @@
+"""The pieces of work of a table recipe: one baseline or one training each, kept when it is finished.
+
+What a step leaves is its figures as JSON and its answers on the test rows, from which the means over seeds and
+the paired differences are worked out (:mod:`genolm.recipe_result`).
+"""
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is loaded
+import numpy as np
+import pandas as pd
+
+from genolm.baselines import Baseline, Examples, standard_baselines
+from genolm.bootstrap import Estimate
+from genolm.calibration import pick_threshold
+from genolm.config import FinetuneSettings
+from genolm.finetuning import finetune
+from genolm.metrics import as_json, score
+from genolm.predict import Predictor
+from genolm.preparation import Preparation, prepare_training
+from genolm.progress import ProgressCallback
+from genolm.record import write_json
+from genolm.recipe_config import Method, Recipe
+from genolm.registry import load_bundle
+from genolm.workspace import atomic_write
+
+Judge = Callable[[pd.DataFrame, np.ndarray, tuple[str, ...]], dict[str, Estimate]]
+
+
+class Answer(NamedTuple):
+    """What a method said of the test rows, float32 (rows, classes), and the threshold it calls from."""
+
+    probabilities: np.ndarray
+    threshold: float
+
+
+@dataclass(frozen=True)
+class Ground:
+    """A protocol's table made ready, and how its test rows are judged.
+
+    Attributes
+    ----------
+    recipe : Recipe
+    protocol : str
+    path : Path
+        The table.
+    preparation : Preparation
+        Of the first method; rows and labels are those of all.
+    judge : callable, optional
+        Gives further figures.
+    """
+
+    recipe: Recipe
+    protocol: str
+    path: Path
+    preparation: Preparation
+    judge: Judge | None = None
+
+    def scores(self, answer: Answer) -> dict[str, dict[str, float | None]]:
+        """Return all figures of an answer on the test rows, each with its interval."""
+        head, test = self.preparation.head, self.preparation.samples("test")
+        found = score(head.task, answer.probabilities, test.labels, threshold=answer.threshold)
+        if self.judge:
+            frame = self.preparation.table.frame.iloc[self.preparation.rows("test")]
+            found |= self.judge(frame.reset_index(drop=True), answer.probabilities, head.classes)
+        return as_json(found)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One baseline, or one training with one seed, under a protocol.
+
+    Attributes
+    ----------
+    protocol, method : str
+    seed : int
+    folder : Path
+        Where all steps of the recipe are kept.
+    """
+
+    protocol: str
+    method: str
+    seed: int
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        """Of its files."""
+        return f"{self.protocol}-{self.method}-seed{self.seed}"
+
+    @property
+    def figures(self) -> Path:
+        """The file that is there when the step is finished."""
+        return self.folder / f"{self.name}.json"
+
+    @property
+    def done(self) -> bool:
+        """Whether it is finished."""
+        return self.figures.is_file()
+
+    def read(self) -> tuple[dict[str, Any], Answer]:
+        """Return the figures and the answers of a finished step."""
+        found = json.loads(self.figures.read_text(encoding="utf-8"))
+        return found, Answer(np.load(self.figures.with_suffix(".npy")), found["threshold"])
+
+    def keep(self, answer: Answer, **found: Any) -> None:
+        """Write the answers and then the figures."""
+        with atomic_write(self.figures.with_suffix(".npy")) as stream:
+            np.save(stream, answer.probabilities.astype(np.float32))
+        write_json(self.figures, {"threshold": answer.threshold, **found})
+
+
+def open_ground(recipe: Recipe, protocol: str, path: Path, judge: Judge | None) -> Ground:
+    """Read a protocol's table for the first of its methods."""
+    method = next(iter(recipe.methods_of(protocol).values()))
+    settings = training_settings(recipe, method, 1)
+    preparation = prepare_training(path, method.base, settings, from_scratch=method.from_scratch)
+    return Ground(recipe, protocol, path, preparation, judge)
+
+
+def training_settings(recipe: Recipe, method: Method, seed: int) -> FinetuneSettings:
+    """Return the settings of a method's training."""
+    own = {"split": "given", "adapt": False, "watched": False}
+    return FinetuneSettings(**{**own, **recipe.training, **method.settings, "seed": seed})
+
+
+def baselines_of(ground: Ground) -> Iterator[Baseline]:
+    """Yield the baselines that the recipe wants and that fit the table; none but for a choice of classes."""
+    if ground.preparation.head.task not in ("binary", "multiclass"):
+        return
+    wanted = ground.recipe.baselines
+    for baseline in standard_baselines(ground.preparation.samples("train").sequences):
+        if baseline.name in wanted if wanted is not None else True:
+            yield baseline
+
+
+def run_baseline(step: Step, ground: Ground, baseline: Baseline) -> None:
+    """Fit a baseline on the training rows, choose by the validation rows, keep what it says of the test rows."""
+    began = time.monotonic()
+    parts = {part: ground.preparation.samples(part) for part in ("train", "valid", "test")}
+    examples = {part: Examples(list(item.sequences), item.labels) for part, item in parts.items()}
+    baseline.fit(examples["train"], examples["valid"])
+    threshold = 0.5
+    if ground.preparation.head.task == "binary":
+        threshold = pick_threshold(baseline.probabilities(examples["valid"].sequences)[:, 1], parts["valid"].labels)
+    answer = Answer(baseline.probabilities(examples["test"].sequences), threshold)
+    seconds = round(time.monotonic() - began, 1)
+    step.keep(answer, scores=ground.scores(answer), seconds=seconds, settings=baseline.settings())
+
+
+def run_training(step: Step, ground: Ground, method: Method, *, progress: ProgressCallback | None = None) -> None:
+    """Fine-tune one model as ``genolm finetune`` does and keep what its bundle says of the test rows."""
+    settings = training_settings(ground.recipe, method, step.seed)
+    bundle_path = model_folder(step)
+    if not bundle_path.is_dir():
+        finetune(
+            ground.path,
+            method.base,
+            bundle_path.name,
+            settings=settings,
+            out_dir=bundle_path,
+            from_scratch=method.from_scratch,
+            progress=progress,
+        )
+    bundle = load_bundle(bundle_path)
+    predictor = Predictor(bundle)
+    probabilities = predictor.probabilities(predictor.logits(ground.preparation.samples("test").sequences))
+    answer = Answer(probabilities, bundle.config.calibration.threshold)
+    training = bundle.card["training"]
+    step.keep(
+        answer,
+        scores=ground.scores(answer),
+        seconds=training["seconds"],
+        best_epoch=training["best_epoch"],
+        valid_loss=min(epoch["valid"]["loss"] for epoch in training["epochs"]),
+        settings=bundle.card["settings"],
+    )
+
+
+def model_folder(step: Step) -> Path:
+    """Return the bundle that a training step makes."""
+    return step.folder.parent / "models" / f"{step.folder.parent.name}-{step.name}"
+
+
+def steps_of(recipe: Recipe, protocol: str, folder: Path, seeds: int | None = None) -> list[tuple[Step, Method]]:
+    """Return the trainings of a protocol, the first seed of every method before the second of any."""
+    found = [
+        (Step(protocol, key, seed, folder), method)
+        for key, method in recipe.methods_of(protocol).items()
+        for seed in range(1, (min(seeds, method.seeds) if seeds else method.seeds) + 1)
+    ]
+    return sorted(found, key=lambda pair: pair[0].seed)

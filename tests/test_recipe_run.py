@@ -1,0 +1,231 @@
+"""Recipes: what a file may say, and a whole run on a generated table with a toy language model."""
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+
+from genolm import recipe_run, recipe_steps
+from genolm.errors import GenolmError
+from genolm.metrics import binary_metrics
+from genolm.recipe_config import find_recipe, list_recipes
+from genolm.recipe_run import Limits, publish, run_recipe
+from genolm.registry import load_bundle
+
+TABLES = '''
+import csv, json
+import numpy as np
+from genolm.bootstrap import Estimate
+
+def tables(data, out, *, rows):
+    rng = np.random.default_rng(3)
+    letters = (data / "raw" / "letters.txt").read_text().strip()
+    made = {}
+    for protocol in ("easy", "hard"):
+        path = out / f"{protocol}.csv"
+        with path.open("w", newline="") as stream:
+            write = csv.writer(stream)
+            write.writerow(["sequence", "label", "split"])
+            for row in range(rows):
+                rich = 0.8 if (row % 2) == (protocol == "easy" or row % 3 == 0) else 0.2
+                chances = [(1 - rich) / 2, rich / 2, rich / 2, (1 - rich) / 2]
+                split = "train" if row < rows * 0.6 else "valid" if row < rows * 0.8 else "test"
+                write.writerow(["".join(rng.choice(list(letters), 45, p=chances)), "yn"[row % 2], split])
+        (out / f"{protocol}.json").write_text(json.dumps({"left_out": {"too short": 2}}))
+        made[protocol] = path
+    return made
+
+def judge(rows, probabilities, classes):
+    assert set(rows["split"]) == {"test"} and classes == ("n", "y")
+    share = float((probabilities[:, 1] > 0.5).mean())
+    return {"called": Estimate(share, share, share)}
+
+def own(task):
+    (task.out / "kept.txt").write_text("x")
+    return {
+        "protocols": {"all": {"title": "All", "rows": {}}}, "methods": {"lm": "Language model"},
+        "scores": {"all": {"lm": {"seeds": [{"seed": 1, "metrics": {"bits": {"value": task.options["bits"]}}}]}}},
+    }
+'''
+RECIPE = '''
+title = "Toy"
+section = "Toys"
+order = {order}
+question = "Is it rich in G and C?"
+metric = "auroc"
+metrics = ["auroc", "accuracy"]
+notes = ["A note."]
+{body}
+'''
+TABLE_BODY = '''
+[[sources]]
+file = "raw/letters.txt"
+sha256 = "{sha}"
+url = "https://example.org/letters"
+licence = "public"
+[[published]]
+name = "Somebody"
+kind = "original"
+protocol = "easy"
+source = "a table"
+scores = {{ auroc = 0.9 }}
+[prepare]
+module = "toy_tables"
+options = {{ rows = 120 }}
+[judge]
+module = "toy_tables"
+[protocols.easy]
+title = "Easy"
+[protocols.hard]
+title = "Hard"
+[methods.naive]
+title = "From scratch"
+base = "{base}"
+from_scratch = true
+protocols = ["easy"]
+settings = {{ preset = "tiny" }}
+[methods.pretrained]
+title = "Pre-trained"
+base = "{base}"
+seeds = 2
+[training]
+epochs = 1
+batch_size = 16
+lr = 0.01
+[baselines]
+names = ["kmer-logistic"]
+[model]
+name = "toy-model"
+protocol = "easy"
+method = "pretrained"
+title = "Toy model"
+purpose = "Tells toys apart."
+licence = "MIT"
+limits = ["A toy."]
+'''
+
+
+@pytest.fixture
+def folder(tmp_path, toy_language_model_path):
+    """A folder of two recipes and their module; ``data`` beside it."""
+    place, data = tmp_path / "recipes", tmp_path / "data"
+    place.mkdir()
+    (data / "raw").mkdir(parents=True)
+    (data / "raw" / "letters.txt").write_text("ACGT\n")
+    sha = hashlib.sha256(b"ACGT\n").hexdigest()
+    (place / "toy_tables.py").write_text(TABLES)
+    body = TABLE_BODY.format(sha=sha, base=toy_language_model_path)
+    (place / "toy.toml").write_text(RECIPE.format(order=2, body=body))
+    own = '[run]\nmodule = "toy_tables"\nfunction = "own"\noptions = { bits = 1.9 }\n'
+    (place / "own.toml").write_text(RECIPE.format(order=1, body=own))
+    return place
+
+
+@pytest.fixture
+def run(folder, tmp_path):
+    def run(name="toy", **limits):
+        path = run_recipe(
+            find_recipe(folder, name), tmp_path / "data", tmp_path / "runs", limits=Limits(**limits), say=lambda _: None
+        )
+        return json.loads(path.read_text())
+
+    return run
+
+
+def test_recipes_are_listed_in_the_order_of_the_results(folder):
+    assert [recipe.name for recipe in list_recipes(folder)] == ["own", "toy"]
+
+
+def test_a_run_that_is_cut_short_goes_on_and_ends_as_one(run, folder, tmp_path, monkeypatch):
+    part = run(protocols=("easy",), seeds=1)
+    assert set(part["scores"]["easy"]) == {"naive", "pretrained", "kmer-logistic"}
+    assert part["scores"]["hard"] == {}
+    assert part["missing"] == ["Easy: Pre-trained, seed 2", "Hard: Pre-trained, seed 1", "Hard: Pre-trained, seed 2"]
+    trained = []
+    plain = recipe_steps.finetune
+    monkeypatch.setattr(recipe_steps, "finetune", lambda *a, **b: trained.append(a[2]) or plain(*a, **b))
+    whole = run()
+    names = ["toy-hard-pretrained-seed1", "toy-easy-pretrained-seed2", "toy-hard-pretrained-seed2"]
+    assert sorted(trained) == sorted(names) and whole["missing"] == []
+    assert whole["scores"]["easy"]["naive"] == part["scores"]["easy"]["naive"]
+    assert whole["protocols"]["easy"]["rows"] == {"train": 72, "valid": 24, "test": 24}
+    assert whole["protocols"]["easy"]["record"] == {"left_out": {"too short": 2}}
+    both = whole["scores"]["easy"]["pretrained"]
+    assert [item["seed"] for item in both["seeds"]] == [1, 2]
+    steps = tmp_path / "runs" / "toy" / "steps"
+    answers = [np.load(steps / f"easy-pretrained-seed{seed}.npy") for seed in (1, 2)]
+    labels = np.arange(96, 120) % 2 == 0
+    mean = binary_metrics(np.mean(answers, axis=0)[:, 1], labels)["auroc"]
+    assert both["together"]["auroc"]["value"] == pytest.approx(mean.value)
+    found = {(item["protocol"], item["method"], item["other"]): item for item in whole["differences"]}
+    assert set(found) == {
+        ("easy", "pretrained", "naive"),
+        ("easy", "pretrained", "kmer-logistic"),
+        ("hard", "pretrained", "kmer-logistic"),
+    }
+    other = whole["scores"]["easy"]["naive"]["seeds"][0]["metrics"]["auroc"]["value"]
+    assert found["easy", "pretrained", "naive"]["value"] == pytest.approx(mean.value - other)
+    assert both["seeds"][0]["metrics"]["called"]["value"] == pytest.approx((answers[0][:, 1] > 0.5).mean())
+
+    target = publish(find_recipe(folder, "toy"), tmp_path / "runs", tmp_path / "toy-model")
+    bundle = load_bundle(target)
+    losses = [json.loads((steps / f"easy-pretrained-seed{seed}.json").read_text())["valid_loss"] for seed in (1, 2)]
+    best = load_bundle(tmp_path / "runs" / "toy" / "models" / f"toy-easy-pretrained-seed{1 + int(np.argmin(losses))}")
+    assert all((value == bundle.state_dict()[key]).all() for key, value in best.state_dict().items())
+    assert bundle.config.name == "toy-model" and bundle.card["recipe"] == "recipes/toy.toml"
+    assert set(bundle.card["baselines"]) == {"From scratch", "kmer logistic"}
+    assert bundle.card["limits"][0] == "A toy." and "2 seeds" in bundle.card["limits"][1]
+
+
+def test_a_recipe_of_its_own_making_fills_the_same_result(run, tmp_path):
+    found = run("own")
+    assert found["methods"]["lm"] == {"title": "Language model", "kind": "ours", "base": None, "settings": {}}
+    assert found["scores"]["all"]["lm"]["seeds"][0]["metrics"]["bits"]["value"] == 1.9
+    assert (tmp_path / "runs" / "own" / "kept.txt").is_file()
+
+
+def test_a_source_that_is_missing_or_another_says_where_to_get_it(run, tmp_path):
+    path = tmp_path / "data" / "raw" / "letters.txt"
+    path.write_text("ACGTN\n")
+    with pytest.raises(GenolmError, match=r"letters.txt is not the file .* get it from https://example.org/letters"):
+        run()
+    path.unlink()
+    with pytest.raises(GenolmError, match=r"letters.txt is missing: get it from https://example.org/letters"):
+        run()
+
+
+def test_an_unknown_part_of_a_recipe_is_named(run):
+    with pytest.raises(GenolmError, match="'toy' has no method 'adapted'; it has naive, pretrained"):
+        run(methods=("adapted",))
+    with pytest.raises(GenolmError, match="There is no recipe 'nothing' in .*; there are: own, toy"):
+        run("nothing")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('metric = "auroc"', 'metric = "mcc"', "metric 'mcc' is not among metrics"),
+        ("epochs = 1", "epoch = 1", "training has epoch, which are no settings of a training"),
+        ('protocols = ["easy"]', 'protocols = ["soft"]', "methods.naive names the protocol 'soft'"),
+        ('kind = "original"', 'kind = "first"', "kind is 'first'"),
+        ('licence = "public"', "", "'licence'"),
+        ("order = 2", "order = ", "is no TOML file"),
+        ("[prepare]", "[prepares]", "prepares"),
+    ],
+)
+def test_a_wrong_entry_is_named_with_the_file(folder, old, new, message):
+    path = folder / "toy.toml"
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(GenolmError, match=message) as caught:
+        find_recipe(folder, "toy")
+    assert "toy.toml" in str(caught.value)
+
+
+def test_a_module_that_lacks_the_function_is_named(folder, run):
+    (folder / "toy_tables.py").write_text("")
+    path = folder / "toy.toml"
+    path.write_text(path.read_text().replace('module = "toy_tables"', 'module = "no_such_tables"'))
+    with pytest.raises(GenolmError, match="names no_such_tables.tables"):
+        run()
+    assert recipe_run.RESULT not in {item.name for item in folder.iterdir()}
