@@ -119,6 +119,8 @@ class ZooModel:
         Whose runs it is chosen from, by the loss on validation rows.
     limits : tuple of str
         Sentences for its card.
+    sample : str
+        File among the shipped samples whose first records' scores stand on the card.
     """
 
     name: str
@@ -128,6 +130,7 @@ class ZooModel:
     protocol: str
     method: str
     limits: tuple[str, ...] = ()
+    sample: str = ""
 
 
 @dataclass(frozen=True)

@@ -8,16 +8,15 @@ import importlib
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is loaded
 
 from genolm.baselines import Baseline
-from genolm.errors import BundleError
 from genolm.progress import ProgressCallback
 from genolm.recipe_config import Call, Recipe, RecipeError
 from genolm.recipe_result import differences, frame_of, method_scores, protocol_facts
@@ -25,14 +24,13 @@ from genolm.recipe_steps import (
     Ground,
     Step,
     baselines_of,
-    model_folder,
     open_ground,
     run_baseline,
     run_training,
     steps_of,
 )
 from genolm.record import file_facts, timestamp, write_json
-from genolm.registry import load_bundle, save_bundle
+from genolm.registry import load_bundle
 from genolm.workspace import exclusive
 
 RESULT = "result.json"
@@ -301,72 +299,3 @@ class _TableRun:
         else:
             facts = {"title": key.replace("-", " "), "kind": "baseline", "base": None}
         return {**facts, "settings": found["settings"]}
-
-
-def publish(recipe: Recipe, out: Path, target: Path) -> Path:
-    """Save the recipe's built-in model: of its trainings the one with the lowest loss on validation rows.
-
-    Returns
-    -------
-    Path
-        ``target``, a folder named as the model.
-
-    Raises
-    ------
-    RecipeError
-        When the recipe makes no model, or none of its trainings is finished.
-    """
-    if recipe.model is None:
-        raise RecipeError(f"The recipe '{recipe.name}' makes no built-in model; it has no [model].")
-    folder = Path(out) / recipe.name
-    method = recipe.methods[recipe.model.method]
-    steps = [
-        Step(recipe.model.protocol, recipe.model.method, seed, folder / "steps")
-        for seed in range(1, method.seeds + 1)
-    ]
-    done = [step for step in steps if step.done]
-    if not done:
-        raise RecipeError(f"No training of '{recipe.model.method}' under '{recipe.model.protocol}' is finished.")
-    best = min(done, key=lambda step: step.read()[0]["valid_loss"])
-    return _published(recipe, json.loads((folder / RESULT).read_text(encoding="utf-8")), best, target)
-
-
-def _published(recipe: Recipe, result: Mapping[str, Any], best: Step, target: Path) -> Path:
-    bundle, model = load_bundle(model_folder(best)), recipe.model
-    scores = result["scores"][best.protocol]
-    others = {
-        result["methods"][key]["title"]: item.get("together") or item["seeds"][0]["metrics"]
-        for key, item in scores.items()
-        if key != best.method
-    }
-    card = {
-        **bundle.card,
-        **{key: getattr(model, key) for key in ("title", "purpose", "licence")},
-        "recipe": f"recipes/{recipe.name}.toml",
-        "metrics": {**bundle.card["metrics"], "test": best.read()[0]["scores"]},
-        "baselines": others,
-        "data": [_source_of(result, best.protocol), *bundle.card["data"]],
-        "limits": [*model.limits, *_seeds_sentence(scores[best.method], recipe.metric)],
-    }
-    config = replace(bundle.config, name=target.name, title=model.title, purpose=model.purpose)
-    save_bundle(target, config, bundle.state_dict(), card)
-    return target
-
-
-def _source_of(result: Mapping[str, Any], protocol: str) -> dict[str, Any]:
-    """Return what the card says of the table's sources."""
-    sources: Sequence[Mapping[str, Any]] = result["sources"]
-    return {
-        "name": ", ".join(item["file"] for item in sources),
-        "source": "; ".join(dict.fromkeys(item["url"] for item in sources)),
-        "sha256": result["protocols"][protocol]["table_sha256"],
-        "records": sum(result["protocols"][protocol]["rows"].values()),
-        "licence": "; ".join(dict.fromkeys(item["licence"] for item in sources)),
-    }
-
-
-def _seeds_sentence(scores: Mapping[str, Any], metric: str) -> list[str]:
-    values = [item["metrics"][metric]["value"] for item in scores["seeds"]]
-    if len(values) == 1:
-        return ["Trained with one seed."]
-    return [f"{len(values)} seeds gave {metric} from {min(values):.3f} to {max(values):.3f} on the test rows."]

@@ -37,6 +37,7 @@ LAYERS = (
     {"scan_pipeline", "ray_engine", "recipe_steps"},
     {"scan_folder", "recipe_result"},
     {"pipelines", "recipe_run"},
+    {"recipe_publish"},
     {"cli"},
 )
 LAYER_OF = {name: index for index, names in enumerate(LAYERS) for name in names}

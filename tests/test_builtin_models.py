@@ -4,6 +4,7 @@ import pytest
 
 from genolm import workspace
 from genolm.predict import Predictor
+from genolm.record import file_facts
 from genolm.registry import list_bundles, load_bundle
 from genolm.sequences import parse_sequences
 
@@ -54,3 +55,20 @@ def test_gene_starts_are_told_from_gene_interiors():
 
 def test_promoters_are_told_from_gene_interiors():
     assert called("ecoli-promoter", "promoter") >= called("ecoli-promoter", "inside_gene") + 0.4
+
+
+def with_sample():
+    return [name for name in BUILTIN if "sample" in load_bundle(name).card]
+
+
+@pytest.mark.parametrize("name", with_sample())
+def test_a_model_says_of_its_sample_what_its_card_says(name):
+    bundle = load_bundle(name)
+    told = bundle.card["sample"]
+    path = workspace.samples_dir() / told["file"]
+    assert file_facts(path)["sha256"] == told["sha256"]
+    records = parse_sequences(path.read_text(encoding="ascii"))[: len(told["records"])]
+    found = Predictor(bundle, precision="fp32").predict([item.sequence for item in records])
+    for item, row in zip(records, found.probabilities, strict=True):
+        expected = [told["records"][item.name][key] for key in bundle.config.head.classes]
+        assert row.tolist() == pytest.approx(expected, abs=2e-3)

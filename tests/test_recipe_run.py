@@ -6,11 +6,13 @@ import json
 import numpy as np
 import pytest
 
-from genolm import recipe_run, recipe_steps
+from genolm import recipe_publish, recipe_run, recipe_steps
 from genolm.errors import GenolmError
 from genolm.metrics import binary_metrics
+from genolm.predict import Predictor
 from genolm.recipe_config import find_recipe, list_recipes
-from genolm.recipe_run import Limits, publish, run_recipe
+from genolm.recipe_publish import publish
+from genolm.recipe_run import Limits, run_recipe
 from genolm.registry import load_bundle
 
 TABLES = '''
@@ -103,6 +105,7 @@ title = "Toy model"
 purpose = "Tells toys apart."
 licence = "MIT"
 limits = ["A toy."]
+sample = "toy.fa"
 '''
 
 
@@ -168,8 +171,14 @@ def test_a_run_that_is_cut_short_goes_on_and_ends_as_one(run, folder, tmp_path, 
     assert found["easy", "pretrained", "naive"]["value"] == pytest.approx(mean.value - other)
     assert both["seeds"][0]["metrics"]["called"]["value"] == pytest.approx((answers[0][:, 1] > 0.5).mean())
 
+    (tmp_path / "toy.fa").write_text(f">one\n{'ACGT' * 11}\n>two\n{'GGCC' * 11}\n")
+    monkeypatch.setattr(recipe_publish, "samples_dir", lambda: tmp_path)
     target = publish(find_recipe(folder, "toy"), tmp_path / "runs", tmp_path / "toy-model")
     bundle = load_bundle(target)
+    told = bundle.card["sample"]
+    assert told["file"] == "toy.fa" and told["records"]["one"].keys() == {"n", "y"}
+    predicted = Predictor(bundle, precision="fp32").predict(["ACGT" * 11, "GGCC" * 11]).probabilities
+    assert [told["records"][key]["y"] for key in ("one", "two")] == pytest.approx(predicted[:, 1], abs=1e-4)
     losses = [json.loads((steps / f"easy-pretrained-seed{seed}.json").read_text())["valid_loss"] for seed in (1, 2)]
     best = load_bundle(tmp_path / "runs" / "toy" / "models" / f"toy-easy-pretrained-seed{1 + int(np.argmin(losses))}")
     assert all((value == bundle.state_dict()[key]).all() for key, value in best.state_dict().items())

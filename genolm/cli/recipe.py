@@ -61,7 +61,8 @@ def run_command(
     What is finished is not done again, so that a run that was cut off goes on when the same command is given.
     """
     from genolm.recipe_config import find_recipe
-    from genolm.recipe_run import Limits, publish, run_recipe
+    from genolm.recipe_publish import publish
+    from genolm.recipe_run import Limits, run_recipe
     from genolm.workspace import home, recipes_dir
 
     recipe, place = find_recipe(recipes or recipes_dir(), name), out or home() / "recipes"
