@@ -270,12 +270,16 @@ class _TableRun:
             for key, steps in finished.items():
                 result["methods"].setdefault(key, self._method(key, steps[0]))
                 seconds += sum(step.read()[0]["seconds"] for step in steps)
-            result["missing"] += [
-                f"{self.recipe.protocols[protocol]}: {method.title}, seed {step.seed}"
-                for step, method in steps_of(self.recipe, protocol, self._steps)
-                if not step.done
-            ]
+            result["missing"] += list(self._missing(protocol))
         _write(self.folder, result, seconds=seconds)
+
+    def _missing(self, protocol: str) -> Iterator[str]:
+        for key, method in self.recipe.methods_of(protocol).items():
+            steps = [step for step, _ in steps_of(self.recipe, protocol, self._steps) if step.method == key]
+            left = [str(step.seed) for step in steps if not step.done]
+            if left:
+                plural = "s" if len(left) > 1 else ""
+                yield f"{self.recipe.protocols[protocol]}: {method.title}, seed{plural} {', '.join(left)}."
 
     def _record(self, protocol: str) -> dict[str, Any]:
         path = self.folder / "tables" / f"{protocol}.json"

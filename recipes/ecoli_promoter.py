@@ -199,11 +199,15 @@ def read_task(options: argparse.Namespace) -> Task:
     genome = read_genbank(source_file(options.data, ECOLI_GENBANK))
     tss, _ = read_tss(source_file(options.data, REGULONDB), genome)
     strands = split_strands(genome, tss, WINDOW, Settings())
-    table = pd.read_csv(options.tables / "promoter.csv.gz")
-    anchor = json.loads((options.tables / "promoter.json").read_text())["window"]["anchor"]
+    return Task(genome, tss, strands, read_parts(options.tables), options.out)
+
+
+def read_parts(tables: Path) -> dict[str, Samples]:
+    """Return the single windows that ecoli_promoter_data.py wrote, cut to the model's."""
+    table = pd.read_csv(tables / "promoter.csv.gz")
+    anchor = json.loads((tables / "promoter.json").read_text())["window"]["anchor"]
     table["sequence"] = table["sequence"].str[anchor - BEFORE : anchor + AFTER]
-    parts = {part: samples_of(table[table["split"] == part]) for part in ("train", "valid", "test")}
-    return Task(genome, tss, strands, parts, options.out)
+    return {part: samples_of(table[table["split"] == part]) for part in ("train", "valid", "test")}
 
 
 def main(arguments: list[str]) -> None:

@@ -263,7 +263,7 @@ PARTS = {"held-out": held_out, "modes": modes, "unseen": unseen, "speed": speed}
 
 def main(arguments: list[str] | None = None) -> None:
     """Work out what is missing, print the tables, write the text if asked."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     store = Store(options.out)
     if options.data:
         if not options.tables:
@@ -279,29 +279,30 @@ def main(arguments: list[str] | None = None) -> None:
         options.write_docs.write_text(document(store.parts), encoding="utf-8")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, help="folder of the genomes; without it nothing is worked out")
-    parser.add_argument("--tables", type=Path, help="folder that ecoli_promoter_data.py wrote")
-    parser.add_argument("--model", default="ecoli-promoter", help="name or folder")
-    parser.add_argument("--out", type=Path, required=True, help="JSON file of the results")
-    parser.add_argument("--write-docs", type=Path, metavar="FILE", help="write the results as Markdown")
-    parser.add_argument("--only", nargs="+", choices=list(PARTS), help="only these parts")
-    parser.add_argument("--stride", type=int, default=4, help="of the scans of the test blocks")
-    parser.add_argument("--wide-stride", type=int, default=10, help="of the other parts")
-    parser.add_argument(
+def parser() -> argparse.ArgumentParser:
+    """Return the reader of the command line."""
+    words = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    words.add_argument("--data", type=Path, help="folder of the genomes; without it nothing is worked out")
+    words.add_argument("--tables", type=Path, help="folder that ecoli_promoter_data.py wrote")
+    words.add_argument("--model", default="ecoli-promoter", help="name or folder")
+    words.add_argument("--out", type=Path, required=True, help="JSON file of the results")
+    words.add_argument("--write-docs", type=Path, metavar="FILE", help="write the results as Markdown")
+    words.add_argument("--only", nargs="+", choices=list(PARTS), help="only these parts")
+    words.add_argument("--stride", type=int, default=4, help="of the scans of the test blocks")
+    words.add_argument("--wide-stride", type=int, default=10, help="of the other parts")
+    words.add_argument(
         "--background-bases", type=int, default=2_000_000, help="shuffled bases for thresholds"
     )
-    parser.add_argument("--unseen-bases", type=int, default=1_000_000, help="bases of each unseen genome")
-    parser.add_argument(
+    words.add_argument("--unseen-bases", type=int, default=1_000_000, help="bases of each unseen genome")
+    words.add_argument(
         "--species", nargs="+", default=list(SPECIES), help="beginnings of files in bacteria/"
     )
-    parser.add_argument("--limit-bases", type=int, help="at most so many bases in each part: a trial")
-    parser.add_argument("--cnn-epochs", type=int, default=25, help="most epochs of the convolutional network")
-    parser.add_argument("--draws", type=int, default=1000, help="draws of each interval")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--threads", type=int)
-    return parser
+    words.add_argument("--limit-bases", type=int, help="at most so many bases in each part: a trial")
+    words.add_argument("--cnn-epochs", type=int, default=25, help="most epochs of the convolutional network")
+    words.add_argument("--draws", type=int, default=1000, help="draws of each interval")
+    words.add_argument("--seed", type=int, default=1)
+    words.add_argument("--threads", type=int)
+    return words
 
 
 if __name__ == "__main__":
