@@ -25,6 +25,7 @@ PAGES = {
     "pages/models/library.py": ("Models", ":material/inventory_2:"),
     "pages/models/jobs.py": ("Jobs", ":material/checklist:"),
     "pages/models/compare.py": ("Compare", ":material/compare_arrows:"),
+    "pages/models/results.py": ("Results", ":material/leaderboard:"),
 }
 
 

@@ -4,6 +4,7 @@ A card is plain JSON data (``card.json`` in a bundle); the page (``card.md``) is
 the two cannot disagree. Every part is optional: a card says what is known and leaves out the rest.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,9 +26,21 @@ METRIC_NAMES = {
     "r2": "R²",
     "spearman": "Spearman",
     "pearson": "Pearson",
+    "macro_f1": "Macro F1",
+    "scan_auprc": "AUPRC of the scan",
+    "scan_auprc_strong": "AUPRC of the scan, well supported starts",
+    "window_auprc": "AUPRC of single windows",
 }
+LESS_IS_BETTER = ("bits_per_base", "ece", "rmse", "mae")
 HEADLINE_METRICS = ("auroc", "mcc", "accuracy", "spearman", "bits_per_base")
 PREFERRED_SPLITS = ("test", "holdout", "valid", "validation", "held-out species")
+
+
+def p_words(p: float | None) -> str:
+    """Return ``p = 0.012``, or ``p < 0.001`` where it is smaller; a dash where it is not defined."""
+    if p is None or math.isnan(p):
+        return "–"
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
 def metric_name(key: str) -> str:

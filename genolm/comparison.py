@@ -12,7 +12,7 @@ import pandas as pd
 
 from genolm import metrics
 from genolm.bootstrap import Difference, Estimate, Statistic, paired_bootstrap
-from genolm.cards import HEADLINE_METRICS, metric_name
+from genolm.cards import HEADLINE_METRICS, LESS_IS_BETTER, metric_name, p_words
 from genolm.errors import SettingsError, TableError
 from genolm.evaluation import coded_labels
 from genolm.predict import Predictor
@@ -24,7 +24,6 @@ from genolm.tables import LabelledTable, labelled_rows, read_table
 
 COMPARISON_VERSION = 1
 FEW_ROWS = 100
-LESS_IS_BETTER = ("ece", "rmse", "mae")
 
 
 @dataclass(frozen=True)
@@ -193,13 +192,6 @@ def compare_models(
         seed=seed,
         seconds=time.monotonic() - began,
     )
-
-
-def p_words(p: float | None) -> str:
-    """Return ``p = 0.012``, or ``p < 0.001`` where it is smaller; a dash where it is not defined."""
-    if p is None or math.isnan(p):
-        return "–"
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
 
 
 def _labelled(

@@ -279,7 +279,7 @@ class _TableRun:
             left = [str(step.seed) for step in steps if not step.done]
             if left:
                 plural = "s" if len(left) > 1 else ""
-                yield f"{self.recipe.protocols[protocol]}: {method.title}, seed{plural} {', '.join(left)}."
+                yield f"{self.recipe.protocols[protocol]}: {method.title}, seed{plural} {', '.join(left)}"
 
     def _record(self, protocol: str) -> dict[str, Any]:
         path = self.folder / "tables" / f"{protocol}.json"

@@ -16,12 +16,13 @@ LAYERS = (
     {"config", "progress", "ray_access", "regions", "record", "cards", "bootstrap", "figure_parts", "ascode", "markov"}
     | {"site_matching"},
     {"compute", "remote_jobs", "workspace", "fasta_check", "labels", "metrics", "methods_text", "plans", "watchdog"}
-    | {"topology", "feature_readers", "score_files"},
-    {"fasta_index", "tokenizer", "tracks", "cell", "pooling", "prediction", "recipe_config", "job_database", "recording", "table_text"},
+    | {"topology", "feature_readers", "score_files", "result_row"},
+    {"fasta_index", "tokenizer", "tracks", "cell", "pooling", "prediction", "recipe_config", "job_database", "recording", "table_text"}
+    | {"results", "results_reading"},
     {"sequences", "genbank", "twobit", "features", "peaks", "lstm", "calibration", "bundle_config"}
-    | {"stream_cell", "stream_pooling", "truth_intervals", "job_store", "shortcuts"},
+    | {"results_overview", "stream_cell", "stream_pooling", "truth_intervals", "job_store", "shortcuts"},
     {"outputs", "genome_files", "genbank_calls", "answers", "tables", "model", "corpus", "job_queue", "table_warnings"}
-    | {"truth", "significance", "background", "gene_finding"},
+    | {"results_text", "truth", "significance", "background", "gene_finding"},
     {"batches", "checkpoints", "distributed", "report_data", "classifier", "partial", "jobs", "worker"}
     | {"stream_encoder", "scan_outputs", "annotation"},
     {"training", "report_figures", "splits", "onnx_graph"},

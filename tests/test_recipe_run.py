@@ -144,7 +144,7 @@ def test_a_run_that_is_cut_short_goes_on_and_ends_as_one(run, folder, tmp_path, 
     part = run(protocols=("easy",), seeds=1)
     assert set(part["scores"]["easy"]) == {"naive", "pretrained", "kmer-logistic"}
     assert part["scores"]["hard"] == {}
-    assert part["missing"] == ["Easy: Pre-trained, seed 2.", "Hard: Pre-trained, seeds 1, 2."]
+    assert part["missing"] == ["Easy: Pre-trained, seed 2", "Hard: Pre-trained, seeds 1, 2"]
     trained = []
     plain = recipe_steps.finetune
     monkeypatch.setattr(recipe_steps, "finetune", lambda *a, **b: trained.append(a[2]) or plain(*a, **b))

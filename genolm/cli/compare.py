@@ -51,8 +51,8 @@ def command(
     class; its rows should be new to both models. Printed is each score of both, and A minus B with its 95 % interval
     and a two-sided p (paired bootstrap).
     """
-    from genolm.cards import format_difference, format_estimate, metric_name
-    from genolm.comparison import compare_models, p_words
+    from genolm.cards import format_difference, format_estimate, metric_name, p_words
+    from genolm.comparison import compare_models
     from genolm.record import write_json
     from genolm.tables import column_names
 

@@ -7,8 +7,8 @@ import pandas as pd
 import streamlit as st
 
 from genolm import report_figures
-from genolm.cards import format_difference, format_estimate, metric_name
-from genolm.comparison import Comparison, p_words
+from genolm.cards import format_difference, format_estimate, metric_name, p_words
+from genolm.comparison import Comparison
 from pages.shared import state
 
 

@@ -108,7 +108,7 @@ def test_a_model_goes_in_and_out(visit, page, download, zipped_bundle):
 
 
 VIEWS = [("", "light"), ("saliency", "dark"), ("scan", "light"), ("scan", "dark"), ("library", "dark")]
-VIEWS += [("train", "light"), ("pretrain", "dark"), ("compare", "light"), ("jobs", "dark")]
+VIEWS += [("train", "light"), ("pretrain", "dark"), ("compare", "light"), ("jobs", "dark"), ("results", "dark")]
 
 
 @pytest.mark.parametrize(("name", "scheme"), VIEWS)

@@ -1,0 +1,250 @@
+"""One row of the results page: what a recipe found, with the figures that others published for the question.
+
+:mod:`genolm.results` reads it from its file; nothing in it is typed by hand.
+"""
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+
+from genolm.bootstrap import Estimate
+from genolm.cards import LESS_IS_BETTER
+
+PUBLISHED, STRICT, NAIVE = "published", "strict", "naive"
+OURS, BASELINE = "ours", "baseline"
+# Fixed beforehand, so that the figure called ours is never the best of several on the test rows.
+MAIN_ORDER = ("adapted", "pretrained")
+
+
+@dataclass(frozen=True)
+class Published:
+    """Somebody else's figures for the same question; ``kind`` is original, best or other.
+
+    ``protocol`` is the one of ours that they are comparable with, "" if there is none.
+    """
+
+    name: str
+    kind: str
+    protocol: str
+    source: str
+    scores: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file that the data were made from."""
+
+    file: str
+    sha256: str
+    url: str
+    licence: str
+    get: str = ""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """One way to divide the data: ``rows`` per part, and ``record``, how the table was made."""
+
+    title: str
+    rows: dict[str, int]
+    table_sha256: str
+    record: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Method:
+    """One way to answer: ``kind`` is ours or baseline, ``base`` the language model it starts from."""
+
+    title: str
+    kind: str
+    base: str | None
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training with one seed, judged on the test rows."""
+
+    seed: int
+    metrics: dict[str, Estimate]
+    seconds: float | None
+    best_epoch: int | None
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a method reached under a protocol; ``together`` is the mean of the seeds' probabilities."""
+
+    seeds: tuple[Run, ...]
+    together: dict[str, Estimate]
+
+    @property
+    def seconds(self) -> float | None:
+        """Wall time of all seeds; None if it was not taken."""
+        known = [run.seconds for run in self.seeds if run.seconds is not None]
+        return sum(known) if known else None
+
+    def each(self, metric: str) -> list[Estimate]:
+        """Return the figure of each seed that has it."""
+        found = [run.metrics[metric] for run in self.seeds if metric in run.metrics]
+        return [item for item in found if not math.isnan(item.value)]
+
+    def estimate(self, metric: str) -> Estimate | None:
+        """Return the figure of one seed; of several the mean, and the means of their intervals' ends."""
+        found = self.each(metric)
+        if not found:
+            return self.together.get(metric)
+        ends = zip(*((item.value, item.low, item.high) for item in found), strict=True)
+        return Estimate(*(sum(numbers) / len(found) for numbers in ends))
+
+    def spread(self, metric: str) -> tuple[float, float] | None:
+        """Return the lowest and the highest of several seeds."""
+        values = [item.value for item in self.each(metric)]
+        return (min(values), max(values)) if len(values) > 1 else None
+
+
+@dataclass(frozen=True)
+class Gap:
+    """``method`` minus ``other`` on the same test rows, by paired bootstrap; seeds count as their mean."""
+
+    protocol: str
+    method: str
+    other: str
+    metric: str
+    size: Estimate
+    p: float | None
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of a result as plotly's JSON data."""
+
+    name: str
+    title: str
+    caption: str
+    plotly: dict[str, Any]
+
+
+class View(NamedTuple):
+    """One line of an overview: the protocol of its published figures, and that of its other comparisons."""
+
+    published: str
+    main: str | None
+
+
+@dataclass(frozen=True)
+class RowResult:
+    """One row of the results; ``path`` is the file that it was read from."""
+
+    path: Path
+    name: str
+    title: str
+    section: str
+    order: int
+    question: str
+    metric: str
+    metrics: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    published: tuple[Published, ...] = ()
+    sources: tuple[Source, ...] = ()
+    protocols: dict[str, Protocol] = field(default_factory=dict)
+    methods: dict[str, Method] = field(default_factory=dict)
+    scores: dict[str, dict[str, Scores]] = field(default_factory=dict)
+    gaps: tuple[Gap, ...] = ()
+    figures: tuple[Figure, ...] = ()
+    missing: tuple[str, ...] = ()
+    machine: dict[str, Any] = field(default_factory=dict)
+    seconds: float | None = None
+    date: str = ""
+    version: str = ""
+
+    @property
+    def scored(self) -> list[str]:
+        """Protocols that have figures, the strict one first, which counts."""
+        found = [key for key, methods in self.scores.items() if methods]
+        return sorted(found, key=lambda key: (key != STRICT, key == PUBLISHED))
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether everything was run."""
+        return not self.missing and bool(self.scored or self.figures)
+
+    def ours(self, protocol: str) -> list[str]:
+        """Return our ways that were scored and start from a language model, the main one first."""
+        own = [key for key in self.scores.get(protocol, {}) if self._is_ours(key) and key != NAIVE]
+        rank = {key: place for place, key in enumerate(MAIN_ORDER)}
+        return sorted(own, key=lambda key: rank.get(key, len(rank)))
+
+    def main(self, protocol: str) -> str | None:
+        """Return the way whose figure is called ours; None where none was scored."""
+        return next(iter(self.ours(protocol)), None)
+
+    def title_of(self, method: str) -> str:
+        """Return how a method is called."""
+        return self.methods[method].title if method in self.methods else method
+
+    def estimate(self, protocol: str, method: str, metric: str | None = None) -> Estimate | None:
+        """Return a figure of a method, by default the headline one; see :meth:`Scores.estimate`."""
+        found = self.scores.get(protocol, {}).get(method)
+        return found.estimate(metric or self.metric) if found else None
+
+    def best_baseline(self, protocol: str, metric: str | None = None) -> str | None:
+        """Return the baseline that is best on the test rows, which favours it; None where there is none."""
+        metric, found = metric or self.metric, {}
+        for key in self.scores.get(protocol, {}):
+            figure = None if self._is_ours(key) else self.estimate(protocol, key, metric)
+            if figure and not math.isnan(figure.value):
+                found[key] = figure.value
+        if not found:
+            return None
+        return (min if metric in LESS_IS_BETTER else max)(found, key=lambda key: found[key])
+
+    def gap(self, protocol: str, method: str, other: str, metric: str | None = None) -> Gap | None:
+        """Return the paired difference of two methods, None where it was not worked out."""
+        wanted = (protocol, method, other, metric or self.metric)
+        every = (item for item in self.gaps if (item.protocol, item.method, item.other, item.metric) == wanted)
+        return next(every, None)
+
+    def views(self) -> list[View]:
+        """Return the row's lines in an overview: one, but for a row of other protocols one for each of them."""
+        with_ours = [key for key in self.scored if self.ours(key)] or self.scored
+        if not with_ours or {PUBLISHED, STRICT} & set(self.scored):
+            return [View(PUBLISHED, next(iter(with_ours), None))]
+        return [View(key, key) for key in with_ours]
+
+    def figures_of(self, kind: str, protocol: str = PUBLISHED) -> list[Published]:
+        """Return published figures of a kind, first those of a protocol, the best of them first.
+
+        Those of no protocol of ours come last; those of our other ones only beside the published protocol.
+        """
+        found = [item for item in self.published if item.kind == kind and item.scores]
+        if protocol != PUBLISHED:
+            found = [item for item in found if item.protocol == protocol or item.protocol not in self.protocols]
+        return sorted(found, key=lambda item: self._rank(item, protocol))
+
+    def _rank(self, item: Published, protocol: str) -> tuple[bool, bool, bool, float]:
+        score = item.scores.get(self.metric, 0.0)
+        strange, other = item.protocol not in self.protocols, self.metric not in item.scores
+        return item.protocol != protocol, strange, other, score if self.metric in LESS_IS_BETTER else -score
+
+    def frame(self) -> pd.DataFrame:
+        """Return all figures, a row for each seed, their mean and the seeds together."""
+        rows = []
+        for protocol, methods in self.scores.items():
+            for method, scores in methods.items():
+                front = (protocol, method, self.title_of(method))
+                kept: list[tuple[object, dict[str, Estimate]]] = [(run.seed, run.metrics) for run in scores.seeds]
+                if len(kept) > 1:
+                    every = dict.fromkeys(key for run in scores.seeds for key in run.metrics)
+                    kept.append(("mean", {key: scores.estimate(key) for key in every}))
+                kept += [("together", scores.together)] if scores.together else []
+                for seed, metrics in kept:
+                    rows += [(*front, str(seed), key, *vars(item).values()) for key, item in metrics.items() if item]
+        columns = ["protocol", "method", "title", "seed", "metric", "value", "low", "high"]
+        return pd.DataFrame(rows, columns=columns)
+
+    def _is_ours(self, method: str) -> bool:
+        return method not in self.methods or self.methods[method].kind == OURS

@@ -1,0 +1,128 @@
+"""The overview of all results: a line for each row, or for each protocol of a row of many; the count over all."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from genolm.bootstrap import Estimate
+from genolm.cards import format_estimate, format_number, metric_name
+from genolm.result_row import NAIVE, PUBLISHED, STRICT, RowResult, View
+from genolm.results_reading import BEST, ORIGINAL, protocol_words, tally, verdict
+
+OVERVIEW = (
+    "Question",
+    "Original",
+    "Best published",
+    "Ours, published protocol",
+    "Ours, strict protocol",
+    "Naive",
+    "Best simple baseline",
+    "Reading",
+)
+NONE = "–"
+
+
+class Cell(NamedTuple):
+    """A cell of the overview: a figure, and beneath it whose or under what it is."""
+
+    text: str
+    detail: str = ""
+
+
+class Line(NamedTuple):
+    """A row of the overview; ``cells`` are those of :data:`OVERVIEW`."""
+
+    row: RowResult
+    cells: tuple[Cell, ...]
+
+
+def overview(rows: Sequence[RowResult]) -> dict[str, list[Line]]:
+    """Return the lines of the overview under their section, in the order of the rows."""
+    found: dict[str, list[Line]] = {}
+    for row in rows:
+        lines = [Line(row, _cells(row, view, place)) for place, view in enumerate(row.views())]
+        found.setdefault(row.section, []).extend(lines)
+    return found
+
+
+def tally_cells(results: Sequence[RowResult]) -> tuple[list[str], list[list[str]]]:
+    """Return the header and rows of how often ours is better, within noise and worse."""
+    rows = [[item.other, str(len(item.contests)), *map(str, item.counts)] for item in tally(results)]
+    return ["Ours beside", "Lines", "Better", "Within noise", "Worse", "Not judged"], rows
+
+
+def figure_words(estimate: Estimate | None) -> str:
+    """Return a figure with its interval, a dash for none."""
+    return NONE if estimate is None else format_estimate(estimate.as_dict())
+
+
+def _cells(row: RowResult, view: View, place: int) -> tuple[Cell, ...]:
+    """Return a line of the overview; of several lines of a row the first asks and the others say their protocol."""
+    several = len(row.views()) > 1
+    title = protocol_words(row, view.main) if view.main else ""
+    metric = metric_name(row.metric) if row.scored or row.published else ""
+    question = Cell(title, metric) if place else Cell(row.question, f"{title}; {metric}" if several else metric)
+    return (
+        question,
+        _published_cell(row, ORIGINAL, view),
+        _published_cell(row, BEST, view),
+        _own_cell(row, PUBLISHED),
+        _strict_cell(row, view, several),
+        _naive_cell(row, view),
+        _baseline_cell(row, view),
+        Cell(verdict(row, view)),
+    )
+
+
+def _published_cell(row: RowResult, kind: str, view: View) -> Cell:
+    """Return the headline figure of the best that is published of a kind, else another, with its name."""
+    found = row.figures_of(kind, view.published)
+    if not found:
+        return Cell(NONE)
+    item = found[0]
+    where = "" if item.protocol == view.published else f"; {protocol_words(row, item.protocol)}"
+    name = item.name + (where if item.protocol in row.protocols else "; not comparable")
+    if row.metric in item.scores:
+        return Cell(format_number(item.scores[row.metric]), name)
+    metric = next((key for key in row.metrics if key in item.scores), next(iter(item.scores)))
+    return Cell(f"{metric_name(metric)} {format_number(item.scores[metric])}", name)
+
+
+def _own_cell(row: RowResult, protocol: str) -> Cell:
+    method = row.main(protocol)
+    if method is None:
+        return Cell(NONE)
+    return Cell(figure_words(row.estimate(protocol, method)), row.title_of(method))
+
+
+def _strict_cell(row: RowResult, view: View, several: bool) -> Cell:
+    """Return ours under the strict protocol; where there is none, under another one that is named."""
+    if row.main(STRICT) or view.main in (PUBLISHED, STRICT, None):
+        cell = _own_cell(row, STRICT)
+        return cell._replace(detail="") if row.main(STRICT) == row.main(PUBLISHED) else cell
+    cell = _own_cell(row, view.main)
+    return cell if several else Cell(cell.text, f"{cell.detail}; {protocol_words(row, view.main)}")
+
+
+def _naive_cell(row: RowResult, view: View) -> Cell:
+    protocol = next((key for key in _places(row, view) if row.estimate(key, NAIVE)), None)
+    if protocol is None:
+        return Cell(NONE)
+    return Cell(figure_words(row.estimate(protocol, NAIVE)), _elsewhere(row, view, protocol))
+
+
+def _baseline_cell(row: RowResult, view: View) -> Cell:
+    for protocol in _places(row, view):
+        if other := row.best_baseline(protocol):
+            details = (row.title_of(other), _elsewhere(row, view, protocol))
+            return Cell(figure_words(row.estimate(protocol, other)), "; ".join(filter(None, details)))
+    return Cell(NONE)
+
+
+def _places(row: RowResult, view: View) -> list[str]:
+    """Return the protocols of which a line shows naive and baselines: the first that has them."""
+    return [view.main] if view.main == view.published != PUBLISHED else [*filter(None, [view.main]), *row.scored]
+
+
+def _elsewhere(row: RowResult, view: View, protocol: str) -> str:
+    """Return the protocol of a figure that is not the one that the column or the line says."""
+    return "" if protocol == STRICT or protocol == view.main != PUBLISHED else protocol_words(row, protocol)

@@ -1,0 +1,368 @@
+"""What the figures of a row mean, in plain words, worked out from them by fixed rules.
+
+Two of our own methods are compared by the paired difference on the same test rows where it was worked out: it is
+within noise when its 95 % interval holds 0. Where there is none, when their intervals overlap. A published figure
+has no interval: it is within noise when it lies inside ours.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from genolm.bootstrap import Estimate
+from genolm.cards import LESS_IS_BETTER, format_estimate, format_number, metric_name, p_words
+from genolm.result_row import NAIVE, PUBLISHED, STRICT, Published, RowResult, View
+
+ORIGINAL, BEST = "original", "best"
+_NAN = float("nan")
+
+
+class Point(NamedTuple):
+    """One point of a reading: what it is about, and what is to be said, each a sentence or two."""
+
+    head: str
+    sentences: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Contest:
+    """How far ours is ahead (negative: behind) and whether that is more than noise, None if that is unknown.
+
+    ``low``, ``high`` and ``p`` are NaN and None unless the difference was worked out in pairs.
+    """
+
+    ahead: float
+    clear: bool | None
+    low: float = _NAN
+    high: float = _NAN
+    p: float | None = None
+
+    @property
+    def is_paired(self) -> bool:
+        """Whether both answered the same test rows and were drawn together."""
+        return not math.isnan(self.low)
+
+    @property
+    def better(self) -> bool:
+        """Whether ours is better beyond noise."""
+        return self.clear is True and self.ahead > 0
+
+    @property
+    def worse(self) -> bool:
+        """Whether ours is worse beyond noise."""
+        return self.clear is True and self.ahead < 0
+
+    def size(self) -> str:
+        """Return how large the difference is, with its interval and p where they are known."""
+        if not self.is_paired:
+            return f"{abs(self.ahead):.3f}"
+        low, high = (self.low, self.high) if self.ahead >= 0 else (-self.high, -self.low)
+        chance = "" if self.p is None else f", {p_words(self.p)}"
+        return f"{abs(self.ahead):.3f} (95 % interval {low:.3f} to {high:.3f}{chance})"
+
+
+class Tally(NamedTuple):
+    """Whom ours was compared with, and how that went, one contest for each line of the overview."""
+
+    other: str
+    contests: tuple[Contest, ...]
+
+    @property
+    def counts(self) -> tuple[int, int, int, int]:
+        """How often ours was better, within noise, worse, and how often that could not be judged."""
+        better, worse = sum(item.better for item in self.contests), sum(item.worse for item in self.contests)
+        unknown = sum(item.clear is None for item in self.contests)
+        return better, len(self.contests) - better - worse - unknown, worse, unknown
+
+
+def contest(row: RowResult, protocol: str, method: str, other: str) -> Contest | None:
+    """Compare two methods in the headline figure; None where one of them was not scored."""
+    ours, theirs = (row.estimate(protocol, key) for key in (method, other))
+    if ours is None or theirs is None or math.isnan(ours.value - theirs.value):
+        return None
+    sign, gap = _sign(row.metric), row.gap(protocol, method, other)
+    if gap and not math.isnan(gap.size.value + gap.size.low + gap.size.high):
+        low, high = sorted((sign * gap.size.low, sign * gap.size.high))
+        return Contest(sign * gap.size.value, not low <= 0 <= high, low, high, gap.p)
+    return Contest(sign * (ours.value - theirs.value), _apart(ours, theirs))
+
+
+def shared_metric(row: RowResult, protocol: str, item: Published) -> str | None:
+    """Return the figure in which ours is compared with a published one: the headline one if both have it."""
+    method = row.main(protocol)
+    if method is None:
+        return None
+    both = (key for key in (row.metric, *row.metrics) if key in item.scores)
+    return next((key for key in both if _defined(row.estimate(protocol, method, key))), None)
+
+
+def against_published(row: RowResult, item: Published) -> Contest | None:
+    """Compare ours with a published figure under its protocol; None where they have nothing in common."""
+    metric, method = shared_metric(row, item.protocol, item), row.main(item.protocol)
+    if metric is None or method is None:
+        return None
+    ours, theirs = row.estimate(item.protocol, method, metric), item.scores[metric]
+    known = not math.isnan(ours.low + ours.high)
+    return Contest(
+        _sign(metric) * (ours.value - theirs), not ours.low <= theirs <= ours.high if known else None
+    )
+
+
+def protocol_words(row: RowResult, protocol: str) -> str:
+    """Return how a protocol is called within a sentence."""
+    if protocol in (PUBLISHED, STRICT):
+        return f"{protocol} protocol"
+    return row.protocols[protocol].title if protocol in row.protocols else protocol
+
+
+def points(row: RowResult) -> tuple[Point, ...]:
+    """Return the whole reading of a row."""
+    order = sorted(row.scored, key=lambda key: (key == STRICT, key != PUBLISHED))
+    found = [Point(capital(protocol_words(row, key)), tuple(_of_protocol(row, key))) for key in order]
+    found.append(Point("From the published to the strict protocol", tuple(_strict_words(row))))
+    found.append(Point("Published figures that are not compared", tuple(_not_compared(row))))
+    if not row.scored:
+        text = "This row has no scores, only figures." if row.figures else "Nothing of this row was run yet."
+        found.append(Point("Scores", (text,)))
+    found.append(Point("Not run yet", tuple(f"{capital(item)}." for item in row.missing)))
+    return tuple(point for point in found if point.sentences)
+
+
+def verdict(row: RowResult, view: View) -> str:
+    """Return the reading of a line of the overview, itself in one line."""
+    if view.main is None:
+        titles = ", ".join(item.title or item.name for item in row.figures)
+        return f"Figures only: {titles}." if titles else "Not run yet."
+    parts = [*_short_published(row, view), *_short_strict(row)]
+    if method := row.main(view.main):
+        parts += _short_own(row, view.main, method)
+    if row.missing:
+        parts.append("incomplete")
+    return capital("; ".join(parts)) + "." if parts else "Nothing to compare with."
+
+
+def tally(rows: Sequence[RowResult]) -> list[Tally]:
+    """Count over the overview's lines how ours stands to the original, the best published, naive and baselines."""
+    views = [(row, view) for row in rows for view in row.views()]
+    known = [(row, view.main, row.main(view.main)) for row, view in views if view.main and row.main(view.main)]
+    found = {
+        "the original": [_published_contest(row, ORIGINAL, view) for row, view in views],
+        "the best published": [_published_contest(row, BEST, view) for row, view in views],
+        "the same network without pre-training": [contest(*item, NAIVE) for item in known],
+        "the best simple baseline": [_against_baseline(*item) for item in known],
+    }
+    return [Tally(words, tuple(item for item in items if item)) for words, items in found.items() if any(items)]
+
+
+def _published_contest(row: RowResult, kind: str, view: View) -> Contest | None:
+    found = (against_published(row, item) for item in row.figures_of(kind, view.published))
+    return next((item for item in found if item), None)
+
+
+def _against_baseline(row: RowResult, protocol: str, method: str) -> Contest | None:
+    other = row.best_baseline(protocol)
+    return contest(row, protocol, method, other) if other else None
+
+
+def _of_protocol(row: RowResult, protocol: str) -> list[str]:
+    """Return what is to be said of one protocol: ours, then each that it is compared with."""
+    method = row.main(protocol)
+    if method is None:
+        return ["No training from a language model is finished here."]
+    said = [_own_words(row, protocol, method)]
+    said += [_published_words(row, item) for item in row.published if item.protocol == protocol]
+    said += [make(row, protocol, method) for make in (_naive_words, _baseline_words, _variant_words)]
+    return [words for words in said if words]
+
+
+def _own_words(row: RowResult, protocol: str, method: str) -> str:
+    scores, metric = row.scores[protocol][method], row.metric
+    words = f"{row.title_of(method)}: {metric_name(metric)} {_figure(row.estimate(protocol, method))}"
+    count, spread = len(scores.each(metric)), scores.spread(metric)
+    if spread is None:
+        alone = "One seed only, so it is unknown how much another start would change." if count == 1 else ""
+        return f"{words}. {alone}".strip()
+    low, high = map(format_number, spread)
+    said = f"{words}, the mean of {count} seeds (lowest {low}, highest {high})."
+    if _defined(scores.together.get(metric)):
+        said += f" Together, their probabilities averaged, they reach {_figure(scores.together[metric])}."
+    return said
+
+
+def _published_words(row: RowResult, item: Published) -> str:
+    """Say how ours stands to a published figure; "" for one that is neither the original nor the best."""
+    if item.kind not in (ORIGINAL, BEST):
+        return ""
+    who = f"The original, {item.name}," if item.kind == ORIGINAL else f"The best published, {item.name},"
+    found, metric = against_published(row, item), shared_metric(row, item.protocol, item)
+    if found is None:
+        return f"{who} gives no figure that ours has."
+    said = f"{who} gives {metric_name(metric)} {format_number(item.scores[metric])}"
+    if metric != row.metric:
+        mine = row.estimate(item.protocol, row.main(item.protocol), metric)
+        said += f" (ours {_figure(mine)})"
+    if found.clear is None:
+        return f"{said}; ours has no interval to judge the difference of {found.ahead:+.3f} by."
+    if not found.clear:
+        return f"{said}: within noise, as it lies inside our 95 % interval (difference {abs(found.ahead):.3f})."
+    return f"{said}: ours is {_side(found)} by {found.size()}; that figure lies outside our 95 % interval."
+
+
+def _naive_words(row: RowResult, protocol: str, method: str) -> str:
+    found = contest(row, protocol, method, NAIVE)
+    if found is None:
+        return ""
+    figure = _figure(row.estimate(protocol, NAIVE))
+    said = f"The same network without pre-training has {figure}"
+    if found.better:
+        return f"{said}: pre-training gives {found.size()}{_basis(row, protocol, method, found)}."
+    if found.worse:
+        return f"{said}: pre-training does harm here, {found.size()}{_basis(row, protocol, method, found)}."
+    return f"{said}: what pre-training gives is {_open_words(row, protocol, method, found)}."
+
+
+def _baseline_words(row: RowResult, protocol: str, method: str) -> str:
+    other = row.best_baseline(protocol)
+    found = contest(row, protocol, method, other) if other else None
+    if other is None or found is None:
+        return ""
+    said = f"The best simple baseline, {row.title_of(other)}, has {_figure(row.estimate(protocol, other))}"
+    if found.better:
+        return f"{said}: ours is better by {found.size()}{_basis(row, protocol, method, found)}."
+    if found.worse:
+        size = f"{found.size()}{_basis(row, protocol, method, found)}"
+        return f"{said}: it is better than ours by {size}. Take the simple one for this question."
+    size = _open_words(row, protocol, method, found)
+    return f"{said}: a simple method does as well here; the difference is {size}."
+
+
+def _variant_words(row: RowResult, protocol: str, method: str) -> str:
+    """Say what other ways of ours reach; the main one stays what it is."""
+    others = [key for key in row.ours(protocol) if key != method and _defined(row.estimate(protocol, key))]
+    if not others:
+        return ""
+    listed = "; ".join(f"{row.title_of(key)} {_figure(row.estimate(protocol, key))}" for key in others)
+    sign, own = _sign(row.metric), row.estimate(protocol, method)
+    if own and any(sign * (row.estimate(protocol, key).value - own.value) > 0 for key in others):
+        return f"Other ways of ours: {listed}. The one named first was fixed beforehand, not by the test rows."
+    return f"Other ways of ours: {listed}."
+
+
+def _not_compared(row: RowResult) -> Iterator[str]:
+    """Say of published figures without a scored protocol of ours that they stand alone."""
+    for item in row.published:
+        if item.kind in (ORIGINAL, BEST) and item.protocol not in row.scored and item.scores:
+            metric = row.metric if row.metric in item.scores else next(iter(item.scores))
+            why = "was not run yet" if item.protocol in row.protocols else "is none of ours"
+            figure = f"{metric_name(metric)} {format_number(item.scores[metric])}"
+            yield f"{item.name} gives {figure} under a protocol that {why}, so it is not compared."
+
+
+def _strict_words(row: RowResult) -> Iterator[str]:
+    """Say how much of the figure under the published protocol the strict one takes away."""
+    pair = _both_protocols(row)
+    if pair is None:
+        return
+    method, before, after = pair
+    lost = _sign(row.metric) * (before.value - after.value)
+    figures = f"{row.title_of(method)} has {format_number(before.value)} and {format_number(after.value)}"
+    apart = _apart(before, after)
+    rule = {
+        True: "more than noise, as the intervals do not overlap",
+        False: "within noise, as the intervals overlap",
+        None: "not judged for want of an interval",
+    }[apart]
+    if lost <= 0:
+        yield f"{figures}: the strict protocol takes nothing away (difference {-lost:+.3f}, {rule})."
+    else:
+        more = " So much of the first figure rests on how the data were divided." if apart else ""
+        yield f"{figures}: the strict protocol takes {lost:.3f} away ({rule}).{more}"
+
+
+def _both_protocols(row: RowResult) -> tuple[str, Estimate, Estimate] | None:
+    """Return a way of ours with its figure under the published and under the strict protocol."""
+    for method in row.ours(STRICT):
+        before, after = (row.estimate(protocol, method) for protocol in (PUBLISHED, STRICT))
+        if _defined(before) and _defined(after):
+            return method, before, after
+    return None
+
+
+def _short_published(row: RowResult, view: View) -> Iterator[str]:
+    for kind, words in ((ORIGINAL, "the original"), (BEST, "the best published")):
+        if found := _published_contest(row, kind, view):
+            if found.clear is None:
+                yield f"{found.ahead:+.3f} to {words}, no interval"
+            elif found.clear:
+                yield f"{_side(found)} than {words} by {abs(found.ahead):.3f}"
+            else:
+                yield f"within noise of {words}"
+
+
+def _short_strict(row: RowResult) -> Iterator[str]:
+    if pair := _both_protocols(row):
+        lost = _sign(row.metric) * (pair[1].value - pair[2].value)
+        noise = _noise(_apart(pair[1], pair[2]))
+        yield f"the strict split takes {lost:.3f} away{noise}" if lost > 0 else "the strict split takes nothing away"
+
+
+def _short_own(row: RowResult, protocol: str, method: str) -> Iterator[str]:
+    if found := contest(row, protocol, method, NAIVE):
+        yield f"pre-training gives {found.ahead:+.3f}{_noise(found.clear)}"
+    other = row.best_baseline(protocol)
+    if other and (found := contest(row, protocol, method, other)):
+        words = "better than simple baselines" if found.better else "a simple baseline is better"
+        open_words = "a simple baseline is as good" if found.clear is False else "simple baselines not judged"
+        yield words if found.clear else open_words
+    count = len(row.scores[protocol][method].each(row.metric))
+    yield f"{count} seeds" if count > 1 else "one seed"
+
+
+def _open_words(row: RowResult, protocol: str, method: str, found: Contest) -> str:
+    """Say of a difference that is not clear how large it is, and by which rule it is within noise."""
+    if found.clear is None:
+        return f"{found.ahead:+.3f}, not judged for want of an interval"
+    if not found.is_paired:
+        return f"{found.ahead:+.3f}, within noise, as the intervals overlap"
+    ends = f"95 % interval {found.low:+.3f} to {found.high:+.3f}, {p_words(found.p)}"
+    return f"{found.ahead:+.3f} ({ends}), within noise{_basis(row, protocol, method, found)}"
+
+
+def _basis(row: RowResult, protocol: str, method: str, found: Contest) -> str:
+    """Say what a difference was worked out on, where it is not that of the figures named before."""
+    if not found.is_paired:
+        return ", and the intervals do not overlap" if found.clear else ""
+    return ", with the seeds' probabilities averaged" if row.scores[protocol][method].together else ""
+
+
+def _noise(clear: bool | None) -> str:
+    return {True: "", False: ", within noise", None: ", no interval"}[clear]
+
+
+def _apart(one: Estimate, other: Estimate) -> bool | None:
+    """Return whether two intervals do not overlap, None where one is not known."""
+    if any(math.isnan(end) for end in (one.low, one.high, other.low, other.high)):
+        return None
+    return one.low > other.high or one.high < other.low
+
+
+def _figure(estimate: Estimate | None) -> str:
+    return format_estimate(estimate.as_dict()) if estimate else format_number(_NAN)
+
+
+def _defined(estimate: Estimate | None) -> bool:
+    return estimate is not None and not math.isnan(estimate.value)
+
+
+def _side(found: Contest) -> str:
+    return "better" if found.ahead > 0 else "worse"
+
+
+def _sign(metric: str) -> int:
+    return -1 if metric in LESS_IS_BETTER else 1
+
+
+def capital(text: str) -> str:
+    """Return a text with a capital letter at its front, the rest as it is."""
+    return text[:1].upper() + text[1:]

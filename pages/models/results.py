@@ -1,0 +1,42 @@
+"""Results: every result of the original beside ours, with intervals, baselines and what a strict split leaves."""
+
+import streamlit as st
+
+from genolm.results import open_results
+from pages.shared import results_tables, results_view, state
+
+st.title("Results")
+st.markdown(
+    "What the original work published, done again, and what of it holds when no relative of a test sequence was "
+    "learned from. All figures and sentences here are made from the result files of the recipes."
+)
+rows, faults = open_results()
+for fault in faults:
+    st.error(state.plain(fault), icon=":material/error:")
+if not rows:
+    st.info(
+        "There are no results yet. A recipe of genolm's source writes one: `genolm recipe list` names them, "
+        "`genolm recipe run NAME --data DATA` runs one.",
+        icon=":material/info:",
+    )
+    st.stop()
+st.html(results_tables.STYLE)
+titles = {row.name: row.title for row in rows}
+wished = st.query_params.get(results_view.CHOICE)
+if results_view.CHOICE not in st.session_state and wished in titles:
+    results_view.choose(wished)
+chosen = st.selectbox(
+    "Result in detail",
+    list(titles),
+    index=None,
+    format_func=titles.__getitem__,
+    placeholder="All results",
+    key=results_view.CHOICE,
+)
+if chosen is None:
+    st.query_params.pop(results_view.CHOICE, None)
+    results_view.show_overview(rows)
+else:
+    st.query_params[results_view.CHOICE] = chosen
+    st.button("All results", icon=":material/arrow_back:", on_click=results_view.choose, args=(None,))
+    results_view.show_row(next(row for row in rows if row.name == chosen))

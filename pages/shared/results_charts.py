@@ -1,0 +1,112 @@
+"""Figures of the results page: plain data in, plotly figure out; no streamlit here."""
+
+import math
+import textwrap
+from collections.abc import Iterator
+
+import plotly.graph_objects as go
+
+from genolm.cards import format_number, metric_name
+from genolm.figure_parts import BLUE, GREEN, GREY, PURPLE, VERMILION, interval_bars, laid_out, short
+from genolm.result_row import NAIVE, OURS, PUBLISHED, STRICT, RowResult
+from genolm.results_overview import figure_words
+
+# Lines in a colour and a pattern of their own, so that nobody has to tell colours apart.
+_LINES = {"original": (VERMILION, "dash"), "best": (PURPLE, "dot"), "other": (GREY, "dashdot")}
+_MARKS = {"ours": (BLUE, "circle"), "naive": (GREEN, "square"), "baseline": (GREY, "diamond")}
+_NAMES = {"ours": "ours", "naive": "ours, without pre-training", "baseline": "simple baseline"}
+_NAME_ROOM, _LINE_ROOM, _WIDTH = 64, 48, 26
+
+
+def methods_figure(row: RowResult, protocol: str, metric: str) -> go.Figure:
+    """Draw one figure of every method under a protocol, with intervals; published ones are lines."""
+    shown = [key for key in row.scores[protocol] if _is_there(row, protocol, key, metric)]
+    figure = go.Figure()
+    for kind in _MARKS:
+        _add_methods(figure, row, protocol, metric, {key: shown.index(key) for key in _of_kind(row, shown, kind)}, kind)
+    _add_seeds(figure, row, protocol, metric, shown)
+    for name, value, (colour, dash) in _published(row, protocol, metric):
+        figure.add_scatter(
+            x=[value, value],
+            y=[-0.5, len(shown) - 0.5],
+            mode="lines",
+            line={"color": colour, "width": 2, "dash": dash},
+            name=name,
+            hovertemplate=f"{name}<extra></extra>",
+        )
+    labels = ["<br>".join(textwrap.wrap(short(row.title_of(key), _NAME_ROOM), _WIDTH)) for key in shown]
+    figure.update_yaxes(tickvals=list(range(len(shown))), ticktext=labels, zeroline=False)
+    figure.update_yaxes(range=[len(shown) - 0.4, -0.6])
+    figure.update_xaxes(title=f"{metric_name(metric)} (mark) with 95 % interval (bar)")
+    lines = len(figure.data)
+    figure = laid_out(figure, 120 + 46 * len(shown) + 22 * lines)
+    # Under the figure a legend of long names has the whole width, and each has a line of its own.
+    below = {"orientation": "v", "x": 0, "xanchor": "left", "y": -70 / (46 * len(shown) + 40), "yanchor": "top"}
+    return figure.update_layout(legend=below)
+
+
+def _is_there(row: RowResult, protocol: str, method: str, metric: str) -> bool:
+    found = row.estimate(protocol, method, metric)
+    return found is not None and not math.isnan(found.value)
+
+
+def _of_kind(row: RowResult, methods: list[str], kind: str) -> Iterator[str]:
+    for key in methods:
+        ours = key not in row.methods or row.methods[key].kind == OURS
+        if kind == ("naive" if key == NAIVE else "ours" if ours else "baseline"):
+            yield key
+
+
+def _add_methods(
+    figure: go.Figure, row: RowResult, protocol: str, metric: str, places: dict[str, int], kind: str
+) -> None:
+    if not places:
+        return
+    found = [row.estimate(protocol, key, metric) for key in places]
+    estimates = [item.as_dict() for item in found if item]
+    colour, mark = _MARKS[kind]
+    figure.add_scatter(
+        x=[item["value"] for item in estimates],
+        y=list(places.values()),
+        error_x=interval_bars(estimates, colour),
+        mode="markers",
+        name=_NAMES[kind],
+        marker={"color": colour, "size": 11, "symbol": mark},
+        customdata=[f"{row.title_of(key)}: {figure_words(item)}" for key, item in zip(places, found, strict=True)],
+        hovertemplate="%{customdata}<extra></extra>",
+    )
+
+
+def _add_seeds(figure: go.Figure, row: RowResult, protocol: str, metric: str, shown: list[str]) -> None:
+    """Draw what each of several seeds reached, and their mean answer, beside the mean figure."""
+    seeds: list[tuple[float, float, str]] = []
+    together: list[tuple[float, float, str]] = []
+    for place, key in enumerate(shown):
+        scores = row.scores[protocol][key]
+        if len(scores.seeds) > 1:
+            found = ((run.seed, run.metrics.get(metric)) for run in scores.seeds)
+            seeds += [(item.value, place + 0.28, f"seed {seed}: {figure_words(item)}") for seed, item in found if item]
+        if item := scores.together.get(metric):
+            together.append((item.value, place + 0.28, f"{row.title_of(key)}, together: {figure_words(item)}"))
+    for points, name, symbol in ((seeds, "each seed", "line-ns-open"), (together, "seeds together", "star-open")):
+        if points:
+            x, y, words = zip(*points, strict=True)
+            figure.add_scatter(
+                x=x,
+                y=y,
+                mode="markers",
+                name=name,
+                marker={"color": BLUE, "size": 9, "symbol": symbol},
+                customdata=words,
+                hovertemplate="%{customdata}<extra></extra>",
+            )
+
+
+def _published(row: RowResult, protocol: str, metric: str) -> Iterator[tuple[str, float, tuple[str, str]]]:
+    for item in row.published:
+        # Under the strict protocol the published figures show what a looser one gives, and are named so.
+        looser = protocol == STRICT and item.protocol == PUBLISHED
+        if metric in item.scores and (item.protocol == protocol or looser):
+            value, where = item.scores[metric], ", published protocol" if looser else ""
+            words = f"{format_number(value)} {short(item.name, _LINE_ROOM)} ({item.kind}{where})"
+            yield words, value, _LINES.get(item.kind, _LINES["other"])

@@ -1,0 +1,323 @@
+"""Result files: read and checked, what is said of their figures, and the page of Markdown made of them."""
+
+import json
+import math
+
+import pytest
+
+from genolm import workspace
+from genolm.result_row import PUBLISHED, STRICT
+from genolm.results import ResultError, open_results, read_result, read_results
+from genolm.results_overview import OVERVIEW, overview
+from genolm.results_reading import against_published, contest, points, tally, verdict
+from genolm.results_text import document, duration, row_text
+
+
+def around(value, margin=0.02):
+    return {"value": value, "low": value - margin, "high": value + margin}
+
+
+def seeds(*values, margin=0.02, **more):
+    return {
+        "seeds": [
+            {"seed": place, "metrics": {"mcc": around(value, margin), **more}, "seconds": 60.0, "best_epoch": 2}
+            for place, value in enumerate(values, start=1)
+        ]
+    }
+
+
+def gap(protocol, other, value, *, margin=0.01, method="adapted", p=0.0004):
+    item = {"protocol": protocol, "method": method, "other": other, "metric": "mcc", "p": p}
+    return {**item, **around(value, margin)}
+
+
+def result(**changes):
+    """Return a whole result: three ways of ours and two baselines, under both protocols."""
+    known = {"naive": 0.70, "pretrained": 0.79, "kmer-logistic": 0.75, "cnn": 0.74}
+    scores = {
+        protocol: {
+            "adapted": {**seeds(*(value - off for value in (0.79, 0.80, 0.81))), "together": {"mcc": around(0.82 - off)}},
+            **{key: seeds(value - off) for key, value in known.items()},
+        }
+        for protocol, off in ((PUBLISHED, 0.0), (STRICT, 0.1))
+    }
+    ours = {"naive": "Random weights", "pretrained": "From the language model", "adapted": "Adapted first"}
+    methods = {key: {"title": title, "kind": "ours", "base": "lm", "settings": {"lr": 0.01}} for key, title in ours.items()}
+    methods |= {key: {"title": key.replace("-", " "), "kind": "baseline"} for key in ("kmer-logistic", "cnn")}
+    whole = {
+        "format": 1,
+        "name": "toy",
+        "title": "Toy | promoters",
+        "section": "Promoters",
+        "order": 20,
+        "question": "Is it one?",
+        "metric": "mcc",
+        "metrics": ["mcc", "auroc"],
+        "notes": ["The original's test rows have relatives in training."],
+        "published": [
+            {"name": "First", "kind": "original", "protocol": PUBLISHED, "source": "Table 1", "scores": {"mcc": 0.805}},
+            {"name": "Second", "kind": "best", "protocol": PUBLISHED, "source": "Table 2", "scores": {"mcc": 0.9}},
+        ],
+        "sources": [{"file": "a.fa", "sha256": "ab", "url": "https://example.org", "licence": "CC0", "get": "by hand"}],
+        "protocols": {
+            PUBLISHED: {"title": "At random", "rows": {"train": 1000, "test": 200}, "table_sha256": "cd", "record": {}},
+            STRICT: {"title": "By cluster", "rows": {"train": 990, "test": 210}, "record": {"left_out": {"twice": 12}}},
+        },
+        "methods": methods,
+        "scores": scores,
+        "differences": [gap(STRICT, "naive", 0.1), gap(STRICT, "kmer-logistic", 0.005, p=0.3)],
+        "machine": {"cpu": "A processor", "cores": 2, "device": "cpu"},
+        "seconds": 3600.0,
+    }
+    return {**whole, **changes}
+
+
+@pytest.fixture
+def written(tmp_path):
+    """A function that writes a result, read back as a row."""
+
+    def make(**changes):
+        data = result(**changes)
+        path = tmp_path / f"{data['name']}.json"
+        path.write_text(json.dumps(data))
+        return read_result(path)
+
+    return make
+
+
+def said(row):
+    return {point.head: " ".join(point.sentences) for point in points(row)}
+
+
+def test_a_result_is_read_with_the_mean_of_its_seeds(written):
+    row = written()
+    found = row.estimate(STRICT, "adapted")
+    assert (found.value, found.low, found.high) == pytest.approx((0.70, 0.68, 0.72))
+    assert row.scores[STRICT]["adapted"].spread("mcc") == pytest.approx((0.69, 0.71))
+    assert row.scores[STRICT]["naive"].spread("mcc") is None
+    assert row.ours(STRICT) == ["adapted", "pretrained"] and row.main(STRICT) == "adapted"
+    assert row.best_baseline(STRICT) == "kmer-logistic"
+    assert row.scored == [STRICT, PUBLISHED] and row.scores[STRICT]["adapted"].seconds == 180.0
+    frame = row.frame()
+    assert len(frame) == 2 * (3 + 1 + 1 + 4) and set(frame["seed"]) == {"1", "2", "3", "mean", "together"}
+
+
+def test_ours_is_fixed_beforehand_and_not_the_best_on_the_test_rows(written):
+    scores = {STRICT: {"overlapping": seeds(0.9), "pretrained": seeds(0.7), "adapted": seeds(0.6)}}
+    row = written(scores=scores, differences=[])
+    assert row.main(STRICT) == "adapted"
+    assert "fixed beforehand" in said(row)["Strict protocol"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("not json", "is no JSON file"),
+        ([1], "holds no result"),
+        ({"format": 2}, "format 2, this genolm reads 1"),
+        ({"question": None}, "question is None"),
+        ({"order": "first"}, "cannot be used"),
+        ({"scores": {"strict": {"adapted": {"seeds": [{"metrics": {"mcc": "high"}}]}}}}, "scores.strict.adapted.mcc"),
+        ({"methods": {"adapted": {"kind": "theirs"}}}, "methods.adapted.kind"),
+        ({"figures": [{"name": "curve", "plotly": "no"}]}, "'curve'"),
+        ({"differences": [{"protocol": "strict"}]}, "no entry 'method'"),
+        ({"published": [3]}, "cannot be used"),
+    ],
+)
+def test_a_broken_file_is_a_sentence_and_the_others_are_read(tmp_path, change, words):
+    (tmp_path / "whole.json").write_text(json.dumps(result(name="whole")))
+    text = change if isinstance(change, str) else json.dumps({**result(), **change} if isinstance(change, dict) else change)
+    (tmp_path / "broken.json").write_text(text)
+    rows, (fault,) = open_results(tmp_path)
+    assert [row.name for row in rows] == ["whole"]
+    assert words in fault and str(tmp_path / "broken.json") in fault and fault.endswith(".")
+    with pytest.raises(ResultError, match="broken"):
+        read_results(tmp_path)
+
+
+def test_a_folder_that_is_not_there_has_no_results(tmp_path):
+    assert open_results(tmp_path / "nothing") == ((), ())
+
+
+def test_a_paired_difference_goes_before_the_intervals(written):
+    row = written()
+    won, open_ = contest(row, STRICT, "adapted", "naive"), contest(row, STRICT, "adapted", "kmer-logistic")
+    assert won.better and won.is_paired and (won.low, won.high) == pytest.approx((0.09, 0.11))
+    assert open_.clear is False and not open_.better and not open_.worse
+    # Nothing was worked out in pairs under the other protocol: 0.80 and 0.70 are apart, 0.80 and 0.79 overlap.
+    assert contest(row, PUBLISHED, "adapted", "naive").better
+    assert contest(row, PUBLISHED, "adapted", "pretrained").clear is False
+    assert contest(row, PUBLISHED, "adapted", "nobody") is None
+
+
+def test_where_less_is_better_the_sign_turns(written):
+    names = {"metric": "bits_per_base", "metrics": ["bits_per_base"]}
+    scores = {
+        "apart": {
+            key: {"seeds": [{"seed": 1, "metrics": {"bits_per_base": around(value)}}]}
+            for key, value in {"adapted": 1.80, "kmer-logistic": 1.95, "cnn": 1.90}.items()
+        }
+    }
+    gaps = [{**gap("apart", "cnn", -0.1), "metric": "bits_per_base"}]
+    row = written(**names, scores=scores, differences=gaps, published=[], protocols={})
+    assert row.best_baseline("apart") == "cnn"
+    found = contest(row, "apart", "adapted", "cnn")
+    assert found.better and (found.ahead, found.low, found.high) == pytest.approx((0.1, 0.09, 0.11))
+    assert "ours is better by 0.100 (95 % interval 0.090 to 0.110, p < 0.001)" in said(row)["Apart"]
+
+
+def test_a_published_figure_inside_our_interval_is_within_noise(written):
+    row = written()
+    first, second = (against_published(row, item) for item in row.published)
+    assert first.clear is False and second.worse
+    text = said(row)["Published protocol"]
+    assert "The original, First, gives MCC 0.805: within noise" in text
+    assert "The best published, Second, gives MCC 0.900: ours is worse by 0.100" in text
+
+
+def test_the_reading_names_every_thing_that_counts(written):
+    text = said(written(missing=["By cluster: Random weights, seed 2"]))
+    strict = text["Strict protocol"]
+    assert "MCC 0.700 (0.680–0.720), the mean of 3 seeds (lowest 0.690, highest 0.710)" in strict
+    assert "Together, their probabilities averaged, they reach 0.720" in strict
+    assert "pre-training gives 0.100 (95 % interval 0.090 to 0.110, p < 0.001)" in strict
+    assert "The best simple baseline, kmer logistic, has 0.650 (0.630–0.670): a simple method does as well" in strict
+    assert "-0.005 to +0.015, p = 0.300), within noise" in strict
+    assert "has 0.800 and 0.700: the strict protocol takes 0.100 away (more than noise" in (
+        text["From the published to the strict protocol"]
+    )
+    assert text["Not run yet"] == "By cluster: Random weights, seed 2."
+
+
+def test_a_simple_baseline_that_is_better_is_said_to_be(written):
+    row = written(differences=[gap(STRICT, "kmer-logistic", -0.05), gap(STRICT, "naive", -0.04)])
+    strict = said(row)["Strict protocol"]
+    assert "it is better than ours by 0.050 (95 % interval 0.040 to 0.060" in strict
+    assert "pre-training does harm here, 0.040" in strict
+    assert "a simple baseline is better" in verdict(row, row.views()[0])
+
+
+def test_one_seed_and_no_interval_are_said(written):
+    scores = {PUBLISHED: {"pretrained": {"seeds": [{"seed": 1, "metrics": {"mcc": {"value": 0.8}}}]}, "cnn": seeds(0.7)}}
+    row = written(scores=scores, differences=[])
+    text = said(row)["Published protocol"]
+    assert "One seed only" in text and "ours has no interval" in text and "not judged" in text
+    assert tally([row])[0].counts == (0, 0, 0, 1)
+    assert verdict(row, row.views()[0]).endswith("simple baselines not judged; one seed.")
+
+
+def test_figures_that_are_not_defined_win_nothing(written):
+    row = written(scores={STRICT: {"adapted": seeds(0.6), "cnn": seeds(0.5), "kmer-logistic": seeds(math.nan)}})
+    assert row.best_baseline(STRICT) == "cnn"
+    assert row.estimate(STRICT, "kmer-logistic") is None
+
+
+def test_only_a_figure_that_both_have_is_compared(written):
+    other = {"name": "First", "kind": "original", "protocol": PUBLISHED, "source": "", "scores": {"auroc": 0.95}}
+    strange = {**other, "name": "Elsewhere", "protocol": ""}
+    row = written(published=[other, strange], scores={PUBLISHED: {"adapted": seeds(0.8, auroc=around(0.9, 0.01))}})
+    text = said(row)
+    assert "gives AUROC 0.950 (ours 0.900 (0.890–0.910)): ours is worse by 0.050" in text["Published protocol"]
+    assert "Elsewhere gives AUROC 0.950 under a protocol that is none of ours" in (
+        text["Published figures that are not compared"]
+    )
+
+
+def test_the_overview_has_a_line_for_each_row(written):
+    row = written()
+    ((section, (line,)),) = overview([row]).items()
+    cells = dict(zip(OVERVIEW, line.cells, strict=True))
+    assert section == "Promoters" and cells["Question"] == ("Is it one?", "MCC")
+    assert cells["Original"] == ("0.805", "First") and cells["Best published"] == ("0.900", "Second")
+    assert cells["Ours, published protocol"] == ("0.800 (0.780–0.820)", "Adapted first")
+    assert cells["Ours, strict protocol"].text == "0.700 (0.680–0.720)"
+    assert cells["Naive"] == ("0.600 (0.580–0.620)", "")
+    assert cells["Best simple baseline"] == ("0.650 (0.630–0.670)", "kmer logistic")
+    assert cells["Reading"].text == (
+        "Within noise of the original; worse than the best published by 0.100; the strict split takes 0.100 away; "
+        "pre-training gives +0.100; a simple baseline is as good; 3 seeds."
+    )
+
+
+def test_a_row_of_other_protocols_has_a_line_for_each_beside_its_own_published_figure(written):
+    published = [
+        {"name": name, "kind": "original", "protocol": key, "source": "", "scores": {"mcc": value}}
+        for name, key, value in (("Few", "n20", 0.5), ("Many", "n900", 0.9))
+    ]
+    scores = {key: {"pretrained": seeds(value), "naive": seeds(0.4)} for key, value in (("n20", 0.6), ("n900", 0.7))}
+    protocols = {"n20": {"title": "20 labels"}, "n900": {"title": "900 labels"}}
+    row = written(published=published, scores=scores, protocols=protocols, differences=[])
+    lines = [dict(zip(OVERVIEW, line.cells, strict=True)) for line in overview([row])["Promoters"]]
+    assert [line["Question"].text for line in lines] == ["Is it one?", "900 labels"]
+    assert [line["Original"] for line in lines] == [("0.500", "Few"), ("0.900", "Many")]
+    assert [line["Reading"].text.split(";")[0] for line in lines] == [
+        "Better than the original by 0.100",
+        "Worse than the original by 0.200",
+    ]
+    assert tally([row])[0].counts == (1, 0, 1, 0)
+
+
+def test_naive_that_was_run_elsewhere_only_says_where(written):
+    scores = result()["scores"]
+    del scores[STRICT]["naive"]
+    row = written(scores=scores, differences=[])
+    cells = dict(zip(OVERVIEW, overview([row])["Promoters"][0].cells, strict=True))
+    assert cells["Naive"] == ("0.700 (0.680–0.720)", "published protocol")
+
+
+def test_the_document_has_all_rows_in_their_order_and_whole_tables(tmp_path):
+    for name, order, section in (("last", 30, "Promoters"), ("first", 1, "Genes"), ("toy", 20, "Promoters")):
+        (tmp_path / f"{name}.json").write_text(json.dumps(result(name=name, order=order, section=section, title=name)))
+    text = document(read_results(tmp_path))
+    assert [line for line in text.splitlines() if line.startswith("### ")] == [
+        *("### Genes", "### Promoters"),
+        *("### first", "### toy", "### last"),
+    ]
+    blocks = [block.splitlines() for block in text.split("\n\n") if block.startswith("|")]
+    assert len(blocks) == 3 + 3 * 6
+    assert all(len({line.count(" | ") for line in block}) == 1 for block in blocks)
+    assert "genolm recipe run first --data DATA" in text and text.endswith("```\n")
+    assert document(read_results(tmp_path)) == text
+
+
+def test_a_row_as_text_says_where_all_of_it_is_from(written):
+    text = row_text(written())
+    assert text.startswith("# Toy | promoters\n\nIs it one?") and "| Adapted first, mean of 3 seeds | 0.800" in text
+    for words in (
+        "- left out, twice: 12",
+        "| a.fa | https://example.org; by hand | CC0 | ab |",
+        "- First (original): Table 1",
+        "A processor, 2 cores, device cpu; 60 min in all",
+        "published protocol 3 min; strict protocol 3 min",
+        "| strict protocol | Adapted first | Random weights | MCC | +0.100 (+0.090 to +0.110) | p < 0.001 |",
+        "The original's test rows have relatives in training.",
+    ):
+        assert words in text, words
+
+
+def test_nothing_run_yet_and_figures_only_are_said(written):
+    nothing = {"scores": {}, "differences": [], "published": []}
+    planned = written(**nothing)
+    assert verdict(planned, planned.views()[0]) == "Not run yet."
+    assert said(planned) == {"Scores": "Nothing of this row was run yet."}
+    figure = {"name": "map", "title": "A map", "caption": "Dots.", "plotly": {"data": []}}
+    drawn = written(**nothing, figures=[figure], methods={"lm": "A title"})
+    assert verdict(drawn, drawn.views()[0]) == "Figures only: A map." and "- A map: Dots." in row_text(drawn)
+    assert drawn.title_of("lm") == "A title"
+
+
+def test_without_results_the_document_says_so():
+    assert "There are no results yet." in document([])
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(None, "–"), (3.14, "3.1 s"), (42, "42 s"), (600, "10 min"), (9000, "2.5 h")])
+def test_times_are_said_in_words(seconds, words):
+    assert duration(seconds) == words
+
+
+def test_the_shipped_results_can_be_read_and_are_what_the_document_says():
+    rows = read_results()
+    assert all(row.path.stem == row.name for row in rows)
+    page = workspace.results_dir().parents[1] / "docs" / "results.md"
+    if rows and page.is_file():
+        assert page.read_text(encoding="utf-8") == document(rows), "genolm recipe report --out docs/results.md"
