@@ -47,9 +47,11 @@ from common import (
     write_record,
     write_table,
 )
+from table_parts import save_protocol
 
 from genolm.splits import independent_set, similarity_pairs
 
+CLASSES = ("gene interior", "gene start")
 BEFORE, AFTER = 100, 50
 LENGTH = BEFORE + AFTER
 MARGIN = 50
@@ -167,6 +169,29 @@ def leakage_figures(table: pd.DataFrame, shared: int) -> dict[str, Any]:
         "as_published": leakage(table),
         "excluded_dropped": leakage(kept),
         "excluded_windows_next_to_a_test_item": int(near.sum()),
+    }
+
+
+def tables(data: Path, out: Path, *, seed: int = 1, shared: int = SHARED) -> dict[str, Path]:
+    """Write the tables of ``ecoli-gene-starts.toml``.
+
+    ``published`` trains on all windows outside validation and test, as the original did; ``strict`` only on
+    those of the independent set. Windows that overlap the reserved region are in neither.
+    """
+    path = source_file(data, ECOLI_GENBANK)
+    table, record = build(read_genbank(path), seed=seed, shared=shared)
+    table = table.assign(label=table["label"].map(dict(enumerate(CLASSES))))
+    facts = {"sources": {ECOLI_GENBANK: sha256(path)}, **record}
+    excluded = (table["split"] == "train") & (table["excluded"] == 1)
+    reserved = record["whole"]["reserved"]
+    return {
+        protocol: save_protocol(
+            out,
+            protocol,
+            rows,
+            {"left_out": {"train": len(table) - len(rows), "reserved": reserved}, **facts},
+        )
+        for protocol, rows in (("published", table), ("strict", table[~excluded]))
     }
 
 

@@ -1,66 +1,186 @@
-"""Coding or not: human transcripts as a table for ``genolm finetune``.
+"""Coding or not: the tables of ``rna-coding.toml``, from human and mouse transcripts.
 
-    python recipes/rna_coding_data.py --data DATA --out FOLDER
+Human transcripts are those of CPAT (Wang et al. 2013, doi:10.1093/nar/gkt006), cleaned of copies that stood
+in both its training and test files. Training takes transcripts of 200 to 1,500 bp and the test those up to
+3,000; the longer ones are left out and counted. Non-coding transcripts are shorter on the whole, so the
+training sample has equally many of both classes in each fifth of all lengths.
 
-Writes ``rna_coding.csv.gz`` with ``sequence,label,name`` from the training transcripts of CPAT (Wang et al.
-2013, doi:10.1093/nar/gkt006) between ``--shortest`` and ``--longest`` bp, a random sample of ``--rows`` with as
-many coding as non-coding ones. It has no split: ``genolm finetune`` then keeps transcripts that resemble each
-other, such as those of one gene, on one side. Non-coding transcripts are shorter on the whole, so the sample
-has equally many of both classes in each fifth of all lengths.
+``published`` keeps CPAT's own training and test files. ``strict`` takes the transcripts of both, holds out
+whole chromosomes, leaves out what resembles a held-out transcript from elsewhere, and matches the test in
+length too. ``mouse`` trains on the same rows as ``strict`` and is tested on mouse transcripts of DeepLnc-CNN
+(GENCODE).
 """
 
-import argparse
-import sys
+import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
-from common import sha256, source_file, write_record, write_table
+from common import source_file
+from table_parts import hashes_of, keep_apart, resembling, save_protocol, with_valid
 
-SOURCE = "rna_coding/cpat_human.csv.gz"
-WORDS = {"0": "noncoding", "1": "coding"}
+from genolm.bootstrap import Estimate
+from genolm.errors import GenolmError
+from genolm.metrics import binary_metrics
+from genolm.sequences import open_fasta
+
+HUMAN = "rna_coding/cpat_human.csv.gz"
+MOUSE = {
+    "rna_coding/deeplnc_mouse/test_Mouse_positive.fa.gz": "noncoding",
+    "rna_coding/deeplnc_mouse/test_Mouse_negative.fa.gz": "coding",
+}
+TEST_CHROMOSOMES = ("1", "3", "5", "7", "9", "11")
+VALID_CHROMOSOMES = ("2", "10")
 FIFTHS = 5
+VALID_SHARE = 0.1
+SHORT_FRAME = 300
+"""Bases of 100 codons, below which a reading frame says little."""
+_PLACE = re.compile(r"(\S+) range=chr([^:_\s]+)(\S*)")
+_STOPS = ("TAA", "TAG", "TGA")
 
 
-def build(path: Path, *, rows: int, shortest: int, longest: int, seed: int) -> pd.DataFrame:
-    """Return the sample, matched in length."""
+class Limits(NamedTuple):
+    """Lengths in bp, and rows."""
+
+    rows: int = 4_800
+    test_rows: int = 2_000
+    shortest: int = 200
+    longest: int = 1_500
+    longest_test: int = 3_000
+
+    def pool(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows whose length allows their part, each sequence once."""
+        longest = np.where(table["split"] == "test", self.longest_test, self.longest)
+        lengths = table["sequence"].str.len()
+        return table[(lengths >= self.shortest) & (lengths <= longest)].drop_duplicates("sequence")
+
+
+def read_human(path: Path) -> pd.DataFrame:
+    """Return the transcripts with their short names; ``group`` is the chromosome."""
     table = pd.read_csv(path, dtype=str)
-    table = table[table["split"] == "train"]
-    table["label"] = table["label"].map(lambda text: WORDS.get(text, text))
-    lengths = table["sequence"].str.len()
-    table = table[lengths.between(shortest, longest)].drop_duplicates("sequence")
-    table["bin"] = pd.qcut(table["sequence"].str.len(), FIFTHS, labels=False, duplicates="drop")
-    wanted = rows // (FIFTHS * len(WORDS))
-    parts = []
-    for _, fifth in table.groupby("bin"):
-        counts = fifth["label"].value_counts().reindex(WORDS.values(), fill_value=0)
-        size = min(wanted, int(counts.min()))
-        parts.append(fifth.groupby("label").sample(size, random_state=seed))
-    sample = pd.concat(parts).sort_index()
-    return sample[["sequence", "label", "name"]].reset_index(drop=True)
+    places = [_PLACE.search(name) for name in table["name"]]
+    if not all(places):
+        row = places.index(None) + 2
+        raise GenolmError(f"{path}: row {row} has a name without range=chr…; it needs its place.")
+    table["group"] = [place[2] for place in places]
+    table["name"] = [f"{place[1].split('_', 4)[-1]} chr{place[2]}{place[3]}" for place in places]
+    table["sequence"] = table["sequence"].str.upper()
+    return table
 
 
-def main(arguments: list[str]) -> None:
-    """Read the command line and write the table and its record."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help=f"folder that holds {SOURCE}")
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--rows", type=int, default=4_000)
-    parser.add_argument("--shortest", type=int, default=200)
-    parser.add_argument("--longest", type=int, default=1_500)
-    parser.add_argument("--seed", type=int, default=1)
-    options = parser.parse_args(arguments)
-    path = source_file(options.data, SOURCE)
-    table = build(
-        path, rows=options.rows, shortest=options.shortest, longest=options.longest, seed=options.seed
-    )
-    digest = write_table(table, options.out / "rna_coding.csv.gz")
-    counts = table["label"].value_counts().to_dict()
-    write_record(
-        options.out / "rna_coding.json",
-        {"sources": {SOURCE: sha256(path)}, "table_sha256": digest, "rows": counts},
-    )
-    print(f"{len(table)} transcripts: {counts}")
+def read_mouse(data: Path) -> pd.DataFrame:
+    """Return the mouse transcripts, all of them test rows; ``group`` is mouse."""
+    rows = []
+    for name, label in MOUSE.items():
+        with open_fasta(source_file(data, name)) as found:
+            rows += [(item.name.split("|")[0], item.sequence.upper(), label) for item in found.records()]
+    return pd.DataFrame(rows, columns=["name", "sequence", "label"]).assign(split="test", group="mouse")
 
 
-if __name__ == "__main__":
-    main(sys.argv[1:])
+def matched(pool: pd.DataFrame, rows: int, seed: int) -> pd.DataFrame:
+    """Return about ``rows`` rows with equally many of each class in each fifth of all lengths."""
+    names = sorted(pool["label"].unique())
+    fifth = pd.qcut(pool["sequence"].str.len(), FIFTHS, labels=False, duplicates="drop")
+    wanted, parts = rows // (FIFTHS * len(names)), []
+    for _, own in pool.groupby(fifth):
+        counts = own["label"].value_counts().reindex(names, fill_value=0)
+        parts.append(own.groupby("label").sample(min(wanted, int(counts.min())), random_state=seed))
+    return pd.concat(parts).sort_index()
+
+
+def balanced(pool: pd.DataFrame, rows: int, seed: int) -> pd.DataFrame:
+    """Return up to ``rows`` rows, as many of one class as of the other."""
+    size = min(rows // 2, int(pool["label"].value_counts().min()))
+    return pool.groupby("label").sample(size, random_state=seed).sort_index()
+
+
+def published(pool: pd.DataFrame, limits: Limits, seed: int) -> pd.DataFrame:
+    """Return a sample of the training and the test file; a random tenth of the former is for validation."""
+    train = matched(pool[pool["split"] == "train"], limits.rows, seed)
+    test = balanced(pool[pool["split"] == "test"], limits.test_rows, seed)
+    return with_valid(pd.concat([train, test]), share=VALID_SHARE, seed=seed)
+
+
+def placed(human: pd.DataFrame) -> pd.DataFrame:
+    """Return all transcripts of both files with the part of their chromosome as ``split``."""
+    parts = {name: "test" for name in TEST_CHROMOSOMES} | {name: "valid" for name in VALID_CHROMOSOMES}
+    return human.assign(split=human["group"].map(parts).fillna("train"))
+
+
+def by_chromosome(pool: pd.DataFrame, limits: Limits, seed: int) -> pd.DataFrame:
+    """Return a sample of :func:`placed` transcripts, each part matched in length."""
+    valid_rows = int(limits.rows * VALID_SHARE)
+    sizes = {"train": limits.rows - valid_rows, "valid": valid_rows, "test": limits.test_rows}
+    parts = [matched(pool[pool["split"] == part], size, seed) for part, size in sizes.items()]
+    return pd.concat(parts, ignore_index=True)
+
+
+def tables(data: Path, out: Path, *, seed: int = 1, **limits: int) -> dict[str, Path]:
+    """Write the tables ``published``, ``strict`` and ``mouse``; ``limits`` are those of :class:`Limits`."""
+    bounds = Limits(**limits)
+    human, mouse = read_human(source_file(data, HUMAN)), read_mouse(data)
+    carried, apart, other = (bounds.pool(table) for table in (human, placed(human), mouse))
+    strict, dropped = keep_apart(by_chromosome(apart, bounds, seed))
+    taught = strict[strict["split"] != "test"]
+    tested = pd.concat([taught, balanced(other, bounds.test_rows, seed)], ignore_index=True)
+    made = {
+        "published": (published(carried, bounds, seed), {}, (human, carried)),
+        "strict": (strict, dropped, (human, apart)),
+        "mouse": (tested, dropped, (pd.concat([human, mouse]), pd.concat([apart, other]))),
+    }
+    facts = {"limits": bounds._asdict(), "sources": hashes_of(data, [HUMAN, *MOUSE]), "seed": seed}
+    return {
+        protocol: save_protocol(out, protocol, table, {**counts_of(table, left_out, *pools), **facts})
+        for protocol, (table, left_out, pools) in made.items()
+    }
+
+
+def counts_of(
+    table: pd.DataFrame, dropped: Mapping[str, int], whole: pd.DataFrame, pool: pd.DataFrame
+) -> dict[str, Any]:
+    """Return what was left out of all rows and why, what resembles training, and the hard test rows."""
+    test = table[table["split"] == "test"]
+    hard = test.loc[is_hard(test), "label"].value_counts()
+    return {
+        "left_out": {
+            **dropped,
+            "other_lengths_or_copies": len(whole) - len(pool),
+            "not_drawn": len(pool) - len(table) - sum(dropped.values()),
+        },
+        "similar": resembling(table),
+        "hard": {label: int(hard.get(label, 0)) for label in ("coding", "noncoding")},
+    }
+
+
+def longest_frame(sequence: str) -> int:
+    """Return the bases from an ATG to its stop codon or the end, the most of the three frames."""
+    best = 0
+    for frame in range(3):
+        first = -1
+        for place in range(frame, len(sequence) - 2, 3):
+            codon = sequence[place : place + 3]
+            if codon == "ATG" and first < 0:
+                first = place
+            elif codon in _STOPS and first >= 0:
+                best, first = max(best, place - first), -1
+        if first >= 0:
+            best = max(best, (len(sequence) - first) // 3 * 3)
+    return best
+
+
+def is_hard(rows: pd.DataFrame) -> np.ndarray:
+    """Return which rows look like the other class: coding with a short frame, non-coding with a long one."""
+    long = np.array([longest_frame(sequence) >= SHORT_FRAME for sequence in rows["sequence"]], dtype=bool)
+    return long != (rows["label"] == "coding").to_numpy()
+
+
+def judge(rows: pd.DataFrame, probabilities: np.ndarray, classes: tuple[str, ...]) -> dict[str, Estimate]:
+    """Return ``accuracy_hard`` and ``mcc_hard``, of the rows of :func:`is_hard`, called at 0.5."""
+    hard = is_hard(rows)
+    if not hard.any():
+        return {}
+    truth = (rows["label"] == classes[1]).to_numpy()[hard]
+    found = binary_metrics(probabilities[hard, 1], truth)
+    return {f"{name}_hard": found[name] for name in ("accuracy", "mcc")}
