@@ -121,6 +121,10 @@ class ZooModel:
         Sentences for its card.
     sample : str
         File among the shipped samples whose first records' scores stand on the card.
+    site : int, optional
+        Base of the window, counted from 0, at which the site stands.
+    site_name : str
+        What that site is, such as TSS.
     """
 
     name: str
@@ -131,6 +135,8 @@ class ZooModel:
     method: str
     limits: tuple[str, ...] = ()
     sample: str = ""
+    site: int | None = None
+    site_name: str = ""
 
 
 @dataclass(frozen=True)

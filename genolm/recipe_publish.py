@@ -1,6 +1,7 @@
 """The built-in model of a recipe: chosen among its trainings, with a card that tells its result."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is loaded
 
+from genolm.config import Window
 from genolm.predict import Predictor
 from genolm.recipe_config import Recipe, RecipeError
 from genolm.recipe_run import RESULT
@@ -18,6 +20,7 @@ from genolm.sequences import open_fasta
 from genolm.workspace import samples_dir
 
 SAMPLE_RECORDS = 6
+_SITE = re.compile(r"\bsite=(\d+)")
 
 
 def publish(recipe: Recipe, out: Path, target: Path) -> Path:
@@ -66,6 +69,8 @@ def _published(recipe: Recipe, result: Mapping[str, Any], best: Step, target: Pa
         "limits": [*model.limits, *_seeds_sentence(scores[best.method], recipe.metric)],
     }
     config = replace(bundle.config, name=target.name, title=model.title, purpose=model.purpose)
+    if model.site is not None:
+        config = replace(config, window=replace(config.window, anchor=model.site, anchor_name=model.site_name))
     save_bundle(target, config, bundle.state_dict(), card)
     if model.sample:
         save_bundle(target, config, bundle.state_dict(), {**card, "sample": sample_scores(target, model.sample)})
@@ -80,15 +85,29 @@ def sample_scores(model: Path, name: str) -> dict[str, Any]:
     dict
         ``file``, ``sha256``, and ``records``: name -> class -> probability, worked out in float32.
     """
-    path, predictor = samples_dir() / name, Predictor(load_bundle(model), precision="fp32")
+    predictor = Predictor(load_bundle(model), precision="fp32")
+    pieces = sample_pieces(samples_dir() / name, predictor.config.window)
+    chances = predictor.probabilities(predictor.logits(list(pieces.values())))
+    scores = {
+        key: {name: round(float(chance), 4) for name, chance in zip(predictor.classes, row, strict=True)}
+        for key, row in zip(pieces, chances, strict=True)
+    }
+    return {"file": name, "sha256": file_facts(samples_dir() / name)["sha256"], "records": scores}
+
+
+def sample_pieces(path: Path, window: Window | None) -> dict[str, str]:
+    """Return the first records of a sample, cut to a model's window where both know the place of a site.
+
+    A record says ``site=201`` in its description when its 201st base is the site.
+    """
     with open_fasta(path) as genome:
         records = [item for item, _ in zip(genome.records(), range(SAMPLE_RECORDS), strict=False)]
-    chances = predictor.probabilities(predictor.logits([item.sequence for item in records]))
-    scores = {
-        item.name: {key: round(float(chance), 4) for key, chance in zip(predictor.classes, row, strict=True)}
-        for item, row in zip(records, chances, strict=True)
-    }
-    return {"file": name, "sha256": file_facts(path)["sha256"], "records": scores}
+    pieces = {}
+    for item in records:
+        site = _SITE.search(item.description)
+        first = int(site[1]) - 1 - window.anchor if site and window and window.anchor is not None else 0
+        pieces[item.name] = item.sequence[first : first + window.length] if first > 0 else item.sequence
+    return pieces
 
 
 def _source_of(result: Mapping[str, Any], protocol: str) -> dict[str, Any]:

@@ -17,6 +17,12 @@ from genolm.recipe_steps import Answer, Ground, Step
 from genolm.record import code_version, file_facts
 
 FORMAT_VERSION = 1
+BASELINE_TITLES = {
+    "majority": "always the commonest class",
+    "kmer-logistic": "k-mer logistic regression",
+    "positional-logistic": "logistic regression on bases by position",
+    "cnn": "small convolutional network",
+}
 
 
 def frame_of(recipe: Recipe) -> dict[str, Any]:

@@ -19,7 +19,7 @@ import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is
 from genolm.baselines import Baseline
 from genolm.progress import ProgressCallback
 from genolm.recipe_config import Call, Recipe, RecipeError
-from genolm.recipe_result import differences, frame_of, method_scores, protocol_facts
+from genolm.recipe_result import BASELINE_TITLES, differences, frame_of, method_scores, protocol_facts
 from genolm.recipe_steps import (
     Ground,
     Step,
@@ -301,5 +301,5 @@ class _TableRun:
             method = self.recipe.methods[key]
             facts = {"title": method.title, "kind": "ours", "base": None if method.from_scratch else method.base}
         else:
-            facts = {"title": key.replace("-", " "), "kind": "baseline", "base": None}
+            facts = {"title": BASELINE_TITLES.get(key, key), "kind": "baseline", "base": None}
         return {**facts, "settings": found["settings"]}

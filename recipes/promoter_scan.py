@@ -20,6 +20,7 @@ from scan_proof_ground import Store
 from scan_proof_judging import auprc_difference, judge
 from scan_proof_scans import Scans
 
+from genolm.recipe_result import BASELINE_TITLES
 from genolm.recipe_run import RecipeTask
 from genolm.registry import load_bundle
 
@@ -27,11 +28,8 @@ PROTOCOL = "held_out"
 NEAR = 20
 FIGURES = {"all": "scan_auprc", "strong": "scan_auprc_strong"}
 MODEL, OWN = "ecoli-promoter", "pretrained"
-TITLES = {
-    "kmer-logistic": "k-mer logistic regression",
-    "positional-logistic": "logistic regression on bases by position",
-    "cnn": "small convolutional network",
-    "promotech": "Promotech, its published predictions; trained on this genome",
+TITLES = {name: BASELINE_TITLES[name] for name in NAMES} | {
+    "promotech": "Promotech, its published predictions; trained on this genome"
 }
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from genolm import workspace
 from genolm.predict import Predictor
+from genolm.recipe_publish import sample_pieces
 from genolm.record import file_facts
 from genolm.registry import list_bundles, load_bundle
 from genolm.sequences import parse_sequences
@@ -67,8 +68,8 @@ def test_a_model_says_of_its_sample_what_its_card_says(name):
     told = bundle.card["sample"]
     path = workspace.samples_dir() / told["file"]
     assert file_facts(path)["sha256"] == told["sha256"]
-    records = parse_sequences(path.read_text(encoding="ascii"))[: len(told["records"])]
-    found = Predictor(bundle, precision="fp32").predict([item.sequence for item in records])
-    for item, row in zip(records, found.probabilities, strict=True):
-        expected = [told["records"][item.name][key] for key in bundle.config.head.classes]
+    pieces = sample_pieces(path, bundle.config.window)
+    found = Predictor(bundle, precision="fp32").predict(list(pieces.values()))
+    for name, row in zip(pieces, found.probabilities, strict=True):
+        expected = [told["records"][name][key] for key in bundle.config.head.classes]
         assert row.tolist() == pytest.approx(expected, abs=2e-3)

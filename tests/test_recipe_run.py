@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from genolm import recipe_publish, recipe_run, recipe_steps
+from genolm.config import Window
 from genolm.errors import GenolmError
 from genolm.metrics import binary_metrics
 from genolm.predict import Predictor
@@ -183,7 +184,7 @@ def test_a_run_that_is_cut_short_goes_on_and_ends_as_one(run, folder, tmp_path, 
     best = load_bundle(tmp_path / "runs" / "toy" / "models" / f"toy-easy-pretrained-seed{1 + int(np.argmin(losses))}")
     assert all((value == bundle.state_dict()[key]).all() for key, value in best.state_dict().items())
     assert bundle.config.name == "toy-model" and bundle.card["recipe"] == "recipes/toy.toml"
-    assert set(bundle.card["baselines"]) == {"From scratch", "kmer logistic"}
+    assert set(bundle.card["baselines"]) == {"From scratch", "k-mer logistic regression"}
     assert bundle.card["limits"][0] == "A toy." and "2 seeds" in bundle.card["limits"][1]
 
 
@@ -238,3 +239,10 @@ def test_a_module_that_lacks_the_function_is_named(folder, run):
     with pytest.raises(GenolmError, match="names no_such_tables.tables"):
         run()
     assert recipe_run.RESULT not in {item.name for item in folder.iterdir()}
+
+
+def test_a_sample_is_cut_so_that_its_site_stands_where_the_model_wants_it(tmp_path):
+    (tmp_path / "s.fa").write_text(">known kind=x site=5\nAACCGGTT\n>plain\nACGTACGT\n")
+    pieces = recipe_publish.sample_pieces(tmp_path / "s.fa", Window(4, 2, "TSS"))
+    assert pieces == {"known": "CCGG", "plain": "ACGTACGT"}
+    assert recipe_publish.sample_pieces(tmp_path / "s.fa", None)["known"] == "AACCGGTT"
