@@ -1,0 +1,424 @@
+"""Recipes of promoters, on generated sequences: what is left out, which windows are cut, the parts."""
+
+import gzip
+import importlib
+import json
+import shutil
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from genolm.errors import GenolmError
+from genolm.recipe_config import read_recipe
+from genolm.splits import similarity_pairs
+from genolm.table_split import table_clusters
+
+RECIPES = Path(__file__).parents[1] / "recipes"
+NAMES = (
+    "promoters-81-ecoli",
+    "promoters-81-bsubtilis",
+    "promoters-81-bacteria",
+    "human-promoters-short",
+    "human-promoters-long",
+)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder for what is made once for all tests; genolm's own files are kept there too."""
+    folder = tmp_path_factory.mktemp("promoters")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GENOLM_HOME", str(folder / "home"))
+        patch.syspath_prepend(RECIPES)
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def dice():
+    """A seeded generator."""
+    return np.random.default_rng(7)
+
+
+@pytest.fixture(scope="module")
+def bacterial(place):
+    module = importlib.import_module("bacterial_promoters_81")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "RESERVED", {"toy.1": (4_000, 6_000)})
+        yield module
+
+
+@pytest.fixture(scope="module")
+def human(place):
+    return importlib.import_module("human_promoters")
+
+
+@pytest.fixture(scope="module")
+def short(place):
+    return importlib.import_module("human_promoters_short")
+
+
+@pytest.fixture(scope="module")
+def long(place):
+    return importlib.import_module("human_promoters_long")
+
+
+def dna(rng, length):
+    return "".join(rng.choice(list("ACGT"), length))
+
+
+def other_strand(sequence):
+    return sequence.translate(str.maketrans("ACGT", "TGCA"))[::-1]
+
+
+def put(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress(text.encode(), mtime=1))
+
+
+def fasta(items):
+    return "".join(f"> {name}\n{item[:60]}\n{item[60:]}\n" for name, item in items)
+
+
+def record_of(path):
+    return json.loads(path.with_name(f"{path.name.split('.')[0]}.json").read_text())
+
+
+# --- 81 bp of bacteria
+
+
+@pytest.fixture(scope="module")
+def bacteria(place, dice, bacterial):
+    """Files of two species; five promoters of E. coli touch the region 4,000-6,000, one is of elsewhere."""
+    rng, folder = dice, place / "bacteria"
+    genome = dna(rng, 20_000)
+    put(folder / bacterial.ECOLI_FASTA, f">toy.1 chromosome\n{genome}\n")
+    free = [int(start) for start in rng.choice(np.arange(6_200, 9_900, 90), 40, replace=False)]
+    promoters = [genome[start : start + 81] for start in [*free, 3_000, 3_919, 6_000]]
+    reserved = [genome[start : start + 81] for start in (3_920, 4_500, 5_999)]
+    reserved += [other_strand(genome[start : start + 81]) for start in (5_000, 5_500)]
+    starts = [start + step for start in range(10_000, 18_000, 400) for step in range(0, 180, 30)]
+    pieces = [other_strand(genome[start : start + 81]) for start in starts]
+    coli = [*promoters, *reserved, dna(rng, 81)]
+    put(folder / "cnnprom/Ecoli_prom.fa.gz", fasta(enumerate(coli)))
+    put(folder / "cnnprom/Ecoli_non_prom.fa.gz", fasta(enumerate(pieces)))
+    bacilli = [dna(rng, 81) for _ in range(40)]
+    put(folder / "cnnprom/Bacillus_prom.fa.gz", fasta([("abrB", item) for item in [*bacilli, bacilli[0]]]))
+    odd = ["N" + dna(rng, 80), dna(rng, 80)]
+    others = [dna(rng, 81) for _ in range(100)] + odd
+    put(folder / "cnnprom/Bacillus_non_prom.fa.gz", fasta(enumerate(others)))
+    return folder, {"kept": promoters, "reserved": reserved, "elsewhere": coli[-1], "pieces": pieces}
+
+
+@pytest.fixture(scope="module")
+def coli(bacterial, bacteria, place):
+    """Tables of E. coli by protocol, and their paths."""
+    made = bacterial.tables(bacteria[0], place / "out", organism="ecoli")
+    return {key: pd.read_csv(path) for key, path in made.items()}, made
+
+
+def test_what_touches_the_reserved_region_on_either_strand_is_in_no_table(coli, bacteria):
+    tables, paths = coli
+    for protocol, table in tables.items():
+        promoters = table.loc[table["label"] == "promoter", "sequence"]
+        assert sorted(promoters) == sorted(bacteria[1]["kept"])
+        assert record_of(paths[protocol])["left_out"]["ecoli"] == {
+            "not_81_bp_of_acgt": 0,
+            "copies": 0,
+            "promoters_in_the_reserved_region": 5,
+            "promoters_not_found_in_the_genome": 1,
+            "non-promoters_in_the_reserved_region": 0,
+            "non-promoters_not_found_in_the_genome": 0,
+        }
+
+
+def test_both_protocols_hold_the_same_rows_in_the_shares_of_the_original(coli, bacteria):
+    published, strict = coli[0]["published"], coli[0]["strict"]
+    assert sorted(published["sequence"]) == sorted(strict["sequence"])
+    assert (published["label"] == "non-promoter").sum() == len(bacteria[1]["pieces"])
+    counts = published.groupby(["label", "split"]).size()
+    assert counts["non-promoter"].to_dict() == {"test": 18, "train": 92, "valid": 10}
+    assert counts["promoter", "test"] == pytest.approx(0.15 * 43, abs=1)
+
+
+def test_strict_keeps_what_shares_20_bp_in_one_part_and_random_does_not(coli):
+    across = {}
+    for protocol, table in coli[0].items():
+        pairs = similarity_pairs(table["sequence"].tolist(), word=20)
+        split = table["split"].to_numpy()
+        across[protocol] = int((split[pairs[:, 0]] != split[pairs[:, 1]]).sum())
+    assert across["strict"] == 0 and across["published"] > 10
+
+
+def test_the_record_tells_the_leak_of_each_protocol(coli):
+    records = {key: record_of(path) for key, path in coli[1].items()}
+    key = "test_sharing_40bp_with_train_by_class"
+    assert records["strict"][key] == {"non-promoter": 0.0, "promoter": 0.0}
+    assert records["strict"]["leakage"]["split_test_sharing_20bp_with_train"] == 0
+    assert records["published"]["leakage"]["split_test_sharing_20bp_with_train"] > 0.2
+    assert records["published"][key]["non-promoter"] > 0.7
+
+
+def test_a_shared_stretch_of_40_counts_on_both_strands_and_one_of_39_does_not(bacterial, rng):
+    train, fresh = dna(rng, 81), dna(rng, 81)
+    test = [other_strand(train)[:40] + fresh[40:], train[:39] + "ACGT"["CGTA".index(train[39])] + fresh[40:]]
+    rows = [(train, "a", "train"), (test[0], "a", "test"), (test[1], "b", "test")]
+    table = pd.DataFrame(rows, columns=["sequence", "label", "split"])
+    assert bacterial.long_stretches(table) == {"a": 1.0, "b": 0.0}
+
+
+def test_odd_letters_and_copies_are_left_out_and_counted(bacterial, bacteria):
+    rows, left_out = bacterial.usable_rows(bacteria[0], "bsubtilis")
+    assert left_out == {"not_81_bp_of_acgt": 2, "copies": 1}
+    assert rows["label"].value_counts().to_dict() == {"non-promoter": 100, "promoter": 40}
+
+
+def test_one_table_of_both_keeps_each_row_in_its_part(bacterial, bacteria, tmp_path, coli):
+    both = pd.read_csv(bacterial.tables(bacteria[0], tmp_path / "both", organism="both")["strict"])
+    bacilli = pd.read_csv(bacterial.tables(bacteria[0], tmp_path / "b", organism="bsubtilis")["strict"])
+    alone = pd.concat([coli[0]["strict"], bacilli]).set_index("sequence")["split"]
+    assert len(both) == len(alone)
+    assert (both.set_index("sequence")["split"] == alone.loc[both["sequence"]]).all()
+
+
+def test_tables_are_the_same_to_the_byte(bacterial, bacteria, tmp_path, coli):
+    again = bacterial.tables(bacteria[0], tmp_path / "again", organism="ecoli")
+    assert all(again[key].read_bytes() == path.read_bytes() for key, path in coli[1].items())
+
+
+def test_a_missing_genome_stops_rather_than_keeps_the_reserved_region(bacterial, bacteria, tmp_path):
+    shutil.copytree(bacteria[0] / "cnnprom", tmp_path / "cnnprom")
+    with pytest.raises(GenolmError, match="genomic.fna.gz is missing"):
+        bacterial.tables(tmp_path, tmp_path / "out")
+
+
+def test_figures_of_one_species_count_its_rows_alone(bacterial):
+    groups = ["ecoli c1"] * 4 + ["bsubtilis c1"] * 4
+    rows = pd.DataFrame({"group": groups, "label": ["no", "no", "yes", "yes"] * 2})
+    positive = np.array([0.1, 0.2, 0.9, 0.8, 0.9, 0.1, 0.8, 0.2])
+    found = bacterial.judge(rows, np.stack([1 - positive, positive], axis=1), ("no", "yes"))
+    assert found["mcc_ecoli"].value == pytest.approx(1) and found["mcc_bsubtilis"].value == 0
+    assert found["recall_bsubtilis"].value == 0.5
+    assert bacterial.judge(rows[:4], np.zeros((4, 2)), ("no", "yes")) == {}
+
+
+# --- human
+
+
+SIZES = {"chr1": 30_000, "chr20": 120_000, "chr21": 60_000}
+GAP = (20_000, 20_100)
+"""Bases of N in every chromosome."""
+
+
+def sites_of(size):
+    """TSS every 6 kb, strands in turn."""
+    return [(position, "+-"[number % 2]) for number, position in enumerate(range(3_000, size - 3_000, 6_000))]
+
+
+def annotation(rows, **columns):
+    frame = pd.DataFrame(rows, columns=["_labels", "_starts", "_ends", *columns])
+    return frame.to_csv(sep="\t", index=False)
+
+
+@pytest.fixture(scope="module")
+def data(place, dice, human, short):
+    """Three chromosomes with TSS, genes and islands, and a file of half their promoters and 60 others."""
+    rng, folder = dice, place / "human"
+    bed, tss, genes, exons, islands, promoters = [], [], [], [], [], []
+    for contig, size in SIZES.items():
+        sequence = dna(rng, size)
+        sequence = sequence[: GAP[0]] + "N" * 100 + sequence[GAP[1] :]
+        put(folder / human.GENOME[contig], f">{contig[3:]} GRCh37\n{sequence.lower()}\n")
+        for number, (position, strand) in enumerate(sites_of(size)):
+            name, plus = f"G{number}", strand == "+"
+            bed.append(f"{contig}\t{position}\t{position + 1}\t{name}_1\t0\t{strand}")
+            gene = (position, position + 2_500) if plus else (position - 2_499, position + 1)
+            exon = (position, position + 300) if plus else (position - 299, position + 1)
+            facts = (name, strand, "protein_coding")
+            genes.append((contig, gene[0] + 1, gene[1], *facts))
+            exons.append((contig, exon[0] + 1, exon[1], *facts))
+            tss.append((contig, position + 1, position + 2, *facts))
+            islands.append((contig, position + 1_500, position + 1_900))
+            window = sequence[position - 200 : position + 51]
+            window = window if plus else other_strand(sequence[position - 50 : position + 201])
+            promoters += [window] if "N" not in window else []
+        tss.append((contig, 5_001, 5_002, "extra", "+", "lincRNA"))
+    columns = dict.fromkeys(("gene_name", "Strand", "gene_type"))
+    put(folder / human.EPDNEW, "\n".join(bed) + "\nchr7\t100\t101\tX_1\t0\t+\n")
+    for name, rows in ((human.ANNOTATED_TSS, tss), (short.GENES, genes), (short.EXONS, exons)):
+        put(folder / name, annotation(rows, **columns))
+    put(folder / short.ISLANDS, annotation(islands))
+    others = [dna(rng, 251) for _ in range(60)]
+    lines = [f"{item},A_test,B_dev" for item in [*promoters[::2], *others, others[0], "N" * 251]]
+    put(folder / short.POSITIVES, "\n".join(["sequence,source", *lines]) + "\n")
+    return folder
+
+
+def place_of(name):
+    """Return kind, contig, start, end, strand of a row's name."""
+    kind, place = name.split()
+    contig, span = place[:-3].split(":")
+    first, last = map(int, span.split("-"))
+    return kind, contig, first - 1, last, place[-2]
+
+
+def check_windows(data, human, table):
+    """Every named window is that of the genome; negatives are 500 bp from all TSS and do not overlap."""
+    whole = human.read_human(data)
+    spans = {}
+    for row in table[table["name"].str.contains(":")].itertuples():
+        kind, contig, start, end, strand = place_of(row.name)
+        letters = whole.sequences[contig][start:end]
+        assert row.sequence == (letters if strand == "+" else other_strand(letters))
+        if kind != "promoter":
+            spans.setdefault(contig, []).append((start, end))
+            known = [position for position, _ in sites_of(SIZES[contig])] + [5_000]
+            assert min(max(start - place, place - end + 1) for place in known) >= 500
+    for found in spans.values():
+        assert all(left[1] <= right[0] for left, right in pairwise(sorted(found)))
+    return spans
+
+
+@pytest.fixture(scope="module")
+def short_tables(short, data, place):
+    """Tables of the short promoters by protocol, and their paths."""
+    made = short.tables(data, place / "short", train=20, valid=5, test=14, spare=0.2)
+    return {key: pd.read_csv(path) for key, path in made.items()}, made
+
+
+def test_promoters_are_found_in_the_genome_or_kept_as_of_elsewhere(short, human, data):
+    rows, counts = short.positive_rows(human.read_human(data), data / short.POSITIVES)
+    sites = sum(len(sites_of(size)) for size in SIZES.values())
+    assert counts["on_these_chromosomes"] == sites and counts["on_chr21"] == len(sites_of(SIZES["chr21"]))
+    assert counts["not_251_bp_of_acgt_left_out"] == 1 and counts["copies_left_out"] == 1
+    assert (rows["group"] == "other").sum() == 60 and rows["sequence"].is_unique
+    assert counts["of_the_file_found_on_these_chromosomes"] == -(-sites // 2)
+
+
+def test_short_windows_are_clear_of_all_tss_and_of_each_other(short_tables, human, data):
+    for table in short_tables[0].values():
+        assert set(check_windows(data, human, table)) == set(SIZES)
+        assert (table["sequence"].str.len() == 251).all()
+        assert set(table["label"]) == {"promoter", "non-promoter"}
+
+
+def test_strict_is_tested_on_chr21_and_nothing_resembles_the_test(short_tables):
+    strict = short_tables[0]["strict"]
+    test, rest = strict[strict["split"] == "test"], strict[strict["split"] != "test"]
+    assert set(test.loc[test["label"] == "non-promoter", "group"]) == {"chr21"}
+    assert (test["group"] == "chr21").sum() == 14 + len(sites_of(SIZES["chr21"]))
+    assert "chr21" not in set(rest["group"])
+    clusters = table_clusters(strict["sequence"].tolist())
+    assert not set(clusters[test.index]) & set(clusters[rest.index])
+
+
+def test_both_protocols_are_of_the_same_size(short_tables):
+    sizes = [table.groupby(["split", "label"]).size().to_dict() for table in short_tables[0].values()]
+    assert sizes[0] == sizes[1]
+    assert sizes[0]["train", "promoter"] == 20 and sizes[0]["test", "non-promoter"] == 14
+    assert "chr21" in set(short_tables[0]["published"].query("split == 'train'")["group"])
+
+
+def test_kinds_are_what_they_are_called(short_tables, short, human, data):
+    whole = human.read_human(data)
+    genes = short.Places.read(data, whole).genes
+    for name in short_tables[0]["strict"]["name"]:
+        if ":" not in name:
+            continue
+        kind, contig, start, end, strand = place_of(name)
+        sites = [position for position, _ in sites_of(SIZES[contig])]
+        if kind == "near":
+            assert min(max(start - place, place - end) for place in sites) <= 5_000
+        if kind == "island":
+            assert any(place + 1_500 <= (start + end) // 2 <= place + 1_900 for place in sites)
+        if kind == "gene":
+            own = genes[(genes["contig"] == contig) & (genes["strand"] == strand)]
+            assert ((own["start"] <= start) & (own["end"] >= end)).any()
+    assert record_of(short_tables[1]["strict"])["rows_by_kind"]["test/gene"] == 7
+
+
+def test_a_gene_is_cut_behind_its_longest_first_exon_on_either_strand(short):
+    columns = ["contig", "gene", "start", "end", "strand"]
+    genes = [("c", "A", 100, 1_000, "+"), ("c", "B", 2_000, 3_000, "-"), ("c", "C", 4_000, 4_300, "+")]
+    exons = [
+        ("c", "A", 100, 150, "+"),
+        ("c", "A", 100, 200, "+"),
+        ("c", "A", 500, 900, "+"),
+        ("c", "B", 2_900, 3_000, "-"),
+        ("c", "B", 2_700, 3_000, "-"),
+        ("c", "B", 2_000, 2_100, "-"),
+        ("c", "C", 4_000, 4_100, "+"),
+    ]
+    found = short.after_first_exon(pd.DataFrame(genes, columns=columns), pd.DataFrame(exons, columns=columns))
+    assert found.values.tolist() == [["c", 200, 1_000, "+"], ["c", 2_000, 2_700, "-"]]
+
+
+def test_matched_windows_have_the_gc_of_a_promoter(short, human, rng):
+    sequence = dna(rng, 30_000) + "".join(rng.choice(list("ACGT"), 30_000, p=[0.1, 0.4, 0.4, 0.1]))
+    whole = human.Human({"chr20": sequence}, pd.DataFrame(), {"chr20": np.array([], dtype=int)})
+    places = short.Places(pd.DataFrame(), pd.DataFrame(), ("chr20",))
+    for wanted, promoter in ((0.8, "GC" * 100 + "A" * 51), (0.5, "GATC" * 62 + "GAT")):
+        windows = human.Collector(whole).take(short.matched_windows(whole, places, [promoter], rng), 20)
+        found = [short.gc_content(whole.read(window)) for window in windows]
+        assert len(found) == 20 and np.allclose(found, wanted, atol=0.025)
+
+
+def test_specificity_is_told_for_each_kind(short):
+    rows = pd.DataFrame(
+        {
+            "name": ["promoter 1", "promoter 2", "gene a", "gene b", "near a", "island a"],
+            "label": ["promoter"] * 2 + ["non-promoter"] * 4,
+        }
+    )
+    positive = np.array([0.9, 0.6, 0.1, 0.2, 0.3, 0.8])
+    found = short.judge(rows, np.stack([1 - positive, positive], axis=1), ("non-promoter", "promoter"))
+    assert {key: item.value for key, item in found.items() if key.startswith("specificity")} == {
+        "specificity_gene": 1.0,
+        "specificity_near": 1.0,
+        "specificity_island": 0.0,
+    }
+    assert found["accuracy_gene"].value == 1 and found["mcc_gene"].value == pytest.approx(1)
+
+
+def test_long_windows_are_cut_as_told_and_chr21_is_the_test(long, human, data, tmp_path):
+    made = long.tables(data, tmp_path / "long")
+    tables = {key: pd.read_csv(path) for key, path in made.items()}
+    strict = tables["strict"]
+    sites = sum(len(sites_of(size)) for size in SIZES.values())
+    assert (strict["sequence"].str.len() == 1_000).all()
+    assert strict["label"].value_counts().to_dict() == {"promoter": sites, "non-promoter": sites}
+    assert ((strict["split"] == "test") == strict["group"].str.startswith("chr21")).all()
+    for table in tables.values():
+        check_windows(data, human, table)
+    sizes = [table.groupby(["split", "label"]).size().to_dict() for table in tables.values()]
+    assert sizes[0] == sizes[1]
+    first = next(place_of(name) for name in strict["name"] if name.startswith("promoter"))
+    assert first[1:] == ("chr1", 2_500, 3_500, "+")
+    again = long.tables(data, tmp_path / "again")
+    assert all(again[key].read_bytes() == path.read_bytes() for key, path in made.items())
+
+
+def test_a_bed_without_strands_and_a_file_without_header_are_refused(human, short, tmp_path):
+    put(tmp_path / "a.bed.gz", "chr1\t1\t2\tx\t0\t.\n")
+    with pytest.raises(GenolmError, match="without strand in column 6"):
+        human.read_epdnew(tmp_path / "a.bed.gz")
+    put(tmp_path / "a.csv.gz", "ACGT,x\n")
+    with pytest.raises(GenolmError, match="first column must be called sequence"):
+        short.read_positives(tmp_path / "a.csv.gz")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_recipes_name_the_files_that_their_modules_read(name, bacterial, human, short):
+    found = read_recipe(RECIPES / f"{name}.toml")
+    options = found.prepare.options
+    organisms = list(bacterial.ORGANISMS) if options.get("organism") == "both" else [options.get("organism")]
+    wanted = {
+        "bacterial_promoters_81": lambda: [
+            file for organism in organisms for file in bacterial.ORGANISMS[organism].sources
+        ],
+        "human_promoters_short": lambda: short.SOURCES,
+        "human_promoters_long": human.source_names,
+    }[found.prepare.module]()
+    assert sorted(source.file for source in found.sources) == sorted(wanted)
