@@ -1,7 +1,12 @@
 """What several tests share: a private workspace, a toy genome, toy bundles."""
 
+import os
 import sys
 import time
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Processes side by side that wait for each other's threads would take many times as long.
+    os.environ.setdefault("GENOLM_THREADS", "1")
 
 import numpy as np
 import pytest

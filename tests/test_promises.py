@@ -183,7 +183,7 @@ def test_the_two_commands_are_single_lines_of_a_shell():
     lines = re.findall(r"```bash\n(python3 -m venv[^\n]*)\n```", README)
     assert len(lines) == 2
     assert lines[0].endswith("genolm app")
-    assert lines[1].endswith("python -m pytest")
+    assert lines[1].endswith("python -m pytest -n 2 --dist loadfile")
     assert README.index(lines[1]) < README.index("## ")
     assert lines[1] in (ROOT / ".ci" / "run").read_text()
     assert (ROOT / ".ci" / "run").stat().st_mode & stat.S_IXUSR

@@ -33,6 +33,12 @@ from genolm.sequences import (
     write_fasta,
 )
 
+
+def gzipped(content):
+    """Gzip, the same bytes at any time, so that tests have the same names in every process."""
+    return gzip.compress(content, mtime=0)
+
+
 TWO = b">chr1 first one\nACGTNacgtn\nGGCC\n>chr2\nTTTTRYAAAA\n"
 BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 EXPECTED = [
@@ -83,10 +89,10 @@ def refusal(path: Path) -> str:
         (TWO.replace(b"acgtn\n", b"acgtn\r\n"), True),
         (TWO.replace(b"GGCC\n", b"GGCC\r\n"), False),
         (TWO.replace(b">chr1", b">  chr1"), False),
-        (gzip.compress(TWO), True),
+        (gzipped(TWO), True),
         (bgzip(TWO), True),
-        (gzip.compress(TWO[:20]) + gzip.compress(TWO[20:]), True),
-        (gzip.compress(b"\xef\xbb\xbf" + TWO.replace(b"\n", b"\r\n\r\n")), True),
+        (gzipped(TWO[:20]) + gzipped(TWO[20:]), True),
+        (gzipped(b"\xef\xbb\xbf" + TWO.replace(b"\n", b"\r\n\r\n")), True),
     ],
 )
 @pytest.mark.parametrize("name", ["in.fa", "in.fa.gz", "in"])
@@ -214,7 +220,7 @@ def test_a_copy_agrees_with_biopython(tmp_path: Path, make_dna: Callable[[int], 
     for number, sequence in enumerate(letters):
         lines = [sequence[start : start + 7 + number] for start in range(0, len(sequence), 7 + number)]
         content += "\n".join([f">s{number}", *lines, ""])
-    path = put(tmp_path, gzip.compress(content.encode()), "x.fa.gz")
+    path = put(tmp_path, gzipped(content.encode()), "x.fa.gz")
     with gzip.open(path, "rt") as stream, open_fasta(path) as genome:
         for theirs, ours in zip(SeqIO.parse(stream, "fasta"), genome.records(), strict=True):
             assert (ours.name, ours.sequence) == (theirs.id, str(theirs.seq))
@@ -230,7 +236,7 @@ PROTEIN = "looks like protein"
     [
         (b"", ["is empty"]),
         (b"\xef\xbb\xbf\n \r\n", ["is empty"]),
-        (gzip.compress(b""), ["is empty"]),
+        (gzipped(b""), ["is empty"]),
         (b"hello world\n", ["not FASTA", "line 1", "'hello world'"]),
         (b"\n\nACGT\n", ["not FASTA", "line 3", "Put a line such as >name"]),
         (b">a\nAC\n>b\nGT\n>a\nGG\n", ["line 5", "'a'", "same name", "line 1"]),
@@ -247,7 +253,7 @@ PROTEIN = "looks like protein"
         *[(b">p\nACGT\nAC" + letter + b"A\n", ["'p'", "line 3", PROTEIN]) for letter in
           (b"E", b"F", b"I", b"L", b"P", b"Q", b"Z", b"J", b"O", b"X", b"*", b"e")],
         (b"@read1\nACGT\n+\nIIII\n", ["FASTQ"]),
-        (gzip.compress(b"@read1\nACGT\n+\nIIII\n"), ["FASTQ"]),
+        (gzipped(b"@read1\nACGT\n+\nIIII\n"), ["FASTQ"]),
         (b"@SQ\tSN:chr1\tLN:5\n", ["SAM"]),
         (b"LOCUS       NC_000913  10 bp DNA\nORIGIN\n1 acgt\n//\n", ["GenBank", "export FASTA"]),
         (b"##gff-version 3\n", ["GFF"]),
@@ -274,7 +280,7 @@ def test_zip_and_xlsx_are_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("keep", [15, 40, -1, -9])
 def test_a_truncated_gzip(tmp_path: Path, keep: int) -> None:
-    raw = gzip.compress(TWO + b">c\n" + bytes(random.Random(1).choices(b"ACGT", k=9000)), mtime=0)
+    raw = gzipped(TWO + b">c\n" + bytes(random.Random(1).choices(b"ACGT", k=9000)))
     assert "truncated gzip" in refusal(put(tmp_path, raw[:keep], "in.fa.gz"))
 
 
@@ -285,10 +291,10 @@ def test_a_bgzip_file_cut_between_blocks(tmp_path: Path) -> None:
 
 
 def test_a_damaged_gzip(tmp_path: Path) -> None:
-    raw = bytearray(gzip.compress(TWO))
+    raw = bytearray(gzipped(TWO))
     raw[-6] ^= 1
     assert "damaged gzip" in refusal(put(tmp_path, bytes(raw)))
-    assert "damaged gzip" in refusal(put(tmp_path, gzip.compress(TWO) + b"rubbish"))
+    assert "damaged gzip" in refusal(put(tmp_path, gzipped(TWO) + b"rubbish"))
 
 
 def test_missing_files_and_folders(tmp_path: Path) -> None:
@@ -297,7 +303,7 @@ def test_missing_files_and_folders(tmp_path: Path) -> None:
 
 
 def test_an_unchanged_file_is_checked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = put(tmp_path, gzip.compress(TWO), "in.fa.gz")
+    path = put(tmp_path, gzipped(TWO), "in.fa.gz")
     open_fasta(path).close()
 
     def fail(*_: object) -> None:
@@ -311,7 +317,7 @@ def test_an_unchanged_file_is_checked_once(tmp_path: Path, monkeypatch: pytest.M
         open_fasta("in.fa.gz").close()
 
 
-@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+@pytest.mark.parametrize("pack", [bytes, gzipped])
 def test_a_changed_file_is_read_anew_and_the_old_index_goes(
     tmp_path: Path, pack: Callable[[bytes], bytes]
 ) -> None:
@@ -338,7 +344,7 @@ def test_a_file_whose_time_lies_in_the_future(tmp_path: Path) -> None:
     "harm", ["sequence.fa", "index.fai", "meta.json", "descriptions.txt", "cut", "nonsense"]
 )
 def test_a_damaged_index_is_made_anew(tmp_path: Path, harm: str) -> None:
-    path = put(tmp_path, gzip.compress(TWO))
+    path = put(tmp_path, gzipped(TWO))
     open_fasta(path).close()
     (folder,) = workspace.index_dir().iterdir()
     if harm == "cut":
@@ -356,7 +362,7 @@ def test_the_users_folder_may_be_read_only(tmp_path: Path) -> None:
     folder.mkdir()
     put(folder, TWO, "a.fa")
     put(folder, TWO.replace(b"GG", b"G\nG"), "b.fa")
-    put(folder, gzip.compress(TWO), "c.fa.gz")
+    put(folder, gzipped(TWO), "c.fa.gz")
     folder.chmod(0o555)
     before = folder.stat().st_mtime_ns
     for path in sorted(folder.iterdir()):
@@ -367,7 +373,7 @@ def test_the_users_folder_may_be_read_only(tmp_path: Path) -> None:
 
 
 def test_a_workspace_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = put(tmp_path, gzip.compress(TWO))
+    path = put(tmp_path, gzipped(TWO))
 
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -392,7 +398,7 @@ def test_a_file_that_grows_while_it_is_read(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_several_processes_open_one_file_at_once(tmp_path: Path) -> None:
-    path = put(tmp_path, gzip.compress(b">a\n" + b"ACGTTGCA\n" * 200_000))
+    path = put(tmp_path, gzipped(b">a\n" + b"ACGTTGCA\n" * 200_000))
     code = (
         "import sys; from genolm.sequences import open_fasta\n"
         "sys.stdin.readline()\n"
@@ -414,7 +420,7 @@ def test_several_processes_open_one_file_at_once(tmp_path: Path) -> None:
 def test_one_that_comes_second_takes_what_the_first_made(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = put(tmp_path, gzip.compress(TWO))
+    path = put(tmp_path, gzipped(TWO))
     publish = fasta_index._publish
 
     def slow(source: Path, draft: Path, folder: Path) -> None:
@@ -509,7 +515,7 @@ def test_clean_letters() -> None:
     assert clean_letters(" AC gu\r\nNN\t") == "ACgtNN"
 
 
-@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+@pytest.mark.parametrize("pack", [bytes, gzipped])
 def test_memory_does_not_grow_with_the_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pack: Callable[[bytes], bytes]
 ) -> None:

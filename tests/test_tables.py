@@ -18,6 +18,12 @@ from genolm.tables import (
     write_table,
 )
 
+
+def gzipped(content):
+    """Gzip, the same bytes at any time, so that tests have the same names in every process."""
+    return gzip.compress(content, mtime=0)
+
+
 PROTEIN = (
     "is no IUPAC nucleotide code and it looks like protein; genolm reads DNA and RNA, so give the nucleotide "
     "sequence (an unknown base is written N)"
@@ -56,7 +62,7 @@ def refusal(path: Path, **options: bool) -> str:
 @pytest.mark.parametrize("packed", [False, True])
 def test_dialects_give_the_same_table(tmp_path: Path, content: str, packed: bool) -> None:
     raw = content.encode()
-    table = read_table(put(tmp_path, gzip.compress(raw) if packed else raw))
+    table = read_table(put(tmp_path, gzipped(raw) if packed else raw))
     assert table.sequences == ["ACGT", "GGCC"]
     assert table.labels == ["1", "0"]
     assert list(table.frame.columns) == ["sequence", "label"]
@@ -159,7 +165,7 @@ def test_without_labels(tmp_path: Path) -> None:
         (b">a\nACGT\n", "is FASTA, not a table"),
         (b"PK\x03\x04\x14\x00xl/workbook", "not a CSV or TSV table but a zip archive or an Office document"),
         (PLAIN.encode("utf-16"), "UTF-16"),
-        (gzip.compress(PLAIN.encode() * 100)[:-9], "truncated gzip"),
+        (gzipped(PLAIN.encode() * 100)[:-9], "truncated gzip"),
     ],
 )
 def test_files_that_are_no_table(tmp_path: Path, content: bytes, sentence: str) -> None:
@@ -272,7 +278,7 @@ def test_what_the_command_line_says_of_columns() -> None:
 
 def test_one_fasta_per_class(tmp_path: Path) -> None:
     put(tmp_path, ";comment\n>a first\nACG\nT\n\n>b\r\nggu\r\n", "yes.fa")
-    put(tmp_path, gzip.compress(b">a\nTTT\n"), "no.fna.gz")
+    put(tmp_path, gzipped(b">a\nTTT\n"), "no.fna.gz")
     put(tmp_path, "not a sequence file", "readme.md")
     table = read_class_fastas({"yes": tmp_path / "yes.fa", "no": tmp_path / "no.fna.gz"})
     assert table.sequences == ["ACGT", "ggt", "TTT"]

@@ -1,0 +1,274 @@
+"""Train the built-in language models, and measure how well they read what was held out.
+
+    python recipes/language_models.py --data DATA --out assets/models/bacteria-lm --tokens 18000000
+    python recipes/language_models.py --data DATA --corpus ecoli --out RUNS/ecoli-lm --tokens 2000000
+    python recipes/language_models.py --data DATA --base assets/models/bacteria-lm --stride 1 \\
+        --out assets/models/bacteria-lm-dense --tokens 3200000 --lr 0.002
+    python recipes/language_models.py --data DATA --corpus mammal --base assets/models/bacteria-lm \\
+        --out assets/models/mammal-lm --tokens 18000000 --lr 0.003
+
+DATA is the data folder; :mod:`language_corpora` says what of it is read and what is held out. A run that was
+cut off goes on from its checkpoint. The recipe language-models.toml trains nothing: it judges the models that
+are there.
+"""
+
+import argparse
+import math
+import sys
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is loaded
+import numpy as np
+from language_corpora import Corpora, markov_sample, read_corpora
+from run_parts import Task, available, difference, method, scored
+from scan_proof_ground import Store
+
+from genolm.bootstrap import Array, Figures, Statistic, paired_bootstrap
+from genolm.errors import GenolmError
+from genolm.language import token_losses
+from genolm.language_scores import held_out_text, markov_losses
+from genolm.markov import MarkovModel, bits_interval, fit_markov
+from genolm.model import LanguageModel
+from genolm.pretraining import PretrainSettings, language_card, train_language_model
+from genolm.progress import Progress
+from genolm.registry import BundleConfig, ModelBundle, load_bundle, save_bundle
+from genolm.tokenizer import KmerTokenizer
+from genolm.training import History
+
+RECIPE = "recipes/language_models.py"
+MARKOV_BASES = 100_000_000
+MARKOV, MARKOV_BEST = "markov", "markov-best"
+MODELS = {"bacteria": ("bacteria-lm", "bacteria-lm-dense"), "mammal": ("mammal-lm",)}
+FIRST_TEXT = "held-out species"
+BLOCK_TOKENS = 500
+
+
+class TextLosses(NamedTuple):
+    """Losses on each scored token of a text, nats: of a language model and of two Markov models.
+
+    The order of ``markov`` is chosen on training bases; on those of another species a lower one may do
+    better.
+    """
+
+    ours: np.ndarray
+    markov: np.ndarray
+    best: np.ndarray
+    best_order: int
+
+
+def text_losses(
+    model: LanguageModel, tokenizer: KmerTokenizer, markov: MarkovModel, corpora: Corpora
+) -> dict[str, TextLosses]:
+    """Return what a language model and Markov models reach on each held-out text, on the same tokens."""
+    found = {}
+    for name, text in corpora.texts.items():
+        batches = held_out_text(text.records, tokenizer, bases=text.bases)
+        ends = range(1, markov.order + 2)
+        models = [MarkovModel(markov.counts, markov.strengths[:end]) for end in ends]
+        tried = [markov_losses(item, batches, tokenizer) for item in models]
+        best = min(range(len(tried)), key=lambda order: tried[order].mean())
+        found[name] = TextLosses(token_losses(model, batches), tried[-1], tried[best], best)
+    return found
+
+
+def run(task: Task) -> dict[str, Any]:
+    """Measure bits per base of the built-in language models beside the best Markov model of the same bases.
+
+    Options: ``markov_bases``, about how many bases the Markov model is fitted on at most.
+    """
+    store = Store(task.out / "parts.json")
+    result: dict[str, Any] = {"protocols": {}, "methods": {}, "scores": {}, "differences": [], "missing": []}
+    for corpus, names in MODELS.items():
+        bundles, missing = available(task, names)
+        result["missing"] += missing
+        if bundles:
+            most = int(task.options.get("markov_bases", MARKOV_BASES))
+            facts = {"models": {name: item.sha256 for name, item in bundles.items()}, "markov_bases": most}
+            part = store.part(corpus, facts, partial(_judge, task, corpus, bundles, most))
+            for key in ("protocols", "methods", "scores"):
+                result[key] |= part[key]
+            result["differences"] += part["differences"]
+    result["methods"][MARKOV] = method("Markov model, its order chosen on training bases", ours=False)
+    words = "Markov model, of the order that is best on this very text, which favours it"
+    result["methods"][MARKOV_BEST] = method(words, ours=False)
+    return result
+
+
+def _judge(task: Task, corpus: str, bundles: Mapping[str, ModelBundle], most: int) -> dict[str, Any]:
+    """Return protocols, methods, scores and differences of the models of one corpus."""
+    task.say(f"reading the sequences of the {corpus} models")
+    corpora = read_corpora(task.data, corpus)
+    for bundle in bundles.values():
+        check_same_sequences(bundle, corpora)
+    sample = markov_sample(corpora.train, most)
+    markov = fit_markov(sample)
+    facts = {
+        "training_bases": corpora.train.known_bases,
+        "markov_bases": sum(len(record) for record in sample),
+        "markov_order": markov.order,
+    }
+    part: dict[str, Any] = {"protocols": {}, "methods": {}, "scores": {}, "differences": []}
+    for name, bundle in bundles.items():
+        task.say(f"scoring {name}")
+        tokenizer = KmerTokenizer(bundle.config.tokenizer)
+        part["methods"][name] = method(bundle.config.title, **vars(bundle.config.tokenizer))
+        losses = text_losses(bundle.build(), tokenizer, markov, corpora)
+        for text in sorted(losses, key=lambda key: key != FIRST_TEXT):
+            _add_text(part, name, text, losses[text], tokenizer.stride)
+            part["protocols"][_key(text)]["record"] |= facts
+    return part
+
+
+def _add_text(part: dict[str, Any], name: str, text: str, losses: TextLosses, stride: int) -> None:
+    """Add what a model and Markov models reach on one text; theirs are on the tokens of one model."""
+    key = _key(text)
+    record = {"scored_bases": len(losses.ours) * stride, "best_markov_order": losses.best_order}
+    part["protocols"].setdefault(key, {"title": _title(text), "rows": {}, "record": record})
+    scores = part["scores"].setdefault(key, {})
+    for method_key, values in ((name, losses.ours), (MARKOV, losses.markov), (MARKOV_BEST, losses.best)):
+        figures = {"bits_per_base": bits_interval(values, bases=stride)}
+        scores.setdefault(method_key, {"seeds": [scored(figures)]})
+    ours = _mean_bits(losses.ours, stride)
+    for other, values in ((MARKOV, losses.markov), (MARKOV_BEST, losses.best)):
+        found = paired_bootstrap(ours, _mean_bits(values, stride), len(_blocks(values)))["bits_per_base"]
+        change = found.difference.as_dict()
+        part["differences"].append(difference((key, name, other), "bits_per_base", change, found.p))
+
+
+def _blocks(losses: np.ndarray) -> list[np.ndarray]:
+    return np.array_split(losses, max(2, len(losses) // BLOCK_TOKENS))
+
+
+def _mean_bits(losses: np.ndarray, stride: int) -> Statistic:
+    """Return bits per base as a function of how often each block of tokens is drawn."""
+    sums = np.array([block.sum(dtype=float) for block in _blocks(losses)])
+    sizes = np.array([len(block) for block in _blocks(losses)]) * stride * math.log(2)
+
+    def statistic(weights: Array) -> Figures:
+        return {"bits_per_base": (weights @ sums) / (weights @ sizes)}
+
+    return statistic
+
+
+def _key(text: str) -> str:
+    return "-".join("".join(letter if letter.isalnum() else " " for letter in text.lower()).split())
+
+
+def _title(text: str) -> str:
+    return text if text.startswith("held-out") else f"{text}, held out"
+
+
+def check_same_sequences(bundle: ModelBundle, corpora: Corpora) -> None:
+    """Refuse a model that was trained on other files than those that are there, as its card says."""
+    there = {item["name"]: item["sha256"] for item in corpora.train.files}
+    for item in bundle.card.get("data") or ():
+        if there.get(item["name"]) != item["sha256"]:
+            raise GenolmError(
+                f"The model '{bundle.name}' was trained on {item['name']} (SHA-256 {item['sha256'][:12]}…);"
+                " the data folder has another file or none, so its Markov model would be of other sequences."
+            )
+
+
+def make_card(
+    name: str,
+    corpora: Corpora,
+    model: LanguageModel,
+    tokenizer: KmerTokenizer,
+    *,
+    settings: PretrainSettings,
+    history: History,
+    base: str,
+) -> dict[str, Any]:
+    """Return the card: bits per base on each held-out text, beside the best Markov model of its bases."""
+    markov = fit_markov(markov_sample(corpora.train, MARKOV_BASES))
+    losses = text_losses(model, tokenizer, markov, corpora)
+    stride = tokenizer.stride
+    scores = {text: bits_interval(item.ours, bases=stride) for text, item in losses.items()}
+    card = language_card(name, corpora.train, scores, settings, history)
+    # Of the orders the one that is best on the very text: a baseline that is favoured is beaten for sure.
+    card["baselines"] = {
+        f"Markov model of order {item.best_order}, {text}": {
+            "bits_per_base": bits_interval(item.best, bases=stride)
+        }
+        for text, item in losses.items()
+    }
+    for text, item in losses.items():
+        saved = bits_interval(item.best - item.ours, bases=stride)
+        card["metrics"][text]["bits_saved_over_markov"] = saved
+    card["settings"]["base"] = Path(base).name if base else ""
+    card["training"]["markov_bits_by_order"] = [round(value, 4) for value in markov.slice_bits]
+    return card | {
+        "title": corpora.title + (", overlapping k-mers" if stride == 1 else ""),
+        "purpose": f"Starting point for classifiers of {corpora.organisms} sequences.",
+        "licence": "MIT (weights); genomes are public records",
+        "recipe": RECIPE,
+        "limits": [*corpora.limits, *([f"Went on from {Path(base).name}."] if base else [])],
+    }
+
+
+def report(progress: Progress) -> None:
+    """Write one line of the log."""
+    figures = " ".join(f"{key} {value:.4f}" for key, value in progress.values.items())
+    left = f"{progress.eta / 60:.1f} min left" if progress.eta else ""
+    print(f"{progress.done}/{progress.total} {progress.elapsed:.0f} s {figures} {left}", flush=True)
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """Read the options."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--runs", type=Path, help="folder for the checkpoint; default OUT.training")
+    parser.add_argument("--corpus", choices=("bacteria", "ecoli", "mammal"), default="bacteria")
+    parser.add_argument("--base", help="language model to go on from, with the stride that --stride gives")
+    parser.add_argument("--others", type=float, default=0.3, help="readings of bacteria but enterobacteria")
+    for name, default in PretrainSettings().__dict__.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str]) -> None:
+    """Train, score on what was held out and save."""
+    options = parse(arguments)
+    names = PretrainSettings().__dict__
+    settings = PretrainSettings(**{name: getattr(options, name) for name in names})
+    corpora = read_corpora(options.data, options.corpus, others=options.others)
+    print(f"{len(corpora.train.records)} records, {corpora.train.bases:,} bases to learn from", flush=True)
+    scratch = options.runs or options.out.with_name(options.out.name + ".training")
+    model, tokenizer, history = train_language_model(
+        corpora.train,
+        corpora.valid,
+        settings,
+        base=load_bundle(options.base) if options.base else None,
+        stride=settings.stride,
+        checkpoint=scratch,
+        progress=report,
+    )
+    card = make_card(
+        options.out.name,
+        corpora,
+        model,
+        tokenizer,
+        settings=settings,
+        history=history,
+        base=options.base or "",
+    )
+    config = BundleConfig(
+        name=options.out.name,
+        kind="language-model",
+        title=card["title"],
+        purpose=f"{card['purpose'][:-1]}; it gives no annotation by itself.",
+        tokenizer=tokenizer.config,
+        encoder=model.encoder.config,
+    )
+    save_bundle(options.out, config, model.state_dict(), card)
+    print(card["metrics"], flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
