@@ -21,7 +21,7 @@ import numpy as np
 import plotly.graph_objects as go
 from common import ECOLI_GENBANK, read_genbank, source_file
 from ecoli_gene_start_data import CLASSES, build
-from run_parts import Task, difference, figure_part, method, scored
+from run_parts import difference, figure_part, method, scored
 from scan_proof_ground import Store
 
 from genolm.baselines import Baseline, Examples, KmerLogistic, PositionalLogistic
@@ -32,6 +32,7 @@ from genolm.errors import GenolmError
 from genolm.figure_parts import BLUE, GREEN, GREY, PURPLE, VERMILION, laid_out, new_figure
 from genolm.metrics import as_json, score
 from genolm.plans import plan_training, task_size
+from genolm.recipe_run import RecipeTask
 from genolm.registry import load_bundle
 from genolm.tokenizer import KmerTokenizer
 
@@ -83,13 +84,13 @@ class Curve:
 
     Attributes
     ----------
-    task : Task
+    task : RecipeTask
         Its options are ``sizes`` (0 for all windows), ``draws``, ``fewer`` (draws of sizes from some number
         of labels on, as pairs), ``base``, ``methods``, ``minutes`` (start no training after so many) and
         ``test`` and ``valid`` (windows of each class that are held out, for a trial).
     """
 
-    task: Task
+    task: RecipeTask
 
     def __post_init__(self) -> None:
         options = self.task.options
@@ -210,7 +211,7 @@ def _divided(samples: Samples, rows: Sequence[np.ndarray], share: float) -> tupl
     return samples.subset(np.sort(first)), samples.subset(np.sort(second)) if len(second) else None
 
 
-def run(task: Task) -> dict[str, Any]:
+def run(task: RecipeTask) -> dict[str, Any]:
     """Train on fewer and fewer labels, with and without pre-training; see :class:`Curve` for the options."""
     curve = Curve(task)
     found = curve.run()

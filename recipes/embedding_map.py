@@ -23,7 +23,7 @@ import plotly.graph_objects as go
 import torch
 from common import source_file
 from genus_16s_data import REFERENCES, read_references
-from run_parts import Task, available, difference, figure_part, method, rounded, scored
+from run_parts import available, difference, figure_part, method, rounded, scored
 from scan_proof_ground import Store
 
 from genolm.baselines import kmer_counts
@@ -31,6 +31,7 @@ from genolm.batches import pack
 from genolm.bootstrap import Array, Figures, Statistic, bootstrap, paired_bootstrap, wilson
 from genolm.figure_parts import PALETTE, laid_out, new_figure
 from genolm.model import LanguageModel
+from genolm.recipe_run import RecipeTask
 from genolm.registry import ModelBundle
 from genolm.tokenizer import SPECIAL_COUNT, KmerTokenizer, encode_bases
 
@@ -54,7 +55,7 @@ class Answers:
     rows: np.ndarray
 
 
-def run(task: Task) -> dict[str, Any]:
+def run(task: RecipeTask) -> dict[str, Any]:
     """Map k-mers and 16S genes and look up nearest neighbours.
 
     Options: ``seed`` of t-SNE and of the untrained network; ``references``, how many at most.
@@ -67,11 +68,11 @@ def run(task: Task) -> dict[str, Any]:
     return {**result, "missing": missing}
 
 
-def _seed(task: Task) -> int:
+def _seed(task: RecipeTask) -> int:
     return int(task.options.get("seed", 1))
 
 
-def _add_kmers(task: Task, result: dict[str, Any], bundles: Mapping[str, ModelBundle]) -> None:
+def _add_kmers(task: RecipeTask, result: dict[str, Any], bundles: Mapping[str, ModelBundle]) -> None:
     """Add maps and figures of the embedding matrices, and of one-hot vectors of the first one's k-mers."""
     if not bundles:
         return
@@ -125,7 +126,7 @@ def flat(rows: np.ndarray, *, seed: int) -> np.ndarray:
 
 
 def _add_sequences(
-    task: Task, store: Store, result: dict[str, Any], bundles: Mapping[str, ModelBundle]
+    task: RecipeTask, store: Store, result: dict[str, Any], bundles: Mapping[str, ModelBundle]
 ) -> None:
     """Add maps of the 16S references, and how often the nearest neighbour is of the same genus or family."""
     if not bundles:

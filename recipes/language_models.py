@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is loaded
 import numpy as np
 from language_corpora import Corpora, markov_sample, read_corpora
-from run_parts import Task, available, difference, method, scored
+from run_parts import available, difference, method, scored
 from scan_proof_ground import Store
 
 from genolm.bootstrap import Array, Figures, Statistic, paired_bootstrap
@@ -34,6 +34,7 @@ from genolm.markov import MarkovModel, bits_interval, fit_markov
 from genolm.model import LanguageModel
 from genolm.pretraining import PretrainSettings, language_card, train_language_model
 from genolm.progress import Progress
+from genolm.recipe_run import RecipeTask
 from genolm.registry import BundleConfig, ModelBundle, load_bundle, save_bundle
 from genolm.tokenizer import KmerTokenizer
 from genolm.training import History
@@ -74,7 +75,7 @@ def text_losses(
     return found
 
 
-def run(task: Task) -> dict[str, Any]:
+def run(task: RecipeTask) -> dict[str, Any]:
     """Measure bits per base of the built-in language models beside the best Markov model of the same bases.
 
     Options: ``markov_bases``, about how many bases the Markov model is fitted on at most.
@@ -97,7 +98,7 @@ def run(task: Task) -> dict[str, Any]:
     return result
 
 
-def _judge(task: Task, corpus: str, bundles: Mapping[str, ModelBundle], most: int) -> dict[str, Any]:
+def _judge(task: RecipeTask, corpus: str, bundles: Mapping[str, ModelBundle], most: int) -> dict[str, Any]:
     """Return protocols, methods, scores and differences of the models of one corpus."""
     task.say(f"reading the sequences of the {corpus} models")
     corpora = read_corpora(task.data, corpus)

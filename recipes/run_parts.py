@@ -1,12 +1,12 @@
 """Shared by the recipes of their own making: which models are there, and the parts of a result."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from genolm.bootstrap import Estimate
 from genolm.errors import BundleError, GenolmError
+from genolm.recipe_run import RecipeTask
 from genolm.registry import ModelBundle, load_bundle
 
 if TYPE_CHECKING:
@@ -16,19 +16,7 @@ MOST_FIGURE_BYTES = 150_000
 DIGITS = 4
 
 
-class Task(Protocol):
-    """What a recipe's function is given; see :class:`genolm.recipe_run.RecipeTask`."""
-
-    data: Path
-    out: Path
-    options: dict[str, Any]
-    say: Callable[[str], None]
-
-    def models(self, name: str) -> Path:
-        """Return the folder of a model by its name."""
-
-
-def available(task: Task, names: Iterable[str]) -> tuple[dict[str, ModelBundle], list[str]]:
+def available(task: RecipeTask, names: Iterable[str]) -> tuple[dict[str, ModelBundle], list[str]]:
     """Return the models that are there, by name, and a sentence for each that is not."""
     found, missing = {}, []
     for name in names:

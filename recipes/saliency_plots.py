@@ -18,7 +18,7 @@ import plotly.graph_objects as go
 from Bio.SeqIO.FastaIO import SimpleFastaParser
 from common import ECOLI_GENBANK, AnnotatedGenome, cut, open_text, read_genbank, source_file, window_around
 from ecoli_promoter_data import NATURAL_KINDS, REGULONDB, Settings, block_splits, build, read_tss
-from run_parts import Task, available, figure_part, method, rounded, scored
+from run_parts import available, figure_part, method, rounded, scored
 from scan_proof_ground import Store
 
 from genolm.bootstrap import Array, Estimate, Figures, bootstrap
@@ -26,6 +26,7 @@ from genolm.config import Window
 from genolm.errors import GenolmError
 from genolm.figure_parts import BLUE, GREY, VERMILION, laid_out, new_figure
 from genolm.predict import Predictor
+from genolm.recipe_run import RecipeTask
 from genolm.registry import ModelBundle
 from genolm.saliency import Saliency, perturbation_saliency
 
@@ -50,7 +51,7 @@ class Site(NamedTuple):
     anchor: int
 
 
-def run(task: Task) -> dict[str, Any]:
+def run(task: RecipeTask) -> dict[str, Any]:
     """Plot single promoters and measure the boxes' share.
 
     Options: ``promoters`` (names in RegulonDB), ``windows`` (how many of each kind are measured), ``model``,
@@ -68,7 +69,7 @@ def run(task: Task) -> dict[str, Any]:
     return {**result, "missing": missing}
 
 
-def _add_ecoli(task: Task, store: Store, result: dict[str, Any], bundle: ModelBundle) -> None:
+def _add_ecoli(task: RecipeTask, store: Store, result: dict[str, Any], bundle: ModelBundle) -> None:
     window = _window(bundle)
     predictor = Predictor(bundle)
     genome = read_genbank(source_file(task.data, ECOLI_GENBANK))
@@ -182,7 +183,7 @@ def even_share(window: Window) -> Estimate:
     return Estimate(share, share, share)
 
 
-def _add_human(task: Task, store: Store, result: dict[str, Any], bundle: ModelBundle) -> list[str]:
+def _add_human(task: RecipeTask, store: Store, result: dict[str, Any], bundle: ModelBundle) -> list[str]:
     """Add the plot of one human promoter; return what is missing."""
     window = bundle.config.window
     if window is None or window.anchor is None:
@@ -195,7 +196,7 @@ def _add_human(task: Task, store: Store, result: dict[str, Any], bundle: ModelBu
     return []
 
 
-def human_site(task: Task, name: str, window: Window) -> Site:
+def human_site(task: RecipeTask, name: str, window: Window) -> Site:
     """Return a promoter of EPDnew on chromosome 21, which is kept for tests."""
     with open_text(source_file(task.data, HUMAN_TSS)) as handle:
         rows = [line.rstrip("\n").split("\t") for line in handle]

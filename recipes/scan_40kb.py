@@ -20,7 +20,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from common import ECOLI_GENBANK, AnnotatedGenome, five_prime, overlaps, read_genbank, source_file, strand_of
 from ecoli_promoter_data import REGULONDB, Settings, block_splits, build, read_tss
-from run_parts import Task, available, difference, figure_part, method, rounded, scored
+from run_parts import available, difference, figure_part, method, rounded, scored
 from scan_proof_baselines import KMER, POSITIONAL, SlidingEngine, fit
 from scan_proof_ground import Store, packed, unpacked
 from scan_proof_judging import Truth, auprc_difference
@@ -32,6 +32,7 @@ from genolm.errors import GenolmError
 from genolm.figure_parts import BLUE, GREEN, GREY, VERMILION, laid_out, new_figure
 from genolm.peaks import call_peaks
 from genolm.predict import Predictor
+from genolm.recipe_run import RecipeTask
 from genolm.registry import ModelBundle
 from genolm.scan import scan_genome
 from genolm.site_matching import match_sites
@@ -54,12 +55,12 @@ class Scan40:
 
     Attributes
     ----------
-    task : Task
+    task : RecipeTask
         Its options are ``stretches`` (protocol key to first base, from 0, and end), ``stride`` and ``model``.
     bundle : ModelBundle
     """
 
-    task: Task
+    task: RecipeTask
     bundle: ModelBundle
 
     def __post_init__(self) -> None:
@@ -146,7 +147,7 @@ def _inside(sites: pd.DataFrame, span: tuple[int, int]) -> pd.DataFrame:
     return kept[["contig", "position", "strand"]].drop_duplicates().reset_index(drop=True)
 
 
-def run(task: Task) -> dict[str, Any]:
+def run(task: RecipeTask) -> dict[str, Any]:
     """Scan both stretches, judge the scans and draw them."""
     name = task.options.get("model", "ecoli-promoter")
     bundles, missing = available(task, [name])
