@@ -72,7 +72,8 @@ shuffled background.
 """
 
 SPEED = """
-{bases:,} bp of the genome, both strands, a window every {stride} bp.
+{bases:,} bp of the genome, both strands, a window every {stride} bp. [speed.md](speed.md) compares with other ways
+to scan; it was measured later, after the pooling of windows had become faster.
 """
 
 
