@@ -13,8 +13,8 @@ from typing import Any
 
 from genolm.config import FinetuneSettings
 from genolm.errors import GenolmError, SettingsError
+from genolm.result_row import Published, Source
 
-NAIVE = "naive"
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 _PUBLISHED_KINDS = ("original", "best", "other")
 _SETTINGS = {item.name for item in fields(FinetuneSettings)}
@@ -22,54 +22,6 @@ _SETTINGS = {item.name for item in fields(FinetuneSettings)}
 
 class RecipeError(GenolmError):
     """A recipe that cannot be read or run: names the file, and what to change or where to get what is missing."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """A file that a recipe needs, below the data folder.
-
-    Attributes
-    ----------
-    file : str
-    sha256 : str
-    url : str
-        Where it is to be had.
-    licence : str
-    get : str
-        How, where the address alone does not say it.
-    """
-
-    file: str
-    sha256: str
-    url: str
-    licence: str
-    get: str = ""
-
-
-@dataclass(frozen=True)
-class Published:
-    """Somebody else's figures for the same question.
-
-    Attributes
-    ----------
-    name : str
-    kind : {"original", "best", "other"}
-    source : str
-        Where the figures stand.
-    scores : dict of str to float
-    protocol : str
-        The protocol that they are comparable with; "" with none.
-    """
-
-    name: str
-    kind: str
-    source: str
-    scores: dict[str, float]
-    protocol: str = ""
-
-    def __post_init__(self) -> None:
-        if self.kind not in _PUBLISHED_KINDS:
-            raise SettingsError(f"kind is '{self.kind}'; it must be one of {', '.join(_PUBLISHED_KINDS)}.")
 
 
 @dataclass(frozen=True)
@@ -263,7 +215,7 @@ def _plain(error: Exception) -> str:
 def _recipe(path: Path, given: Mapping[str, Any]) -> Recipe:
     parts = dict(given)
     parts["sources"] = tuple(Source(**item) for item in parts.get("sources", ()))
-    parts["published"] = tuple(Published(**item) for item in parts.get("published", ()))
+    parts["published"] = tuple(_published(item) for item in parts.get("published", ()))
     parts["protocols"] = {key: item["title"] for key, item in parts.get("protocols", {}).items()}
     parts["methods"] = {key: _method(item) for key, item in parts.get("methods", {}).items()}
     for key in ("notes", "metrics"):
@@ -275,6 +227,13 @@ def _recipe(path: Path, given: Mapping[str, Any]) -> Recipe:
     if "model" in parts:
         parts["model"] = ZooModel(**{**parts["model"], "limits": tuple(parts["model"].get("limits", ()))})
     return Recipe(name=path.stem, folder=path.parent, **parts)
+
+
+def _published(given: Mapping[str, Any]) -> Published:
+    found = Published(**{"protocol": "", **given})
+    if found.kind not in _PUBLISHED_KINDS:
+        raise SettingsError(f"kind is '{found.kind}'; it must be one of {', '.join(_PUBLISHED_KINDS)}.")
+    return found
 
 
 def _method(given: Mapping[str, Any]) -> Method:

@@ -12,11 +12,11 @@ import numpy as np
 from genolm.bootstrap import paired_bootstrap
 from genolm.compute import device_name
 from genolm.metrics import statistic_for
-from genolm.recipe_config import NAIVE, Recipe
+from genolm.recipe_config import Recipe
 from genolm.recipe_steps import Answer, Ground, Step
 from genolm.record import code_version, file_facts
+from genolm.result_row import NAIVE, RESULT_FORMAT
 
-FORMAT_VERSION = 1
 BASELINE_TITLES = {
     "majority": "always the commonest class",
     "kmer-logistic": "k-mer logistic regression",
@@ -28,7 +28,7 @@ BASELINE_TITLES = {
 def frame_of(recipe: Recipe) -> dict[str, Any]:
     """Return what a result says of its recipe, before any figure."""
     return {
-        "format": FORMAT_VERSION,
+        "format": RESULT_FORMAT,
         **{key: getattr(recipe, key) for key in ("name", "title", "section", "order", "question", "metric")},
         "metrics": list(recipe.metrics),
         "notes": list(recipe.notes),

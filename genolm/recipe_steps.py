@@ -135,7 +135,7 @@ def baselines_of(ground: Ground) -> Iterator[Baseline]:
         return
     wanted = ground.recipe.baselines
     for baseline in standard_baselines(ground.preparation.samples("train").sequences):
-        if baseline.name in wanted if wanted is not None else True:
+        if wanted is None or baseline.name in wanted:
             yield baseline
 
 

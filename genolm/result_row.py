@@ -13,6 +13,7 @@ import pandas as pd
 from genolm.bootstrap import Estimate
 from genolm.cards import LESS_IS_BETTER
 
+RESULT_FORMAT = 1
 PUBLISHED, STRICT, NAIVE = "published", "strict", "naive"
 OURS, BASELINE = "ours", "baseline"
 # Fixed beforehand, so that the figure called ours is never the best of several on the test rows.
@@ -23,7 +24,8 @@ MAIN_ORDER = ("adapted", "pretrained")
 class Published:
     """Somebody else's figures for the same question; ``kind`` is original, best or other.
 
-    ``protocol`` is the one of ours that they are comparable with, "" if there is none.
+    ``protocol`` is the one of ours that they are comparable with, "" if there is none; ``source`` is where
+    the figures stand.
     """
 
     name: str
@@ -35,7 +37,10 @@ class Published:
 
 @dataclass(frozen=True)
 class Source:
-    """A file that the data were made from."""
+    """A file that the data were made from, below the data folder.
+
+    ``url`` is where it is to be had, ``get`` how, where the address alone does not say it.
+    """
 
     file: str
     sha256: str

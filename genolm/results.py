@@ -15,6 +15,7 @@ from genolm.errors import GenolmError
 from genolm.result_row import (
     BASELINE,
     OURS,
+    RESULT_FORMAT,
     Figure,
     Gap,
     Method,
@@ -27,7 +28,6 @@ from genolm.result_row import (
 )
 from genolm.workspace import results_dir
 
-RESULT_FORMAT = 1
 _NAN = float("nan")
 
 
