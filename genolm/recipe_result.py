@@ -3,13 +3,14 @@
 import os
 import platform
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is loaded
 import numpy as np
 
-from genolm.bootstrap import paired_bootstrap
+from genolm.bootstrap import Statistic, paired_bootstrap
 from genolm.compute import device_name
 from genolm.metrics import statistic_for
 from genolm.recipe_config import Recipe
@@ -89,28 +90,38 @@ def mean_answer(answers: list[Answer]) -> Answer:
     return Answer(chances, float(np.mean([answer.threshold for answer in answers])))
 
 
-def differences(ground: Ground, steps: Mapping[str, list[Step]]) -> Iterator[dict[str, Any]]:
-    """Yield the headline figure of each of our methods minus that of from scratch and of each baseline.
+@dataclass
+class Pairs:
+    """Paired differences of a recipe's methods; what was worked out once is kept for the next call.
 
-    Several seeds count as the mean of their probabilities; the same test rows are drawn for both.
+    Several seeds count as the mean of their probabilities; the same test rows are drawn for both methods.
     """
-    task, labels = ground.preparation.head.task, ground.preparation.samples("test").labels
-    answers = {key: mean_answer([step.read()[1] for step in items]) for key, items in steps.items() if items}
-    statistics = {
-        key: statistic_for(task, answer.probabilities, labels, threshold=answer.threshold)
-        for key, answer in answers.items()
-    }
-    for method in (key for key in statistics if key in ground.recipe.methods and key != NAIVE):
-        for other in (key for key in statistics if key == NAIVE or key not in ground.recipe.methods):
-            found = paired_bootstrap(statistics[method], statistics[other], len(labels))
-            if ground.recipe.metric in found:
-                item = found[ground.recipe.metric]
-                plain = item.as_dict()
-                yield {
-                    "protocol": ground.protocol,
-                    "method": method,
-                    "other": other,
-                    "metric": ground.recipe.metric,
-                    **plain["difference"],
-                    "p": plain["p"],
-                }
+
+    metric: str
+    _known: dict[tuple[str, ...], dict[str, Any]] = field(default_factory=dict)
+
+    def of(self, ground: Ground, steps: Mapping[str, list[Step]]) -> Iterator[dict[str, Any]]:
+        """Yield the headline figure of each of our methods minus that of from scratch and of each baseline."""
+        ours = ground.recipe.methods
+        for method in (key for key in steps if key in ours and key != NAIVE):
+            for other in (key for key in steps if key == NAIVE or key not in ours):
+                names = (*(step.name for step in steps[method]), "", *(step.name for step in steps[other]))
+                if names not in self._known:
+                    self._known[names] = self._difference(ground, steps[method], steps[other])
+                if self._known[names]:
+                    place = {"protocol": ground.protocol, "method": method, "other": other, "metric": self.metric}
+                    yield place | self._known[names]
+
+    def _difference(self, ground: Ground, ours: list[Step], others: list[Step]) -> dict[str, Any]:
+        first, second = (self._statistic(ground, steps) for steps in (ours, others))
+        found = paired_bootstrap(first, second, len(ground.preparation.rows("test"))).get(self.metric)
+        if found is None:
+            return {}
+        plain = found.as_dict()
+        return {**plain["difference"], "p": plain["p"]}
+
+    def _statistic(self, ground: Ground, steps: list[Step]) -> Statistic:
+        answer = mean_answer([step.read()[1] for step in steps])
+        task, labels = ground.preparation.head.task, ground.preparation.samples("test").labels
+        areas = self.metric in ("auroc", "auprc")
+        return statistic_for(task, answer.probabilities, labels, threshold=answer.threshold, areas=areas)

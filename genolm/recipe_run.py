@@ -19,7 +19,7 @@ import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is
 from genolm.baselines import Baseline
 from genolm.progress import ProgressCallback
 from genolm.recipe_config import Call, Recipe, RecipeError
-from genolm.recipe_result import BASELINE_TITLES, differences, frame_of, method_scores, protocol_facts
+from genolm.recipe_result import BASELINE_TITLES, Pairs, frame_of, method_scores, protocol_facts
 from genolm.recipe_steps import (
     Ground,
     Step,
@@ -194,6 +194,10 @@ class _TableRun:
     limits: Limits
     say: Say
     progress: ProgressCallback | None
+    _pairs: Pairs = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._pairs = Pairs(self.recipe.metric)
 
     def run(self) -> Path:
         """Do all steps, writing the result after each."""
@@ -266,7 +270,7 @@ class _TableRun:
             result["protocols"][protocol] = protocol_facts(ground, self._record(protocol))
             finished = self._finished(ground)
             result["scores"][protocol] = {key: method_scores(ground, steps) for key, steps in finished.items()}
-            result["differences"] += list(differences(ground, finished))
+            result["differences"] += list(self._pairs.of(ground, finished))
             for key, steps in finished.items():
                 result["methods"].setdefault(key, self._method(key, steps[0]))
                 seconds += sum(step.read()[0]["seconds"] for step in steps)

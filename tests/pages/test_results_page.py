@@ -139,9 +139,10 @@ def test_a_broken_file_is_a_sentence_above_the_others(open_page, shelf, sentence
     assert "second.json is no JSON file" in sentence
 
 
-def test_an_address_of_no_row_shows_all(open_page, shelf):
+def test_an_address_of_no_row_says_so_and_shows_all(open_page, shelf):
     shelf(result("first"))
     app = open_page(PAGE, row="gone")
+    assert "no result called 'gone'" in app.warning[0].value
     assert not app.exception and app.selectbox[0].value is None and len(app.header) == 1
 
 
