@@ -5,7 +5,7 @@
     python recipes/language_models.py --data DATA --base assets/models/bacteria-lm --stride 1 \\
         --out assets/models/bacteria-lm-dense --tokens 3200000 --lr 0.002
     python recipes/language_models.py --data DATA --corpus mammal --base assets/models/bacteria-lm \\
-        --out assets/models/mammal-lm --tokens 18000000 --lr 0.003
+        --out assets/models/mammal-lm --tokens 12000000 --lr 0.004 --drop-mult 0 --alpha 0 --beta 0
 
 DATA is the data folder; :mod:`language_corpora` says what of it is read and what is held out. A run that was
 cut off goes on from its checkpoint. The recipe language-models.toml trains nothing: it judges the models that
@@ -203,7 +203,8 @@ def make_card(
     card["training"]["markov_bits_by_order"] = [round(value, 4) for value in markov.slice_bits]
     return card | {
         "title": corpora.title + (", overlapping k-mers" if stride == 1 else ""),
-        "purpose": f"Starting point for classifiers of {corpora.organisms} sequences.",
+        "purpose": f"Starting point for classifiers of {corpora.organisms} sequences; "
+        "it gives no annotation by itself.",
         "licence": "MIT (weights); genomes are public records",
         "recipe": RECIPE,
         "limits": [*corpora.limits, *([f"Went on from {Path(base).name}."] if base else [])],
