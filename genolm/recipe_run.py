@@ -70,7 +70,7 @@ class Limits:
     Attributes
     ----------
     protocols, methods : tuple of str
-        All if empty.
+        All if empty. A method is one of the recipe's or a simple baseline.
     seeds : int, optional
         At most so many.
     """
@@ -83,7 +83,7 @@ class Limits:
         """Refuse a protocol or method that the recipe has not."""
         for name, given, known in (
             ("protocol", self.protocols, recipe.protocols),
-            ("method", self.methods, recipe.methods),
+            ("method", self.methods, (*recipe.methods, *BASELINE_TITLES)),
         ):
             for item in given:
                 if item not in known:
@@ -211,7 +211,7 @@ class _TableRun:
             (ground, step, method)
             for ground in wanted
             for step, method in steps_of(self.recipe, ground.protocol, self._steps, self.limits.seeds)
-            if not self.limits.methods or step.method in self.limits.methods
+            if self._wants(step)
         ]
         for ground, step, method in sorted(pairs, key=lambda item: item[1].seed):
             if not step.done:
@@ -225,9 +225,12 @@ class _TableRun:
     def _steps(self) -> Path:
         return self.folder / "steps"
 
+    def _wants(self, step: Step) -> bool:
+        return not self.limits.methods or step.method in self.limits.methods
+
     def _baseline(self, grounds: Mapping[str, Ground], ground: Ground, baseline: Baseline) -> None:
         step = Step(ground.protocol, baseline.name, 1, self._steps)
-        if not step.done and not self.limits.methods:
+        if not step.done and self._wants(step):
             run_baseline(step, ground, baseline)
             self._told(step)
             self._write(grounds)

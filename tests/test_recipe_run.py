@@ -205,6 +205,10 @@ def test_a_source_that_is_missing_or_another_says_where_to_get_it(run, tmp_path)
         run()
 
 
+def test_baselines_are_run_alone_when_they_are_named(run):
+    assert set(run(methods=("kmer-logistic",))["scores"]["hard"]) == {"kmer-logistic"}
+
+
 def test_an_unknown_part_of_a_recipe_is_named(run):
     with pytest.raises(GenolmError, match="'toy' has no method 'adapted'; it has naive, pretrained"):
         run(methods=("adapted",))

@@ -41,7 +41,7 @@ def list_command(recipes: Path | None, as_json: bool) -> None:
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for runs; by default in the workspace.")
 @click.option("--into", type=click.Path(path_type=Path), help="Also write NAME.json into this folder of results.")
 @click.option("--protocol", "protocols", multiple=True, help="Only this protocol; may be given several times.")
-@click.option("--method", "methods", multiple=True, help="Only this method; may be given several times.")
+@click.option("--method", "methods", multiple=True, help="Only this method or baseline; may be repeated.")
 @click.option("--seeds", type=click.IntRange(1), help="At most so many seeds of each method.")
 @click.option("--publish", "target", type=click.Path(path_type=Path), help="Save the built-in model into this folder.")
 @_recipes_option
