@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from common import ECOLI_GENBANK, AnnotatedGenome, Pieces, read_genbank, sha256, source_file
-from ecoli_promoter_data import REGULONDB, Settings, read_tss
+from ecoli_promoter_sites import REGULONDB, Settings, read_tss
 from ecoli_promoter_stretches import SplitStrands, split_strands
 from ladder import NAIVE, baseline_scores, publish, report, samples_of
 from scan_card import scan_facts

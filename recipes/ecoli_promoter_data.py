@@ -3,7 +3,7 @@
 Positives: transcription start sites (TSS) of RegulonDB 13 with confidence Confirmed or Strong, that is with
 the start mapped by experiment. Sites of one strand that lie 5 bp or less apart are one site (the best
 confidence, then the middle one). Weak sites are mostly computer predictions: they are never labels of the
-main table and serve as extra training rows only; all sites, weak ones too, keep negatives away.
+table; all sites, weak ones too, keep negatives away.
 
 Window: 80 bp before the TSS to 40 bp from it on, 120 bp with the TSS at index 80. That holds the -10 and -35
 boxes, the UP element (-38 to -59), the activator sites next to it (CRP at -61.5, -71.5) and the
@@ -22,15 +22,12 @@ Split: by blocks of 50 kb, the first 600 kb wholly test (for the evaluation of s
 region with 200 bp on either side in nothing. Training rows that share 16 bp on either strand with a
 validation or test row are dropped, so are validation rows that do with a test row.
 
-Written: ``promoter.csv.gz``; ``promoter_extra.csv.gz``, more training rows (kinds ``tss_weak``,
-``tss_jitter``: a site off by 1 to 4 bp, and natural negatives); ``tss.csv``, every site with its split;
-``promoter.json``.
+Written: ``promoter.csv.gz``; ``tss.csv``, every site with its split; ``promoter.json``.
 """
 
 import argparse
-import csv
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,26 +39,29 @@ from common import (
     counts_by,
     cut,
     dinucleotide_shuffle,
-    five_prime,
     has_neighbour,
     leakage,
-    open_text,
     overlaps,
     read_genbank,
-    reverse_complement,
     sha256,
     source_file,
-    strand_of,
     window_around,
     write_record,
     write_table,
 )
+from ecoli_promoter_sites import (
+    REGULONDB,
+    Masks,
+    Settings,
+    Site,
+    block_splits,
+    positive_sites,
+    read_tss,
+)
 
 from genolm.errors import GenolmError
 
-REGULONDB = "regulondb/PromoterSet_v13_without_reserved_region.tsv.gz"
-RANK = {"C": 0, "S": 1, "W": 2}
-NATURAL_KINDS = ("gene_sense", "gene_antisense", "intergenic")
+TABLE = "promoter.csv.gz"
 COLUMNS = [
     "sequence",
     "label",
@@ -76,158 +76,6 @@ COLUMNS = [
     "confidence",
     "sigma",
 ]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """Numbers of this recipe; lengths in bp, ``*_per`` in rows for each positive of the main table."""
-
-    before: int = 80
-    after: int = 40
-    merge: int = 5
-    far: int = 150
-    near: int = 20
-    unmapped: int = 300
-    operon_gap: int = 40
-    block: int = 50_000
-    test_region: tuple[int, int] = (0, 600_000)
-    test_share: float = 0.04
-    valid_share: float = 0.16
-    shared: int = 16
-    reserved_margin: int = 200
-    natural_per: float = 5.0
-    intergenic_per: float = 0.5
-    shifted_per: float = 1.5
-    opposite_per: float = 0.5
-    shuffled_per: float = 0.5
-    extra_natural_per: float = 15.0
-    seed: int = 1
-
-
-class Site(NamedTuple):
-    """A place where a window is anchored: 0-based position on a strand, and what it is."""
-
-    position: int
-    strand: str
-    kind: str
-    name: str = ""
-    confidence: str = ""
-    sigma: str = ""
-
-
-def read_tss(path: Path, genome: AnnotatedGenome) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Return every TSS with a position, and counts of rows left out.
-
-    Columns: name, position (0-based), strand, confidence (C, S, W or empty), sigma, and ``agrees``: the 81 bp
-    that RegulonDB prints are those of the genome.
-    """
-    with open_text(path) as handle:
-        lines = [line for line in handle if not line.startswith("#")]
-    rows, left_out = [], {"without_position": 0}
-    for fields in csv.reader(lines[1:], delimiter="\t", quoting=csv.QUOTE_NONE):
-        if not fields[3].strip():
-            left_out["without_position"] += 1
-            continue
-        if fields[2] not in ("forward", "reverse"):
-            raise GenolmError(
-                f"{path}: {fields[0]} has the strand '{fields[2]}'; forward or reverse is expected."
-            )
-        position, strand = int(fields[3]) - 1, "+" if fields[2] == "forward" else "-"
-        confidence = fields[10] if fields[10] in RANK else ""
-        seen = genome.sequence[slice(*window_around(position, strand, before=60, after=21))]
-        seen = seen if strand == "+" else reverse_complement(seen)
-        rows.append(
-            (fields[1] or fields[0], position, strand, confidence, fields[4], seen == fields[5].upper())
-        )
-    table = pd.DataFrame(rows, columns=["name", "position", "strand", "confidence", "sigma", "agrees"])
-    return table.sort_values(["position", "strand"], kind="stable").reset_index(drop=True), left_out
-
-
-def merge_sites(tss: pd.DataFrame, distance: int) -> list[Site]:
-    """Return one site for each run of TSS on a strand that lie ``distance`` or less apart."""
-    sites = []
-    for strand, part in tss.groupby("strand"):
-        runs = (part["position"].diff() > distance).cumsum()
-        for _, run in part.groupby(runs):
-            best = run[run["confidence"].map(RANK) == run["confidence"].map(RANK).min()]
-            chosen = best.iloc[(len(best) - 1) // 2]
-            sigma = ";".join(sorted({name for name in run["sigma"] if name}))
-            sites.append(
-                Site(int(chosen["position"]), strand, "tss", chosen["name"], chosen["confidence"], sigma)
-            )
-    return sorted(sites)
-
-
-class Masks:
-    """What holds at each position, per strand: in a gene, near a TSS, before an unmapped gene."""
-
-    def __init__(self, genome: AnnotatedGenome, tss: pd.DataFrame, settings: Settings) -> None:
-        size = len(genome.sequence)
-        self.settings = settings
-        self.gene, self.near, self.far, self.unmapped = (
-            {strand: np.zeros(size, dtype=bool) for strand in "+-"} for _ in range(4)
-        )
-        self.positions = {strand: part["position"].to_numpy() for strand, part in tss.groupby("strand")}
-        for strand, position in zip(tss["strand"], tss["position"]):
-            for mask, reach in ((self.near, settings.near), (self.far, settings.far)):
-                mask[strand][max(0, position - reach + 1) : position + reach] = True
-        self._mark_genes(genome)
-        self.usable = {strand: self._usable(genome, strand) for strand in "+-"}
-
-    def _mark_genes(self, genome: AnnotatedGenome) -> None:
-        for strand in "+-":
-            genes = sorted(
-                (int(gene.location.start), int(gene.location.end))
-                for gene in genome.of_type("gene")
-                if strand_of(gene) == strand
-            )
-            for start, end in genes:
-                self.gene[strand][start:end] = True
-            for start, end in genes:
-                self._mark_unmapped(start, end, strand)
-
-    def _mark_unmapped(self, start: int, end: int, strand: str) -> None:
-        """Mark the stretch before a gene that follows no other closely and has no TSS there."""
-        first, reach, gap = five_prime(start, end, strand), self.settings.unmapped, self.settings.operon_gap
-        low, high = window_around(first, strand, before=gap, after=0)
-        if self.gene[strand][max(0, low) : high].any():
-            return
-        low, high = window_around(first, strand, before=reach, after=1)
-        known = self.positions.get(strand, np.empty(0))
-        if not ((known >= low) & (known < high)).any():
-            self.unmapped[strand][max(0, low) : high] = True
-
-    def _usable(self, genome: AnnotatedGenome, strand: str) -> np.ndarray:
-        """Return where a window may be anchored: inside the sequence and clear of the reserved region."""
-        settings, size = self.settings, len(genome.sequence)
-        low, high = window_around(0, strand, before=settings.before, after=settings.after)
-        usable = np.zeros(size, dtype=bool)
-        usable[-low : size - high + 1] = True
-        start, end = genome.reserved
-        if end > start:
-            margin = settings.reserved_margin
-            usable[max(0, start - margin - high + 1) : end + margin - low] = False
-        return usable
-
-    def background(self, strand: str) -> np.ndarray:
-        """Return the positions of a strand that can be natural negatives."""
-        return np.flatnonzero(self.usable[strand] & ~self.far[strand] & ~self.unmapped[strand])
-
-    def allows(self, position: int, strand: str) -> bool:
-        """Tell whether a hard negative may be anchored here."""
-        inside = 0 <= position < len(self.usable[strand])
-        return bool(
-            inside
-            and self.usable[strand][position]
-            and not self.near[strand][position]
-            and not self.unmapped[strand][position]
-        )
-
-    def kind(self, position: int, strand: str) -> str:
-        """Return what a position lies in, of :data:`NATURAL_KINDS`."""
-        if self.gene[strand][position]:
-            return "gene_sense"
-        return "gene_antisense" if self.gene["-" if strand == "+" else "+"][position] else "intergenic"
 
 
 def natural_sites(
@@ -276,20 +124,6 @@ def opposite_sites(sites: list[Site], masks: Masks, count: int, rng: np.random.G
     return [allowed[number] for number in chosen]
 
 
-def block_splits(size: int, reserved: tuple[int, int], settings: Settings) -> list[str]:
-    """Return the split of each block of the genome; blocks that lie in the reserved region are "reserved"."""
-    starts = np.arange(0, size, settings.block)
-    split = np.full(len(starts), "train", dtype=object)
-    ends = np.minimum(starts + settings.block, size)
-    split[(starts >= settings.test_region[0]) & (ends <= settings.test_region[1])] = "test"
-    split[(starts >= reserved[0]) & (ends <= reserved[1])] = "reserved"
-    free = np.random.default_rng(settings.seed).permutation(np.flatnonzero(split == "train"))
-    tests, valids = round(settings.test_share * len(free)), round(settings.valid_share * len(free))
-    split[free[:tests]] = "test"
-    split[free[tests : tests + valids]] = "valid"
-    return split.tolist()
-
-
 def cut_rows(sites: list[Site], genome: AnnotatedGenome, settings: Settings, *, seed: int) -> pd.DataFrame:
     """Return one row of the table for each site."""
     splits, rows = block_splits(len(genome.sequence), genome.reserved, settings), []
@@ -333,20 +167,6 @@ def main_sites(sites: list[Site], masks: Masks, settings: Settings, rng: np.rand
     ]
 
 
-def extra_sites(
-    sites: list[Site], weak: list[Site], masks: Masks, settings: Settings, rng: np.random.Generator
-) -> list[Site]:
-    """Return further sites for training: weak TSS, TSS off by 1 to 4 bp, more natural negatives."""
-    jittered = [
-        site._replace(position=site.position + int(offset), kind="tss_jitter")
-        for site in sites
-        for offset in rng.choice((-4, -3, -2, -1, 1, 2, 3, 4), size=2, replace=False)
-    ]
-    return [site for site in (*weak, *jittered) if masks.usable[site.strand][site.position]] + natural_sites(
-        masks, round(settings.extra_natural_per * len(sites)), rng
-    )
-
-
 def drop_neighbours(
     table: pd.DataFrame, against: pd.DataFrame, shared: int
 ) -> tuple[pd.DataFrame, dict[str, int]]:
@@ -369,32 +189,20 @@ class Built(NamedTuple):
     """What :func:`build` makes."""
 
     table: pd.DataFrame
-    extra: pd.DataFrame
     tss: pd.DataFrame
     record: dict[str, Any]
-
-
-def positive_sites(tss: pd.DataFrame, masks: Masks, settings: Settings) -> tuple[list[Site], list[Site]]:
-    """Return the merged sites of the main table and the weak ones that lie apart from them."""
-    sound = tss[tss["agrees"] & tss["confidence"].isin(list(RANK))]
-    sites = [site for site in merge_sites(sound, settings.merge) if masks.usable[site.strand][site.position]]
-    weak = [site._replace(kind="tss_weak") for site in sites if site.confidence == "W"]
-    return [site for site in sites if site.confidence != "W"], weak
 
 
 def build(genome: AnnotatedGenome, tss: pd.DataFrame, settings: Settings) -> Built:
     """Return the tables and their record."""
     rng = np.random.default_rng(settings.seed)
     masks = Masks(genome, tss, settings)
-    sites, weak = positive_sites(tss, masks, settings)
+    sites, _ = positive_sites(tss, masks, settings)
     if not sites:
         raise GenolmError("No Confirmed or Strong TSS agrees with the genome; are both of the same assembly?")
     whole = cut_rows(main_sites(sites, masks, settings, rng), genome, settings, seed=settings.seed)
     whole = whole.drop_duplicates(["start", "strand", "kind"])
     table, dropped = drop_neighbours(whole, whole, settings.shared)
-    extra = cut_rows(extra_sites(sites, weak, masks, settings, rng), genome, settings, seed=settings.seed)
-    extra = extra[extra["split"] == "train"].drop_duplicates(["start", "strand"])
-    extra, extra_dropped = drop_neighbours(extra, table, settings.shared)
     splits = block_splits(len(genome.sequence), genome.reserved, settings)
     used = {(site.position, site.strand) for site in sites}
     tss = tss.assign(
@@ -406,10 +214,8 @@ def build(genome: AnnotatedGenome, tss: pd.DataFrame, settings: Settings) -> Bui
     record = {
         "positives_before_neighbours_were_dropped": len(sites),
         "dropped_as_neighbours": dropped,
-        "extra_dropped_as_neighbours": extra_dropped,
         "split_label": counts_by(table, "split", "label"),
         "split_kind": counts_by(table, "split", "kind"),
-        "extra_kind": counts_by(extra, "kind"),
         "tss_confidence": counts_by(tss, "confidence"),
         "tss_not_as_in_the_genome": int((tss["agrees"] == 0).sum()),
         "tss_by_split": counts_by(tss, "split", "confidence"),
@@ -423,19 +229,19 @@ def build(genome: AnnotatedGenome, tss: pd.DataFrame, settings: Settings) -> Bui
         "settings": asdict(settings),
         "seed": settings.seed,
     }
-    return Built(table, extra, tss, record)
+    return Built(table, tss, record)
 
 
 def check_reserved(built: Built, genome: AnnotatedGenome) -> None:
     """Raise a :class:`GenolmError` if any row overlaps the reserved region."""
-    for table in (built.table, built.extra):
-        inside = [overlaps(start, end, genome.reserved) for start, end in zip(table["start"], table["end"])]
-        if any(inside):
-            raise GenolmError(f"{sum(inside)} rows overlap the reserved region {genome.reserved}.")
+    table = built.table
+    inside = [overlaps(start, end, genome.reserved) for start, end in zip(table["start"], table["end"])]
+    if any(inside):
+        raise GenolmError(f"{sum(inside)} rows overlap the reserved region {genome.reserved}.")
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Read the command line and write the three tables and the record."""
+    """Read the command line and write the table, the sites and the record."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "--data", type=Path, required=True, help=f"folder with {ECOLI_GENBANK} and {REGULONDB}"
@@ -450,21 +256,18 @@ def main(arguments: list[str] | None = None) -> None:
     tss, left_out = read_tss(paths[REGULONDB], genome)
     built = build(genome, tss, Settings(before=options.before, after=options.after, seed=options.seed))
     check_reserved(built, genome)
-    hashes = {
-        name: write_table(getattr(built, part), options.out / name)
-        for name, part in (("promoter.csv.gz", "table"), ("promoter_extra.csv.gz", "extra"))
-    }
+    digest = write_table(built.table, options.out / TABLE)
     built.tss.to_csv(options.out / "tss.csv", index=False, lineterminator="\n")
     write_record(
         options.out / "promoter.json",
         built.record
         | {
             "tss_left_out": left_out,
-            "table_sha256": hashes,
+            "table_sha256": {TABLE: digest},
             "sources": {name: sha256(path) for name, path in paths.items()},
         },
     )
-    print(f"{len(built.table)} rows written to {options.out / 'promoter.csv.gz'}")
+    print(f"{len(built.table)} rows written to {options.out / TABLE}")
 
 
 if __name__ == "__main__":

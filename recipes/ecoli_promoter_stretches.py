@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 from common import AnnotatedGenome
-from ecoli_promoter_data import Masks, Settings, block_splits, positive_sites
+from ecoli_promoter_sites import Masks, Settings, block_splits, positive_sites
 
 from genolm.config import Window
 from genolm.stretch_training import UNLABELLED, LabelledStrand

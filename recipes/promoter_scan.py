@@ -10,8 +10,8 @@ from typing import Any
 
 from common import ECOLI_GENBANK, read_genbank, source_file
 from ecoli_promoter import WINDOW, Task, read_parts, run_once
-from ecoli_promoter_data import REGULONDB, Settings, read_tss
 from ecoli_promoter_data import main as make_tables
+from ecoli_promoter_sites import REGULONDB, Settings, read_tss
 from ecoli_promoter_stretches import split_strands
 from ladder import NAIVE
 from scan_proof import held_out, parser

@@ -17,7 +17,8 @@ import pandas as pd
 import plotly.graph_objects as go
 from Bio.SeqIO.FastaIO import SimpleFastaParser
 from common import ECOLI_GENBANK, AnnotatedGenome, cut, open_text, read_genbank, source_file, window_around
-from ecoli_promoter_data import NATURAL_KINDS, REGULONDB, Settings, block_splits, build, read_tss
+from ecoli_promoter_data import build
+from ecoli_promoter_sites import NATURAL_KINDS, REGULONDB, Settings, block_splits, read_tss
 from run_parts import available, figure_part, method, rounded, scored
 from scan_proof_ground import Store
 

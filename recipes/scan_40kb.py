@@ -19,7 +19,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 from common import ECOLI_GENBANK, AnnotatedGenome, five_prime, overlaps, read_genbank, source_file, strand_of
-from ecoli_promoter_data import REGULONDB, Settings, block_splits, build, read_tss
+from ecoli_promoter_data import build
+from ecoli_promoter_sites import REGULONDB, Settings, block_splits, read_tss
 from run_parts import available, difference, figure_part, method, rounded, scored
 from scan_proof_baselines import KMER, POSITIONAL, SlidingEngine, fit
 from scan_proof_ground import Store, packed, unpacked

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from common import RESERVED, Pieces, overlaps, source_file, write_record
-from ecoli_promoter_data import Settings, block_splits
+from ecoli_promoter_sites import Settings, block_splits
 
 from genolm.baselines import Examples
 from genolm.config import Window

@@ -83,10 +83,15 @@ def promoter(recipe):
 
 
 @pytest.fixture
-def small(promoter):
+def sites(recipe):
+    return recipe("ecoli_promoter_sites")
+
+
+@pytest.fixture
+def small(sites):
     """Settings that fit the toy genome."""
-    return promoter.Settings(
-        block=10_000, test_region=(0, 30_000), test_share=0.1, valid_share=0.2, extra_natural_per=2.0
+    return sites.Settings(
+        block=10_000, test_region=(0, 30_000), test_share=0.1, valid_share=0.2
     )
 
 
@@ -268,13 +273,12 @@ def anchor(row):
 def test_promoter_negatives_keep_their_distance(built, tss):
     """Natural ones 150 bp from a site of any confidence on their strand, hard ones 20 bp."""
     least = {"gene_sense": 150, "gene_antisense": 150, "intergenic": 150, "shifted": 20, "opposite": 20}
-    for table in (built.table, built.extra):
-        for row in table[(table["label"] == 0) & (table["kind"] != "shuffled")].itertuples():
-            known = tss.loc[tss["strand"] == row.strand, "position"].to_numpy()
-            distance = np.abs(known - anchor(row)).min()
-            assert distance >= least[row.kind]
-            if row.kind == "shifted":
-                assert distance <= 150
+    table = built.table
+    for row in table[(table["label"] == 0) & (table["kind"] != "shuffled")].itertuples():
+        known = tss.loc[tss["strand"] == row.strand, "position"].to_numpy()
+        distance = np.abs(known - anchor(row)).min()
+        assert distance >= least[row.kind]
+        assert row.kind != "shifted" or distance <= 150
 
 
 def test_promoter_kinds_say_where_a_window_lies(built, genome):
@@ -316,10 +320,10 @@ def test_no_negative_before_a_gene_whose_promoter_is_unknown(built, genome, tss)
         assert not any(start <= anchor(row) < end and strand == row.strand for start, end, strand in zones)
 
 
-def test_operon_genes_have_no_unmapped_promoter(promoter, common, make_dna):
+def test_operon_genes_have_no_unmapped_promoter(sites, common, make_dna):
     """The second gene follows by 20 bp: only the stretch before the first one is unknown."""
     genome = toy_genome(common, make_dna(4000), [(1000, 1500, 1), (1520, 2000, 1), (2500, 3000, -1)])
-    masks = promoter.Masks(genome, tss_table([]), promoter.Settings())
+    masks = sites.Masks(genome, tss_table([]), sites.Settings())
     assert np.flatnonzero(masks.unmapped["+"]).tolist() == list(range(700, 1001))
     assert np.flatnonzero(masks.unmapped["-"]).tolist() == list(range(2999, 3300))
 
@@ -329,9 +333,9 @@ def test_promoter_splits_are_blocks_without_neighbours(built, small, common):
     anchors = np.array([anchor(row) for row in table.itertuples()])
     assert table.assign(block=anchors // small.block).groupby("block")["split"].nunique().max() == 1
     assert (table.loc[anchors < 30_000, "split"] == "test").all()
-    assert set(table["split"]) == {"train", "valid", "test"} and set(built.extra["split"]) == {"train"}
+    assert set(table["split"]) == {"train", "valid", "test"}
     held = table.loc[table["split"] != "train", "sequence"].tolist()
-    train = pd.concat([table[table["split"] == "train"], built.extra])["sequence"].tolist()
+    train = table.loc[table["split"] == "train", "sequence"].tolist()
     assert not common.has_neighbour(train, held, k=small.shared).any()
 
 
@@ -348,15 +352,15 @@ def test_a_repeat_in_test_and_training_is_dropped_from_training(promoter, common
 def test_the_reserved_region_is_in_no_row(promoter, common, genome, tss, small, monkeypatch):
     monkeypatch.setitem(common.RESERVED, "toy.1", (60_000, 80_000))
     result = promoter.build(genome, tss, small)
-    for table in (result.table, result.extra):
-        assert ((table["end"] <= 60_000 - 200) | (table["start"] >= 80_000 + 200)).all()
+    table = result.table
+    assert ((table["end"] <= 60_000 - 200) | (table["start"] >= 80_000 + 200)).all()
     promoter.check_reserved(result, genome)
     spoilt = result._replace(table=result.table.assign(start=60_001, end=60_121))
     with pytest.raises(GenolmError, match="overlap the reserved region"):
         promoter.check_reserved(spoilt, genome)
 
 
-def test_close_sites_are_merged(promoter):
+def test_close_sites_are_merged(sites):
     rows = [
         ("a", 100, "+", "S", "s70", True),
         ("b", 104, "+", "C", "s38", True),
@@ -364,22 +368,13 @@ def test_close_sites_are_merged(promoter):
         ("d", 114, "+", "S", "", True),
         ("e", 104, "-", "W", "s24", True),
     ]
-    sites = promoter.merge_sites(tss_table(rows), 5)
-    assert [(site.name, site.position, site.strand) for site in sites] == [
+    merged = sites.merge_sites(tss_table(rows), 5)
+    assert [(site.name, site.position, site.strand) for site in merged] == [
         ("b", 104, "+"),
         ("e", 104, "-"),
         ("d", 114, "+"),
     ]
-    assert sites[0].sigma == "s38;s70"
-
-
-def test_extra_rows_are_weak_and_jittered_sites(built, tss):
-    weak = built.extra[built.extra["kind"] == "tss_weak"]
-    assert set(weak["confidence"]) == {"W"}
-    strong = tss[tss["confidence"] == "S"]
-    for row in built.extra[built.extra["kind"] == "tss_jitter"].itertuples():
-        known = strong.loc[strong["strand"] == row.strand, "position"].to_numpy()
-        assert 1 <= np.abs(known - anchor(row)).min() <= 4
+    assert merged[0].sigma == "s38;s70"
 
 
 def regulondb(path, rows):
@@ -460,7 +455,7 @@ def test_windows_of_a_scan_get_the_labels_of_their_sites(recipe, split_up, genom
     assert labels.sum() > 0 and set(labels.tolist()) == {0, 1}
 
 
-def test_tss_are_read_one_based_and_compared_with_the_genome(promoter, common, make_dna, tmp_path):
+def test_tss_are_read_one_based_and_compared_with_the_genome(sites, common, make_dna, tmp_path):
     genome = common.AnnotatedGenome("toy.1", make_dna(1000), [])
     forward = genome.sequence[439:520].lower()
     reverse = str(Seq(genome.sequence[479:560]).reverse_complement())
@@ -473,7 +468,7 @@ def test_tss_are_read_one_based_and_compared_with_the_genome(promoter, common, m
             ("lost", "reverse", "", "", "W"),
         ],
     )
-    table, left_out = promoter.read_tss(tmp_path / "p.tsv.gz", genome)
+    table, left_out = sites.read_tss(tmp_path / "p.tsv.gz", genome)
     assert left_out == {"without_position": 1}
     assert table[["name", "position", "strand", "confidence", "agrees"]].values.tolist() == [
         ["f", 499, "+", "S", True],
@@ -482,17 +477,17 @@ def test_tss_are_read_one_based_and_compared_with_the_genome(promoter, common, m
     ]
 
 
-def test_a_strand_that_is_not_one_is_refused(promoter, common, tmp_path):
+def test_a_strand_that_is_not_one_is_refused(sites, common, tmp_path):
     regulondb(tmp_path / "p.tsv.gz", [("f", "both", 500, "A", "S")])
     with pytest.raises(GenolmError, match="strand 'both'"):
-        promoter.read_tss(tmp_path / "p.tsv.gz", common.AnnotatedGenome("toy.1", "A" * 900, []))
+        sites.read_tss(tmp_path / "p.tsv.gz", common.AnnotatedGenome("toy.1", "A" * 900, []))
 
 
 @pytest.fixture
-def data_folder(tmp_path, promoter, common, genome, tss):
+def data_folder(tmp_path, sites, common, genome, tss):
     """The toy genome and its TSS laid out as the recipes read them."""
     folder = tmp_path / "data"
-    for name in (common.ECOLI_GENBANK, promoter.REGULONDB):
+    for name in (common.ECOLI_GENBANK, sites.REGULONDB):
         (folder / name).parent.mkdir(parents=True)
     record = SeqRecord(
         Seq(genome.sequence),
@@ -515,7 +510,7 @@ def data_folder(tmp_path, promoter, common, genome, tss):
                 site.confidence,
             )
         )
-    regulondb(folder / promoter.REGULONDB, rows)
+    regulondb(folder / sites.REGULONDB, rows)
     return folder
 
 

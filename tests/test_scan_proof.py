@@ -249,7 +249,7 @@ def toy_files(tmp_path, make_dna, rng, recipe):
         gzip.compress("\n".join(["chrom\tstart\tend\tscore\tstrand\tsequence", *lines, ""]).encode())
     )
     settings = {"block": BLOCK, "test_region": [0, 10_000], "test_share": 0.2, "valid_share": 0.3, "seed": 1}
-    make = recipe("ecoli_promoter_data")
+    make = recipe("ecoli_promoter_sites")
     splits = make.block_splits(SIZE, (0, 0), make.Settings(**settings))
     starts = [
         (place, strand, "CSW"[number % 3], splits[place // BLOCK])
