@@ -1,7 +1,6 @@
 """The built-in model of a recipe: chosen among its trainings, with a card that tells its result."""
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,18 +8,14 @@ from typing import Any
 
 import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is loaded
 
-from genolm.config import Window
 from genolm.predict import Predictor
 from genolm.recipe_config import Recipe, RecipeError
 from genolm.recipe_run import RESULT
 from genolm.recipe_steps import Step, model_folder
 from genolm.record import file_facts
 from genolm.registry import load_bundle, save_bundle
-from genolm.sequences import open_fasta
+from genolm.samples import sample_pieces
 from genolm.workspace import samples_dir
-
-SAMPLE_RECORDS = 6
-_SITE = re.compile(r"\bsite=(\d+)")
 
 
 def publish(recipe: Recipe, out: Path, target: Path) -> Path:
@@ -93,21 +88,6 @@ def sample_scores(model: Path, name: str) -> dict[str, Any]:
         for key, row in zip(pieces, chances, strict=True)
     }
     return {"file": name, "sha256": file_facts(samples_dir() / name)["sha256"], "records": scores}
-
-
-def sample_pieces(path: Path, window: Window | None) -> dict[str, str]:
-    """Return the first records of a sample, cut to a model's window where both know the place of a site.
-
-    A record says ``site=201`` in its description when its 201st base is the site.
-    """
-    with open_fasta(path) as genome:
-        records = [item for item, _ in zip(genome.records(), range(SAMPLE_RECORDS), strict=False)]
-    pieces = {}
-    for item in records:
-        site = _SITE.search(item.description)
-        first = int(site[1]) - 1 - window.anchor if site and window and window.anchor is not None else 0
-        pieces[item.name] = item.sequence[first : first + window.length] if first > 0 else item.sequence
-    return pieces
 
 
 def _source_of(result: Mapping[str, Any], protocol: str) -> dict[str, Any]:

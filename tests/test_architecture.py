@@ -22,7 +22,7 @@ LAYERS = (
     {"sequences", "genbank", "twobit", "features", "peaks", "lstm", "calibration", "bundle_config"}
     | {"results_overview", "stream_cell", "stream_pooling", "truth_intervals", "job_store", "shortcuts"},
     {"outputs", "genome_files", "genbank_calls", "answers", "tables", "model", "corpus", "job_queue", "table_warnings"}
-    | {"results_text", "truth", "significance", "background", "gene_finding"},
+    | {"results_text", "samples", "truth", "significance", "background", "gene_finding"},
     {"batches", "checkpoints", "distributed", "report_data", "classifier", "partial", "jobs", "worker"}
     | {"stream_encoder", "scan_outputs", "annotation"},
     {"training", "report_figures", "splits", "onnx_graph"},

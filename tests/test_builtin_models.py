@@ -4,7 +4,7 @@ import pytest
 
 from genolm import workspace
 from genolm.predict import Predictor
-from genolm.recipe_publish import sample_pieces
+from genolm.samples import sample_pieces
 from genolm.record import file_facts
 from genolm.registry import list_bundles, load_bundle
 from genolm.sequences import parse_sequences

@@ -15,6 +15,7 @@ from genolm.recipe_config import find_recipe, list_recipes
 from genolm.recipe_publish import publish
 from genolm.recipe_run import Limits, run_recipe
 from genolm.registry import load_bundle
+from genolm.samples import sample_pieces
 
 TABLES = '''
 import csv, json
@@ -247,6 +248,6 @@ def test_a_module_that_lacks_the_function_is_named(folder, run):
 
 def test_a_sample_is_cut_so_that_its_site_stands_where_the_model_wants_it(tmp_path):
     (tmp_path / "s.fa").write_text(">known kind=x site=5\nAACCGGTT\n>plain\nACGTACGT\n")
-    pieces = recipe_publish.sample_pieces(tmp_path / "s.fa", Window(4, 2, "TSS"))
+    pieces = sample_pieces(tmp_path / "s.fa", Window(4, 2, "TSS"))
     assert pieces == {"known": "CCGG", "plain": "ACGTACGT"}
-    assert recipe_publish.sample_pieces(tmp_path / "s.fa", None)["known"] == "AACCGGTT"
+    assert sample_pieces(tmp_path / "s.fa", None)["known"] == "AACCGGTT"

@@ -64,13 +64,12 @@ def show_table(table: pd.DataFrame, model: BundleInfo, sample: samples.Sample | 
     }
     if sample and sample.answers:
         table = table.assign(known=table["record"].map(sample.answers).fillna("unknown"))
-        if sample.positive and model.config.head.task == "binary":
-            yes = table["predicted"] == model.config.head.classes[1]
-            right = (table["known"] == sample.positive) == yes
-            st.markdown(f"**{int(right.sum())} of {len(table)} answers agree with what is known.**")
+        right = sample.right(table["known"], table["predicted"], model.config.head)
+        if right is not None:
+            st.markdown(f"**{sum(right)} of {len(table)} answers agree with what is known.**")
             st.caption(
-                "These are textbook sites, and most models have seen their like in training: this shows how "
-                "to read the page, not how good the model is. For that see its card."
+                "These are well-known sequences; most models have seen their like in training. This shows "
+                "how to read the page, not how good the model is. For that see its card."
             )
     st.dataframe(table.head(ROWS_SHOWN), hide_index=True, column_config=columns, alt="Answer for each record")
     if len(table) > ROWS_SHOWN:
@@ -95,7 +94,7 @@ if job := running.current("classify"):
     code_view.show_code(job.arguments, key=job.id)
     st.stop()
 model = inputs.pick_model("classify_model")
-source = inputs.choose_sequences("classify", [samples.site_sample(model.config.window)])
+source = inputs.choose_sequences("classify", [samples.model_sample(model)])
 overview = state.overview(source.path, source.name)
 inputs.show_overview(overview)
 show_lengths(overview, model)

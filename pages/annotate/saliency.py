@@ -93,7 +93,7 @@ if job := running.current("saliency"):
     code_view.show_code(job.arguments, key=job.id)
     st.stop()
 model = inputs.pick_model("saliency_model")
-source = inputs.choose_sequences("saliency", [samples.site_sample(model.config.window)])
+source = inputs.choose_sequences("saliency", [samples.model_sample(model)])
 overview = state.overview(source.path, source.name)
 inputs.show_overview(overview)
 task = choose_task(overview, model, source.site)

@@ -1,12 +1,15 @@
 """The sample data on the pages, with the answers that are known for them."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from genolm import workspace
-from genolm.config import Window
+from genolm.config import HeadConfig, Window
 from genolm.errors import SequenceError
+from genolm.registry import BundleInfo
+from genolm.samples import cut_at_site
 from genolm.sequences import SequenceRecord, parse_sequences, write_fasta
 
 GENOME_FILE = "ecoli_k12_mg1655.fa.gz"
@@ -18,7 +21,25 @@ ANSWERS = {
     "inside_gene": "inside a gene",
     "shuffled": "shuffled letters",
 }
+OWN_ANSWERS = {**ANSWERS, "between_genes": "between genes"}
+OWN_SAMPLES = {
+    "human_known_promoters.fa": (
+        "Human: known promoters",
+        "pieces of human DNA: promoters whose transcription start is known, places inside genes and between "
+        "them, and one with shuffled letters.",
+    ),
+    "transcripts.fa": (
+        "Human: coding and non-coding transcripts",
+        "human transcripts, those that code for a protein and long non-coding ones in turn.",
+    ),
+    "16s_v3v4_reads.fa": (
+        "16S reads of type strains",
+        "reads of the V3-V4 region of the 16S gene, each of the type strain of a species.",
+    ),
+}
+"""Samples of models other than those of bacterial sites: their title and what is in them."""
 _NOTE = re.compile(r"kind=(\w+) site=(\d+) origin=(?:none|[^:]+:(\d+)\(([+-])\)) (.+)")
+_OWN_NOTE = re.compile(r"(?:kind|genus)=(\S+)(?: site=\d+)? origin=\S+ (.+)")
 _REGION_START = 345_000
 
 Place = tuple[str, str, int, str]
@@ -44,6 +65,19 @@ class Sample:
     answers: dict[str, str]
     site: int | None = None
     positive: str = ""
+
+    def right(self, known: Iterable[str], predicted: Iterable[str], head: HeadConfig) -> list[bool] | None:
+        """Return which answers agree with what is known; None where that cannot be said.
+
+        Of several classes an answer is right that names what is known, as a lineage names its genus.
+        """
+        pairs = list(zip(known, predicted, strict=True))
+        words = {word for name in head.classes for word in name.split()}
+        if head.task == "multiclass" and all(item in words for item, _ in pairs):
+            return [item in answer.split() for item, answer in pairs]
+        if head.task == "binary" and self.positive:
+            return [(item == self.positive) == (answer == head.classes[1]) for item, answer in pairs]
+        return None
 
 
 @dataclass(frozen=True)
@@ -83,6 +117,36 @@ def site_kind(words: str) -> str:
     if "codon" in name or "cds" in name or "gene" in name or "start" in name:
         return "gene_start"
     return ""
+
+
+def model_sample(model: BundleInfo) -> Sample:
+    """Return the sample that a model's card names, or the known sites of E. coli."""
+    name = model.card.get("sample", {}).get("file", SITES_FILE)
+    if name not in OWN_SAMPLES or not (workspace.samples_dir() / name).is_file():
+        return site_sample(model.config.window)
+    return _own_sample(name, model)
+
+
+def _own_sample(name: str, model: BundleInfo) -> Sample:
+    source, window = workspace.samples_dir() / name, model.config.window
+    records, answers = [], {}
+    for record in parse_sequences(source.read_text(encoding="ascii"), source=name):
+        note = _OWN_NOTE.match(record.description)
+        if note is None:
+            raise SequenceError(f"{name}, record {record.name}: its header lacks kind or genus, or origin.")
+        answer, story = note.groups()
+        records.append(SequenceRecord(record.name, story, cut_at_site(record, window)))
+        answers[record.name] = OWN_ANSWERS.get(answer, answer)
+    title, story = OWN_SAMPLES[name]
+    place = f"{window.length}_{window.anchor}" if window else "whole"
+    path = workspace.uploads_dir() / "samples" / f"{Path(name).stem}_{place}.fa"
+    if not path.exists():
+        path.parent.mkdir(exist_ok=True)
+        write_fasta(path, records)
+    classes = model.config.head.classes if model.config.head else ()
+    positive = classes[-1] if classes and classes[-1] in answers.values() else ""
+    words = f"{len(records)} {story} What each one is, is known and shown beside the answer."
+    return Sample(title, path, words, answers, positive=positive)
 
 
 def site_sample(window: Window | None) -> Sample:

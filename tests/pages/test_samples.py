@@ -3,7 +3,9 @@
 import pytest
 
 from genolm import workspace
-from genolm.config import Window
+from genolm.bundle_config import BundleConfig
+from genolm.config import HeadConfig, Window
+from genolm.registry import BundleInfo
 from genolm.sequences import open_fasta
 from pages.shared import samples
 
@@ -78,3 +80,38 @@ def test_a_sample_is_cut_to_the_window_with_the_site_at_the_anchor(window, lengt
         assert set(opened.contigs.values()) == {length} and set(opened.contigs) == set(sample.answers)
         for record in opened.records():
             assert record.sequence[sample.site :] == originals[record.name][200 : 200 + length - sample.site]
+
+
+def info_of(file, head, window=None):
+    """Return a model whose card names a sample."""
+    config = BundleConfig(name="toy", kind="classifier", head=head, window=window)
+    return BundleInfo("toy", workspace.samples_dir(), True, 1, config, {"sample": {"file": file}} if file else {})
+
+
+def test_a_model_has_the_sample_of_its_card_cut_to_its_window():
+    head = HeadConfig("binary", ("non-promoter", "promoter"))
+    sample = samples.model_sample(info_of("human_known_promoters.fa", head, Window(251, 200, "TSS")))
+    assert sample.positive == "promoter" and set(sample.answers.values()) == {
+        *("promoter", "inside a gene", "between genes", "shuffled letters"),
+    }
+    with open_fasta(sample.path) as cut, open_fasta(workspace.samples_dir() / "human_known_promoters.fa") as whole:
+        assert list(cut.contigs) == list(whole.contigs) == list(sample.answers)
+        for record in cut.records():
+            assert record.sequence == whole.fetch(record.name, 0, 251)
+
+
+@pytest.mark.parametrize("file", ["", "gone.fa"])
+def test_a_model_without_a_sample_of_its_own_has_the_known_sites(file):
+    window = Window(100, 50, "TSS")
+    assert samples.model_sample(info_of(file, HeadConfig(), window)) == samples.site_sample(window)
+
+
+def test_answers_are_judged_by_class_or_by_the_genus_of_a_lineage():
+    binary = HeadConfig("binary", ("noncoding", "coding"))
+    rna = samples.model_sample(info_of("transcripts.fa", binary))
+    assert rna.right(["coding", "noncoding"], ["coding", "coding"], binary) == [True, False]
+    classes = tuple(f"Proteobacteria order {name}" for name in ("Neisseria", "Rhizobium"))
+    genera = HeadConfig("multiclass", classes)
+    reads = samples.model_sample(info_of("16s_v3v4_reads.fa", genera))
+    assert reads.right(["Neisseria", "Neisseria"], classes, genera) == [True, False]
+    assert reads.right(["Moritella"], classes[:1], genera) is None
