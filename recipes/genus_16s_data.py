@@ -43,7 +43,8 @@ def read_references(path: Path) -> pd.DataFrame:
     rows = []
     with open_fasta(path) as found:
         for item in found.records():
-            lineage = item.description.split()[-4:]
+            # Some orders and families stand in quotes, others of the same name without.
+            lineage = item.description.replace('"', "").split()[-4:]
             if len(lineage) != len(LEVELS) + 1:
                 raise GenolmError(f"{path}: {item.name} needs class, order, family and genus after its name.")
             rows.append((item.name, " ".join(lineage), item.sequence.upper()))
