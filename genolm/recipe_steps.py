@@ -183,8 +183,9 @@ def run_training(step: Step, ground: Ground, method: Method, *, progress: Progre
 
 
 def model_folder(step: Step) -> Path:
-    """Return the bundle that a training step makes."""
-    return step.folder.parent / "models" / f"{step.folder.parent.name}-{step.name}"
+    """Return the bundle that a training step makes; no model's name has an underscore."""
+    name = f"{step.folder.parent.name}-{step.name}".replace("_", "-")
+    return step.folder.parent / "models" / name
 
 
 def steps_of(recipe: Recipe, protocol: str, folder: Path, seeds: int | None = None) -> list[tuple[Step, Method]]:

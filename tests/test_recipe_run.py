@@ -26,7 +26,7 @@ def tables(data, out, *, rows):
     rng = np.random.default_rng(3)
     letters = (data / "raw" / "letters.txt").read_text().strip()
     made = {}
-    for protocol in ("easy", "hard"):
+    for protocol in ("easy", "too_hard"):
         path = out / f"{protocol}.csv"
         with path.open("w", newline="") as stream:
             write = csv.writer(stream)
@@ -81,7 +81,7 @@ options = {{ rows = 120 }}
 module = "toy_tables"
 [protocols.easy]
 title = "Easy"
-[protocols.hard]
+[protocols.too_hard]
 title = "Hard"
 [methods.naive]
 title = "From scratch"
@@ -145,13 +145,13 @@ def test_recipes_are_listed_in_the_order_of_the_results(folder):
 def test_a_run_that_is_cut_short_goes_on_and_ends_as_one(run, folder, tmp_path, monkeypatch):
     part = run(protocols=("easy",), seeds=1)
     assert set(part["scores"]["easy"]) == {"naive", "pretrained", "kmer-logistic"}
-    assert part["scores"]["hard"] == {}
+    assert part["scores"]["too_hard"] == {}
     assert part["missing"] == ["Easy: Pre-trained, seed 2", "Hard: Pre-trained, seeds 1, 2"]
     trained = []
     plain = recipe_steps.finetune
     monkeypatch.setattr(recipe_steps, "finetune", lambda *a, **b: trained.append(a[2]) or plain(*a, **b))
     whole = run()
-    names = ["toy-hard-pretrained-seed1", "toy-easy-pretrained-seed2", "toy-hard-pretrained-seed2"]
+    names = ["toy-too-hard-pretrained-seed1", "toy-easy-pretrained-seed2", "toy-too-hard-pretrained-seed2"]
     assert sorted(trained) == sorted(names) and whole["missing"] == []
     assert whole["scores"]["easy"]["naive"] == part["scores"]["easy"]["naive"]
     assert whole["protocols"]["easy"]["rows"] == {"train": 72, "valid": 24, "test": 24}
@@ -167,7 +167,7 @@ def test_a_run_that_is_cut_short_goes_on_and_ends_as_one(run, folder, tmp_path, 
     assert set(found) == {
         ("easy", "pretrained", "naive"),
         ("easy", "pretrained", "kmer-logistic"),
-        ("hard", "pretrained", "kmer-logistic"),
+        ("too_hard", "pretrained", "kmer-logistic"),
     }
     other = whole["scores"]["easy"]["naive"]["seeds"][0]["metrics"]["auroc"]["value"]
     assert found["easy", "pretrained", "naive"]["value"] == pytest.approx(mean.value - other)
@@ -207,7 +207,7 @@ def test_a_source_that_is_missing_or_another_says_where_to_get_it(run, tmp_path)
 
 
 def test_baselines_are_run_alone_when_they_are_named(run):
-    assert set(run(methods=("kmer-logistic",))["scores"]["hard"]) == {"kmer-logistic"}
+    assert set(run(methods=("kmer-logistic",))["scores"]["too_hard"]) == {"kmer-logistic"}
 
 
 def test_an_unknown_part_of_a_recipe_is_named(run):
