@@ -4,10 +4,10 @@ import pytest
 
 from genolm import workspace
 from genolm.predict import Predictor
-from genolm.samples import sample_pieces
 from genolm.record import file_facts
 from genolm.registry import list_bundles, load_bundle
-from genolm.sequences import parse_sequences
+from genolm.samples import cut_at_site, sample_pieces
+from genolm.sequences import open_fasta, parse_sequences
 
 BUILTIN = sorted(path.name for path in workspace.builtin_models_dir().iterdir() if path.is_dir())
 MEGABYTE = 1_000_000
@@ -26,7 +26,10 @@ def test_each_has_a_card_with_intervals_data_hashes_and_limits(name):
 
 def test_they_are_listed_and_small():
     infos = {info.name: info for info in list_bundles() if info.builtin}
-    assert {"bacteria-lm", "ecoli-promoter", "ecoli-gene-start"} <= set(infos)
+    assert {
+        *("bacteria-lm", "mammal-lm", "ecoli-promoter", "ecoli-gene-start"),
+        *("bacterial-promoters", "human-promoter", "rna-coding"),
+    } <= set(infos)
     assert all(info.error is None and info.size < 25 * MEGABYTE for info in infos.values())
     assert sum(info.size for info in infos.values()) < 150 * MEGABYTE
 
@@ -56,6 +59,19 @@ def test_gene_starts_are_told_from_gene_interiors():
 
 def test_promoters_are_told_from_gene_interiors():
     assert called("ecoli-promoter", "promoter") >= called("ecoli-promoter", "inside_gene") + 0.4
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "least"), [("human-promoter", "promoter", 9), ("rna-coding", "coding", 9)]
+)
+def test_most_records_of_the_own_sample_are_told_right(name, kind, least):
+    bundle = load_bundle(name)
+    with open_fasta(workspace.samples_dir() / bundle.card["sample"]["file"]) as opened:
+        records = list(opened.records())
+    pieces = [cut_at_site(record, bundle.config.window) for record in records]
+    yes = [item == kind for item in Predictor(bundle, precision="fp32").predict(pieces).predicted]
+    right = [answer == (f"kind={kind} " in item.description) for answer, item in zip(yes, records, strict=True)]
+    assert sum(right) >= least
 
 
 def with_sample():
