@@ -22,6 +22,8 @@ SEQUENCE_ENDINGS = ".fa,.fasta,.fna,.ffn,.fas,.fsa,.txt,.gz,.bgz"
 GENOME_ENDINGS = SEQUENCE_ENDINGS + ",.gb,.gbk,.gbff,.genbank,.embl,.2bit"
 MAX_PASTED = 2_000_000
 SAMPLE, PASTE, UPLOAD, SERVER = "Sample", "Paste", "Upload", "File on the server"
+FACT_WIDTH = 190
+"""Of a figure about the input, px: such that its words fit; a narrow window shows fewer beside each other."""
 _ROWS_SHOWN = 500
 
 
@@ -216,13 +218,17 @@ def base_words(bases: int) -> str:
 def show_overview(overview: state.Overview) -> None:
     """Show what was read before anything runs: records, bases, GC, ambiguous letters and their fate."""
     summary = overview.summary
-    columns = st.columns(5)
-    columns[0].metric("Records", f"{summary.records:,}")
-    columns[1].metric("Total length", base_words(summary.bases), help=f"{summary.bases:,} bp")
-    columns[2].metric("GC content", f"{summary.gc:.1%}", help="Share of G and C among A, C, G and T.")
     ambiguous = sum(summary.ambiguous.values())
-    columns[3].metric("Ambiguous letters", f"{ambiguous:,}", help=AMBIGUITY_POLICY)
-    columns[4].metric("Lower-case letters", f"{summary.soft_masked:,}", help="Read like upper-case ones.")
+    facts = (
+        ("Records", f"{summary.records:,}", None),
+        ("Total length", base_words(summary.bases), f"{summary.bases:,} bp"),
+        ("GC content", f"{summary.gc:.1%}", "Share of G and C among A, C, G and T."),
+        ("Ambiguous letters", f"{ambiguous:,}", AMBIGUITY_POLICY),
+        ("Lower-case letters", f"{summary.soft_masked:,}", "Read like upper-case ones."),
+    )
+    with st.container(horizontal=True):
+        for label, value, meaning in facts:
+            st.metric(label, value, help=meaning, width=FACT_WIDTH)
     letters = ", ".join(f"{letter} {count:,}" for letter, count in sorted(summary.ambiguous.items()))
     st.caption(state.plain((f"Found: {letters}. " if letters else "") + AMBIGUITY_POLICY))
     if summary.records > 1:

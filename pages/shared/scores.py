@@ -14,7 +14,7 @@ MEANINGS = {
     "f1": "mean of precision and recall",
     "exact_match": "share of sequences with all their labels right and no other",
     "mcc": "agreement of answer and truth: 0 is guessing, 1 is perfect",
-    "auroc": "chance that a true site scores above a false one: 0.5 is guessing, 1 is perfect",
+    "auroc": "chance that a true one scores above a false one: 0.5 is guessing, 1 is perfect",
     "auprc": "mean precision over all thresholds: guessing gives the share of true sites",
     "ece": "how far probabilities are from observed shares: 0 is perfect",
     "bits_per_base": "bits needed to guess the next base: 2 is chance, lower is better",
