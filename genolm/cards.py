@@ -84,14 +84,22 @@ def format_difference(estimate: Mapping[str, Any]) -> str:
 def headline(card: Card) -> str:
     """Return the one score to show beside a model's name, with its split, or "" when none was measured.
 
-    The test split is preferred, and of its metrics the first of :data:`HEADLINE_METRICS` that is there.
+    The test split is preferred; see :func:`headline_metric` for the metric.
     """
     splits = card.get("metrics") or {}
     for split in [*(name for name in PREFERRED_SPLITS if name in splits), *splits]:
-        for key in HEADLINE_METRICS:
-            if key in splits[split]:
-                return f"{metric_name(key)} {format_estimate(splits[split][key])} on {split}"
+        if key := headline_metric(card, split):
+            return f"{metric_name(key)} {format_estimate(splits[split][key])} on {split}"
     return ""
+
+
+def headline_metric(card: Card, split: str) -> str:
+    """Return the metric that a model is judged by on a split; "" when none of the usual ones was measured.
+
+    It is the card's own ``headline`` if that was measured, else the first of :data:`HEADLINE_METRICS`.
+    """
+    scores = (card.get("metrics") or {}).get(split, {})
+    return next((key for key in (card.get("headline"), *HEADLINE_METRICS) if key in scores), "")
 
 
 def render_card(card: Card, *, facts: Mapping[str, str] | None = None) -> str:
@@ -101,7 +109,8 @@ def render_card(card: Card, *, facts: Mapping[str, str] | None = None) -> str:
     ----------
     card : mapping
         Keys: title, purpose, date, licence, data, recipe, settings, training, metrics, baselines, scan,
-        composition, limits, sample; all optional. ``training.seen``, a digest for programs, is left out.
+        composition, limits, sample; all optional. ``headline``, the metric to show first, and ``training.seen``, a
+        digest for programs, are left out.
     facts : mapping of str to str, optional
         What the model is, from its configuration: shown first, in the order given.
 

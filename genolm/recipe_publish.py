@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is loaded
+import numpy as np
 
 from genolm.predict import Predictor
 from genolm.recipe_config import Recipe, RecipeError
@@ -15,7 +16,10 @@ from genolm.recipe_steps import Step, model_folder
 from genolm.record import file_facts
 from genolm.registry import load_bundle, save_bundle
 from genolm.samples import sample_pieces
+from genolm.trained import own_headline
 from genolm.workspace import samples_dir
+
+SAMPLE_CLASSES = 5
 
 
 def publish(recipe: Recipe, out: Path, target: Path) -> Path:
@@ -59,6 +63,7 @@ def _published(recipe: Recipe, result: Mapping[str, Any], best: Step, target: Pa
         **{key: getattr(model, key) for key in ("title", "purpose", "licence")},
         "recipe": f"recipes/{recipe.name}.toml",
         "metrics": {**bundle.card["metrics"], "test": best.read()[0]["scores"]},
+        **own_headline(bundle.config.head.task),
         "baselines": others,
         "data": [_source_of(result, best.protocol), *bundle.card["data"]],
         "limits": [*model.limits, *_seeds_sentence(scores[best.method], recipe.metric)],
@@ -78,16 +83,24 @@ def sample_scores(model: Path, name: str) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``file``, ``sha256``, and ``records``: name -> class -> probability, worked out in float32.
+        ``file``, ``sha256``, and ``records``: name -> class -> probability, worked out in float32; of many
+        classes the five most probable ones.
     """
     predictor = Predictor(load_bundle(model), precision="fp32")
     pieces = sample_pieces(samples_dir() / name, predictor.config.window)
     chances = predictor.probabilities(predictor.logits(list(pieces.values())))
     scores = {
-        key: {name: round(float(chance), 4) for name, chance in zip(predictor.classes, row, strict=True)}
+        key: {predictor.classes[place]: round(float(row[place]), 4) for place in _likeliest(row)}
         for key, row in zip(pieces, chances, strict=True)
     }
     return {"file": name, "sha256": file_facts(samples_dir() / name)["sha256"], "records": scores}
+
+
+def _likeliest(chances: np.ndarray) -> list[int]:
+    """Return the classes to tell of: all of a few, in their order, else the most probable ones, those first."""
+    if len(chances) <= SAMPLE_CLASSES:
+        return list(range(len(chances)))
+    return np.argsort(-chances, kind="stable")[:SAMPLE_CLASSES].tolist()
 
 
 def _source_of(result: Mapping[str, Any], protocol: str) -> dict[str, Any]:

@@ -39,6 +39,12 @@ def test_headline_prefers_the_test_split_and_auroc():
     assert headline({}) == ""
 
 
+def test_a_card_can_name_the_metric_to_show_first():
+    both = {"auroc": {"value": 0.99}, "accuracy": {"value": 0.8}}
+    assert headline({"metrics": {"test": both}, "headline": "accuracy"}) == "Accuracy 0.800 on test"
+    assert headline({"metrics": {"test": both}, "headline": "mcc"}) == "AUROC 0.990 on test"
+
+
 def test_unknown_metrics_are_shown_by_their_key():
     assert metric_name("top_5") == "top 5"
     assert metric_name("mcc") == "MCC"

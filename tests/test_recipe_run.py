@@ -189,6 +189,12 @@ def test_a_run_that_is_cut_short_goes_on_and_ends_as_one(run, folder, tmp_path, 
     assert bundle.card["limits"][0] == "A toy." and "2 seeds" in bundle.card["limits"][1]
 
 
+def test_of_many_classes_a_card_tells_the_likeliest():
+    chances = np.array([0.1, 0.4, 0.05, 0.2, 0.05, 0.2])
+    assert recipe_publish._likeliest(chances) == [1, 3, 5, 0, 2]
+    assert recipe_publish._likeliest(chances[:2]) == [0, 1]
+
+
 def test_a_recipe_of_its_own_making_fills_the_same_result(run, tmp_path):
     found = run("own")
     assert found["methods"]["lm"] == {"title": "Language model", "kind": "ours", "base": None, "settings": {}}

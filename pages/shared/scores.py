@@ -5,7 +5,8 @@ from typing import Any
 
 import pandas as pd
 
-from genolm.cards import HEADLINE_METRICS, PREFERRED_SPLITS, metric_name
+from genolm import cards
+from genolm.cards import PREFERRED_SPLITS, metric_name
 
 MEANINGS = {
     "accuracy": "share of right answers",
@@ -40,8 +41,7 @@ def main_split(card: Mapping[str, Any]) -> str:
 
 def headline_metric(card: Mapping[str, Any]) -> str:
     """Return the metric that a model is judged by; "" when none of the usual ones was measured."""
-    scores = (card.get("metrics") or {}).get(main_split(card), {})
-    return next((key for key in HEADLINE_METRICS if key in scores), "")
+    return cards.headline_metric(card, main_split(card))
 
 
 def _estimate(value: Any) -> tuple[float, float, float]:
