@@ -127,7 +127,7 @@ def test_protocol_and_score_are_chosen(open_page, shelf):
     app.segmented_control[0].set_value("published").run()
     app.segmented_control[1].set_value("auroc").run()
     assert not app.exception and "<span>0.800</span>" in markup(app)
-    assert any("AUROC: chance that a true site" in item.value for item in app.caption)
+    assert any("AUROC: chance that a true one" in item.value for item in app.caption)
 
 
 def test_a_broken_file_is_a_sentence_above_the_others(open_page, shelf, sentences):
