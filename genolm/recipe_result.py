@@ -97,31 +97,32 @@ class Pairs:
     Several seeds count as the mean of their probabilities; the same test rows are drawn for both methods.
     """
 
-    metric: str
     _known: dict[tuple[str, ...], dict[str, Any]] = field(default_factory=dict)
 
     def of(self, ground: Ground, steps: Mapping[str, list[Step]]) -> Iterator[dict[str, Any]]:
         """Yield the headline figure of each of our methods minus that of from scratch and of each baseline."""
-        ours = ground.recipe.methods
+        ours, metric = ground.recipe.methods, ground.recipe.metric
         for method in (key for key in steps if key in ours and key != NAIVE):
             for other in (key for key in steps if key == NAIVE or key not in ours):
                 names = (*(step.name for step in steps[method]), "", *(step.name for step in steps[other]))
                 if names not in self._known:
-                    self._known[names] = self._difference(ground, steps[method], steps[other])
+                    self._known[names] = _difference(ground, steps[method], steps[other])
                 if self._known[names]:
-                    place = {"protocol": ground.protocol, "method": method, "other": other, "metric": self.metric}
+                    place = {"protocol": ground.protocol, "method": method, "other": other, "metric": metric}
                     yield place | self._known[names]
 
-    def _difference(self, ground: Ground, ours: list[Step], others: list[Step]) -> dict[str, Any]:
-        first, second = (self._statistic(ground, steps) for steps in (ours, others))
-        found = paired_bootstrap(first, second, len(ground.preparation.rows("test"))).get(self.metric)
-        if found is None:
-            return {}
-        plain = found.as_dict()
-        return {**plain["difference"], "p": plain["p"]}
 
-    def _statistic(self, ground: Ground, steps: list[Step]) -> Statistic:
-        answer = mean_answer([step.read()[1] for step in steps])
-        task, labels = ground.preparation.head.task, ground.preparation.samples("test").labels
-        areas = self.metric in ("auroc", "auprc")
-        return statistic_for(task, answer.probabilities, labels, threshold=answer.threshold, areas=areas)
+def _difference(ground: Ground, ours: list[Step], others: list[Step]) -> dict[str, Any]:
+    first, second = (_statistic(ground, steps) for steps in (ours, others))
+    found = paired_bootstrap(first, second, len(ground.preparation.rows("test"))).get(ground.recipe.metric)
+    if found is None:
+        return {}
+    plain = found.as_dict()
+    return {**plain["difference"], "p": plain["p"]}
+
+
+def _statistic(ground: Ground, steps: list[Step]) -> Statistic:
+    answer = mean_answer([step.read()[1] for step in steps])
+    task, labels = ground.preparation.head.task, ground.preparation.samples("test").labels
+    areas = ground.recipe.metric in ("auroc", "auprc")
+    return statistic_for(task, answer.probabilities, labels, threshold=answer.threshold, areas=areas)

@@ -194,10 +194,7 @@ class _TableRun:
     limits: Limits
     say: Say
     progress: ProgressCallback | None
-    _pairs: Pairs = field(init=False)
-
-    def __post_init__(self) -> None:
-        self._pairs = Pairs(self.recipe.metric)
+    _pairs: Pairs = field(default_factory=Pairs)
 
     def run(self) -> Path:
         """Do all steps, writing the result after each."""

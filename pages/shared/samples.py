@@ -139,14 +139,20 @@ def _own_sample(name: str, model: BundleInfo) -> Sample:
         answers[record.name] = OWN_ANSWERS.get(answer, answer)
     title, story = OWN_SAMPLES[name]
     place = f"{window.length}_{window.anchor}" if window else "whole"
-    path = workspace.uploads_dir() / "samples" / f"{Path(name).stem}_{place}.fa"
-    if not path.exists():
-        path.parent.mkdir(exist_ok=True)
-        write_fasta(path, records)
+    path = _written(f"{Path(name).stem}_{place}.fa", records)
     classes = model.config.head.classes if model.config.head else ()
     positive = classes[-1] if classes and classes[-1] in answers.values() else ""
     words = f"{len(records)} {story} What each one is, is known and shown beside the answer."
     return Sample(title, path, words, answers, positive=positive)
+
+
+def _written(name: str, records: list[SequenceRecord]) -> Path:
+    """Return the file of a sample that was cut to a window, made when it is first wanted."""
+    path = workspace.uploads_dir() / "samples" / name
+    if not path.exists():
+        path.parent.mkdir(exist_ok=True)
+        write_fasta(path, records)
+    return path
 
 
 def site_sample(window: Window | None) -> Sample:
@@ -163,10 +169,7 @@ def site_sample(window: Window | None) -> Sample:
         SequenceRecord(item.record.name, item.story, item.record.sequence[item.site - anchor :][:length])
         for item in sites
     ]
-    path = workspace.uploads_dir() / "samples" / f"ecoli_known_sites_{wanted or 'all'}_{length}_{anchor}.fa"
-    if not path.exists():
-        path.parent.mkdir(exist_ok=True)
-        write_fasta(path, records)
+    path = _written(f"ecoli_known_sites_{wanted or 'all'}_{length}_{anchor}.fa", records)
     answers = {item.record.name: ANSWERS[item.kind] for item in sites}
     story = (
         f"{len(records)} pieces of {length} bp from the genome of Escherichia coli K-12: textbook sites, "
