@@ -43,6 +43,15 @@ HEADLINE_METRICS = ("auroc", "mcc", "accuracy", "spearman", "bits_per_base")
 PREFERRED_SPLITS = ("test", "holdout", "valid", "validation", "held-out species")
 
 
+def headline_metrics(task: str) -> tuple[str, ...]:
+    """Return the metrics that a model of a task may be judged by, the first that is defined before the others.
+
+    With many classes nearly every pair of them is told apart easily, so that AUROC is high for a poor model;
+    accuracy is taken then.
+    """
+    return ("accuracy", *HEADLINE_METRICS) if task == "multiclass" else HEADLINE_METRICS
+
+
 def p_words(p: float | None) -> str:
     """Return ``p = 0.012``, or ``p < 0.001`` where it is smaller; a dash where it is not defined."""
     if p is None or math.isnan(p):

@@ -12,7 +12,7 @@ import pandas as pd
 
 from genolm import metrics
 from genolm.bootstrap import Difference, Estimate, Statistic, paired_bootstrap
-from genolm.cards import HEADLINE_METRICS, LESS_IS_BETTER, metric_name, p_words
+from genolm.cards import LESS_IS_BETTER, headline_metrics, metric_name, p_words
 from genolm.errors import SettingsError, TableError
 from genolm.evaluation import coded_labels
 from genolm.predict import Predictor
@@ -68,7 +68,7 @@ class Comparison:
     def main_metric(self) -> str:
         """The metric that the verdict goes by."""
         defined = [key for key, item in self.metrics.items() if not math.isnan(item.difference.value)]
-        return next((key for key in HEADLINE_METRICS if key in defined), next(iter(self.metrics)))
+        return next((key for key in headline_metrics(self.task) if key in defined), next(iter(self.metrics)))
 
     @property
     def verdict(self) -> str:

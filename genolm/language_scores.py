@@ -15,6 +15,8 @@ from genolm.tokenizer import AMBIGUOUS_CODE, SEPARATOR, SPECIAL_COUNT, KmerToken
 
 VALID_PIECE = 5_000
 VALID_ROWS = 48
+LEAST_PIECES = 3
+"""In a row of the text: all rows end at the shortest, and one of a single piece can be next to nothing."""
 
 
 def held_out_text(records: Sequence[np.ndarray], tokenizer: KmerTokenizer, *, bases: int) -> list[TextBatch]:
@@ -23,7 +25,7 @@ def held_out_text(records: Sequence[np.ndarray], tokenizer: KmerTokenizer, *, ba
     cut = [_known_stretch(record, share) for record in _spread(records, bases)]
     longest = sum(tokenizer.count(len(record)) for record in cut)
     pieces = sum(-(-len(record) // VALID_PIECE) for record in cut)
-    rows = max(1, min(VALID_ROWS, longest // 4000, pieces))
+    rows = max(1, min(VALID_ROWS, longest // 4000, pieces // LEAST_PIECES))
     bptt = 70 if longest // rows > 1000 else 10
     settings = StreamSettings(rows=rows, bptt=bptt, piece=VALID_PIECE, seed=0)
     stream = LanguageStream(cut, tokenizer, settings)

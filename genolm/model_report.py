@@ -22,7 +22,7 @@ import pandas as pd
 from genolm import report_data
 from genolm.answers import Answers
 from genolm.bundles import BUNDLE_FILES, CARD_PAGE, read_bundle
-from genolm.cards import HEADLINE_METRICS
+from genolm.cards import headline_metrics
 from genolm.errors import BundleError, SettingsError
 from genolm.labels import SEPARATOR
 from genolm.methods_text import methods_text
@@ -112,7 +112,7 @@ def write_report(
             **_described(name, test, card, extra or {}),
             **options,
             "judged_by": judged_by,
-            "main_metric": _main_metric(splits[judged_by]["metrics"]),
+            "main_metric": _main_metric(splits[judged_by]["metrics"], test.task),
             "splits": splits,
             "baselines": {**_told(card, measured), **measured},
         }
@@ -211,8 +211,8 @@ def _without_digest(card: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**card, "training": {key: value for key, value in training.items() if key != "seen"}}
 
 
-def _main_metric(scores: Mapping[str, Any]) -> str:
-    known = [key for key in HEADLINE_METRICS if (scores.get(key) or {}).get("value") is not None]
+def _main_metric(scores: Mapping[str, Any], task: str) -> str:
+    known = [key for key in headline_metrics(task) if (scores.get(key) or {}).get("value") is not None]
     return known[0] if known else next(iter(scores))
 
 

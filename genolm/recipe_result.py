@@ -76,7 +76,7 @@ def method_scores(ground: Ground, steps: list[Step]) -> dict[str, Any]:
     read = [(step, *step.read()) for step in steps]
     seeds = [
         {"seed": step.seed, "metrics": found["scores"], "seconds": found["seconds"]}
-        | ({"best_epoch": found["best_epoch"]} if "best_epoch" in found else {})
+        | {key: found[key] for key in ("best_epoch", "valid_loss") if key in found}
         for step, found, _ in read
     ]
     answers = [answer for _, _, answer in read]

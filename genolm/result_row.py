@@ -16,7 +16,7 @@ from genolm.cards import LESS_IS_BETTER
 RESULT_FORMAT = 1
 PUBLISHED, STRICT, NAIVE = "published", "strict", "naive"
 OURS, BASELINE = "ours", "baseline"
-# Fixed beforehand, so that the figure called ours is never the best of several on the test rows.
+# Fixed beforehand, for rows that keep no loss on validation rows to choose by.
 MAIN_ORDER = ("adapted", "pretrained")
 
 
@@ -77,6 +77,7 @@ class Run:
     metrics: dict[str, Estimate]
     seconds: float | None
     best_epoch: int | None
+    valid_loss: float | None = None
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,12 @@ class Scores:
         """Wall time of all seeds; None if it was not taken."""
         known = [run.seconds for run in self.seeds if run.seconds is not None]
         return sum(known) if known else None
+
+    @property
+    def valid_loss(self) -> float | None:
+        """Loss on validation rows, the mean of the seeds; None where one of them has not kept it."""
+        known = [run.valid_loss for run in self.seeds if run.valid_loss is not None]
+        return sum(known) / len(known) if known and len(known) == len(self.seeds) else None
 
     def each(self, metric: str) -> list[Estimate]:
         """Return the figure of each seed that has it."""
@@ -178,10 +185,22 @@ class RowResult:
         return not self.missing and bool(self.scored or self.figures)
 
     def ours(self, protocol: str) -> list[str]:
-        """Return our ways that were scored and start from a language model, the main one first."""
+        """Return our ways that were scored and start from a language model, the main one first.
+
+        That is the one with the lowest loss on validation rows, never the best on the test rows; where a loss
+        was not kept, the first of ``MAIN_ORDER``.
+        """
         own = [key for key in self.scores.get(protocol, {}) if self._is_ours(key) and key != NAIVE]
+        losses = {key: self.scores[protocol][key].valid_loss for key in own}
+        if self.is_chosen(protocol):
+            return sorted(own, key=lambda key: losses[key])
         rank = {key: place for place, key in enumerate(MAIN_ORDER)}
         return sorted(own, key=lambda key: rank.get(key, len(rank)))
+
+    def is_chosen(self, protocol: str) -> bool:
+        """Whether the main way was chosen among several by the loss on validation rows."""
+        own = [item for key, item in self.scores.get(protocol, {}).items() if self._is_ours(key) and key != NAIVE]
+        return len(own) > 1 and all(item.valid_loss is not None for item in own)
 
     def main(self, protocol: str) -> str | None:
         """Return the way whose figure is called ours; None where none was scored."""

@@ -245,7 +245,8 @@ def _variant_words(row: RowResult, protocol: str, method: str) -> str:
     listed = "; ".join(f"{row.title_of(key)} {_figure(row.estimate(protocol, key))}" for key in others)
     sign, own = _sign(row.metric), row.estimate(protocol, method)
     if own and any(sign * (row.estimate(protocol, key).value - own.value) > 0 for key in others):
-        return f"Other ways of ours: {listed}. The one named first was fixed beforehand, not by the test rows."
+        how = "has the lowest loss on validation rows" if row.is_chosen(protocol) else "was fixed beforehand"
+        return f"Other ways of ours: {listed}. The one named first {how}; the test rows chose nothing."
     return f"Other ways of ours: {listed}."
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is loaded
 
+from genolm.cards import HEADLINE_METRICS, headline_metrics
 from genolm.classifier import Ensemble
 from genolm.classifier_training import Samples, TrainedClassifier
 from genolm.config import HeadConfig, Window
@@ -70,11 +71,9 @@ def classifier_card(
 
 
 def own_headline(task: str) -> dict[str, str]:
-    """Return the card's entry for the metric to show first, where the usual one misleads.
-
-    With many classes nearly every pair of them is told apart easily, so that AUROC is high for a poor model.
-    """
-    return {"headline": "accuracy"} if task == "multiclass" else {}
+    """Return the card's entry for the metric to show first, where it is not the usual one."""
+    first = headline_metrics(task)[0]
+    return {} if first == HEADLINE_METRICS[0] else {"headline": first}
 
 
 def _learned_from(parts: Mapping[str, Samples]) -> Iterator[str]:

@@ -7,7 +7,8 @@ them chooses the epoch. All models answer on the same test windows, and a window
 probability of 0.5, so that no label chooses a threshold either. A baseline chooses its penalty on a fifth of
 its labels.
 
-Every training is kept when it is finished. The smallest sizes come first, with all their draws.
+Every training is kept when it is finished. The first draw of every size comes first, so that a run that is cut
+off leaves a whole curve.
 """
 
 import time
@@ -130,10 +131,10 @@ class Curve:
 
     def pieces(self) -> Iterator[Piece]:
         """Yield all trainings, in the order in which they are done."""
-        for size in self.sizes:
-            for draw in range(1, self.draws(size) + 1):
-                for name in self.methods:
-                    yield Piece(size, draw, name)
+        for draw in range(1, int(self.task.options.get("draws", 5)) + 1):
+            for size in self.sizes:
+                if draw <= self.draws(size):
+                    yield from (Piece(size, draw, name) for name in self.methods)
 
     def run(self) -> dict[Piece, dict[str, Any]]:
         """Return what is finished when all is done or the time is over."""

@@ -67,6 +67,7 @@ def table(toy_bundle_path, tmp_path, make_dna):
 def test_a_good_model_beats_its_opposite(variant, toy_bundle_path, table):
     found = compare_models(toy_bundle_path, variant("turned", turn), table, **OPTIONS)
     assert found.main_metric == "auroc" and found.rows == 120
+    assert dataclasses.replace(found, task="multiclass").main_metric == "accuracy"
     pair = found.metrics["auroc"]
     assert pair.a.value > 0.8 and pair.difference.low > 0 and pair.p < 0.01
     assert pair.a.value + pair.b.value == pytest.approx(1.0, abs=1e-6)

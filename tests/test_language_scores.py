@@ -59,3 +59,10 @@ def test_unknown_stretches_are_passed_over(make_dna):
     text = held_out_text([record], KmerTokenizer(TokenizerConfig(3, 3)), bases=20_000)
     scored = sum(int(scored_targets(batch).sum()) for batch in text)
     assert scored > 0.8 * sum(batch.targets.numel() for batch in text)
+
+
+@pytest.mark.parametrize("stride", [1, 3])
+def test_a_text_of_few_pieces_is_read_nearly_whole(make_dna, stride):
+    tokenizer = KmerTokenizer(TokenizerConfig(3, stride))
+    text = held_out_text([encode_bases(make_dna(347_266))], tokenizer, bases=347_266)
+    assert sum(batch.targets.numel() for batch in text) > 0.5 * 347_266 / stride

@@ -109,6 +109,18 @@ def test_ours_is_fixed_beforehand_and_not_the_best_on_the_test_rows(written):
     assert "fixed beforehand" in said(row)["Strict protocol"]
 
 
+def test_ours_is_chosen_by_the_loss_on_validation_rows(written):
+    scores = {STRICT: {"pretrained": seeds(0.9), "adapted": seeds(0.8), "naive": seeds(0.6)}}
+    for method, loss in (("pretrained", 0.5), ("adapted", 0.4), ("naive", 0.1)):
+        for run in scores[STRICT][method]["seeds"]:
+            run["valid_loss"] = loss
+    row = written(scores=scores, differences=[])
+    assert row.main(STRICT) == "adapted" and row.scores[STRICT]["adapted"].valid_loss == pytest.approx(0.4)
+    assert "lowest loss on validation rows" in said(row)["Strict protocol"]
+    scores[STRICT]["pretrained"]["seeds"][0]["valid_loss"] = 0.1
+    assert written(scores=scores, differences=[]).main(STRICT) == "pretrained"
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

@@ -8,7 +8,7 @@ import streamlit as st
 from genolm.pipelines import classify_file
 from genolm.prediction import value_columns
 from genolm.registry import BundleInfo
-from pages.shared import charts, code_view, inputs, running, samples, state
+from pages.shared import charts, code_view, inputs, many_classes, running, samples, state
 
 IN_PAGE_BASES = 2_000_000
 OUT_NAME = "classification.csv"
@@ -41,7 +41,12 @@ def show_figure(table: pd.DataFrame, model: BundleInfo) -> None:
         dots = few and charts.score_dots(table["record"], scores, **options)
         figure = dots or charts.score_histogram(scores, **options)
     elif few:
-        figure = charts.class_heatmap(table["record"], head.classes, table[columns].to_numpy())
+        values = table[columns].to_numpy()
+        shown = many_classes.drawn_classes(values)
+        labels = many_classes.short_labels(head.classes)
+        figure = charts.class_heatmap(table["record"], [labels[place] for place in shown], values[:, shown])
+        if len(shown) < len(labels):
+            st.caption(f"The {len(shown)} of {len(labels)} classes with the highest probabilities.")
     else:
         figure = charts.class_counts(table["predicted"])
     st.plotly_chart(figure, key="classify_figure", alt="The answers; the table below has the same numbers.")
@@ -56,22 +61,30 @@ def show_figure(table: pd.DataFrame, model: BundleInfo) -> None:
 
 
 def show_table(table: pd.DataFrame, model: BundleInfo, sample: samples.Sample | None) -> None:
-    """Show the table, beside what is known of a sample."""
-    columns = {
-        name: st.column_config.ProgressColumn(name, min_value=0, max_value=1, format="%.3f")
-        for name in table.columns
-        if name.startswith("p_")
-    }
+    """Show the table, beside what is known of a sample; of many classes the likeliest."""
+    head = model.config.head
+    chances = value_columns(head.classes, head.task)
+    is_long = head.task == "multiclass" and len(chances) > many_classes.MANY_CLASSES
+    if is_long:
+        table = many_classes.likeliest(table, chances, head.classes)
     if sample and sample.answers:
-        table = table.assign(known=table["record"].map(sample.answers).fillna("unknown"))
-        right = sample.right(table["known"], table["predicted"], model.config.head)
+        known = table["record"].map(sample.answers).fillna("unknown")
+        table.insert(table.columns.get_loc("predicted") + 1, "known", known)
+        right = sample.right(known, table["predicted"], head)
         if right is not None:
             st.markdown(f"**{sum(right)} of {len(table)} answers agree with what is known.**")
             st.caption(
                 "These are well-known sequences; most models have seen their like in training. This shows "
                 "how to read the page, not how good the model is. For that see its card."
             )
-    st.dataframe(table.head(ROWS_SHOWN), hide_index=True, column_config=columns, alt="Answer for each record")
+    bars = {
+        name: st.column_config.ProgressColumn(name, min_value=0, max_value=1, format="%.3f")
+        for name in table.columns
+        if name.startswith("p_") or name.endswith("probability")
+    }
+    st.dataframe(table.head(ROWS_SHOWN), hide_index=True, column_config=bars, alt="Answer for each record")
+    if is_long:
+        st.caption(f"The likeliest of {len(chances)} classes; the download has the probability of each.")
     if len(table) > ROWS_SHOWN:
         st.caption(f"The first {ROWS_SHOWN:,} of {len(table):,} rows; the download has all.")
 

@@ -129,13 +129,15 @@ def model_sample(model: BundleInfo) -> Sample:
 
 def _own_sample(name: str, model: BundleInfo) -> Sample:
     source, window = workspace.samples_dir() / name, model.config.window
-    records, answers = [], {}
+    records, answers, is_cut = [], {}, True
     for record in parse_sequences(source.read_text(encoding="ascii"), source=name):
         note = _OWN_NOTE.match(record.description)
         if note is None:
             raise SequenceError(f"{name}, record {record.name}: its header lacks kind or genus, or origin.")
         answer, story = note.groups()
-        records.append(SequenceRecord(record.name, story, cut_at_site(record, window)))
+        piece = cut_at_site(record, window)
+        is_cut = is_cut and piece != record.sequence
+        records.append(SequenceRecord(record.name, story, piece))
         answers[record.name] = OWN_ANSWERS.get(answer, answer)
     title, story = OWN_SAMPLES[name]
     place = f"{window.length}_{window.anchor}" if window else "whole"
@@ -143,7 +145,7 @@ def _own_sample(name: str, model: BundleInfo) -> Sample:
     classes = model.config.head.classes if model.config.head else ()
     positive = classes[-1] if classes and classes[-1] in answers.values() else ""
     words = f"{len(records)} {story} What each one is, is known and shown beside the answer."
-    return Sample(title, path, words, answers, positive=positive)
+    return Sample(title, path, words, answers, window.anchor if window and is_cut else None, positive)
 
 
 def _written(name: str, records: list[SequenceRecord]) -> Path:

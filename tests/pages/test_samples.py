@@ -91,7 +91,7 @@ def info_of(file, head, window=None):
 def test_a_model_has_the_sample_of_its_card_cut_to_its_window():
     head = HeadConfig("binary", ("non-promoter", "promoter"))
     sample = samples.model_sample(info_of("human_known_promoters.fa", head, Window(251, 200, "TSS")))
-    assert sample.positive == "promoter" and set(sample.answers.values()) == {
+    assert sample.site == 200 and sample.positive == "promoter" and set(sample.answers.values()) == {
         *("promoter", "inside a gene", "between genes", "shuffled letters"),
     }
     with open_fasta(sample.path) as cut, open_fasta(workspace.samples_dir() / "human_known_promoters.fa") as whole:
@@ -109,6 +109,7 @@ def test_a_model_without_a_sample_of_its_own_has_the_known_sites(file):
 def test_answers_are_judged_by_class_or_by_the_genus_of_a_lineage():
     binary = HeadConfig("binary", ("noncoding", "coding"))
     rna = samples.model_sample(info_of("transcripts.fa", binary))
+    assert rna.site is None
     assert rna.right(["coding", "noncoding"], ["coding", "coding"], binary) == [True, False]
     classes = tuple(f"Proteobacteria order {name}" for name in ("Neisseria", "Rhizobium"))
     genera = HeadConfig("multiclass", classes)
