@@ -4,8 +4,7 @@ Positives: 100 bp before to 50 bp from the annotated start of every CDS feature 
 the start codon has the indices 100-102. (So ATG, GTG or TTG there is right in 96.7 % of the test, and a
 positional logistic regression in 98.8 %: a model of this task shows transfer, not that promoters are found.)
 Negatives: for every CDS longer than 250 bp one random 150 bp window inside it, at least 50 bp from either
-end, on its strand. Two windows are neighbours when they share an exact 20-mer on either strand
-(``--shared``). A random maximal set without neighbours is drawn. Its first 415 positives and 415 negatives
+end, on its strand. Two windows are neighbours when they share an exact 20-mer on either strand. A random maximal set without neighbours is drawn. Its first 415 positives and 415 negatives
 in genome order are the test, the next 375 + 375 the validation, and all the rest is for training, the
 windows outside that set too: these have ``excluded`` = 1, so that training can be done with them, as
 published, and without them.
@@ -19,11 +18,9 @@ windows less (the record lists both counts). The original took blastn hits with 
 and excluded 464 of 8,371 windows (5.5 %). Exact 15-mers, most of them shared by chance in 8,000 windows,
 would exclude 2,189 of 8,255 (26.5 %); 20-mers exclude 566 (6.9 %) and 28-mers 491 (5.9 %), so its hits were
 probably longer. 20 is the shortest length at which chance plays no part, and excludes more than the original.
-Windows that overlap the reserved region are left out unless ``--reserved keep`` is given; they would all be
-in the training part.
+Windows that overlap the reserved region are left out; they would all be in the training part.
 """
 
-import argparse
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +41,6 @@ from common import (
     source_file,
     strand_of,
     window_around,
-    write_record,
-    write_table,
 )
 from table_parts import save_protocol
 
@@ -117,7 +112,6 @@ def build(
     test: int = TEST_EACH,
     valid: int = VALID_EACH,
     shared: int = SHARED,
-    keep_reserved: bool = False,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Return the table and its record (counts, leakage, settings)."""
     table, outside = gene_windows(genome, seed=seed)
@@ -132,8 +126,7 @@ def build(
     table["contig"] = genome.contig
     table["reserved"] = [int(overlaps(*span, genome.reserved)) for span in zip(table["start"], table["end"])]
     record = {"whole": describe(table), "windows_past_the_ends": outside, "neighbour_pairs": len(pairs)}
-    if not keep_reserved:
-        table = table[table["reserved"] == 0].reset_index(drop=True)
+    table = table[table["reserved"] == 0].reset_index(drop=True)
     record |= {
         "written": describe(table),
         "leakage": leakage_figures(table, shared),
@@ -194,30 +187,3 @@ def tables(data: Path, out: Path, *, seed: int = 1, shared: int = SHARED) -> dic
         for protocol, rows in (("published", table), ("strict", table[~excluded]))
     }
 
-
-def main(arguments: list[str] | None = None) -> None:
-    """Read the command line, write ``gene_start.csv.gz`` and ``gene_start.json``."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, required=True, help=f"folder that holds {ECOLI_GENBANK}")
-    parser.add_argument("--out", type=Path, required=True, help="folder to write into")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--shared", type=int, default=SHARED, help="bases that make two windows neighbours")
-    parser.add_argument(
-        "--reserved",
-        choices=("drop", "keep"),
-        default="drop",
-        help="what to do with windows in the reserved region",
-    )
-    options = parser.parse_args(arguments)
-    path = source_file(options.data, ECOLI_GENBANK)
-    table, record = build(
-        read_genbank(path), seed=options.seed, shared=options.shared, keep_reserved=options.reserved == "keep"
-    )
-    digest = write_table(table, options.out / "gene_start.csv.gz")
-    record |= {"sources": {ECOLI_GENBANK: sha256(path)}, "table_sha256": digest, "reserved": options.reserved}
-    write_record(options.out / "gene_start.json", record)
-    print(f"{len(table)} windows written to {options.out / 'gene_start.csv.gz'}")
-
-
-if __name__ == "__main__":
-    main()

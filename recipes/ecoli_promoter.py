@@ -14,6 +14,7 @@ first base given is the one that is published.
 import argparse
 import json
 import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,7 +24,6 @@ import pandas as pd
 from common import ECOLI_GENBANK, AnnotatedGenome, Pieces, read_genbank, sha256, source_file
 from ecoli_promoter_sites import REGULONDB, Settings, read_tss
 from ecoli_promoter_stretches import SplitStrands, split_strands
-from ladder import NAIVE, baseline_scores, publish, report, samples_of
 from scan_card import scan_facts
 
 from genolm import calibration as calibrate
@@ -31,7 +31,9 @@ from genolm.classifier_training import Samples, TrainedClassifier
 from genolm.config import Calibration, HeadConfig, Schedule, TokenizerConfig, Window
 from genolm.novelty import training_profile
 from genolm.predict import Predictor
-from genolm.registry import check_name, load_bundle
+from genolm.progress import Progress
+from genolm.registry import check_name, load_bundle, save_bundle
+from genolm.result_row import NAIVE
 from genolm.scan import scan_genome
 from genolm.stretch_training import LabelledStrand, StretchSettings, train_on_stretches
 from genolm.tokenizer import KmerTokenizer
@@ -207,7 +209,40 @@ def read_parts(tables: Path) -> dict[str, Samples]:
     table = pd.read_csv(tables / "promoter.csv.gz")
     anchor = json.loads((tables / "promoter.json").read_text())["window"]["anchor"]
     table["sequence"] = table["sequence"].str[anchor - BEFORE : anchor + AFTER]
-    return {part: samples_of(table[table["split"] == part]) for part in ("train", "valid", "test")}
+    rows = {part: table[table["split"] == part] for part in ("train", "valid", "test")}
+    return {
+        part: Samples(list(item["sequence"]), item["label"].astype(int).to_numpy()) for part, item in rows.items()
+    }
+
+
+def report(name: str) -> Any:
+    """Return a progress callback that writes a line now and then."""
+    seen = {"tenth": -1}
+
+    def tell(progress: Progress) -> None:
+        tenth = int(progress.fraction * 10)
+        if tenth != seen["tenth"]:
+            seen["tenth"] = tenth
+            figures = " ".join(f"{key} {value:.4f}" for key, value in progress.values.items())
+            print(f"{name} {progress.done}/{progress.total} {progress.elapsed:.0f} s {figures}", flush=True)
+
+    return tell
+
+
+def publish(source: Path, target: Path, changes: Mapping[str, Any]) -> None:
+    """Save a run's bundle under a name of its own, with ``changes`` made to its card."""
+    bundle = load_bundle(source)
+    card = {**bundle.card, **changes}
+    config = replace(bundle.config, name=target.name, title=card["title"], purpose=card["purpose"])
+    save_bundle(target, config, bundle.state_dict(), card)
+
+
+def baseline_scores(path: Path | None) -> dict[str, Any]:
+    """Return the test metrics of each baseline in a result of baselines.py; nothing without a file."""
+    if path is None:
+        return {}
+    found = json.loads(path.read_text())["baselines"]
+    return {name.replace("-", " "): result["test"] for name, result in found.items()}
 
 
 def main(arguments: list[str]) -> None:

@@ -13,7 +13,6 @@ from ecoli_promoter import WINDOW, Task, read_parts, run_once
 from ecoli_promoter_data import main as make_tables
 from ecoli_promoter_sites import REGULONDB, Settings, read_tss
 from ecoli_promoter_stretches import split_strands
-from ladder import NAIVE
 from scan_proof import held_out, parser
 from scan_proof_baselines import NAMES
 from scan_proof_ground import Store
@@ -23,6 +22,7 @@ from scan_proof_scans import Scans
 from genolm.recipe_result import BASELINE_TITLES
 from genolm.recipe_run import RecipeTask
 from genolm.registry import load_bundle
+from genolm.result_row import NAIVE
 
 PROTOCOL = "held_out"
 NEAR = 20

@@ -231,8 +231,6 @@ def test_gene_start_build(recipe, common, genome, monkeypatch):
     assert record["written"]["positives"] == 99 - record["whole"]["reserved"] + int(
         record["whole"]["negatives"] - record["written"]["negatives"]
     )
-    whole, _ = module.build(genome, test=10, valid=8, keep_reserved=True)
-    assert whole["reserved"].sum() == record["whole"]["reserved"]
 
 
 def test_gene_start_neighbours_are_excluded(recipe, common, make_dna):
@@ -514,22 +512,19 @@ def data_folder(tmp_path, sites, common, genome, tss):
     return folder
 
 
-def test_recipes_run_from_files_and_repeat(
-    recipe, promoter, common, data_folder, tmp_path, small, monkeypatch
-):
+def test_promoter_recipe_runs_from_files_and_repeats(promoter, common, data_folder, tmp_path, small, monkeypatch):
     monkeypatch.setattr(
         promoter,
         "Settings",
         type("Toy", (), {"before": 80, "after": 40, "seed": 1, "__new__": lambda cls, **_: small}),
     )
-    for module, name in ((promoter, "promoter"), (recipe("ecoli_gene_start_data"), "gene_start")):
-        for out in ("one", "two"):
-            module.main(["--data", str(data_folder), "--out", str(tmp_path / out)])
-        first, second = ((tmp_path / out / f"{name}.json").read_text() for out in ("one", "two"))
-        assert first == second
-        record = json.loads(first)
-        assert record["sources"][common.ECOLI_GENBANK] == common.sha256(data_folder / common.ECOLI_GENBANK)
-        assert len(read_table(tmp_path / "one" / f"{name}.csv.gz")) > 50
+    for out in ("one", "two"):
+        promoter.main(["--data", str(data_folder), "--out", str(tmp_path / out)])
+    first, second = ((tmp_path / out / "promoter.json").read_text() for out in ("one", "two"))
+    assert first == second
+    record = json.loads(first)
+    assert record["sources"][common.ECOLI_GENBANK] == common.sha256(data_folder / common.ECOLI_GENBANK)
+    assert len(read_table(tmp_path / "one" / "promoter.csv.gz")) > 50
     sites = pd.read_csv(tmp_path / "one" / "tss.csv")
     assert {"position", "strand", "confidence", "sigma", "split", "in_table"} <= set(sites.columns)
 
@@ -592,7 +587,7 @@ def test_recipes_name_no_machine():
 
 
 def test_every_recipe_shows_help(recipe, capsys):
-    for name in ("ecoli_gene_start_data", "ecoli_promoter_data", "baselines"):
+    for name in ("ecoli_promoter_data", "baselines"):
         with pytest.raises(SystemExit) as stopped:
             recipe(name).main(["--help"])
         assert stopped.value.code == 0

@@ -228,10 +228,10 @@ def test_few_labels_are_read_more_often_and_never_in_tiny_batches(recipe):
     assert module.enough_steps(plan, 450) == plan
 
 
-def test_the_order_is_by_size_and_larger_sizes_have_fewer_draws(curve):
+def test_the_first_draw_of_every_size_comes_first_and_larger_sizes_have_fewer(curve):
     found = curve(sizes=[40, 20], draws=3, fewer=[[30, 2]], methods=["naive", "kmer-logistic"])
     order = [(piece.size, piece.draw, piece.method) for piece in found.pieces()]
-    assert [item[:2] for item in order[::2]] == [(20, 1), (20, 2), (20, 3), (40, 1), (40, 2)]
+    assert [item[:2] for item in order[::2]] == [(20, 1), (40, 1), (20, 2), (40, 2), (20, 3)]
     assert order[:2] == [(20, 1, "naive"), (20, 1, "kmer-logistic")]
 
 
