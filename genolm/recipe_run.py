@@ -303,7 +303,8 @@ class _TableRun:
         found = step.read()[0]
         if key in self.recipe.methods:
             method = self.recipe.methods[key]
-            facts = {"title": method.title, "kind": "ours", "base": None if method.from_scratch else method.base}
+            base = None if method.from_scratch else method.base
+            facts = {"title": method.title, "kind": "ours", "base": base, "tokens": method.base}
         else:
             facts = {"title": BASELINE_TITLES.get(key, key), "kind": "baseline", "base": None}
         return {**facts, "settings": found["settings"]}

@@ -20,6 +20,11 @@ OURS, BASELINE = "ours", "baseline"
 MAIN_ORDER = ("adapted", "pretrained")
 
 
+def is_naive(method: str) -> bool:
+    """Return whether a method of ours is the network from scratch: ``naive``, or ``naive-`` and with what tokens."""
+    return method.split("-")[0] == NAIVE
+
+
 @dataclass(frozen=True)
 class Published:
     """Somebody else's figures for the same question; ``kind`` is original, best or other.
@@ -61,12 +66,16 @@ class Protocol:
 
 @dataclass(frozen=True)
 class Method:
-    """One way to answer: ``kind`` is ours or baseline, ``base`` the language model it starts from."""
+    """One way to answer: ``kind`` is ours or baseline, ``base`` the language model it starts from.
+
+    ``tokens`` is the language model whose tokens it reads, None where that was not kept.
+    """
 
     title: str
     kind: str
     base: str | None
     settings: dict[str, Any]
+    tokens: str | None = None
 
 
 @dataclass(frozen=True)
@@ -190,7 +199,7 @@ class RowResult:
         That is the one with the lowest loss on validation rows, never the best on the test rows; where a loss
         was not kept, the first of ``MAIN_ORDER``.
         """
-        own = [key for key in self.scores.get(protocol, {}) if self._is_ours(key) and key != NAIVE]
+        own = self._pretrained(protocol)
         losses = {key: self.scores[protocol][key].valid_loss for key in own}
         if self.is_chosen(protocol):
             return sorted(own, key=lambda key: losses[key])
@@ -199,8 +208,19 @@ class RowResult:
 
     def is_chosen(self, protocol: str) -> bool:
         """Whether the main way was chosen among several by the loss on validation rows."""
-        own = [item for key, item in self.scores.get(protocol, {}).items() if self._is_ours(key) and key != NAIVE]
+        own = [self.scores[protocol][key] for key in self._pretrained(protocol)]
         return len(own) > 1 and all(item.valid_loss is not None for item in own)
+
+    def naive(self, protocol: str, method: str | None = None) -> str | None:
+        """Return the network from scratch, of several the one that reads the tokens of ``method``.
+
+        With a method it is None where none reads the same tokens: two things would differ.
+        """
+        found = [key for key in self.scores.get(protocol, {}) if is_naive(key)]
+        if method is not None and method in self.methods:
+            wanted = self.methods[method].base
+            found = [key for key in found if self._tokens(key) in (None, wanted)]
+        return next(iter(found), None)
 
     def main(self, protocol: str) -> str | None:
         """Return the way whose figure is called ours; None where none was scored."""
@@ -269,6 +289,12 @@ class RowResult:
                     rows += [(*front, str(seed), key, *vars(item).values()) for key, item in metrics.items() if item]
         columns = ["protocol", "method", "title", "seed", "metric", "value", "low", "high"]
         return pd.DataFrame(rows, columns=columns)
+
+    def _tokens(self, method: str) -> str | None:
+        return self.methods[method].tokens if method in self.methods else None
+
+    def _pretrained(self, protocol: str) -> list[str]:
+        return [key for key in self.scores.get(protocol, {}) if self._is_ours(key) and not is_naive(key)]
 
     def _is_ours(self, method: str) -> bool:
         return method not in self.methods or self.methods[method].kind == OURS

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from genolm.bootstrap import Estimate
 from genolm.cards import format_estimate, format_number, metric_name
-from genolm.result_row import NAIVE, PUBLISHED, STRICT, RowResult, View
+from genolm.result_row import PUBLISHED, STRICT, RowResult, View
 from genolm.results_reading import BEST, ORIGINAL, protocol_words, tally, verdict
 
 OVERVIEW = (
@@ -104,10 +104,12 @@ def _strict_cell(row: RowResult, view: View, several: bool) -> Cell:
 
 
 def _naive_cell(row: RowResult, view: View) -> Cell:
-    protocol = next((key for key in _places(row, view) if row.estimate(key, NAIVE)), None)
-    if protocol is None:
-        return Cell(NONE)
-    return Cell(figure_words(row.estimate(protocol, NAIVE)), _elsewhere(row, view, protocol))
+    for protocol in _places(row, view):
+        if other := row.naive(protocol):
+            same = row.naive(protocol, row.main(protocol))
+            details = ("" if same else row.title_of(other), _elsewhere(row, view, protocol))
+            return Cell(figure_words(row.estimate(protocol, same or other)), "; ".join(filter(None, details)))
+    return Cell(NONE)
 
 
 def _baseline_cell(row: RowResult, view: View) -> Cell:

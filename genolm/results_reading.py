@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from genolm.bootstrap import Estimate
 from genolm.cards import LESS_IS_BETTER, format_estimate, format_number, metric_name, p_words
-from genolm.result_row import NAIVE, PUBLISHED, STRICT, Published, RowResult, View
+from genolm.result_row import PUBLISHED, STRICT, Published, RowResult, View
 
 ORIGINAL, BEST = "original", "best"
 _NAN = float("nan")
@@ -149,7 +149,7 @@ def tally(rows: Sequence[RowResult]) -> list[Tally]:
     found = {
         "the original": [_published_contest(row, ORIGINAL, view) for row, view in views],
         "the best published": [_published_contest(row, BEST, view) for row, view in views],
-        "the same network without pre-training": [contest(*item, NAIVE) for item in known],
+        "the same network without pre-training": [_against_naive(*item) for item in known],
         "the best simple baseline": [_against_baseline(*item) for item in known],
     }
     return [Tally(words, tuple(item for item in items if item)) for words, items in found.items() if any(items)]
@@ -158,6 +158,11 @@ def tally(rows: Sequence[RowResult]) -> list[Tally]:
 def _published_contest(row: RowResult, kind: str, view: View) -> Contest | None:
     found = (against_published(row, item) for item in row.figures_of(kind, view.published))
     return next((item for item in found if item), None)
+
+
+def _against_naive(row: RowResult, protocol: str, method: str) -> Contest | None:
+    other = row.naive(protocol, method)
+    return contest(row, protocol, method, other) if other else None
 
 
 def _against_baseline(row: RowResult, protocol: str, method: str) -> Contest | None:
@@ -210,10 +215,12 @@ def _published_words(row: RowResult, item: Published) -> str:
 
 
 def _naive_words(row: RowResult, protocol: str, method: str) -> str:
-    found = contest(row, protocol, method, NAIVE)
-    if found is None:
+    found, other = _against_naive(row, protocol, method), row.naive(protocol, method) or row.naive(protocol)
+    if other is None:
         return ""
-    figure = _figure(row.estimate(protocol, NAIVE))
+    figure = _figure(row.estimate(protocol, other))
+    if found is None:
+        return f"Without pre-training only other tokens were tried: {row.title_of(other)} has {figure}."
     said = f"The same network without pre-training has {figure}"
     if found.better:
         return f"{said}: pre-training gives {found.size()}{_basis(row, protocol, method, found)}."
@@ -309,7 +316,7 @@ def _short_strict(row: RowResult) -> Iterator[str]:
 
 
 def _short_own(row: RowResult, protocol: str, method: str) -> Iterator[str]:
-    if found := contest(row, protocol, method, NAIVE):
+    if found := _against_naive(row, protocol, method):
         yield f"pre-training gives {found.ahead:+.3f}{_noise(found.clear)}"
     other = row.best_baseline(protocol)
     if other and (found := contest(row, protocol, method, other)):

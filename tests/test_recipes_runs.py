@@ -3,6 +3,7 @@
 import gzip
 import importlib
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -113,7 +114,8 @@ def test_language_models_are_judged_beside_markov_models(recipe, mammals, task_o
     module = recipe("language_models")
     task = task_of({"mammal-lm": toy_language_model_path}, markov_bases=30_000)
     result = module.run(task)
-    assert result["missing"] == [f"the model {name} is not there yet" for name in module.MODELS["bacteria"]]
+    others = [*module.MODELS["bacteria"], "mammal-lm-dense"]
+    assert result["missing"] == [f"the model {name} is not there yet" for name in others]
     assert list(result["protocols"]) == [
         "held-out-human-chr21",
         "held-out-dog-region-enm002",
@@ -226,6 +228,17 @@ def test_few_labels_are_read_more_often_and_never_in_tiny_batches(recipe):
     assert module.enough_steps(plan, 100).batch_size == 16
     assert [phase.epochs for phase in module.enough_steps(plan, 200).schedule] == [5, 6]
     assert module.enough_steps(plan, 450) == plan
+
+
+def test_texts_that_a_markov_model_reads_better_are_named(recipe):
+    module = recipe("language_models")
+    one, two = np.full(10, 3 * math.log(2)), np.full(10, 6 * math.log(2))
+    ahead = module.TextLosses(ours=one, markov=two, best=two, best_order=3)
+    behind = module.TextLosses(ours=two, markov=two, best=one, best_order=3)
+    assert module.beaten_words({"chr21": ahead}, 3) == []
+    assert module.beaten_words({"chr21": ahead, "dog": behind}, 3) == [
+        "A Markov model of the bases needs fewer bits per base: dog by 1.000."
+    ]
 
 
 def test_the_first_draw_of_every_size_comes_first_and_larger_sizes_have_fewer(curve):

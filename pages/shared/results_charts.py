@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from genolm.cards import format_number, metric_name
 from genolm.figure_parts import BLUE, GREEN, GREY, PURPLE, VERMILION, interval_bars, laid_out, short
-from genolm.result_row import NAIVE, OURS, PUBLISHED, STRICT, RowResult
+from genolm.result_row import OURS, PUBLISHED, STRICT, RowResult, is_naive
 from genolm.results_overview import figure_words
 
 # Lines in a colour and a pattern of their own, so that nobody has to tell colours apart.
@@ -53,7 +53,7 @@ def _is_there(row: RowResult, protocol: str, method: str, metric: str) -> bool:
 def _of_kind(row: RowResult, methods: list[str], kind: str) -> Iterator[str]:
     for key in methods:
         ours = key not in row.methods or row.methods[key].kind == OURS
-        if kind == ("naive" if key == NAIVE else "ours" if ours else "baseline"):
+        if kind == ("naive" if is_naive(key) else "ours" if ours else "baseline"):
             yield key
 
 
