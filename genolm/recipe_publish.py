@@ -15,6 +15,7 @@ from genolm.recipe_run import RESULT
 from genolm.recipe_steps import Step, model_folder
 from genolm.record import file_facts
 from genolm.registry import load_bundle, save_bundle
+from genolm.result_row import BASELINE, is_naive
 from genolm.samples import sample_pieces
 from genolm.trained import own_headline
 from genolm.workspace import samples_dir
@@ -56,7 +57,7 @@ def _published(recipe: Recipe, result: Mapping[str, Any], best: Step, target: Pa
     others = {
         result["methods"][key]["title"]: item.get("together") or item["seeds"][0]["metrics"]
         for key, item in scores.items()
-        if key != best.method
+        if result["methods"][key]["kind"] == BASELINE or is_naive(key)
     }
     card = {
         **bundle.card,

@@ -1,9 +1,9 @@
-"""Models: every installed model as a card, with its scores beside its baselines; import and export."""
+"""Models: what is installed, each with a card of its scores beside its baselines; import and export."""
 
 import streamlit as st
 
 from genolm.registry import import_bundle, list_bundles
-from pages.shared import card, code_view, state, uploads
+from pages.shared import code_view, models_view, state, uploads
 
 
 def show_import() -> None:
@@ -18,6 +18,7 @@ def show_import() -> None:
             with state.shown_errors(upload.path, upload.name), st.spinner("Checking the model"):
                 info = import_bundle(upload.path, name=name.strip() or None, replace=replace)
             st.success(f"{state.plain(info.name)} is installed.")
+            models_view.choose(info.name)
 
 
 st.title("Models")
@@ -26,6 +27,5 @@ show_import()
 models = list_bundles()
 if not models:
     st.info("No model is installed. Import one above.", icon=":material/info:")
-for model in models:
-    card.show_card(model)
+models_view.show_models(models)
 code_view.show_model_code(models[-1].name if models else "NAME")

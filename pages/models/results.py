@@ -3,7 +3,7 @@
 import streamlit as st
 
 from genolm.results import open_results
-from pages.shared import results_tables, results_view, state
+from pages.shared import html_tables, results_view, state
 
 st.title("Results")
 st.markdown(
@@ -20,7 +20,7 @@ if not rows:
         icon=":material/info:",
     )
     st.stop()
-st.html(results_tables.STYLE)
+st.html(html_tables.STYLE)
 titles = {row.name: row.title for row in rows}
 wished = st.query_params.get(results_view.CHOICE)
 if results_view.CHOICE not in st.session_state and wished in titles:

@@ -7,10 +7,11 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from genolm import onnx_export, workspace
-from genolm.cards import format_estimate, metric_name
+from genolm.cards import metric_name
 from genolm.registry import BundleInfo, config_facts, export_bundle, remove_bundle
 from pages.shared import charts, inputs, scores, state
 from pages.shared.downloads import Download, download_row
+from pages.shared.score_metric import show_estimate
 
 KINDS = {"classifier": "classifier", "language-model": "language model"}
 USES = {
@@ -23,8 +24,7 @@ USES = {
 def show_card(info: BundleInfo) -> None:
     """Show one model: purpose, facts, scores, limits, and what it learned from."""
     with st.container(border=True, key=f"card_{info.name}"):
-        title = (info.config.title if info.config else "") or info.name
-        st.subheader(state.plain(title), anchor=info.name)
+        st.subheader(state.plain(title_of(info)), anchor=info.name)
         origin = "built in" if info.builtin else "yours"
         if info.error or info.config is None:
             st.caption(f"{state.plain(info.name)} · {origin}")
@@ -41,6 +41,11 @@ def show_card(info: BundleInfo) -> None:
         _actions(info)
 
 
+def title_of(info: BundleInfo) -> str:
+    """Return the title of a model, or its name where it has none."""
+    return (info.config.title if info.config else "") or info.name
+
+
 def _scores(info: BundleInfo) -> None:
     """Show the headline score beside the baselines', and all scores as a table."""
     metric = scores.headline_metric(info.card)
@@ -49,9 +54,8 @@ def _scores(info: BundleInfo) -> None:
         return
     split = scores.main_split(info.card)
     left, right = st.columns([2, 3], vertical_alignment="center")
-    left.metric(f"{metric_name(metric)} on {split}", format_estimate(info.card["metrics"][split][metric]))
-    words = f"{metric_name(metric)}: {scores.meaning(metric)}. In brackets the 95 % interval."
-    left.caption(state.plain(words))
+    show_estimate(f"{metric_name(metric)} on {split}", info.card["metrics"][split][metric], place=left)
+    left.caption(state.plain(f"{metric_name(metric)}: {scores.meaning(metric)}."))
     figure = charts.metric_intervals(scores.compared(info.card, metric), metric=metric_name(metric))
     right.plotly_chart(figure, key=f"scores_{info.name}", alt="Scores of the model and its baselines.")
     with st.expander("All scores"):

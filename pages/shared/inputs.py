@@ -82,13 +82,18 @@ def describe_model(info: BundleInfo) -> None:
     if config is None or config.head is None:
         return
     st.markdown(state.plain(config.purpose or "Its card does not say what it is for."))
-    window = config.window
-    reads = f"pieces of {window.length} bp" if window else "sequences of any length"
-    if window and window.anchor is not None:
-        reads += f" with the {window.anchor_name or 'site'} at base {window.anchor + 1}"
     classes = ", ".join(config.head.classes[:8]) + (" …" if len(config.head.classes) > 8 else "")
-    st.markdown(f"**Answers** {state.plain(classes)}  \n**Was trained on** {state.plain(reads)}")
+    st.markdown(f"**Answers** {state.plain(classes)}  \n**Was trained on** {state.plain(reads(info))}")
     st.markdown(f"**How good** {_quality(info)}")
+
+
+def reads(info: BundleInfo) -> str:
+    """Return what a classifier reads: pieces of a length, and where the site stands in them."""
+    window = info.config.window if info.config else None
+    if window is None:
+        return "sequences of any length"
+    site = "" if window.anchor is None else f" with the {window.anchor_name or 'site'} at base {window.anchor + 1}"
+    return f"pieces of {window.length} bp{site}"
 
 
 def _quality(info: BundleInfo) -> str:

@@ -9,6 +9,7 @@ from genolm.cards import format_estimate
 from genolm.jobs import Job, get_job
 from genolm.registry import BundleInfo, list_bundles
 from pages.shared import charts, job_view, live, running, scores, state
+from pages.shared.score_metric import show_estimate
 
 HELD_OUT, METRIC, SAVED = "held-out", "bits_per_base", "bits_saved_over_markov"
 _SCALE = (
@@ -59,7 +60,12 @@ def _show_result(job: Job) -> None:
             icon=":material/model_training:",
             query_params={"base": name},
         )
-        st.page_link("pages/models/library.py", label="Its card, and export", icon=":material/inventory_2:")
+        st.page_link(
+            "pages/models/library.py",
+            label="Its card, and export",
+            icon=":material/inventory_2:",
+            query_params={"model": name},
+        )
     with st.expander("How the training went"):
         live.show_live(job)
 
@@ -67,7 +73,7 @@ def _show_result(job: Job) -> None:
 def _show_scores(info: BundleInfo) -> None:
     own = info.card["metrics"][HELD_OUT]
     left, right = st.columns([2, 3], vertical_alignment="center")
-    left.metric("Bits per base, held-out sequence", format_estimate(own[METRIC]))
+    show_estimate("Bits per base, held-out sequence", own[METRIC], place=left)
     left.markdown(verdict(info.card))
     table = scores.compared(info.card, METRIC)
     figure = charts.metric_intervals(table, metric="Bits per base, lower is better")

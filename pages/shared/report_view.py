@@ -8,13 +8,14 @@ import pandas as pd
 import streamlit as st
 
 from genolm import model_report, report_figures, workspace
-from genolm.cards import format_estimate, format_number, metric_name
+from genolm.cards import format_estimate, metric_name
 from genolm.errors import GenolmError
 from genolm.jobs import list_jobs
 from genolm.report_data import THRESHOLDS, expected_precision, rates
 from genolm.registry import BundleInfo, find_bundle
 from pages.shared import inputs, scores, state
 from pages.shared.downloads import Download, download_row
+from pages.shared.score_metric import show_estimate
 
 ALSO = ("mcc", "accuracy", "exact_match", "precision", "recall", "pearson", "rmse")
 ALT = "The same numbers are in the downloads as JSON and CSV."
@@ -81,10 +82,7 @@ def _headline(report: Report) -> None:
     with st.container(horizontal=True):
         for name in shown:
             item = rows["metrics"][name]
-            low, high = (format_number(item[end]) for end in ("low", "high"))
-            with st.container(width=190, gap=None):
-                st.metric(metric_name(name), format_number(item["value"]), help=scores.meaning(name))
-                st.caption(f"95 % interval {low} to {high}")
+            show_estimate(metric_name(name), item, meaning=scores.meaning(name))
     st.markdown(state.plain(f"{_counted(report, kind)} {_against_baselines(report)}"))
 
 

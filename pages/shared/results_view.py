@@ -11,7 +11,7 @@ from genolm import results_overview, results_text
 from genolm.cards import metric_name
 from genolm.result_row import Figure, RowResult
 from genolm.results_reading import capital, protocol_words
-from pages.shared import results_charts, results_tables, scores, state
+from pages.shared import results_charts, html_tables, scores, state
 
 CHOICE = "row"
 _FIGURE_HEIGHT = 420
@@ -28,7 +28,7 @@ def show_overview(rows: Sequence[RowResult]) -> None:
         st.markdown("\n\n".join(map(state.plain, results_text.HOW_TO_READ)))
     for section, lines in results_overview.overview(rows).items():
         st.header(state.plain(section), divider="gray")
-        st.html(results_tables.overview_table(lines, label=f"Results: {section}"))
+        st.html(html_tables.overview_table(lines, label=f"Results: {section}"))
         with st.container(horizontal=True):
             for name, title in {line.row.name: line.row.title for line in lines}.items():
                 icon = ":material/arrow_forward:"
@@ -172,4 +172,4 @@ def _again(row: RowResult) -> None:
 
 
 def _table(header: Sequence[str], cells: Sequence[Sequence[str]], *, label: str) -> None:
-    st.html(results_tables.plain_table(header, cells, label=label))
+    st.html(html_tables.plain_table(header, cells, label=label))

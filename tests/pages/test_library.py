@@ -1,6 +1,7 @@
 """Models: cards with scores and intervals, broken bundles named, one's own removed."""
 
 import json
+import shutil
 
 import pandas as pd
 import pytest
@@ -23,7 +24,8 @@ def test_a_card_shows_scores_beside_baselines_and_limits(open_page, toy_model):
     path.write_text(json.dumps({**json.loads(path.read_text()), **CARD}))
     app = open_page(PAGE)
     assert not app.exception
-    assert app.metric[0].label == "AUROC on test" and app.metric[0].value == "0.900 (0.880–0.920)"
+    assert app.metric[0].label == "AUROC on test" and app.metric[0].value == "0.900"
+    assert any(item.value == "95 % interval 0.880 to 0.920" for item in app.caption)
     assert any("Random weights." in item.value for item in app.markdown)
     table = app.dataframe[0].value
     assert table.loc["k-mers", "AUROC"] == "0.800 (0.700–0.850)"
@@ -65,3 +67,33 @@ def test_a_classifier_is_offered_as_onnx_where_the_extra_is_installed(open_page,
     assert (workspace.uploads_dir() / "exports" / "toy-promoter.onnx").stat().st_size > 10_000
     monkeypatch.setattr("genolm.onnx_export.is_available", lambda: False)
     assert "onnx_toy-promoter" not in [button.key for button in open_page(PAGE).button]
+
+
+@pytest.fixture
+def many_models(toy_model):
+    """Five installed models: four alike and a damaged one."""
+    for name in ("one", "two", "three", "damaged"):
+        shutil.copytree(toy_model.path, toy_model.path.with_name(name))
+        config = json.loads((toy_model.path / "config.json").read_text())
+        (toy_model.path.with_name(name) / "config.json").write_text(json.dumps({**config, "name": name}))
+    (toy_model.path.with_name("damaged") / "model.safetensors").write_bytes(b"damaged")
+    return toy_model
+
+
+def test_of_many_models_there_is_a_table_and_a_card_of_the_chosen_one(open_page, many_models):
+    app = open_page(PAGE)
+    assert not app.exception and not app.metric
+    table = next(item.value for item in app.get("html") if "<table" in item.value)
+    assert table.count("<tr>") == 6 and "model.safetensors" in table and "pieces of 60 bp with the TSS" in table
+    app.button(key="open_two").click().run()
+    assert not app.exception
+    assert [item.value for item in app.subheader] == [many_models.config.title or "two"]
+    app.button(key="remove_two").click().run()
+    assert not app.exception and "Yours" in [item.value for item in app.header]
+
+
+def test_the_address_names_a_model_and_an_unknown_one_is_told(open_page, many_models):
+    app = open_page(PAGE, model="one")
+    assert not app.exception and app.selectbox[0].value == "one" and app.button(key="remove_one")
+    app = open_page(PAGE, model="gone")
+    assert "no model called 'gone'" in app.warning[0].value and app.selectbox[0].value is None

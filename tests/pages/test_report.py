@@ -7,6 +7,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from genolm import model_report
+from genolm.cards import metric_name
 from genolm.report_data import THRESHOLDS
 from pages.shared import inputs, report_view
 
@@ -16,6 +17,7 @@ CLASSES = {
     "multilabel": ("kinase", "membrane"),
     "regression": ("strength",),
 }
+MAIN = {"binary": "auroc", "multiclass": "accuracy", "multilabel": "auroc", "regression": "spearman"}
 TABS = ["Scores", "Errors", "Probabilities", "Threshold", "Fewer sequences", "Downloads"]
 
 
@@ -34,7 +36,7 @@ def shown(make_answers, private_workspace, no_model, monkeypatch):
 
     def opened(task, *, name="demo", **options):
         answers = make_answers(task, 80, classes=CLASSES[task])
-        score = "spearman" if task == "regression" else "auroc"
+        score = MAIN[task]
         points = [
             {"rows": size, "scores": {score: {"value": 0.8, "low": 0.7, "high": 0.9}}} for size in (50, 800)
         ]
@@ -61,9 +63,8 @@ def test_a_report_of_every_task_opens(shown, task):
     app, answers = shown(task)
     labels = [item.label for item in app.tabs]
     assert labels == ([TABS[0], TABS[1], *TABS[4:]] if task == "regression" else TABS)
-    main = "Spearman" if task == "regression" else "AUROC"
-    assert app.metric[0].label == main
-    own = answers.scores(n_boot=0)["spearman" if task == "regression" else "auroc"].value
+    assert app.metric[0].label == metric_name(MAIN[task])
+    own = answers.scores(n_boot=0)[MAIN[task]].value
     assert app.metric[0].value == f"{own:.3f}"
     assert any("80 test rows" in item.value and "shuffled" in item.value for item in app.markdown)
     assert len(app.get("plotly_chart")) >= 4

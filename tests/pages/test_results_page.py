@@ -5,7 +5,7 @@ import json
 import pytest
 
 from genolm.result_row import Figure
-from pages.shared import results_charts, results_tables, results_view
+from pages.shared import results_charts, html_tables, results_view
 
 PAGE = "pages/models/results.py"
 PROTOCOLS = {"published": 0.8, "strict": 0.7}
@@ -167,7 +167,7 @@ def test_a_stored_figure_leaves_its_colours_to_the_theme():
 
 
 def test_what_looks_like_html_is_shown_as_it_is():
-    table = results_tables.plain_table(["<i>", "b"], [["a<script>", "0.5 (0.4–0.6)"], ["x (y)", "&"]], label='"q"')
+    table = html_tables.plain_table(["<i>", "b"], [["a<script>", "0.5 (0.4–0.6)"], ["x (y)", "&"]], label='"q"')
     assert "<script>" not in table and "a&lt;script&gt;" in table and "<i>" not in table
     assert "<span>0.5</span> <span>(0.4–0.6)</span>" in table and "x (y)" in table and "&quot;q&quot;" in table
 

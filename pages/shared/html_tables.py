@@ -1,4 +1,4 @@
-"""Tables of the results page: their words wrap, and on a narrow screen each line becomes a card."""
+"""Tables of many words: they wrap, and on a narrow screen each line becomes a card."""
 
 import html
 from collections.abc import Iterable, Sequence
@@ -37,6 +37,11 @@ def overview_table(lines: Sequence[Line], *, label: str) -> str:
 def plain_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, label: str) -> str:
     """Return a table of texts as HTML."""
     return _table(header, ([Cell(text) for text in row] for row in rows), label=label, kind="results")
+
+
+def cell_table(header: Sequence[str], rows: Iterable[Sequence[Cell]], *, label: str) -> str:
+    """Return a table of texts, each with a smaller one beneath it, as HTML."""
+    return _table(header, rows, label=label, kind="results")
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[Cell]], *, label: str, kind: str) -> str:

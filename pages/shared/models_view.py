@@ -1,0 +1,102 @@
+"""All models on a page: one of them as its card, or a table of them with what each is for and how good it is."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from genolm.cards import format_estimate, metric_name
+from genolm.registry import BundleInfo
+from genolm.results_overview import NONE, Cell
+from pages.shared import card, html_tables, inputs, scores, state
+
+CHOICE, QUERY = "model_chosen", "model"
+FEW = 3
+"""So many models are shown as cards, one below the other; of more there is a table to choose from."""
+HEADER = ("Model", "What it is for", "Reads", "How good", "Size")
+_CLASSIFIER = "classifier"
+
+
+def show_models(models: Sequence[BundleInfo]) -> None:
+    """Show few models as cards; of many the one that was chosen, else all in tables."""
+    if len(models) <= FEW:
+        for model in models:
+            card.show_card(model)
+        return
+    chosen = _choose({model.name: inputs.title_of(model) for model in models})
+    if chosen is None:
+        _show_tables(models)
+    else:
+        st.button("All models", icon=":material/arrow_back:", on_click=choose, args=(None,))
+        card.show_card(next(model for model in models if model.name == chosen))
+
+
+def choose(name: str | None) -> None:
+    """Turn to a model's card, or with None to the table of all."""
+    st.session_state[CHOICE] = name
+
+
+def sections(models: Sequence[BundleInfo]) -> dict[str, list[BundleInfo]]:
+    """Return models under headings: one's own first, then classifiers, then language models."""
+    found: dict[str, list[BundleInfo]] = {"Yours": [], "Classifiers": [], "Language models": []}
+    for model in models:
+        is_classifier = model.config is not None and model.config.kind == _CLASSIFIER
+        key = "Yours" if not model.builtin else "Classifiers" if is_classifier else "Language models"
+        found[key].append(model)
+    return {key: items for key, items in found.items() if items}
+
+
+def line(model: BundleInfo) -> tuple[Cell, ...]:
+    """Return a model's line in the table, the cells of :data:`HEADER`."""
+    name = Cell(card.title_of(model), model.name)
+    if model.error or model.config is None:
+        return (name, Cell(model.error), Cell(NONE), Cell(NONE), Cell(NONE))
+    reads = inputs.reads(model) if model.config.kind == _CLASSIFIER else "any DNA"
+    size = Cell(f"{model.size / 1e6:.1f}\N{NO-BREAK SPACE}MB")
+    return (name, Cell(model.config.purpose), Cell(reads), _quality(model), size)
+
+
+def _quality(model: BundleInfo) -> Cell:
+    metric, split = scores.headline_metric(model.card), scores.main_split(model.card)
+    if not metric:
+        return Cell("not measured")
+    words = f"{metric_name(metric)} on {split}"
+    best = scores.best_baseline(model.card, metric) if model.config.kind == _CLASSIFIER else None
+    if best:
+        words += f"; best baseline, {best[0]}: {best[1]:.3f}"
+    return Cell(format_estimate(model.card["metrics"][split][metric]), words)
+
+
+def _choose(titles: dict[str, str]) -> str | None:
+    """Let the user choose one of many models; the address can name it."""
+    wished = st.query_params.get(QUERY)
+    if CHOICE not in st.session_state and wished in titles:
+        choose(wished)
+    elif wished and wished not in titles:
+        st.warning(f"There is no model called '{wished}'. All models are below.", icon=":material/warning:")
+    if st.session_state.get(CHOICE) not in titles:
+        choose(None)
+    chosen = st.selectbox(
+        "Model in detail",
+        list(titles),
+        index=None,
+        format_func=titles.__getitem__,
+        placeholder="All models",
+        key=CHOICE,
+    )
+    if chosen is None:
+        st.query_params.pop(QUERY, None)
+    else:
+        st.query_params[QUERY] = chosen
+    return chosen
+
+
+def _show_tables(models: Sequence[BundleInfo]) -> None:
+    st.html(html_tables.STYLE)
+    for section, items in sections(models).items():
+        st.header(section, divider="gray")
+        st.html(html_tables.cell_table(HEADER, map(line, items), label=f"Models: {section}"))
+        with st.container(horizontal=True):
+            for model in items:
+                icon = ":material/arrow_forward:"
+                label = state.plain(card.title_of(model))
+                st.button(label, key=f"open_{model.name}", icon=icon, on_click=choose, args=(model.name,))
