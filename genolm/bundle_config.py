@@ -99,6 +99,12 @@ def check_name(name: str) -> str:
     return name
 
 
+def network_words(tokenizer: TokenizerConfig, encoder: EncoderConfig) -> str:
+    """Return what a network reads and how large it is; of equal words only the training differs."""
+    size = f"embedding {encoder.emb}, hidden {encoder.hid}, {encoder.layers} layers"
+    return f"{tokenizer.k}-mers every {tokenizer.stride} bp, {size}"
+
+
 def config_facts(config: BundleConfig) -> dict[str, str]:
     """Return what a model is, in words for a card or a page: label to text."""
     facts = {

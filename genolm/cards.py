@@ -44,7 +44,7 @@ PREFERRED_SPLITS = ("test", "holdout", "valid", "validation", "held-out species"
 
 
 def headline_metrics(task: str) -> tuple[str, ...]:
-    """Return the metrics that a model of a task may be judged by, the first that is defined before the others.
+    """Return the metrics that a model of a task may be judged by, the one to prefer first.
 
     With many classes nearly every pair of them is told apart easily, so that AUROC is high for a poor model;
     accuracy is taken then.

@@ -13,7 +13,7 @@ from typing import Any
 
 from genolm.config import FinetuneSettings
 from genolm.errors import GenolmError, SettingsError
-from genolm.result_row import Published, Source
+from genolm.result_row import NAIVE, Published, Source, is_naive
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 _PUBLISHED_KINDS = ("original", "best", "other")
@@ -156,6 +156,9 @@ class Recipe:
             unknown = sorted(set(given) - _SETTINGS)
             if unknown:
                 raise SettingsError(f"{place} has {', '.join(unknown)}, which are no settings of a training.")
+        for key, method in self.methods.items():
+            if is_naive(key) != method.from_scratch:
+                raise SettingsError(f"methods.{key}: from_scratch goes with a name that begins with {NAIVE}.")
         if self.model and self.model.method not in self.methods:
             raise SettingsError(f"model names the method '{self.model.method}', which is not there.")
 

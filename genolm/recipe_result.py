@@ -13,8 +13,8 @@ import numpy as np
 from genolm.bootstrap import Statistic, paired_bootstrap
 from genolm.compute import device_name
 from genolm.metrics import statistic_for
-from genolm.recipe_config import Method, Recipe
-from genolm.recipe_steps import Answer, Ground, Step
+from genolm.recipe_config import Recipe
+from genolm.recipe_steps import Answer, Ground, Step, network_of
 from genolm.record import code_version, file_facts
 from genolm.result_row import RESULT_FORMAT, is_naive
 
@@ -102,18 +102,17 @@ class Pairs:
     def of(self, ground: Ground, steps: Mapping[str, list[Step]]) -> Iterator[dict[str, Any]]:
         """Yield the headline figure of each of our methods minus that of from scratch and of each baseline."""
         ours, metric = ground.recipe.methods, ground.recipe.metric
+        networks = {key: network_of(ground.recipe, ours[key]) for key in steps if key in ours}
         for method in (key for key in steps if key in ours and not is_naive(key)):
-            for other in (key for key in steps if key not in ours or _same_tokens(ours[method], key, ours[key])):
+            for other in steps:
+                if other in ours and not (is_naive(other) and networks[other] == networks[method]):
+                    continue
                 names = (*(step.name for step in steps[method]), "", *(step.name for step in steps[other]))
                 if names not in self._known:
                     self._known[names] = _difference(ground, steps[method], steps[other])
                 if self._known[names]:
                     place = {"protocol": ground.protocol, "method": method, "other": other, "metric": metric}
                     yield place | self._known[names]
-
-
-def _same_tokens(method: Method, other: str, naive: Method) -> bool:
-    return is_naive(other) and naive.base == method.base
 
 
 def _difference(ground: Ground, ours: list[Step], others: list[Step]) -> dict[str, Any]:

@@ -24,6 +24,8 @@ from genolm.recipe_steps import (
     Ground,
     Step,
     baselines_of,
+    check_network,
+    network_of,
     open_ground,
     run_baseline,
     run_training,
@@ -211,7 +213,9 @@ class _TableRun:
             if self._wants(step)
         ]
         for ground, step, method in sorted(pairs, key=lambda item: item[1].seed):
-            if not step.done:
+            if step.done:
+                check_network(step, self.recipe, method)
+            else:
                 self.say(f"{self.recipe.name}: training {step.name}")
                 run_training(step, ground, method, progress=self.progress)
                 self._told(step)
@@ -304,7 +308,7 @@ class _TableRun:
         if key in self.recipe.methods:
             method = self.recipe.methods[key]
             base = None if method.from_scratch else method.base
-            facts = {"title": method.title, "kind": "ours", "base": base, "tokens": method.base}
+            facts = {"title": method.title, "kind": "ours", "base": base, "network": network_of(self.recipe, method)}
         else:
             facts = {"title": BASELINE_TITLES.get(key, key), "kind": "baseline", "base": None}
         return {**facts, "settings": found["settings"]}

@@ -17,15 +17,16 @@ import pandas as pd
 
 from genolm.baselines import Baseline, Examples, standard_baselines
 from genolm.bootstrap import Estimate
+from genolm.bundle_config import network_words
 from genolm.calibration import pick_threshold
-from genolm.config import FinetuneSettings
+from genolm.config import PRESETS, FinetuneSettings
 from genolm.finetuning import finetune
 from genolm.metrics import as_json, score
 from genolm.predict import Predictor
 from genolm.preparation import Preparation, prepare_training
 from genolm.progress import ProgressCallback
 from genolm.record import write_json
-from genolm.recipe_config import Method, Recipe
+from genolm.recipe_config import Method, Recipe, RecipeError
 from genolm.registry import load_bundle
 from genolm.workspace import atomic_write
 
@@ -179,7 +180,30 @@ def run_training(step: Step, ground: Ground, method: Method, *, progress: Progre
         best_epoch=training["best_epoch"],
         valid_loss=min(epoch["valid"]["loss"] for epoch in training["epochs"]),
         settings=bundle.card["settings"],
+        network=network_words(bundle.config.tokenizer, bundle.config.encoder),
     )
+
+
+def check_network(step: Step, recipe: Recipe, method: Method) -> None:
+    """Refuse a finished training of another network than the recipe's now.
+
+    Raises
+    ------
+    RecipeError
+        Names the file of the step.
+    """
+    kept, wanted = step.read()[0].get("network"), network_of(recipe, method)
+    if kept not in (None, wanted):
+        raise RecipeError(
+            f"{step.figures} is of a network of {kept}, the recipe wants {wanted}: remove it or name another --out."
+        )
+
+
+def network_of(recipe: Recipe, method: Method) -> str:
+    """Return what a method's network reads and how large it is: as its language model, or from scratch as its preset."""
+    config = load_bundle(method.base).config
+    encoder = PRESETS[training_settings(recipe, method, 1).preset] if method.from_scratch else config.encoder
+    return network_words(config.tokenizer, encoder)
 
 
 def model_folder(step: Step) -> Path:

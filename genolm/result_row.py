@@ -21,7 +21,7 @@ MAIN_ORDER = ("adapted", "pretrained")
 
 
 def is_naive(method: str) -> bool:
-    """Return whether a method of ours is the network from scratch: ``naive``, or ``naive-`` and with what tokens."""
+    """Return whether a method is a network from scratch, called ``naive`` or ``naive-`` and with what tokens."""
     return method.split("-")[0] == NAIVE
 
 
@@ -68,14 +68,14 @@ class Protocol:
 class Method:
     """One way to answer: ``kind`` is ours or baseline, ``base`` the language model it starts from.
 
-    ``tokens`` is the language model whose tokens it reads, None where that was not kept.
+    ``network`` says what it reads and how large it is, None where that was not kept.
     """
 
     title: str
     kind: str
     base: str | None
     settings: dict[str, Any]
-    tokens: str | None = None
+    network: str | None = None
 
 
 @dataclass(frozen=True)
@@ -212,14 +212,15 @@ class RowResult:
         return len(own) > 1 and all(item.valid_loss is not None for item in own)
 
     def naive(self, protocol: str, method: str | None = None) -> str | None:
-        """Return the network from scratch, of several the one that reads the tokens of ``method``.
+        """Return the network from scratch that has the headline figure, of several the one alike to ``method``.
 
-        With a method it is None where none reads the same tokens: two things would differ.
+        With a method it is None where none reads the same tokens with as large a network: two things would
+        differ. Where that was not kept, it is taken to be so if all our ways start from one language model.
         """
-        found = [key for key in self.scores.get(protocol, {}) if is_naive(key)]
-        if method is not None and method in self.methods:
-            wanted = self.methods[method].base
-            found = [key for key in found if self._tokens(key) in (None, wanted)]
+        found = [key for key in self.scores.get(protocol, {}) if self._is_ours(key) and is_naive(key)]
+        found = [key for key in found if self._has_figure(protocol, key)]
+        if method is not None:
+            found = [key for key in found if self._is_alike(protocol, key, method)]
         return next(iter(found), None)
 
     def main(self, protocol: str) -> str | None:
@@ -290,8 +291,15 @@ class RowResult:
         columns = ["protocol", "method", "title", "seed", "metric", "value", "low", "high"]
         return pd.DataFrame(rows, columns=columns)
 
-    def _tokens(self, method: str) -> str | None:
-        return self.methods[method].tokens if method in self.methods else None
+    def _has_figure(self, protocol: str, method: str) -> bool:
+        figure = self.estimate(protocol, method)
+        return figure is not None and not math.isnan(figure.value)
+
+    def _is_alike(self, protocol: str, naive: str, method: str) -> bool:
+        one, other = (self.methods[key].network if key in self.methods else None for key in (naive, method))
+        if one is None or other is None:
+            return len({self.methods[key].base for key in self._pretrained(protocol) if key in self.methods}) <= 1
+        return one == other
 
     def _pretrained(self, protocol: str) -> list[str]:
         return [key for key in self.scores.get(protocol, {}) if self._is_ours(key) and not is_naive(key)]

@@ -155,7 +155,8 @@ def _method(key: str, item: Mapping[str, Any] | str) -> Method:
     kind = str(item.get("kind") or OURS)
     if kind not in (OURS, BASELINE):
         raise ValueError(f"methods.{key}.kind is '{kind}', not {OURS} or {BASELINE}")
-    return Method(str(item.get("title") or key), kind, item.get("base"), dict(item.get("settings") or {}), item.get("tokens"))
+    settings = dict(item.get("settings") or {})
+    return Method(str(item.get("title") or key), kind, item.get("base"), settings, item.get("network"))
 
 
 def _scores(item: Mapping[str, Any], place: str) -> Scores:

@@ -215,12 +215,15 @@ def _published_words(row: RowResult, item: Published) -> str:
 
 
 def _naive_words(row: RowResult, protocol: str, method: str) -> str:
-    found, other = _against_naive(row, protocol, method), row.naive(protocol, method) or row.naive(protocol)
+    same, other = row.naive(protocol, method), row.naive(protocol)
     if other is None:
         return ""
-    figure = _figure(row.estimate(protocol, other))
+    figure = _figure(row.estimate(protocol, same or other))
+    if same is None:
+        return f"Without pre-training only another network was tried: {row.title_of(other)} has {figure}."
+    found = contest(row, protocol, method, same)
     if found is None:
-        return f"Without pre-training only other tokens were tried: {row.title_of(other)} has {figure}."
+        return ""
     said = f"The same network without pre-training has {figure}"
     if found.better:
         return f"{said}: pre-training gives {found.size()}{_basis(row, protocol, method, found)}."

@@ -1,6 +1,6 @@
 """Fit the baselines on a prepared table and write their test scores, each with a 95 % interval, as JSON.
 
-    python recipes/baselines.py --table gene_start.csv.gz --out gene_start_baselines.json
+    python recipes/baselines.py --table promoter.csv.gz --out baselines.json
 
 The table has the columns sequence, label (0 or 1) and split. Everything is fitted on train and chosen on
 valid, the threshold for accuracy, precision, recall and MCC too. Where the table has a column ``kind`` with

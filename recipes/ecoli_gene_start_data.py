@@ -2,12 +2,13 @@
 
 Positives: 100 bp before to 50 bp from the annotated start of every CDS feature on, on its strand, so that
 the start codon has the indices 100-102. (So ATG, GTG or TTG there is right in 96.7 % of the test, and a
-positional logistic regression in 98.8 %: a model of this task shows transfer, not that promoters are found.)
-Negatives: for every CDS longer than 250 bp one random 150 bp window inside it, at least 50 bp from either
-end, on its strand. Two windows are neighbours when they share an exact 20-mer on either strand. A random maximal set without neighbours is drawn. Its first 415 positives and 415 negatives
-in genome order are the test, the next 375 + 375 the validation, and all the rest is for training, the
-windows outside that set too: these have ``excluded`` = 1, so that training can be done with them, as
-published, and without them.
+positional logistic regression in 98.8 %: a model of this task shows transfer, not that promoters are
+found.) Negatives: for every CDS longer than 250 bp one random 150 bp window inside it, at least 50 bp from
+either end, on its strand. Two windows are neighbours when they share an exact 20-mer on either strand. A
+random maximal set without neighbours is drawn. Its first 415 positives and 415 negatives in genome order
+are the test, the next 375 + 375 the validation, and all the rest is for training, the windows outside that
+set too: these have ``excluded`` = 1, so that training can be done with them, as published, and without
+them.
 
 How odd genes are treated, as the original did: a CDS feature counts once, pseudogenes and the second
 products of programmed frameshifts (copA, dnaX) included, and a joined location counts as its whole span.
@@ -186,4 +187,3 @@ def tables(data: Path, out: Path, *, seed: int = 1, shared: int = SHARED) -> dic
         )
         for protocol, rows in (("published", table), ("strict", table[~excluded]))
     }
-

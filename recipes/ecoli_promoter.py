@@ -168,7 +168,8 @@ def scored_labels(
 
 def card_changes(task: Task, options: argparse.Namespace, runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Return what the published card says beyond the run's own."""
-    starts = {f"from {Path(run['base']).name}, seed {run['seed']}": run["scores"]["test"] for run in runs}
+    scratch = [run for run in runs if run["base"] == NAIVE]
+    starts = {f"from scratch, seed {run['seed']}": run["scores"]["test"] for run in scratch}
     training = Blocks(task.genome, task.strands.train[0].allowed)
     base = None if options.base[0] == NAIVE else load_bundle(options.base[0])
     names = {"TSS": REGULONDB, "genome": ECOLI_GENBANK}
@@ -209,10 +210,11 @@ def read_parts(tables: Path) -> dict[str, Samples]:
     table = pd.read_csv(tables / "promoter.csv.gz")
     anchor = json.loads((tables / "promoter.json").read_text())["window"]["anchor"]
     table["sequence"] = table["sequence"].str[anchor - BEFORE : anchor + AFTER]
-    rows = {part: table[table["split"] == part] for part in ("train", "valid", "test")}
-    return {
-        part: Samples(list(item["sequence"]), item["label"].astype(int).to_numpy()) for part, item in rows.items()
-    }
+    found = {}
+    for part in ("train", "valid", "test"):
+        rows = table[table["split"] == part]
+        found[part] = Samples(list(rows["sequence"]), rows["label"].astype(int).to_numpy())
+    return found
 
 
 def report(name: str) -> Any:

@@ -7,8 +7,8 @@ them chooses the epoch. All models answer on the same test windows, and a window
 probability of 0.5, so that no label chooses a threshold either. A baseline chooses its penalty on a fifth of
 its labels.
 
-Every training is kept when it is finished. The first draw of every size comes first, so that a run that is cut
-off leaves a whole curve.
+Every training is kept when it is finished. The first draw of every size comes first, so that a run that is
+cut off leaves a whole curve.
 """
 
 import time
@@ -125,7 +125,7 @@ class Curve:
         return [name for name in known if name in wanted]
 
     def draws(self, size: int) -> int:
-        """Return how often labels of a size are drawn; all of them once, with as many seeds."""
+        """Return how often labels of a size are drawn; all of them are trained on as often, with other seeds."""
         limits = [int(draws) for least, draws in self.task.options.get("fewer", ()) if size >= int(least)]
         return min([int(self.task.options.get("draws", 5)), *limits])
 
@@ -222,7 +222,7 @@ def run(task: RecipeTask) -> dict[str, Any]:
         pieces = {name: items for name, items in pieces.items() if items}
         if pieces:
             key = f"n{size}"
-            result["protocols"][key] = _protocol(curve, size, next(iter(pieces.values()))[0][1])
+            result["protocols"][key] = _protocol(curve, size, next(iter(pieces.values())))
             result["scores"][key] = {
                 name: {"seeds": [_seed(piece, item) for piece, item in items]}
                 for name, items in pieces.items()
@@ -256,11 +256,11 @@ def _methods(curve: Curve) -> dict[str, Any]:
     return ours | others
 
 
-def _protocol(curve: Curve, size: int, item: Mapping[str, Any]) -> dict[str, Any]:
+def _protocol(curve: Curve, size: int, items: Sequence[tuple[Piece, Mapping[str, Any]]]) -> dict[str, Any]:
     whole = size == len(curve.train.labels)
     title = f"All {size:,} labelled windows" if whole else f"{size:,} labelled windows"
     drawn = "" if whole else f"{size // 2} of each class"
-    return {"title": title, "rows": item["rows"], "record": {"draws": curve.draws(size), "drawn": drawn}}
+    return {"title": title, "rows": items[0][1]["rows"], "record": {"draws": len(items), "drawn": drawn}}
 
 
 def _seed(piece: Piece, item: Mapping[str, Any]) -> dict[str, Any]:
@@ -270,16 +270,19 @@ def _seed(piece: Piece, item: Mapping[str, Any]) -> dict[str, Any]:
 def _differences(
     key: str, pieces: Mapping[str, Sequence[tuple[Piece, Mapping[str, Any]]]]
 ) -> Iterator[dict[str, Any]]:
-    """Yield the mean accuracy of the pre-trained network's draws minus that of each other method."""
-    if PRETRAINED not in pieces:
-        return
-    shares = {
-        name: np.mean([np.array(list(item["right"]), dtype=float) for _, item in items], axis=0)
+    """Yield the mean accuracy of the pre-trained network minus that of each other method, over draws of both."""
+    right = {
+        name: {piece.draw: np.array(list(item["right"]), dtype=float) for piece, item in items}
         for name, items in pieces.items()
     }
-    for other in (name for name in shares if name != PRETRAINED):
-        first, second = (_accuracy(shares[name]) for name in (PRETRAINED, other))
-        found = paired_bootstrap(first, second, len(shares[other]))["accuracy"]
+    own = right.pop(PRETRAINED, {})
+    for other, theirs in right.items():
+        both = sorted(own.keys() & theirs.keys())
+        if not both:
+            continue
+        shares = [np.mean([answers[draw] for draw in both], axis=0) for answers in (own, theirs)]
+        first, second = map(_accuracy, shares)
+        found = paired_bootstrap(first, second, len(shares[0]))["accuracy"]
         yield difference((key, PRETRAINED, other), "accuracy", found.difference.as_dict(), found.p)
 
 

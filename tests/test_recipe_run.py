@@ -189,6 +189,18 @@ def test_a_run_that_is_cut_short_goes_on_and_ends_as_one(run, folder, tmp_path, 
     assert bundle.card["limits"][0] == "A toy." and "2 seeds" in bundle.card["limits"][1]
 
 
+def test_a_finished_step_of_another_network_is_refused(run, tmp_path):
+    found = run(protocols=("easy",), seeds=1)
+    networks = {key: found["methods"][key]["network"] for key in ("naive", "pretrained")}
+    assert set(networks.values()) == {"3-mers every 2 bp, embedding 32, hidden 48, 3 layers"}
+    step = tmp_path / "runs" / "toy" / "steps" / "easy-naive-seed1.json"
+    kept = json.loads(step.read_text())
+    assert kept["network"] == networks["naive"]
+    step.write_text(json.dumps({**kept, "network": "5-mers"}))
+    with pytest.raises(GenolmError, match=r"easy-naive-seed1\.json is of a network of 5-mers, the recipe wants 3-mers"):
+        run(protocols=("easy",), seeds=1)
+
+
 def test_of_many_classes_a_card_tells_the_likeliest():
     chances = np.array([0.1, 0.4, 0.05, 0.2, 0.05, 0.2])
     assert recipe_publish._likeliest(chances) == [1, 3, 5, 0, 2]

@@ -121,12 +121,12 @@ def test_ours_is_chosen_by_the_loss_on_validation_rows(written):
     assert written(scores=scores, differences=[]).main(STRICT) == "pretrained"
 
 
-def test_only_the_same_tokens_from_scratch_say_what_pretraining_gives(written):
+def test_only_the_same_network_from_scratch_says_what_pretraining_gives(written):
     scores = {STRICT: {"dense": seeds(0.9), "naive": seeds(0.6), "naive-coarse": seeds(0.7)}}
     methods = {
-        "dense": {"title": "Dense", "base": "dense-lm"},
-        "naive": {"title": "Random, dense", "tokens": "dense-lm"},
-        "naive-coarse": {"title": "Random, coarse", "tokens": "coarse-lm"},
+        "dense": {"title": "Dense", "base": "dense-lm", "network": "3-mers every 1 bp"},
+        "naive": {"title": "Random, dense", "network": "3-mers every 1 bp"},
+        "naive-coarse": {"title": "Random, coarse", "network": "3-mers every 3 bp"},
     }
     row = written(scores=scores, methods=methods, differences=[])
     assert row.ours(STRICT) == ["dense"] and row.naive(STRICT, "dense") == "naive"
@@ -134,10 +134,15 @@ def test_only_the_same_tokens_from_scratch_say_what_pretraining_gives(written):
     del scores[STRICT]["naive"]
     row = written(scores=scores, methods=methods, differences=[])
     assert row.naive(STRICT, "dense") is None and row.naive(STRICT) == "naive-coarse"
-    assert "only other tokens were tried: Random, coarse has 0.700" in said(row)["Strict protocol"]
+    assert "only another network was tried: Random, coarse has 0.700" in said(row)["Strict protocol"]
     (line,) = next(iter(overview([row]).values()))
     assert "pre-training" not in line.cells[-1].text and line.cells[-3].detail == "Random, coarse"
     assert not any(item.other.startswith("the same network") for item in tally([row]))
+    for item in methods.values():
+        item.pop("network")
+    assert written(scores=scores, methods=methods, differences=[]).naive(STRICT, "dense") == "naive-coarse"
+    scores[STRICT]["coarse"], methods["coarse"] = seeds(0.8), {"title": "Coarse", "base": "coarse-lm"}
+    assert written(scores=scores, methods=methods, differences=[]).naive(STRICT, "dense") is None
 
 
 @pytest.mark.parametrize(

@@ -65,8 +65,7 @@ def show_table(table: pd.DataFrame, model: BundleInfo, sample: samples.Sample | 
     head = model.config.head
     chances = value_columns(head.classes, head.task)
     is_long = head.task == "multiclass" and len(chances) > many_classes.MANY_CLASSES
-    if is_long:
-        table = many_classes.likeliest(table, chances, head.classes)
+    table = many_classes.likeliest(table, chances, head.classes) if is_long else table.copy()
     if sample and sample.answers:
         known = table["record"].map(sample.answers).fillna("unknown")
         table.insert(table.columns.get_loc("predicted") + 1, "known", known)
@@ -80,7 +79,7 @@ def show_table(table: pd.DataFrame, model: BundleInfo, sample: samples.Sample | 
     bars = {
         name: st.column_config.ProgressColumn(name, min_value=0, max_value=1, format="%.3f")
         for name in table.columns
-        if name.startswith("p_") or name.endswith("probability")
+        if name.startswith("p_") or (is_long and name.endswith("probability"))
     }
     st.dataframe(table.head(ROWS_SHOWN), hide_index=True, column_config=bars, alt="Answer for each record")
     if is_long:

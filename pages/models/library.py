@@ -27,5 +27,5 @@ show_import()
 models = list_bundles()
 if not models:
     st.info("No model is installed. Import one above.", icon=":material/info:")
-models_view.show_models(models)
-code_view.show_model_code(models[-1].name if models else "NAME")
+shown = models_view.show_models(models)
+code_view.show_model_code(shown or "NAME")

@@ -26,7 +26,8 @@ wished = st.query_params.get(results_view.CHOICE)
 if results_view.CHOICE not in st.session_state and wished in titles:
     results_view.choose(wished)
 elif wished and wished not in titles:
-    st.warning(f"There is no result called '{wished}'. All results are below.", icon=":material/warning:")
+    words = f"There is no result called '{state.plain(wished)}'. All results are below."
+    st.warning(words, icon=":material/warning:")
 chosen = st.selectbox(
     "Result in detail",
     list(titles),

@@ -92,8 +92,10 @@ def reads(info: BundleInfo) -> str:
     window = info.config.window if info.config else None
     if window is None:
         return "sequences of any length"
-    site = "" if window.anchor is None else f" with the {window.anchor_name or 'site'} at base {window.anchor + 1}"
-    return f"pieces of {window.length} bp{site}"
+    words = f"pieces of {window.length} bp"
+    if window.anchor is None:
+        return words
+    return f"{words} with the {window.anchor_name or 'site'} at base {window.anchor + 1}"
 
 
 def _quality(info: BundleInfo) -> str:

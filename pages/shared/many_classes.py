@@ -10,7 +10,7 @@ _DRAWN = 16
 
 
 def short_labels(classes: Sequence[str]) -> list[str]:
-    """Return names for the axis of a figure: of lineages, such as class, order, family, genus, the last word."""
+    """Return names for the axis of a figure: of lineages (class, order, family, genus) the last word."""
     words = [name.split() for name in classes]
     last = [parts[-1] if parts else "" for parts in words]
     is_lineage = min(map(len, words), default=0) > 2 and len(set(last)) == len(last)
@@ -33,7 +33,7 @@ def likeliest(table: pd.DataFrame, columns: Sequence[str], classes: Sequence[str
 
 
 def drawn_classes(values: np.ndarray) -> np.ndarray:
-    """Return which classes a figure shows, (at most 16,), in their own order: those with the highest probability.
+    """Return which classes a figure shows, at most 16 and in their own order: those with the highest probability.
 
     ``values`` holds the probabilities (records, classes).
     """

@@ -1,4 +1,4 @@
-"""All models on a page: one of them as its card, or a table of them with what each is for and how good it is."""
+"""All models on a page: the card of one, or a table of them with what each is for and how good it is."""
 
 from collections.abc import Sequence
 
@@ -16,18 +16,19 @@ HEADER = ("Model", "What it is for", "Reads", "How good", "Size")
 _CLASSIFIER = "classifier"
 
 
-def show_models(models: Sequence[BundleInfo]) -> None:
-    """Show few models as cards; of many the one that was chosen, else all in tables."""
+def show_models(models: Sequence[BundleInfo]) -> str | None:
+    """Show few models as cards; of many the one that was chosen, whose name is returned, else all in tables."""
     if len(models) <= FEW:
         for model in models:
             card.show_card(model)
-        return
+        return models[-1].name if models else None
     chosen = _choose({model.name: inputs.title_of(model) for model in models})
     if chosen is None:
         _show_tables(models)
     else:
         st.button("All models", icon=":material/arrow_back:", on_click=choose, args=(None,))
         card.show_card(next(model for model in models if model.name == chosen))
+    return chosen
 
 
 def choose(name: str | None) -> None:
@@ -37,11 +38,14 @@ def choose(name: str | None) -> None:
 
 def sections(models: Sequence[BundleInfo]) -> dict[str, list[BundleInfo]]:
     """Return models under headings: one's own first, then classifiers, then language models."""
-    found: dict[str, list[BundleInfo]] = {"Yours": [], "Classifiers": [], "Language models": []}
+    found: dict[str, list[BundleInfo]] = {"Yours": [], "Classifiers": [], "Language models": [], "Damaged": []}
     for model in models:
-        is_classifier = model.config is not None and model.config.kind == _CLASSIFIER
-        key = "Yours" if not model.builtin else "Classifiers" if is_classifier else "Language models"
-        found[key].append(model)
+        if not model.builtin:
+            found["Yours"].append(model)
+        elif model.config is None:
+            found["Damaged"].append(model)
+        else:
+            found["Classifiers" if model.config.kind == _CLASSIFIER else "Language models"].append(model)
     return {key: items for key, items in found.items() if items}
 
 
@@ -71,8 +75,9 @@ def _choose(titles: dict[str, str]) -> str | None:
     wished = st.query_params.get(QUERY)
     if CHOICE not in st.session_state and wished in titles:
         choose(wished)
-    elif wished and wished not in titles:
-        st.warning(f"There is no model called '{wished}'. All models are below.", icon=":material/warning:")
+    elif wished and wished not in titles and wished != st.session_state.get(CHOICE):
+        words = f"There is no model called '{state.plain(wished)}'. All models are below."
+        st.warning(words, icon=":material/warning:")
     if st.session_state.get(CHOICE) not in titles:
         choose(None)
     chosen = st.selectbox(

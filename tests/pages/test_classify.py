@@ -1,11 +1,15 @@
 """Classify: the page shows and hands out what the package gives."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 
-from genolm.config import Window
+from genolm.classifier import SequenceClassifier
+from genolm.config import HeadConfig, Window
 from genolm.jobs import Job
 from genolm.pipelines import classify_file
+from genolm.registry import save_bundle
 from pages.shared import running, samples
 
 PAGE = "pages/annotate/classify.py"
@@ -27,6 +31,24 @@ def test_the_sample_is_classified_as_the_package_does(open_page, toy_model, tmp_
     pd.testing.assert_frame_equal(table.drop(columns="known"), pd.read_csv(expected))
     assert len(app.get("plotly_chart")) == 1
     assert any("agree with what is known" in item.value for item in app.markdown)
+
+
+def test_of_many_classes_the_likeliest_are_shown(open_page, toy_model, tmp_path):
+    config = replace(toy_model.config, name="many", head=HeadConfig("multiclass", tuple("abcdefghij")))
+    model = SequenceClassifier(config.encoder, config.head, 67)
+    save_bundle(toy_model.path.with_name("many"), config, model.state_dict(), {})
+    app = run(open_page(PAGE, model="many"))
+    table = app.dataframe[-1].value
+    assert list(table.columns) == [
+        *("record", "length", "predicted", "known", "probability"),
+        *("second class", "second probability", "third class", "third probability"),
+    ]
+    expected = tmp_path / "expected.csv"
+    classify_file(samples.site_sample(config.window).path, expected, model="many")
+    chances = pd.read_csv(expected)[[f"p_{name}" for name in "abcdefghij"]].to_numpy()
+    assert list(table["probability"]) == pytest.approx(list(chances.max(axis=1)), abs=1e-6)
+    assert (table["probability"] >= table["second probability"]).all()
+    assert any("The likeliest of 10 classes" in item.value for item in app.caption)
 
 
 def test_records_of_another_length_are_classified_with_a_warning(open_page, toy_model):
