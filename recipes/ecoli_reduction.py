@@ -12,7 +12,7 @@ cut off leaves a whole curve.
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, NamedTuple
@@ -228,12 +228,17 @@ def run(task: RecipeTask) -> dict[str, Any]:
                 for name, items in pieces.items()
             }
             result["differences"] += list(_differences(key, pieces))
-    result["missing"] = [
-        f"{piece.size:,} labels, draw {piece.draw}: {piece.method}"
-        for piece in curve.pieces()
-        if piece not in found
-    ]
+    result["missing"] = list(_missing(piece for piece in curve.pieces() if piece not in found))
     return {**result, "figures": [_figure(result)] if result["scores"] else []}
+
+
+def _missing(pieces: Iterable[Piece]) -> Iterator[str]:
+    """Yield what is not finished, a text for each draw."""
+    left: dict[int, dict[int, None]] = {}
+    for piece in pieces:
+        left.setdefault(piece.draw, {})[piece.size] = None
+    for draw, sizes in left.items():
+        yield f"draw {draw}, all or some methods: {', '.join(f'{size:,}' for size in sizes)} labels"
 
 
 def _samples(table: Any) -> Samples:
