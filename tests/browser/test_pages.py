@@ -102,6 +102,8 @@ def test_a_model_goes_in_and_out(visit, page, download, zipped_bundle):
     page.get_by_text("toy-promoter.zip is here").wait_for()
     page.get_by_role("button", name="Import", exact=True).click()
     page.get_by_text("toy-promoter is installed.").wait_for()
+    # A click on what is still being drawn is lost.
+    page.locator('[data-testid="stApp"][data-test-script-state="notRunning"]').wait_for()
     page.locator(".st-key-card_toy-promoter").get_by_role("button", name="Export").click()
     content = download("toy-promoter.zip")
     assert content.startswith(b"PK")
