@@ -101,8 +101,15 @@ def check_name(name: str) -> str:
 
 def network_words(tokenizer: TokenizerConfig, encoder: EncoderConfig) -> str:
     """Return what a network reads and how large it is; of equal words only the training differs."""
-    size = f"embedding {encoder.emb}, hidden {encoder.hid}, {encoder.layers} layers"
-    return f"{tokenizer.k}-mers every {tokenizer.stride} bp, {size}"
+    return f"{_token_words(tokenizer)}, {_size_words(encoder)}"
+
+
+def _token_words(tokenizer: TokenizerConfig) -> str:
+    return f"{tokenizer.k}-mers every {tokenizer.stride} bp"
+
+
+def _size_words(encoder: EncoderConfig) -> str:
+    return f"embedding {encoder.emb}, hidden {encoder.hid}, {encoder.layers} layers"
 
 
 def config_facts(config: BundleConfig) -> dict[str, str]:
@@ -110,9 +117,8 @@ def config_facts(config: BundleConfig) -> dict[str, str]:
     facts = {
         "Name": config.name,
         "Kind": config.kind.replace("-", " "),
-        "Tokens": f"{config.tokenizer.k}-mers every {config.tokenizer.stride} bp",
-        "Encoder": f"AWD-LSTM, embedding {config.encoder.emb}, hidden {config.encoder.hid}, "
-        f"{config.encoder.layers} layers",
+        "Tokens": _token_words(config.tokenizer),
+        "Encoder": f"AWD-LSTM, {_size_words(config.encoder)}",
     }
     if config.head:
         facts["Answers"] = f"{', '.join(config.head.classes)} ({config.head.task})"

@@ -18,7 +18,7 @@ def show_import() -> None:
             with state.shown_errors(upload.path, upload.name), st.spinner("Checking the model"):
                 info = import_bundle(upload.path, name=name.strip() or None, replace=replace)
             st.success(f"{state.plain(info.name)} is installed.")
-            models_view.choose(info.name)
+            models_view.CHOICE.turn_to(info.name)
 
 
 st.title("Models")

@@ -21,25 +21,8 @@ if not rows:
     )
     st.stop()
 st.html(html_tables.STYLE)
-titles = {row.name: row.title for row in rows}
-wished = st.query_params.get(results_view.CHOICE)
-if results_view.CHOICE not in st.session_state and wished in titles:
-    results_view.choose(wished)
-elif wished and wished not in titles:
-    words = f"There is no result called '{state.plain(wished)}'. All results are below."
-    st.warning(words, icon=":material/warning:")
-chosen = st.selectbox(
-    "Result in detail",
-    list(titles),
-    index=None,
-    format_func=titles.__getitem__,
-    placeholder="All results",
-    key=results_view.CHOICE,
-)
+chosen = results_view.CHOICE.ask({row.name: row.title for row in rows})
 if chosen is None:
-    st.query_params.pop(results_view.CHOICE, None)
     results_view.show_overview(rows)
 else:
-    st.query_params[results_view.CHOICE] = chosen
-    st.button("All results", icon=":material/arrow_back:", on_click=results_view.choose, args=(None,))
     results_view.show_row(next(row for row in rows if row.name == chosen))

@@ -24,7 +24,7 @@ USES = {
 def show_card(info: BundleInfo) -> None:
     """Show one model: purpose, facts, scores, limits, and what it learned from."""
     with st.container(border=True, key=f"card_{info.name}"):
-        st.subheader(state.plain(title_of(info)), anchor=info.name)
+        st.subheader(state.plain(inputs.short_title(info)), anchor=info.name)
         origin = "built in" if info.builtin else "yours"
         if info.error or info.config is None:
             st.caption(f"{state.plain(info.name)} · {origin}")
@@ -39,11 +39,6 @@ def show_card(info: BundleInfo) -> None:
         _limits(info)
         _details(info)
         _actions(info)
-
-
-def title_of(info: BundleInfo) -> str:
-    """Return the title of a model, or its name where it has none."""
-    return (info.config.title if info.config else "") or info.name
 
 
 def _scores(info: BundleInfo) -> None:

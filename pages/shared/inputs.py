@@ -70,9 +70,14 @@ def can_scan(info: BundleInfo) -> bool:
     return bool(config and config.head and config.window and config.head.task == "binary")
 
 
+def short_title(info: BundleInfo) -> str:
+    """Return the title of a model, or its name where it has none."""
+    return (info.config.title if info.config else "") or info.name
+
+
 def title_of(info: BundleInfo) -> str:
     """Return what to call a model in a list: its title, and its name where that is another."""
-    title = info.config.title if info.config and info.config.title else info.name
+    title = short_title(info)
     return title if title == info.name else f"{title} ({info.name})"
 
 

@@ -8,8 +8,9 @@ from genolm.cards import format_estimate, metric_name
 from genolm.registry import BundleInfo
 from genolm.results_overview import NONE, Cell
 from pages.shared import card, html_tables, inputs, scores, state
+from pages.shared.choice import Choice
 
-CHOICE, QUERY = "model_chosen", "model"
+CHOICE = Choice("model", query="model")
 FEW = 3
 """So many models are shown as cards, one below the other; of more there is a table to choose from."""
 HEADER = ("Model", "What it is for", "Reads", "How good", "Size")
@@ -22,18 +23,12 @@ def show_models(models: Sequence[BundleInfo]) -> str | None:
         for model in models:
             card.show_card(model)
         return models[-1].name if models else None
-    chosen = _choose({model.name: inputs.title_of(model) for model in models})
+    chosen = CHOICE.ask({model.name: inputs.title_of(model) for model in models})
     if chosen is None:
         _show_tables(models)
     else:
-        st.button("All models", icon=":material/arrow_back:", on_click=choose, args=(None,))
         card.show_card(next(model for model in models if model.name == chosen))
     return chosen
-
-
-def choose(name: str | None) -> None:
-    """Turn to a model's card, or with None to the table of all."""
-    st.session_state[CHOICE] = name
 
 
 def sections(models: Sequence[BundleInfo]) -> dict[str, list[BundleInfo]]:
@@ -51,7 +46,7 @@ def sections(models: Sequence[BundleInfo]) -> dict[str, list[BundleInfo]]:
 
 def line(model: BundleInfo) -> tuple[Cell, ...]:
     """Return a model's line in the table, the cells of :data:`HEADER`."""
-    name = Cell(card.title_of(model), model.name)
+    name = Cell(inputs.short_title(model), model.name)
     if model.error or model.config is None:
         return (name, Cell(model.error), Cell(NONE), Cell(NONE), Cell(NONE))
     reads = inputs.reads(model) if model.config.kind == _CLASSIFIER else "any DNA"
@@ -70,31 +65,6 @@ def _quality(model: BundleInfo) -> Cell:
     return Cell(format_estimate(model.card["metrics"][split][metric]), words)
 
 
-def _choose(titles: dict[str, str]) -> str | None:
-    """Let the user choose one of many models; the address can name it."""
-    wished = st.query_params.get(QUERY)
-    if CHOICE not in st.session_state and wished in titles:
-        choose(wished)
-    elif wished and wished not in titles and wished != st.session_state.get(CHOICE):
-        words = f"There is no model called '{state.plain(wished)}'. All models are below."
-        st.warning(words, icon=":material/warning:")
-    if st.session_state.get(CHOICE) not in titles:
-        choose(None)
-    chosen = st.selectbox(
-        "Model in detail",
-        list(titles),
-        index=None,
-        format_func=titles.__getitem__,
-        placeholder="All models",
-        key=CHOICE,
-    )
-    if chosen is None:
-        st.query_params.pop(QUERY, None)
-    else:
-        st.query_params[QUERY] = chosen
-    return chosen
-
-
 def _show_tables(models: Sequence[BundleInfo]) -> None:
     st.html(html_tables.STYLE)
     for section, items in sections(models).items():
@@ -103,5 +73,5 @@ def _show_tables(models: Sequence[BundleInfo]) -> None:
         with st.container(horizontal=True):
             for model in items:
                 icon = ":material/arrow_forward:"
-                label = state.plain(card.title_of(model))
-                st.button(label, key=f"open_{model.name}", icon=icon, on_click=choose, args=(model.name,))
+                label = state.plain(inputs.short_title(model))
+                st.button(label, key=f"open_{model.name}", icon=icon, on_click=CHOICE.turn_to, args=(model.name,))

@@ -11,9 +11,10 @@ from genolm import results_overview, results_text
 from genolm.cards import metric_name
 from genolm.result_row import Figure, RowResult
 from genolm.results_reading import capital, protocol_words
-from pages.shared import results_charts, html_tables, scores, state
+from pages.shared import html_tables, results_charts, scores, state
+from pages.shared.choice import Choice
 
-CHOICE = "row"
+CHOICE = Choice("result", query="row")
 _FIGURE_HEIGHT = 420
 _LINK = re.compile(r"https?://[^\s<>\"]+")
 
@@ -32,7 +33,7 @@ def show_overview(rows: Sequence[RowResult]) -> None:
         with st.container(horizontal=True):
             for name, title in {line.row.name: line.row.title for line in lines}.items():
                 icon = ":material/arrow_forward:"
-                st.button(state.plain(title), key=f"open_{name}", icon=icon, on_click=choose, args=(name,))
+                st.button(state.plain(title), key=f"open_{name}", icon=icon, on_click=CHOICE.turn_to, args=(name,))
     frames = [row.frame().assign(row=row.name) for row in rows]
     with st.container(horizontal=True):
         icon = ":material/download:"
@@ -40,11 +41,6 @@ def show_overview(rows: Sequence[RowResult]) -> None:
         st.download_button("All figures as CSV", table, "results.csv", "text/csv", icon=icon)
         text = results_text.document(rows)
         st.download_button("All results as Markdown", text, "results.md", "text/markdown", icon=icon)
-
-
-def choose(name: str | None) -> None:
-    """Turn to a row, or with None to the overview."""
-    st.session_state[CHOICE] = name
 
 
 def show_row(row: RowResult) -> None:
