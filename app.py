@@ -22,7 +22,7 @@ PAGES = {
     "pages/annotate/scan.py": ("Scan", ":material/genetics:"),
     "pages/models/train.py": ("Train", ":material/model_training:"),
     "pages/models/pretrain.py": ("Pretrain", ":material/menu_book:"),
-    "pages/models/library.py": ("Models", ":material/inventory_2:"),
+    "pages/models/models.py": ("Models", ":material/inventory_2:"),
     "pages/models/jobs.py": ("Jobs", ":material/checklist:"),
     "pages/models/compare.py": ("Compare", ":material/compare_arrows:"),
     "pages/models/results.py": ("Results", ":material/leaderboard:"),

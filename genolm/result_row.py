@@ -158,7 +158,11 @@ class View(NamedTuple):
 
 @dataclass(frozen=True)
 class RowResult:
-    """One row of the results; ``path`` is the file that it was read from."""
+    """One row of the results.
+
+    ``path`` is the file that it was read from, ``repeat`` the word for what differs between the trainings of
+    one method: seed, or draw where each had other labels.
+    """
 
     path: Path
     name: str
@@ -181,6 +185,7 @@ class RowResult:
     seconds: float | None = None
     date: str = ""
     version: str = ""
+    repeat: str = "seed"
 
     @property
     def scored(self) -> list[str]:

@@ -116,6 +116,7 @@ def _row(path: Path, data: Mapping[str, Any]) -> RowResult:
         seconds=_number(data.get("seconds"), "seconds"),
         date=str(data.get("date") or ""),
         version=str(data.get("version") or ""),
+        repeat=str(data.get("repeat") or "seed"),
         **words,
         **{**lists, "metrics": lists["metrics"] or (words["metric"],)},
         **found,

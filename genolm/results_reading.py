@@ -186,10 +186,11 @@ def _own_words(row: RowResult, protocol: str, method: str) -> str:
     words = f"{row.title_of(method)}: {metric_name(metric)} {_figure(row.estimate(protocol, method))}"
     count, spread = len(scores.each(metric)), scores.spread(metric)
     if spread is None:
-        alone = "One seed only, so it is unknown how much another start would change." if count == 1 else ""
+        other = "another start" if row.repeat == "seed" else f"another {row.repeat}"
+        alone = f"One {row.repeat} only, so it is unknown how much {other} would change." if count == 1 else ""
         return f"{words}. {alone}".strip()
     low, high = map(format_number, spread)
-    said = f"{words}, the mean of {count} seeds (lowest {low}, highest {high})."
+    said = f"{words}, the mean of {count} {row.repeat}s (lowest {low}, highest {high})."
     if _defined(scores.together.get(metric)):
         said += f" Together, their probabilities averaged, they reach {_figure(scores.together[metric])}."
     return said
@@ -327,7 +328,7 @@ def _short_own(row: RowResult, protocol: str, method: str) -> Iterator[str]:
         open_words = "a simple baseline is as good" if found.clear is False else "simple baselines not judged"
         yield words if found.clear else open_words
     count = len(row.scores[protocol][method].each(row.metric))
-    yield f"{count} seeds" if count > 1 else "one seed"
+    yield f"{count} {row.repeat}s" if count > 1 else f"one {row.repeat}"
 
 
 def _open_words(row: RowResult, protocol: str, method: str, found: Contest) -> str:
@@ -344,7 +345,7 @@ def _basis(row: RowResult, protocol: str, method: str, found: Contest) -> str:
     """Say what a difference was worked out on, where it is not that of the figures named before."""
     if not found.is_paired:
         return ", and the intervals do not overlap" if found.clear else ""
-    return ", with the seeds' probabilities averaged" if row.scores[protocol][method].together else ""
+    return f", with the {row.repeat}s' probabilities averaged" if row.scores[protocol][method].together else ""
 
 
 def _noise(clear: bool | None) -> str:

@@ -89,7 +89,7 @@ def score_cells(result: RowResult, protocol: str) -> tuple[list[str], list[list[
     ]
     for method, scores in result.scores.get(protocol, {}).items():
         title, count = result.title_of(method), len(scores.seeds)
-        name = f"{title}, mean of {count} seeds" if count > 1 else title
+        name = f"{title}, mean of {count} {result.repeat}s" if count > 1 else title
         rows.append([name, *(figure_words(scores.estimate(key)) for key in metrics)])
         if scores.together:
             rows.append([f"{title}, together", *(figure_words(scores.together.get(key)) for key in metrics)])
@@ -119,7 +119,7 @@ def seed_cells(result: RowResult, protocol: str) -> tuple[list[str], list[list[s
             figures = [figure_words(run.metrics.get(key)) for key in metrics]
             rows.append([result.title_of(method), str(run.seed), *figures, *facts])
     facts = ("Best epoch", "Validation loss", "Wall time")
-    return ["Method", "Seed", *(metric_name(key) for key in metrics), *facts], rows
+    return ["Method", result.repeat.capitalize(), *(metric_name(key) for key in metrics), *facts], rows
 
 
 def gap_cells(result: RowResult) -> tuple[list[str], list[list[str]]]:

@@ -32,6 +32,7 @@ from genolm.config import Calibration, HeadConfig, Schedule, TokenizerConfig, Wi
 from genolm.novelty import training_profile
 from genolm.predict import Predictor
 from genolm.progress import Progress
+from genolm.recipe_result import BASELINE_TITLES
 from genolm.registry import check_name, load_bundle, save_bundle
 from genolm.result_row import NAIVE
 from genolm.scan import scan_genome
@@ -244,7 +245,7 @@ def baseline_scores(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
     found = json.loads(path.read_text())["baselines"]
-    return {name.replace("-", " "): result["test"] for name, result in found.items()}
+    return {BASELINE_TITLES.get(name, name): result["test"] for name, result in found.items()}
 
 
 def main(arguments: list[str]) -> None:

@@ -228,6 +228,7 @@ def run(task: RecipeTask) -> dict[str, Any]:
                 for name, items in pieces.items()
             }
             result["differences"] += list(_differences(key, pieces))
+    result["repeat"] = "draw"
     result["missing"] = list(_missing(piece for piece in curve.pieces() if piece not in found))
     return {**result, "figures": [_figure(result)] if result["scores"] else []}
 

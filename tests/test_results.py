@@ -10,7 +10,7 @@ from genolm.result_row import PUBLISHED, STRICT
 from genolm.results import ResultError, open_results, read_result, read_results
 from genolm.results_overview import OVERVIEW, overview
 from genolm.results_reading import against_published, contest, points, tally, verdict
-from genolm.results_text import document, duration, row_text
+from genolm.results_text import document, duration, row_text, seed_cells
 
 
 def around(value, margin=0.02):
@@ -291,6 +291,13 @@ def test_a_row_of_other_protocols_has_a_line_for_each_beside_its_own_published_f
         "Worse than the original by 0.200",
     ]
     assert tally([row])[0].counts == (1, 0, 1, 0)
+
+
+def test_trainings_on_other_labels_are_called_draws_everywhere(written):
+    row = written(repeat="draw", scores={STRICT: {"pretrained": seeds(0.6, 0.7), "cnn": seeds(0.5)}}, differences=[])
+    assert verdict(row, row.views()[0]).endswith("; 2 draws.")
+    assert "| From the language model, mean of 2 draws |" in row_text(row) and "seed" not in row_text(row)
+    assert seed_cells(row, STRICT)[0][1] == "Draw"
 
 
 def test_naive_that_was_run_elsewhere_only_says_where(written):

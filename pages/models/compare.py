@@ -26,7 +26,7 @@ def pick_models() -> tuple[BundleInfo, BundleInfo]:
         words = "Two models with the same classes are needed. Train another one on your table, or import one."
         st.info(words, icon=":material/info:")
         st.page_link("pages/models/train.py", label="Go to Train", icon=":material/model_training:")
-        st.page_link("pages/models/library.py", label="Go to Models", icon=":material/inventory_2:")
+        st.page_link("pages/models/models.py", label="Go to Models", icon=":material/inventory_2:")
         st.stop()
     left, right = st.columns(2)
     first = left.selectbox("Model A", firsts, key="compare_a")

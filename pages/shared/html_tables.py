@@ -27,6 +27,8 @@ STYLE = """<style>
   .results td:first-child::before { content: none; }
 }
 </style>"""
+# Letters of a figure with its unit, or a word or two, which stay on one line.
+_UNBROKEN = 8
 
 
 def overview_table(lines: Sequence[Line], *, label: str) -> str:
@@ -58,7 +60,9 @@ def _cell(cell: Cell, column: str) -> str:
 
 
 def _figure(text: str) -> str:
-    """Return a text; of a figure with its interval neither part is broken over two lines."""
+    """Return a text; a short one, and each part of a figure with its interval, is not broken over two lines."""
+    if len(text) <= _UNBROKEN:
+        return f"<span>{html.escape(text)}</span>"
     value, gap, interval = text.partition(" (")
     if not gap or not any(letter.isdigit() for letter in value[-3:]) or len(interval) > 20:
         return html.escape(text)

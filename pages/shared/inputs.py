@@ -52,7 +52,7 @@ def pick_model(key: str, *, scans: bool = False) -> BundleInfo:
     if not models:
         deed = "scan" if scans else "classify"
         st.info(f"No model that can {deed} is installed; import one under Models.", icon=":material/info:")
-        st.page_link("pages/models/library.py", label="Go to Models", icon=":material/inventory_2:")
+        st.page_link("pages/models/models.py", label="Go to Models", icon=":material/inventory_2:")
         st.stop()
     wished = st.query_params.get("model") or st.session_state.get("model")
     first = list(models).index(wished) if wished in models else 0

@@ -61,7 +61,7 @@ def _show_result(job: Job) -> None:
             query_params={"base": name},
         )
         st.page_link(
-            "pages/models/library.py",
+            "pages/models/models.py",
             label="Its card, and export",
             icon=":material/inventory_2:",
             query_params={"model": name},

@@ -85,10 +85,10 @@ def _add_seeds(figure: go.Figure, row: RowResult, protocol: str, metric: str, sh
         scores = row.scores[protocol][key]
         if len(scores.seeds) > 1:
             found = ((run.seed, run.metrics.get(metric)) for run in scores.seeds)
-            seeds += [(item.value, place + 0.28, f"seed {seed}: {figure_words(item)}") for seed, item in found if item]
+            seeds += [(item.value, place + 0.28, f"{row.repeat} {seed}: {figure_words(item)}") for seed, item in found if item]
         if item := scores.together.get(metric):
             together.append((item.value, place + 0.28, f"{row.title_of(key)}, together: {figure_words(item)}"))
-    for points, name, symbol in ((seeds, "each seed", "line-ns-open"), (together, "seeds together", "star-open")):
+    for points, name, symbol in ((seeds, f"each {row.repeat}", "line-ns-open"), (together, f"{row.repeat}s together", "star-open")):
         if points:
             x, y, words = zip(*points, strict=True)
             figure.add_scatter(

@@ -142,7 +142,7 @@ def choose_base(wish: Wish) -> Wish:
     models = {info.name: info for info in list_bundles(kind="language-model")}
     if not models:
         st.info("No language model is installed. Import one under Models first.", icon=":material/info:")
-        st.page_link("pages/models/library.py", label="Go to Models", icon=":material/inventory_2:")
+        st.page_link("pages/models/models.py", label="Go to Models", icon=":material/inventory_2:")
         st.stop()
     st.markdown(
         "A language model has read genomes without any labels and knows how DNA of that kind goes on. "

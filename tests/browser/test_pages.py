@@ -96,7 +96,7 @@ def test_wrong_files_get_a_sentence(visit, page, upload, tmp_path, name):
 
 
 def test_a_model_goes_in_and_out(visit, page, download, zipped_bundle):
-    visit("library")
+    visit("models")
     page.get_by_text("Import a model").click()
     page.locator("input[type=file]").set_input_files(zipped_bundle)
     page.get_by_text("toy-promoter.zip is here").wait_for()
@@ -109,7 +109,7 @@ def test_a_model_goes_in_and_out(visit, page, download, zipped_bundle):
     assert content.startswith(b"PK")
 
 
-VIEWS = [("", "light"), ("saliency", "dark"), ("scan", "light"), ("scan", "dark"), ("library", "dark")]
+VIEWS = [("", "light"), ("saliency", "dark"), ("scan", "light"), ("scan", "dark"), ("models", "dark")]
 VIEWS += [("train", "light"), ("pretrain", "dark"), ("compare", "light"), ("jobs", "dark"), ("results", "dark")]
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-PAGES = ["annotate/classify.py", "annotate/saliency.py", "annotate/scan.py", "models/library.py"]
+PAGES = ["annotate/classify.py", "annotate/saliency.py", "annotate/scan.py", "models/models.py"]
 WRONG_TEXTS = {
     ">p1\nMKTAYIAKQRQISFVKSHFSRQ\n": "protein",
     "@read\nACGT\n+\nIIII\n": "FASTQ",

@@ -9,7 +9,7 @@ import pytest
 from genolm import workspace
 from pages.shared import charts, scores
 
-PAGE = "pages/models/library.py"
+PAGE = "pages/models/models.py"
 CARD = {
     "metrics": {
         "validation": {"auroc": {"value": 0.95, "low": 0.93, "high": 0.97}},
