@@ -26,29 +26,32 @@ class RecipeError(GenolmError):
 
 @dataclass(frozen=True)
 class Method:
-    """One way to train.
+    """One way to train, or to average others that were trained.
 
     Attributes
     ----------
     title : str
     base : str
-        Language model to start from; name or path.
+        Language model to start from; name or path. "" of an average.
     seeds : int
         Runs with seeds 1, 2, ...
     from_scratch : bool
-        Take only the tokens of ``base``.
+        Take only the tokens of ``base``; of an average, whether its parts do.
     protocols : tuple of str
         Where it is run; all if empty.
     settings : dict
         Of :class:`FinetuneSettings`, over those that hold for all methods.
+    average : tuple of str
+        Other methods, whose probabilities are averaged, seed by seed.
     """
 
     title: str
-    base: str
+    base: str = ""
     seeds: int = 1
     from_scratch: bool = False
     protocols: tuple[str, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
+    average: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -159,8 +162,22 @@ class Recipe:
         for key, method in self.methods.items():
             if is_naive(key) != method.from_scratch:
                 raise SettingsError(f"methods.{key}: from_scratch goes with a name that begins with {NAIVE}.")
+            self._check_average(key, method)
         if self.model and self.model.method not in self.methods:
             raise SettingsError(f"model names the method '{self.model.method}', which is not there.")
+        if self.model and self.methods[self.model.method].average:
+            raise SettingsError(f"model names the method '{self.model.method}', an average, which is no model.")
+
+    def _check_average(self, key: str, method: Method) -> None:
+        if bool(method.base) == bool(method.average):
+            raise SettingsError(f"methods.{key} has to have either a base or an average.")
+        if len(method.average) == 1 or (method.average and method.settings):
+            raise SettingsError(f"methods.{key}: an average is of two methods or more and has no settings.")
+        for name in method.average:
+            part = self.methods.get(name)
+            if part is None or part.average or part.from_scratch != method.from_scratch:
+                kind = "from scratch" if method.from_scratch else "from a language model"
+                raise SettingsError(f"methods.{key} averages '{name}', which is no method of one training {kind}.")
 
     def _named_protocols(self) -> list[tuple[str, str]]:
         named = [(f"methods.{key}", item) for key, method in self.methods.items() for item in method.protocols]
@@ -240,4 +257,5 @@ def _published(given: Mapping[str, Any]) -> Published:
 
 
 def _method(given: Mapping[str, Any]) -> Method:
-    return Method(**{**given, "protocols": tuple(given.get("protocols", ()))})
+    lists = {key: tuple(given.get(key, ())) for key in ("protocols", "average")}
+    return Method(**{**given, **lists})

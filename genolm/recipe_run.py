@@ -18,15 +18,17 @@ import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is
 
 from genolm.baselines import Baseline
 from genolm.progress import ProgressCallback
-from genolm.recipe_config import Call, Recipe, RecipeError
+from genolm.recipe_config import Call, Method, Recipe, RecipeError
 from genolm.recipe_result import BASELINE_TITLES, Pairs, frame_of, method_scores, protocol_facts
 from genolm.recipe_steps import (
     Ground,
     Step,
     baselines_of,
     check_network,
+    is_average_due,
     network_of,
     open_ground,
+    run_average,
     run_baseline,
     run_training,
     steps_of,
@@ -212,19 +214,28 @@ class _TableRun:
             for step, method in steps_of(self.recipe, ground.protocol, self._steps, self.limits.seeds)
             if self._wants(step)
         ]
-        for ground, step, method in sorted(pairs, key=lambda item: item[1].seed):
-            if step.done:
-                check_network(step, self.recipe, method)
+        for ground, step, method in sorted(pairs, key=lambda item: (item[1].seed, bool(item[2].average))):
+            if not self._is_due(step, method):
+                continue
+            if method.average:
+                run_average(step, ground, method)
             else:
                 self.say(f"{self.recipe.name}: training {step.name}")
                 run_training(step, ground, method, progress=self.progress)
-                self._told(step)
-                self._write(grounds)
+            self._told(step)
+            self._write(grounds)
         return self.folder / RESULT
 
     @property
     def _steps(self) -> Path:
         return self.folder / "steps"
+
+    def _is_due(self, step: Step, method: Method) -> bool:
+        if method.average:
+            return is_average_due(step, method)
+        if step.done:
+            check_network(step, self.recipe, method)
+        return not step.done
 
     def _wants(self, step: Step) -> bool:
         return not self.limits.methods or step.method in self.limits.methods
@@ -270,6 +281,7 @@ class _TableRun:
 
     def _write(self, grounds: Mapping[str, Ground]) -> None:
         result, seconds = frame_of(self.recipe), 0.0
+        averages = {key for key, method in self.recipe.methods.items() if method.average}
         for protocol, ground in grounds.items():
             result["protocols"][protocol] = protocol_facts(ground, self._record(protocol))
             finished = self._finished(ground)
@@ -277,7 +289,8 @@ class _TableRun:
             result["differences"] += list(self._pairs.of(ground, finished))
             for key, steps in finished.items():
                 result["methods"].setdefault(key, self._method(key, steps[0]))
-                seconds += sum(step.read()[0]["seconds"] for step in steps)
+                if key not in averages:
+                    seconds += sum(step.read()[0]["seconds"] for step in steps)
             result["missing"] += list(self._missing(protocol))
         _write(self.folder, result, seconds=seconds)
 
@@ -307,7 +320,8 @@ class _TableRun:
         found = step.read()[0]
         if key in self.recipe.methods:
             method = self.recipe.methods[key]
-            base = None if method.from_scratch else method.base
+            bases = [self.recipe.methods[name].base for name in method.average] or [method.base]
+            base = None if method.from_scratch else " and ".join(dict.fromkeys(bases))
             facts = {"title": method.title, "kind": "ours", "base": base, "network": network_of(self.recipe, method)}
         else:
             facts = {"title": BASELINE_TITLES.get(key, key), "kind": "baseline", "base": None}

@@ -7,7 +7,7 @@ the paired differences are worked out (:mod:`genolm.recipe_result`).
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,11 +15,11 @@ import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is
 import numpy as np
 import pandas as pd
 
+from genolm import calibration
 from genolm.baselines import Baseline, Examples, standard_baselines
 from genolm.bootstrap import Estimate
 from genolm.bundle_config import network_words
-from genolm.calibration import pick_threshold
-from genolm.config import PRESETS, FinetuneSettings
+from genolm.config import PRESETS, Calibration, FinetuneSettings
 from genolm.finetuning import finetune
 from genolm.metrics import as_json, score
 from genolm.predict import Predictor
@@ -117,8 +117,8 @@ class Step:
 
 
 def open_ground(recipe: Recipe, protocol: str, path: Path, judge: Judge | None) -> Ground:
-    """Read a protocol's table for the first of its methods."""
-    method = next(iter(recipe.methods_of(protocol).values()))
+    """Read a protocol's table for the first of its methods that is trained."""
+    method = next(item for item in recipe.methods_of(protocol).values() if not item.average)
     settings = training_settings(recipe, method, 1)
     preparation = prepare_training(path, method.base, settings, from_scratch=method.from_scratch)
     return Ground(recipe, protocol, path, preparation, judge)
@@ -148,7 +148,7 @@ def run_baseline(step: Step, ground: Ground, baseline: Baseline) -> None:
     baseline.fit(examples["train"], examples["valid"])
     threshold = 0.5
     if ground.preparation.head.task == "binary":
-        threshold = pick_threshold(baseline.probabilities(examples["valid"].sequences)[:, 1], parts["valid"].labels)
+        threshold = calibration.pick_threshold(baseline.probabilities(examples["valid"].sequences)[:, 1], parts["valid"].labels)
     answer = Answer(baseline.probabilities(examples["test"].sequences), threshold)
     seconds = round(time.monotonic() - began, 1)
     step.keep(answer, scores=ground.scores(answer), seconds=seconds, settings=baseline.settings())
@@ -184,6 +184,47 @@ def run_training(step: Step, ground: Ground, method: Method, *, progress: Progre
     )
 
 
+def averaged_steps(step: Step, method: Method) -> list[Step]:
+    """Return the trainings that an average is of."""
+    return [replace(step, method=name) for name in method.average]
+
+
+def is_average_due(step: Step, method: Method) -> bool:
+    """Return whether all trainings of an average are finished, one of them after the average or it is not there."""
+    parts = averaged_steps(step, method)
+    if not all(part.done for part in parts):
+        return False
+    latest = max(part.figures.stat().st_mtime for part in parts)
+    return not step.done or step.figures.stat().st_mtime < latest
+
+
+def run_average(step: Step, ground: Ground, method: Method) -> None:
+    """Average the probabilities of finished trainings; the threshold is picked anew on the validation rows.
+
+    The loss on validation rows is that of the mean of their uncalibrated probabilities, to be held beside the
+    loss of one training.
+    """
+    task, valid = ground.preparation.head.task, ground.preparation.samples("valid")
+    if task not in ("binary", "multiclass"):
+        raise RecipeError(f"The recipe '{ground.recipe.name}' averages answers, which needs a choice of classes.")
+    parts = averaged_steps(step, method)
+    predictors = [Predictor(load_bundle(model_folder(part))) for part in parts]
+    logits = [predictor.logits(valid.sequences) for predictor in predictors]
+    plain = np.mean([calibration.apply(item, Calibration(), task) for item in logits], axis=0)
+    tuned = np.mean([one.probabilities(item) for one, item in zip(predictors, logits, strict=True)], axis=0)
+    read = [part.read() for part in parts]
+    threshold = calibration.pick_threshold(tuned[:, 1], valid.labels) if task == "binary" else 0.5
+    answer = Answer(np.mean([item.probabilities for _, item in read], axis=0), threshold)
+    step.keep(
+        answer,
+        scores=ground.scores(answer),
+        seconds=sum(found["seconds"] for found, _ in read),
+        valid_loss=float(-np.log(np.clip(plain[np.arange(len(plain)), valid.labels], 1e-12, None)).mean()),
+        settings={"average": list(method.average)},
+        network=network_of(ground.recipe, method),
+    )
+
+
 def check_network(step: Step, recipe: Recipe, method: Method) -> None:
     """Refuse a finished training of another network than the recipe's now.
 
@@ -200,7 +241,12 @@ def check_network(step: Step, recipe: Recipe, method: Method) -> None:
 
 
 def network_of(recipe: Recipe, method: Method) -> str:
-    """Return what a method's network reads and how large it is: as its language model, or from scratch as its preset."""
+    """Return what a method's network reads and how large it is: as its language model, or from scratch as its preset.
+
+    Of an average it is what each of its networks does, so that one network is not taken for its like.
+    """
+    if method.average:
+        return "; ".join(sorted(network_of(recipe, recipe.methods[name]) for name in method.average))
     config = load_bundle(method.base).config
     encoder = PRESETS[training_settings(recipe, method, 1).preset] if method.from_scratch else config.encoder
     return network_words(config.tokenizer, encoder)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 
 import numpy as np
 import pytest
@@ -199,6 +200,73 @@ def test_a_finished_step_of_another_network_is_refused(run, tmp_path):
     step.write_text(json.dumps({**kept, "network": "5-mers"}))
     with pytest.raises(GenolmError, match=r"easy-naive-seed1\.json is of a network of 5-mers, the recipe wants 3-mers"):
         run(protocols=("easy",), seeds=1)
+
+
+AVERAGE = """
+[methods.other]
+title = "Faster"
+base = "{base}"
+protocols = ["easy"]
+settings = {{ lr = 0.03 }}
+[methods.mixed]
+title = "Both"
+average = ["pretrained", "other"]
+protocols = ["easy"]
+[training]
+"""
+
+
+def test_an_average_is_made_of_finished_trainings_and_again_when_one_changes(
+    run, folder, tmp_path, toy_language_model_path
+):
+    path = folder / "toy.toml"
+    path.write_text(path.read_text().replace("[training]\n", AVERAGE.format(base=toy_language_model_path)))
+    part = run(protocols=("easy",), methods=("pretrained", "mixed"), seeds=1)
+    assert set(part["scores"]["easy"]) == {"pretrained"} and "Easy: Both, seed 1" in part["missing"]
+    found = run(protocols=("easy",), seeds=1)
+    steps = tmp_path / "runs" / "toy" / "steps"
+    names = [f"easy-{key}-seed1" for key in ("pretrained", "other", "mixed")]
+    one, two, both = (np.load(steps / f"{name}.npy") for name in names)
+    assert both == pytest.approx((one + two) / 2) and not np.allclose(one, two)
+    kept = json.loads((steps / "easy-mixed-seed1.json").read_text())
+    labels = np.arange(96, 120) % 2 == 0
+    assert kept["scores"]["auroc"]["value"] == pytest.approx(binary_metrics((one + two)[:, 1] / 2, labels)["auroc"].value)
+    parts = [json.loads((steps / f"{name}.json").read_text()) for name in names[:2]]
+    # Of a convex loss the mean answer has no more than the mean of both; each is that of its best epoch.
+    assert kept["valid_loss"] < np.mean([item["valid_loss"] for item in parts]) + 1e-3
+    assert kept["seconds"] == sum(item["seconds"] for item in parts)
+    assert found["methods"]["mixed"]["network"] == "; ".join([found["methods"]["pretrained"]["network"]] * 2)
+    assert found["methods"]["mixed"]["settings"] == {"average": ["pretrained", "other"]}
+    pairs = {(item["method"], item["other"]) for item in found["differences"]}
+    # One network from scratch is nothing to hold beside two.
+    assert ("mixed", "kmer-logistic") in pairs and ("mixed", "naive") not in pairs and ("other", "naive") in pairs
+    # Of all trainings, each once.
+    every = [json.loads(item.read_text())["seconds"] for item in steps.glob("*-seed1.json")]
+    assert found["seconds"] == pytest.approx(sum(every) - kept["seconds"], abs=0.1)
+
+    Step = recipe_steps.Step
+    step, method = Step("easy", "mixed", 1, steps), find_recipe(folder, "toy").methods["mixed"]
+    assert not recipe_steps.is_average_due(step, method)
+    later = step.figures.stat().st_mtime + 10
+    os.utime(steps / "easy-other-seed1.json", (later, later))
+    assert recipe_steps.is_average_due(step, method)
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ('average = ["pretrained", "naive"]', "averages 'naive', which is no method of one training from a language"),
+        ('average = ["pretrained", "absent"]', "averages 'absent'"),
+        ('average = ["pretrained"]', "an average is of two methods or more"),
+        ('average = ["pretrained", "pretrained"]\nbase = "x"', "either a base or an average"),
+        ("", "either a base or an average"),
+    ],
+)
+def test_an_average_of_what_cannot_be_averaged_is_refused(folder, entry, message):
+    path = folder / "toy.toml"
+    path.write_text(path.read_text().replace("[training]\n", f'[methods.mixed]\ntitle = "Both"\n{entry}\n[training]\n'))
+    with pytest.raises(GenolmError, match=message):
+        find_recipe(folder, "toy")
 
 
 def test_of_many_classes_a_card_tells_the_likeliest():
