@@ -183,6 +183,9 @@ class LabelledWindows:
         None keeps the given order, for validation.
     mirrored : bool
         Read a random half of the sequences on the other strand, for tasks that have no strand.
+    shifted : bool
+        Leave out none to ``stride - 1`` first bases of each sequence, at random, for sequences that begin
+        anywhere: k-mers every ``stride`` bases are others then.
 
     Notes
     -----
@@ -199,16 +202,20 @@ class LabelledWindows:
         seed: int | None = None,
         epoch: int = 0,
         mirrored: bool = False,
+        shifted: bool = False,
     ) -> None:
         self._codes = [encode_bases(item) for item in sequences]
         self._labels, self._tokenizer = torch.tensor(np.asarray(labels)), tokenizer
         order = np.arange(len(sequences))
         self._minus = np.zeros(len(sequences), dtype=bool)
+        self._skipped = np.zeros(len(sequences), dtype=np.int64)
         if seed is not None:
             rng = np.random.default_rng([seed, epoch])
             order = rng.permutation(len(sequences))
             order = _roughly_sorted(order, np.array([len(item) for item in self._codes]), batch_size, rng)
             self._minus = rng.random(len(sequences)) < (0.5 if mirrored else 0.0)
+            if shifted:
+                self._skipped = rng.integers(0, tokenizer.stride, len(sequences))
         cuts = list(range(batch_size, len(order), batch_size))
         if cuts and len(order) - cuts[-1] == 1:
             cuts.pop()
@@ -220,10 +227,15 @@ class LabelledWindows:
     def __getitem__(self, step: int) -> WindowBatch:
         """Return batch ``step``."""
         rows = self._batches[step]
-        codes = [reverse_complement_codes(self._codes[i]) if self._minus[i] else self._codes[i] for i in rows]
-        tokens, lengths = pack([self._tokenizer.encode(item) for item in codes])
+        tokens, lengths = pack([self._tokenizer.encode(self._reading(row)) for row in rows])
         index = torch.from_numpy(rows)
         return WindowBatch(tokens, lengths, self._labels[index], index)
+
+    def _reading(self, row: int) -> np.ndarray:
+        """Return the base codes of a sequence as this pass reads it; a short one is not shifted."""
+        codes = reverse_complement_codes(self._codes[row]) if self._minus[row] else self._codes[row]
+        later = codes[self._skipped[row] :]
+        return later if len(later) >= self._tokenizer.k else codes
 
 
 def _roughly_sorted(

@@ -100,6 +100,7 @@ class Classify:
             seed=self._settings.seed,
             epoch=epoch,
             mirrored=self._settings.mirrored,
+            shifted=self._settings.shifted,
         )
 
     def loss(self, model: nn.Module, batch: WindowBatch, memory: Memory) -> tuple[Tensor, Memory]:

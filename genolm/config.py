@@ -208,6 +208,8 @@ class ClassifierSettings:
         Empty means gradual unfreezing from a language model, and all layers at once from scratch.
     mirrored : bool
         A random half of the training sequences is read on the other strand, and answers are the mean of both.
+    shifted : bool
+        In each pass a training sequence is read from one of its first ``stride`` bases on, drawn anew.
     balanced : bool
         Rare classes weigh as much as common ones in the loss; the answers are brought back to the true shares
         afterwards.
@@ -223,6 +225,7 @@ class ClassifierSettings:
     weight_decay: float = 0.01
     clip: float = 1.0
     mirrored: bool = False
+    shifted: bool = False
     balanced: bool = False
     watched: bool = False
     preset: str = "small"
@@ -294,6 +297,8 @@ class FinetuneSettings:
     balance : bool, optional
     mirrored : bool
         The task has no strand.
+    shifted : bool
+        The sequences begin anywhere, see :class:`ClassifierSettings`.
     lr, drop_mult, batch_size, epochs
         Of the whole network's phase.
     search_minutes : float
@@ -318,6 +323,7 @@ class FinetuneSettings:
     seeds: int | None = None
     balance: bool | None = None
     mirrored: bool = False
+    shifted: bool = False
     lr: float | None = None
     drop_mult: float | None = None
     batch_size: int | None = None

@@ -191,6 +191,8 @@ def _training(report: Facts, record: Facts) -> list[str]:
         )
     if settings.get("mirrored"):
         found.append("Training sequences were read on either strand, and answers are means of both strands.")
+    if settings.get("shifted"):
+        found.append("In each pass a training sequence was read from one of its first bases on, drawn at random.")
     if int(settings.get("members") or 1) > 1:
         found.append(f"The answers of {settings['members']} such networks with different seeds are averaged.")
     return found

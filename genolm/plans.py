@@ -137,11 +137,14 @@ def plan_training(
     slots = _slots(size, reasons)
     if settings.mirrored:
         reasons.append("Both strands are learned from, and each answer is the mean of both strands.")
+    if settings.shifted:
+        reasons.append("Each sequence is read from a slightly different base in each pass, as it may begin anywhere.")
     classifier = ClassifierSettings(
         schedule=schedule,
         batch_size=batch,
         drop_mult=drop,
         mirrored=settings.mirrored,
+        shifted=settings.shifted,
         balanced=balanced,
         watched=settings.watched,
         preset=settings.preset,

@@ -94,3 +94,20 @@ def test_epochs_differ_and_repeat_by_seed(make_dna):
         for e in (0, 1, 0)
     ]
     assert rows[0] == rows[2] != rows[1]
+
+
+def test_shifted_windows_begin_at_each_of_the_first_bases_of_a_stride(make_dna):
+    tokenizer = KmerTokenizer(TokenizerConfig(k=3, stride=3))
+    sequences = [make_dna(30) for _ in range(60)] + ["ACGT"]
+    own = dict(zip(range(61), sequences, strict=True))
+    begun = []
+    for epoch in (0, 1):
+        batch = LabelledWindows(sequences, np.arange(61), tokenizer, batch_size=61, seed=1, epoch=epoch, shifted=True)[0]
+        found = {}
+        for row, tokens, length in zip(batch.rows.tolist(), batch.tokens, batch.lengths.tolist(), strict=True):
+            texts = [tokenizer.encode(encode_bases(own[row][base:])).tolist() for base in range(3)]
+            found[row] = texts.index(tokens[1:length].tolist())
+        # Two of four bases are no k-mer: it is read whole then.
+        assert found.pop(60) in (0, 1)
+        begun.append(found)
+    assert set(begun[0].values()) == {0, 1, 2} and begun[0] != begun[1]

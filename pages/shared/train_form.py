@@ -48,6 +48,11 @@ _NO_STRAND = (
     "then learns from both strands, and its answer is the mean of both. Leave it off where the direction "
     "matters, as for promoters and gene starts."
 )
+_ANY_START = (
+    "For reads and other pieces that were cut at no particular base. In each pass the model then reads a "
+    "sequence from another of its first bases on, so that it learns more from few. Leave it off where a site "
+    "always stands at the same base, such as the transcription start."
+)
 
 
 @dataclass(frozen=True)
@@ -202,9 +207,10 @@ def choose_effort(wish: Wish) -> Wish:
         key="train_effort",
     )
     mirrored = st.toggle("My question has no strand", key="train_mirrored", help=_NO_STRAND)
+    shifted = st.toggle("My sequences begin anywhere", key="train_shifted", help=_ANY_START)
     with st.expander("Expert panel"):
         given = _expert()
-    return wish.but(effort=effort, mirrored=mirrored, **given)
+    return wish.but(effort=effort, mirrored=mirrored, shifted=shifted, **given)
 
 
 def _expert() -> dict[str, Any]:
