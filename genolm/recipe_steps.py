@@ -190,12 +190,13 @@ def averaged_steps(step: Step, method: Method) -> list[Step]:
 
 
 def is_average_due(step: Step, method: Method) -> bool:
-    """Return whether all trainings of an average are finished, one of them after the average or it is not there."""
+    """Return whether all trainings of an average are finished and it is not there, or is of others or older ones."""
     parts = averaged_steps(step, method)
     if not all(part.done for part in parts):
         return False
-    latest = max(part.figures.stat().st_mtime for part in parts)
-    return not step.done or step.figures.stat().st_mtime < latest
+    if not step.done or step.read()[0]["settings"]["average"] != list(method.average):
+        return True
+    return step.figures.stat().st_mtime < max(part.figures.stat().st_mtime for part in parts)
 
 
 def run_average(step: Step, ground: Ground, method: Method) -> None:

@@ -221,11 +221,15 @@ class RowResult:
 
         With a method it is None where none reads the same tokens with as large a network: two things would
         differ. Where that was not kept, it is taken to be so if all our ways start from one language model.
+        Of several that are left it is the one with the lowest loss on validation rows, else the first.
         """
         found = [key for key in self.scores.get(protocol, {}) if self._is_ours(key) and is_naive(key)]
         found = [key for key in found if self._has_figure(protocol, key)]
         if method is not None:
             found = [key for key in found if self._is_alike(protocol, key, method)]
+        losses = {key: self.scores[protocol][key].valid_loss for key in found}
+        if all(loss is not None for loss in losses.values()):
+            found = sorted(found, key=lambda key: losses[key])
         return next(iter(found), None)
 
     def main(self, protocol: str) -> str | None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -247,6 +248,7 @@ def test_an_average_is_made_of_finished_trainings_and_again_when_one_changes(
     Step = recipe_steps.Step
     step, method = Step("easy", "mixed", 1, steps), find_recipe(folder, "toy").methods["mixed"]
     assert not recipe_steps.is_average_due(step, method)
+    assert recipe_steps.is_average_due(step, replace(method, average=("other", "pretrained")))
     later = step.figures.stat().st_mtime + 10
     os.utime(steps / "easy-other-seed1.json", (later, later))
     assert recipe_steps.is_average_due(step, method)

@@ -145,6 +145,15 @@ def test_only_the_same_network_from_scratch_says_what_pretraining_gives(written)
     assert written(scores=scores, methods=methods, differences=[]).naive(STRICT, "dense") is None
 
 
+def test_of_two_alike_from_scratch_the_one_better_on_validation_rows_is_compared(written):
+    scores = {STRICT: {"pretrained": seeds(0.9), "naive": seeds(0.7), "naive-shifted": seeds(0.6)}}
+    assert written(scores=scores, differences=[]).naive(STRICT, "pretrained") == "naive"
+    for method, loss in (("naive", 0.5), ("naive-shifted", 0.4)):
+        for run in scores[STRICT][method]["seeds"]:
+            run["valid_loss"] = loss
+    assert written(scores=scores, differences=[]).naive(STRICT, "pretrained") == "naive-shifted"
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
