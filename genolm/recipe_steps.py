@@ -148,7 +148,8 @@ def run_baseline(step: Step, ground: Ground, baseline: Baseline) -> None:
     baseline.fit(examples["train"], examples["valid"])
     threshold = 0.5
     if ground.preparation.head.task == "binary":
-        threshold = calibration.pick_threshold(baseline.probabilities(examples["valid"].sequences)[:, 1], parts["valid"].labels)
+        tuned = baseline.probabilities(examples["valid"].sequences)[:, 1]
+        threshold = calibration.pick_threshold(tuned, parts["valid"].labels)
     answer = Answer(baseline.probabilities(examples["test"].sequences), threshold)
     seconds = round(time.monotonic() - began, 1)
     step.keep(answer, scores=ground.scores(answer), seconds=seconds, settings=baseline.settings())

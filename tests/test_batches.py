@@ -102,7 +102,8 @@ def test_shifted_windows_begin_at_each_of_the_first_bases_of_a_stride(make_dna):
     own = dict(zip(range(61), sequences, strict=True))
     begun = []
     for epoch in (0, 1):
-        batch = LabelledWindows(sequences, np.arange(61), tokenizer, batch_size=61, seed=1, epoch=epoch, shifted=True)[0]
+        options = {"batch_size": 61, "seed": 1, "epoch": epoch, "shifted": True}
+        batch = LabelledWindows(sequences, np.arange(61), tokenizer, **options)[0]
         found = {}
         for row, tokens, length in zip(batch.rows.tolist(), batch.tokens, batch.lengths.tolist(), strict=True):
             texts = [tokenizer.encode(encode_bases(own[row][base:])).tolist() for base in range(3)]

@@ -262,6 +262,8 @@ def test_an_average_is_made_of_finished_trainings_and_again_when_one_changes(
         ('average = ["pretrained"]', "an average is of two methods or more"),
         ('average = ["pretrained", "pretrained"]\nbase = "x"', "either a base or an average"),
         ("", "either a base or an average"),
+        ('average = ["pretrained", "easy-only"]\n[methods.easy-only]\ntitle = "Easy"\nbase = "x"\nprotocols = ["easy"]',
+         "averages 'easy-only', which is not run under 'too_hard'"),
     ],
 )
 def test_an_average_of_what_cannot_be_averaged_is_refused(folder, entry, message):

@@ -24,7 +24,7 @@ def methods_figure(row: RowResult, protocol: str, metric: str) -> go.Figure:
     figure = go.Figure()
     for kind in _MARKS:
         _add_methods(figure, row, protocol, metric, {key: shown.index(key) for key in _of_kind(row, shown, kind)}, kind)
-    _add_seeds(figure, row, protocol, metric, shown)
+    _add_runs(figure, row, protocol, metric, shown)
     for name, value, (colour, dash) in _published(row, protocol, metric):
         figure.add_scatter(
             x=[value, value],
@@ -77,18 +77,19 @@ def _add_methods(
     )
 
 
-def _add_seeds(figure: go.Figure, row: RowResult, protocol: str, metric: str, shown: list[str]) -> None:
-    """Draw what each of several seeds reached, and their mean answer, beside the mean figure."""
-    seeds: list[tuple[float, float, str]] = []
+def _add_runs(figure: go.Figure, row: RowResult, protocol: str, metric: str, shown: list[str]) -> None:
+    """Draw what each of several seeds or draws reached, and their mean answer, beside the mean figure."""
+    runs: list[tuple[float, float, str]] = []
     together: list[tuple[float, float, str]] = []
     for place, key in enumerate(shown):
         scores = row.scores[protocol][key]
         if len(scores.seeds) > 1:
-            found = ((run.seed, run.metrics.get(metric)) for run in scores.seeds)
-            seeds += [(item.value, place + 0.28, f"{row.repeat} {seed}: {figure_words(item)}") for seed, item in found if item]
+            found = ((f"{row.repeat} {run.seed}", run.metrics.get(metric)) for run in scores.seeds)
+            runs += [(item.value, place + 0.28, f"{name}: {figure_words(item)}") for name, item in found if item]
         if item := scores.together.get(metric):
             together.append((item.value, place + 0.28, f"{row.title_of(key)}, together: {figure_words(item)}"))
-    for points, name, symbol in ((seeds, f"each {row.repeat}", "line-ns-open"), (together, f"{row.repeat}s together", "star-open")):
+    marks = ((runs, f"each {row.repeat}", "line-ns-open"), (together, f"{row.repeat}s together", "star-open"))
+    for points, name, symbol in marks:
         if points:
             x, y, words = zip(*points, strict=True)
             figure.add_scatter(
