@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is loaded
-import numpy as np
 
 from genolm.bootstrap import Statistic, paired_bootstrap
 from genolm.compute import device_name
 from genolm.metrics import statistic_for
 from genolm.recipe_config import Recipe
-from genolm.recipe_steps import Answer, Ground, Step, network_of
+from genolm.recipe_steps import Ground, Step, mean_answer, network_of
 from genolm.record import code_version, file_facts
 from genolm.result_row import RESULT_FORMAT, is_naive
 
@@ -82,12 +81,6 @@ def method_scores(ground: Ground, steps: list[Step]) -> dict[str, Any]:
     answers = [answer for _, _, answer in read]
     together = {"together": ground.scores(mean_answer(answers))} if len(answers) > 1 else {}
     return {"seeds": seeds, **together}
-
-
-def mean_answer(answers: list[Answer]) -> Answer:
-    """Return the mean of several answers' probabilities and thresholds."""
-    chances = np.mean([answer.probabilities for answer in answers], axis=0)
-    return Answer(chances, float(np.mean([answer.threshold for answer in answers])))
 
 
 @dataclass

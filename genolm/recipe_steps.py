@@ -40,6 +40,12 @@ class Answer(NamedTuple):
     threshold: float
 
 
+def mean_answer(answers: list[Answer]) -> Answer:
+    """Return the mean of several answers' probabilities and thresholds."""
+    chances = np.mean([answer.probabilities for answer in answers], axis=0)
+    return Answer(chances, float(np.mean([answer.threshold for answer in answers])))
+
+
 @dataclass(frozen=True)
 class Ground:
     """A protocol's table made ready, and how its test rows are judged.
@@ -216,7 +222,7 @@ def run_average(step: Step, ground: Ground, method: Method) -> None:
     tuned = np.mean([one.probabilities(item) for one, item in zip(predictors, logits, strict=True)], axis=0)
     read = [part.read() for part in parts]
     threshold = calibration.pick_threshold(tuned[:, 1], valid.labels) if task == "binary" else 0.5
-    answer = Answer(np.mean([item.probabilities for _, item in read], axis=0), threshold)
+    answer = mean_answer([item for _, item in read])._replace(threshold=threshold)
     step.keep(
         answer,
         scores=ground.scores(answer),
