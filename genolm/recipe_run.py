@@ -24,7 +24,7 @@ from genolm.recipe_steps import (
     Ground,
     Step,
     baselines_of,
-    check_network,
+    check_same,
     is_average_due,
     network_of,
     open_ground,
@@ -221,7 +221,7 @@ class _TableRun:
                 run_average(step, ground, method)
             else:
                 self.say(f"{self.recipe.name}: training {step.name}")
-                run_training(step, ground, method, progress=self.progress)
+                run_training(step, ground, method, others=grounds.values(), progress=self.progress)
             self._told(step)
             self._write(grounds)
         return self.folder / RESULT
@@ -234,7 +234,7 @@ class _TableRun:
         if method.average:
             return is_average_due(step, method)
         if step.done:
-            check_network(step, self.recipe, method)
+            check_same(step, self.recipe, method)
         return not step.done
 
     def _wants(self, step: Step) -> bool:
@@ -290,7 +290,7 @@ class _TableRun:
             for key, steps in finished.items():
                 result["methods"].setdefault(key, self._method(key, steps[0]))
                 if key not in averages:
-                    seconds += sum(step.read()[0]["seconds"] for step in steps)
+                    seconds += sum(found["seconds"] for found, _ in map(Step.read, steps) if not found.get("same_as"))
             result["missing"] += list(self._missing(protocol))
         _write(self.folder, result, seconds=seconds)
 

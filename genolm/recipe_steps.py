@@ -5,8 +5,9 @@ the paired differences are worked out (:mod:`genolm.recipe_result`).
 """
 
 import json
+import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -161,10 +162,24 @@ def run_baseline(step: Step, ground: Ground, baseline: Baseline) -> None:
     step.keep(answer, scores=ground.scores(answer), seconds=seconds, settings=baseline.settings())
 
 
-def run_training(step: Step, ground: Ground, method: Method, *, progress: ProgressCallback | None = None) -> None:
-    """Fine-tune one model as ``genolm finetune`` does and keep what its bundle says of the test rows."""
+def run_training(
+    step: Step,
+    ground: Ground,
+    method: Method,
+    *,
+    others: Iterable[Ground] = (),
+    progress: ProgressCallback | None = None,
+) -> None:
+    """Fine-tune one model as ``genolm finetune`` does and keep what its bundle says of the test rows.
+
+    Where another protocol (of ``others``) has the same training and validation rows and has finished this
+    training, its model is taken: only the test rows are others.
+    """
     settings = training_settings(ground.recipe, method, step.seed)
     bundle_path = model_folder(step)
+    twin = _twin(step, ground, method, others)
+    if twin and not bundle_path.is_dir():
+        shutil.copytree(model_folder(twin), bundle_path)
     if not bundle_path.is_dir():
         finetune(
             ground.path,
@@ -188,6 +203,27 @@ def run_training(step: Step, ground: Ground, method: Method, *, progress: Progre
         valid_loss=min(epoch["valid"]["loss"] for epoch in training["epochs"]),
         settings=bundle.card["settings"],
         network=network_words(bundle.config.tokenizer, bundle.config.encoder),
+        asked=_asked(ground.recipe, method),
+        same_as=twin.name if twin else None,
+    )
+
+
+def _twin(step: Step, ground: Ground, method: Method, others: Iterable[Ground]) -> Step | None:
+    for other in others:
+        twin = replace(step, protocol=other.protocol)
+        if twin == step or not (twin.done and model_folder(twin).is_dir() and _learn_alike(ground, other)):
+            continue
+        check_same(twin, ground.recipe, method)
+        return twin
+    return None
+
+
+def _learn_alike(one: Ground, other: Ground) -> bool:
+    """Return whether two protocols train on and choose by the same rows in the same order."""
+    pairs = [[ground.preparation.samples(part) for ground in (one, other)] for part in ("train", "valid")]
+    return all(
+        list(first.sequences) == list(second.sequences) and np.array_equal(first.labels, second.labels)
+        for first, second in pairs
     )
 
 
@@ -233,19 +269,30 @@ def run_average(step: Step, ground: Ground, method: Method) -> None:
     )
 
 
-def check_network(step: Step, recipe: Recipe, method: Method) -> None:
-    """Refuse a finished training of another network than the recipe's now.
+def check_same(step: Step, recipe: Recipe, method: Method) -> None:
+    """Refuse a finished training that is of another network or had other settings than the recipe's now.
 
     Raises
     ------
     RecipeError
         Names the file of the step.
     """
-    kept, wanted = step.read()[0].get("network"), network_of(recipe, method)
-    if kept not in (None, wanted):
-        raise RecipeError(
-            f"{step.figures} is of a network of {kept}, the recipe wants {wanted}: remove it or name another --out."
-        )
+    found = step.read()[0]
+    pairs = {"network": (found["network"], network_of(recipe, method))} if "network" in found else {}
+    if "asked" in found:
+        kept, wanted = found["asked"], _asked(recipe, method)
+        pairs |= {key: (kept.get(key), wanted.get(key)) for key in sorted(kept | wanted)}
+    for key, (one, other) in pairs.items():
+        if one != other:
+            raise RecipeError(
+                f"{step.figures} is of a training with {key} = {one}, the recipe wants {other}: remove it and "
+                f"{model_folder(step)}, or name another --out."
+            )
+
+
+def _asked(recipe: Recipe, method: Method) -> dict[str, Any]:
+    """Return what a recipe says of a training; what it does not say is chosen by the plan."""
+    return {"base": method.base, "from_scratch": method.from_scratch, **recipe.training, **method.settings}
 
 
 def network_of(recipe: Recipe, method: Method) -> str:

@@ -24,7 +24,7 @@ import csv, json
 import numpy as np
 from genolm.bootstrap import Estimate
 
-def tables(data, out, *, rows):
+def tables(data, out, *, rows, again=False):
     rng = np.random.default_rng(3)
     letters = (data / "raw" / "letters.txt").read_text().strip()
     made = {}
@@ -40,6 +40,13 @@ def tables(data, out, *, rows):
                 write.writerow(["".join(rng.choice(list(letters), 45, p=chances)), "yn"[row % 2], split])
         (out / f"{protocol}.json").write_text(json.dumps({"left_out": {"too short": 2}}))
         made[protocol] = path
+    if again:
+        lines = made["easy"].read_text().splitlines()
+        swap = {"y": "n", "n": "y"}
+        cells = [line.split(",") for line in lines]
+        other = [[a, swap[b], c] if c == "test" else [a, b, c] for a, b, c in cells]
+        made["again"] = out / "again.csv"
+        made["again"].write_text("\\n".join(map(",".join, other)) + "\\n")
     return made
 
 def judge(rows, probabilities, classes):
@@ -199,8 +206,32 @@ def test_a_finished_step_of_another_network_is_refused(run, tmp_path):
     kept = json.loads(step.read_text())
     assert kept["network"] == networks["naive"]
     step.write_text(json.dumps({**kept, "network": "5-mers"}))
-    with pytest.raises(GenolmError, match=r"easy-naive-seed1\.json is of a network of 5-mers, the recipe wants 3-mers"):
+    with pytest.raises(GenolmError, match=r"easy-naive-seed1\.json is of .* network = 5-mers, the recipe wants 3-mers"):
         run(protocols=("easy",), seeds=1)
+
+
+def test_a_finished_step_of_other_settings_is_refused(run, folder):
+    run(protocols=("easy",), methods=("naive",))
+    recipe = folder / "toy.toml"
+    recipe.write_text(recipe.read_text().replace("epochs = 1", "epochs = 2"))
+    message = r"easy-naive-seed1\.json is of a training with epochs = 1, the recipe wants 2: remove it and .*toy-easy-n"
+    with pytest.raises(GenolmError, match=message):
+        run(protocols=("easy",), methods=("naive",))
+
+
+def test_protocols_that_differ_in_the_test_alone_share_a_training(run, folder, monkeypatch):
+    recipe = folder / "toy.toml"
+    text = recipe.read_text().replace("rows = 120 }", "rows = 120, again = true }")
+    recipe.write_text(text.replace("[methods.naive]", '[protocols.again]\ntitle = "Again"\n[methods.naive]'))
+    run(protocols=("easy",), methods=("pretrained",), seeds=1)
+    monkeypatch.setattr("genolm.recipe_steps.finetune", None)
+    found = run(protocols=("again",), methods=("pretrained",), seeds=1)
+    easy, again = (found["scores"][key]["pretrained"]["seeds"][0] for key in ("easy", "again"))
+    assert again["metrics"]["auroc"]["value"] == pytest.approx(1 - easy["metrics"]["auroc"]["value"])
+    assert again["valid_loss"] == easy["valid_loss"]
+    assert found["seconds"] == easy["seconds"]
+    with pytest.raises(TypeError):
+        run(protocols=("too_hard",), methods=("pretrained",), seeds=1)
 
 
 AVERAGE = """
