@@ -14,6 +14,7 @@ METRIC_NAMES = {
     "accuracy": "Accuracy",
     "precision": "Precision",
     "recall": "Recall",
+    "specificity": "Specificity",
     "f1": "F1",
     "exact_match": "Exact match",
     "mcc": "MCC",
@@ -38,6 +39,7 @@ METRIC_NAMES = {
     "scan_auprc_strong": "AUPRC of the scan, well supported starts",
     "window_auprc": "AUPRC of single windows",
 }
+_SPECIES = {"ecoli": "E. coli", "bsubtilis": "B. subtilis"}
 LESS_IS_BETTER = ("bits_per_base", "ece", "rmse", "mae")
 HEADLINE_METRICS = ("auroc", "mcc", "accuracy", "spearman", "bits_per_base")
 PREFERRED_SPLITS = ("test", "holdout", "valid", "validation", "held-out species")
@@ -60,8 +62,11 @@ def p_words(p: float | None) -> str:
 
 
 def metric_name(key: str) -> str:
-    """Return how a metric is called on a page; an unknown key is shown with spaces for underscores."""
-    return METRIC_NAMES.get(key, key.replace("_", " "))
+    """Return how a metric is called on a page: ``auroc_mouse`` is "AUROC, mouse", ``top_5`` is "Top 5"."""
+    first, _, rest = key.partition("_")
+    if key not in METRIC_NAMES and rest and first in METRIC_NAMES:
+        return f"{METRIC_NAMES[first]}, {_SPECIES.get(rest, rest.replace('_', ' '))}"
+    return METRIC_NAMES.get(key, f"{key[:1].upper()}{key[1:].replace('_', ' ')}")
 
 
 def format_number(value: float) -> str:

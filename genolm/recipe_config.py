@@ -43,6 +43,8 @@ class Method:
         Of :class:`FinetuneSettings`, over those that hold for all methods.
     average : tuple of str
         Other methods, whose probabilities are averaged, seed by seed.
+    made_by : str
+        Command that makes ``base``, where that is no built-in model.
     """
 
     title: str
@@ -52,6 +54,7 @@ class Method:
     protocols: tuple[str, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
     average: tuple[str, ...] = ()
+    made_by: str = ""
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from genolm.recipe_steps import (
     Ground,
     Step,
     baselines_of,
+    check_bases,
     check_same,
     is_average_due,
     network_of,
@@ -205,15 +206,16 @@ class _TableRun:
         grounds = self._grounds()
         self._write(grounds)
         wanted = [ground for key, ground in grounds.items() if not self.limits.protocols or key in self.limits.protocols]
-        for ground in wanted:
-            for baseline in baselines_of(ground):
-                self._baseline(grounds, ground, baseline)
         pairs = [
             (ground, step, method)
             for ground in wanted
             for step, method in steps_of(self.recipe, ground.protocol, self._steps, self.limits.seeds)
             if self._wants(step)
         ]
+        check_bases(self.recipe, [method for _, step, method in pairs if not step.done])
+        for ground in wanted:
+            for baseline in baselines_of(ground):
+                self._baseline(grounds, ground, baseline)
         for ground, step, method in sorted(pairs, key=lambda item: (item[1].seed, bool(item[2].average))):
             if not self._is_due(step, method):
                 continue

@@ -21,6 +21,7 @@ from genolm.baselines import Baseline, Examples, standard_baselines
 from genolm.bootstrap import Estimate
 from genolm.bundle_config import network_words
 from genolm.config import PRESETS, Calibration, FinetuneSettings
+from genolm.errors import BundleError
 from genolm.finetuning import finetune
 from genolm.metrics import as_json, score
 from genolm.predict import Predictor
@@ -293,6 +294,26 @@ def check_same(step: Step, recipe: Recipe, method: Method) -> None:
 def _asked(recipe: Recipe, method: Method) -> dict[str, Any]:
     """Return what a recipe says of a training; what it does not say is chosen by the plan."""
     return {"base": method.base, "from_scratch": method.from_scratch, **recipe.training, **method.settings}
+
+
+def check_bases(recipe: Recipe, methods: Iterable[Method]) -> None:
+    """Refuse to begin where a language model is wanted that is neither built in nor among the user's own.
+
+    Raises
+    ------
+    RecipeError
+        Says how to make it.
+    """
+    for method in methods:
+        if not method.made_by:
+            continue
+        try:
+            load_bundle(method.base)
+        except BundleError as error:
+            raise RecipeError(
+                f"The recipe '{recipe.name}' wants the language model '{method.base}', which is not built in. Make it "
+                f"with `{method.made_by}`, or run the other methods alone with --method."
+            ) from error
 
 
 def network_of(recipe: Recipe, method: Method) -> str:

@@ -46,7 +46,8 @@ def test_a_card_can_name_the_metric_to_show_first():
 
 
 def test_unknown_metrics_are_shown_by_their_key():
-    assert metric_name("top_5") == "top 5"
+    assert metric_name("top_5") == "Top 5"
+    assert metric_name("auroc_mouse") == "AUROC, mouse"
     assert metric_name("mcc") == "MCC"
 
 

@@ -234,6 +234,16 @@ def test_protocols_that_differ_in_the_test_alone_share_a_training(run, folder, m
         run(protocols=("too_hard",), methods=("pretrained",), seeds=1)
 
 
+def test_a_language_model_that_is_to_be_made_first_is_asked_for_before_anything_is_run(run, folder, tmp_path):
+    recipe = folder / "toy.toml"
+    own = '[methods.own]\ntitle = "Own"\nbase = "own-lm"\nmade_by = "make own-lm"\nprotocols = ["easy"]\n[training]'
+    recipe.write_text(recipe.read_text().replace("[training]", own))
+    with pytest.raises(GenolmError, match=r"'toy' wants the language model 'own-lm', .* Make it with `make own-lm`, or"):
+        run()
+    assert not list((tmp_path / "runs" / "toy" / "steps").iterdir())
+    assert "naive" in run(methods=("naive",))["scores"]["easy"]
+
+
 AVERAGE = """
 [methods.other]
 title = "Faster"

@@ -15,7 +15,8 @@ from genolm.results_overview import figure_words
 _LINES = {"original": (VERMILION, "dash"), "best": (PURPLE, "dot"), "other": (GREY, "dashdot")}
 _MARKS = {"ours": (BLUE, "circle"), "naive": (GREEN, "square"), "baseline": (GREY, "diamond")}
 _NAMES = {"ours": "ours", "naive": "ours, without pre-training", "baseline": "simple baseline"}
-_NAME_ROOM, _LINE_ROOM, _WIDTH = 64, 48, 26
+_NAME_ROOM, _LINE_ROOM, _WIDTH = 88, 48, 26
+_ROW, _TEXT_LINE = 46, 15
 
 
 def methods_figure(row: RowResult, protocol: str, metric: str) -> go.Figure:
@@ -34,14 +35,16 @@ def methods_figure(row: RowResult, protocol: str, metric: str) -> go.Figure:
             name=name,
             hovertemplate=f"{name}<extra></extra>",
         )
-    labels = ["<br>".join(textwrap.wrap(short(row.title_of(key), _NAME_ROOM), _WIDTH)) for key in shown]
+    names = [textwrap.wrap(short(row.title_of(key), _NAME_ROOM), _WIDTH) for key in shown]
+    labels, tall = ["<br>".join(name) for name in names], _TEXT_LINE * max(map(len, names), default=1)
+    rows = max(_ROW, tall + 6) * len(shown)
     figure.update_yaxes(tickvals=list(range(len(shown))), ticktext=labels, zeroline=False)
     figure.update_yaxes(range=[len(shown) - 0.4, -0.6])
     figure.update_xaxes(title=f"{metric_name(metric)} (mark) with 95 % interval (bar)")
     lines = len(figure.data)
-    figure = laid_out(figure, 120 + 46 * len(shown) + 22 * lines)
+    figure = laid_out(figure, 120 + rows + 22 * lines)
     # Under the figure a legend of long names has the whole width, and each has a line of its own.
-    below = {"orientation": "v", "x": 0, "xanchor": "left", "y": -70 / (46 * len(shown) + 40), "yanchor": "top"}
+    below = {"orientation": "v", "x": 0, "xanchor": "left", "y": -70 / (rows + 40), "yanchor": "top"}
     return figure.update_layout(legend=below)
 
 
