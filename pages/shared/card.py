@@ -1,6 +1,8 @@
 """A model's card on a page: purpose, scores beside baselines, limits, data, and what to do with it."""
 
 import re
+import tempfile
+from pathlib import Path
 
 import pandas as pd
 import streamlit as st
@@ -99,12 +101,16 @@ def _actions(info: BundleInfo) -> None:
     """Offer the model as a zip, and the removal of one's own."""
     row = st.container(horizontal=True)
     if info.error is None:
-        target = workspace.uploads_dir() / "exports" / f"{info.name}.zip"
-        if row.button("Export", key=f"export_{info.name}", icon=":material/upload_file:"):
-            target.parent.mkdir(exist_ok=True)
-            with state.shown_errors(), st.spinner("Packing"):
-                export_bundle(info.name, target)
-            download_row([Download(target.name, target)], key=f"zip_{info.name}")
+        row.download_button(
+            "Export",
+            lambda: _packed(info.name),
+            f"{info.name}.zip",
+            "application/zip",
+            key=f"export_{info.name}",
+            icon=":material/upload_file:",
+            help="A zip to import on another machine.",
+            on_click="ignore",
+        )
         _offer_onnx(info, row)
     if not info.builtin:
         with row.popover("Remove", icon=":material/delete:"):
@@ -113,6 +119,11 @@ def _actions(info: BundleInfo) -> None:
                 with state.shown_errors():
                     remove_bundle(info.name)
                 st.rerun()
+
+
+def _packed(name: str) -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        return export_bundle(name, Path(folder) / f"{name}.zip").read_bytes()
 
 
 def _offer_onnx(info: BundleInfo, row: DeltaGenerator) -> None:
