@@ -11,7 +11,7 @@ from genolm.cards import metric_name
 from genolm.shortcuts import interval_words
 from genolm.table_report import TableReport
 from genolm.tables import RefusedRow
-from pages.shared import state, table_charts
+from pages.shared import html_tables, state, table_charts
 from pages.shared.scores import meaning
 
 SPLIT_WORDS = {
@@ -20,16 +20,16 @@ SPLIT_WORDS = {
     "group": "By the column group",
     "random": "At random",
 }
-_REFUSED_SHOWN = 200
+_REFUSED_SHOWN, _REFUSED_TALL = 200, 6
 
 
 def show_refused(refused: Sequence[RefusedRow], *, key: str) -> None:
     """Show rows that could not be used, with number and reason, and offer all of them as CSV."""
-    rows = [(item.row, item.reason, item.text) for item in refused]
-    shown = pd.DataFrame(rows[:_REFUSED_SHOWN], columns=["row", "why it cannot be used", "text of the row"])
-    widths = {"row": "small", "why it cannot be used": "large"}
-    alt = "Rows that cannot be used, and why"
-    st.dataframe(shown, hide_index=True, column_config=widths, key=f"{key}_refused", alt=alt)
+    rows = [(str(item.row), item.reason, item.text) for item in refused]
+    header = ("row", "why it cannot be used", "text of the row")
+    table = html_tables.plain_table(header, rows[:_REFUSED_SHOWN], label="Rows that cannot be used, and why")
+    with st.container(height=360 if len(rows) > _REFUSED_TALL else "content", key=f"{key}_refused"):
+        st.html(html_tables.STYLE + table)
     if len(rows) > _REFUSED_SHOWN:
         st.caption(f"The first {_REFUSED_SHOWN:,} of {len(rows):,}; the download has all.")
     text = io.StringIO()
