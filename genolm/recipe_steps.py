@@ -319,10 +319,10 @@ def check_bases(recipe: Recipe, methods: Iterable[Method]) -> None:
 def network_of(recipe: Recipe, method: Method) -> str:
     """Return what a method's network reads and how large it is: as its language model, or from scratch as its preset.
 
-    Of an average it is what its networks do, each said once, so that one network is not taken for its like.
+    Of an average it is what each of its networks does, so that one network is not taken for its like.
     """
     if method.average:
-        return "; ".join(sorted({network_of(recipe, recipe.methods[name]) for name in method.average}))
+        return "; ".join(sorted(network_of(recipe, recipe.methods[name]) for name in method.average))
     config = load_bundle(method.base).config
     encoder = PRESETS[training_settings(recipe, method, 1).preset] if method.from_scratch else config.encoder
     return network_words(config.tokenizer, encoder)
