@@ -13,7 +13,7 @@ from genolm.bootstrap import Statistic, paired_bootstrap
 from genolm.compute import device_name
 from genolm.metrics import statistic_for
 from genolm.recipe_config import Recipe
-from genolm.recipe_steps import Ground, Step, mean_answer, network_of
+from genolm.recipe_steps import Ground, Step, mean_answer
 from genolm.record import code_version, file_facts
 from genolm.result_row import RESULT_FORMAT, is_naive
 
@@ -95,7 +95,7 @@ class Pairs:
     def of(self, ground: Ground, steps: Mapping[str, list[Step]]) -> Iterator[dict[str, Any]]:
         """Yield the headline figure of each of our methods minus that of from scratch and of each baseline."""
         ours, metric = ground.recipe.methods, ground.recipe.metric
-        networks = {key: network_of(ground.recipe, ours[key]) for key in steps if key in ours}
+        networks = {key: steps[key][0].read()[0]["network"] for key in steps if key in ours}
         for method in (key for key in steps if key in ours and not is_naive(key)):
             for other in steps:
                 if other in ours and not (is_naive(other) and networks[other] == networks[method]):

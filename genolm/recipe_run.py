@@ -18,19 +18,20 @@ import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is
 
 from genolm.baselines import Baseline
 from genolm.progress import ProgressCallback
+from genolm.recipe_answers import answers_file, take_up, write_answers
 from genolm.recipe_config import Call, Method, Recipe, RecipeError
+from genolm.recipe_earlier import missing_of, read_earlier, with_earlier
 from genolm.recipe_result import BASELINE_TITLES, Pairs, frame_of, method_scores, protocol_facts
 from genolm.recipe_steps import (
+    Baselines,
     Ground,
     Step,
     baselines_of,
     check_bases,
     check_same,
     is_average_due,
-    network_of,
     open_ground,
     run_average,
-    run_baseline,
     run_training,
     steps_of,
 )
@@ -103,6 +104,8 @@ def run_recipe(
     out: Path,
     *,
     limits: Limits | None = None,
+    answers: Path | None = None,
+    earlier: Path | None = None,
     say: Say = print,
     progress: ProgressCallback | None = None,
 ) -> Path:
@@ -117,6 +120,12 @@ def run_recipe(
         Folder of all recipes' runs.
     limits : Limits, optional
         Run only a part now; what else is finished is in the result all the same.
+    answers : Path, optional
+        Folder where what trainings and baselines said is kept from machine to machine: what is in it is not done
+        again, and what is finished is added. Of recipes with tables.
+    earlier : Path, optional
+        A result of this recipe, perhaps of another machine; its figures stay in the new one where nothing newer
+        takes their place, see :mod:`genolm.recipe_earlier`. Of recipes with tables.
     say : callable
     progress : callback, optional
 
@@ -133,7 +142,8 @@ def run_recipe(
     with exclusive(folder, recipe.name), modules_of(recipe):
         if recipe.run:
             return _run_own(recipe, data, folder, say)
-        return _TableRun(recipe, data, folder, limits, say, progress).run()
+        known = read_earlier(earlier) if earlier and earlier.is_file() else {}
+        return _TableRun(recipe, data, folder, limits, say, progress, answers, known).run()
 
 
 def check_sources(recipe: Recipe, data: Path) -> None:
@@ -199,11 +209,15 @@ class _TableRun:
     limits: Limits
     say: Say
     progress: ProgressCallback | None
+    answers: Path | None = None
+    earlier: Mapping[str, Any] = field(default_factory=dict)
     _pairs: Pairs = field(default_factory=Pairs)
+    _baselines: Baselines = field(default_factory=Baselines)
 
     def run(self) -> Path:
         """Do all steps, writing the result after each."""
         grounds = self._grounds()
+        self._take_up(grounds)
         self._write(grounds)
         wanted = [ground for key, ground in grounds.items() if not self.limits.protocols or key in self.limits.protocols]
         pairs = [
@@ -217,7 +231,7 @@ class _TableRun:
             for baseline in baselines_of(ground):
                 self._baseline(grounds, ground, baseline)
         for ground, step, method in sorted(pairs, key=lambda item: (item[1].seed, bool(item[2].average))):
-            if not self._is_due(step, method):
+            if not self._is_due(step, ground, method):
                 continue
             if method.average:
                 run_average(step, ground, method)
@@ -232,11 +246,20 @@ class _TableRun:
     def _steps(self) -> Path:
         return self.folder / "steps"
 
-    def _is_due(self, step: Step, method: Method) -> bool:
+    def _take_up(self, grounds: Mapping[str, Ground]) -> None:
+        if self.answers is None:
+            return
+        taken, refused = take_up(answers_file(self.answers, self.recipe), self.recipe, grounds, self._steps)
+        if taken:
+            self.say(f"{self.recipe.name}: {len(taken)} finished steps taken from {self.answers}")
+        for sentence in refused:
+            self.say(f"{self.recipe.name}: {sentence}")
+
+    def _is_due(self, step: Step, ground: Ground, method: Method) -> bool:
         if method.average:
             return is_average_due(step, method)
         if step.done:
-            check_same(step, self.recipe, method)
+            check_same(step, ground, method)
         return not step.done
 
     def _wants(self, step: Step) -> bool:
@@ -245,7 +268,7 @@ class _TableRun:
     def _baseline(self, grounds: Mapping[str, Ground], ground: Ground, baseline: Baseline) -> None:
         step = Step(ground.protocol, baseline.name, 1, self._steps)
         if not step.done and self._wants(step):
-            run_baseline(step, ground, baseline)
+            self._baselines.run(step, ground, baseline)
             self._told(step)
             self._write(grounds)
 
@@ -293,16 +316,14 @@ class _TableRun:
                 result["methods"].setdefault(key, self._method(key, steps[0]))
                 if key not in averages:
                     seconds += sum(found["seconds"] for found, _ in map(Step.read, steps) if not found.get("same_as"))
-            result["missing"] += list(self._missing(protocol))
-        _write(self.folder, result, seconds=seconds)
-
-    def _missing(self, protocol: str) -> Iterator[str]:
-        for key, method in self.recipe.methods_of(protocol).items():
-            steps = [step for step, _ in steps_of(self.recipe, protocol, self._steps) if step.method == key]
-            left = [str(step.seed) for step in steps if not step.done]
-            if left:
-                plural = "s" if len(left) > 1 else ""
-                yield f"{self.recipe.protocols[protocol]}: {method.title}, seed{plural} {', '.join(left)}"
+        result = with_earlier({**result, "seconds": seconds}, self.earlier, self.recipe)
+        result["missing"] = list(missing_of(result, self.recipe))
+        _write(self.folder, result, seconds=result["seconds"])
+        if self.answers is not None:
+            finished = (self._finished(ground) for ground in grounds.values())
+            write_answers(
+                answers_file(self.answers, self.recipe), [step for found in finished for steps in found.values() for step in steps]
+            )
 
     def _record(self, protocol: str) -> dict[str, Any]:
         path = self.folder / "tables" / f"{protocol}.json"
@@ -324,7 +345,8 @@ class _TableRun:
             method = self.recipe.methods[key]
             bases = [self.recipe.methods[name].base for name in method.average] or [method.base]
             base = None if method.from_scratch else " and ".join(dict.fromkeys(bases))
-            facts = {"title": method.title, "kind": "ours", "base": base, "network": network_of(self.recipe, method)}
+            facts = {"title": method.title, "kind": "ours", "base": base, "network": found["network"]}
+            facts |= {"asked": found["asked"]} if "asked" in found else {}
         else:
             facts = {"title": BASELINE_TITLES.get(key, key), "kind": "baseline", "base": None}
         return {**facts, "settings": found["settings"]}

@@ -4,11 +4,13 @@ What a step leaves is its figures as JSON and its answers on the test rows, from
 the paired differences are worked out (:mod:`genolm.recipe_result`).
 """
 
+import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,11 +29,12 @@ from genolm.metrics import as_json, score
 from genolm.predict import Predictor
 from genolm.preparation import Preparation, prepare_training
 from genolm.progress import ProgressCallback
-from genolm.record import write_json
+from genolm.record import file_facts, write_json
 from genolm.recipe_config import Method, Recipe, RecipeError
 from genolm.registry import load_bundle
 from genolm.workspace import atomic_write
 
+_VALID = ".valid.npy"
 Judge = Callable[[pd.DataFrame, np.ndarray, tuple[str, ...]], dict[str, Estimate]]
 
 
@@ -69,6 +72,21 @@ class Ground:
     path: Path
     preparation: Preparation
     judge: Judge | None = None
+
+    @cached_property
+    def table_sha256(self) -> str:
+        """Of the table's file."""
+        return file_facts(self.path)["sha256"]
+
+    @cached_property
+    def learned_from(self) -> str:
+        """A digest of the training and validation rows, the same where two protocols differ in the test alone."""
+        parts = [self.preparation.samples(part) for part in ("train", "valid")]
+        digest = hashlib.sha256()
+        for part in parts:
+            digest.update("\n".join(part.sequences).encode())
+            digest.update(np.ascontiguousarray(part.labels).tobytes())
+        return digest.hexdigest()
 
     def scores(self, answer: Answer) -> dict[str, dict[str, float | None]]:
         """Return all figures of an answer on the test rows, each with its interval."""
@@ -117,11 +135,22 @@ class Step:
         found = json.loads(self.figures.read_text(encoding="utf-8"))
         return found, Answer(np.load(self.figures.with_suffix(".npy")), found["threshold"])
 
-    def keep(self, answer: Answer, **found: Any) -> None:
-        """Write the answers and then the figures."""
-        with atomic_write(self.figures.with_suffix(".npy")) as stream:
-            np.save(stream, answer.probabilities.astype(np.float32))
+    def keep(self, answer: Answer, *, tuned_on: np.ndarray | None = None, **found: Any) -> None:
+        """Write the answers, a training's logits on the validation rows, and then the figures."""
+        self._save(".npy", answer.probabilities)
+        if tuned_on is not None:
+            self._save(_VALID, tuned_on)
         write_json(self.figures, {"threshold": answer.threshold, **found})
+
+    @property
+    def valid_logits(self) -> np.ndarray | None:
+        """What a training said of the validation rows, (rows, classes); None of a baseline or an average."""
+        path = self.figures.with_suffix(_VALID)
+        return np.load(path) if path.is_file() else None
+
+    def _save(self, ending: str, values: np.ndarray) -> None:
+        with atomic_write(self.figures.with_suffix(ending)) as stream:
+            np.save(stream, values.astype(np.float32))
 
 
 def open_ground(recipe: Recipe, protocol: str, path: Path, judge: Judge | None) -> Ground:
@@ -148,19 +177,35 @@ def baselines_of(ground: Ground) -> Iterator[Baseline]:
             yield baseline
 
 
-def run_baseline(step: Step, ground: Ground, baseline: Baseline) -> None:
-    """Fit a baseline on the training rows, choose by the validation rows, keep what it says of the test rows."""
-    began = time.monotonic()
-    parts = {part: ground.preparation.samples(part) for part in ("train", "valid", "test")}
-    examples = {part: Examples(list(item.sequences), item.labels) for part, item in parts.items()}
-    baseline.fit(examples["train"], examples["valid"])
-    threshold = 0.5
-    if ground.preparation.head.task == "binary":
-        tuned = baseline.probabilities(examples["valid"].sequences)[:, 1]
-        threshold = calibration.pick_threshold(tuned, parts["valid"].labels)
-    answer = Answer(baseline.probabilities(examples["test"].sequences), threshold)
-    seconds = round(time.monotonic() - began, 1)
-    step.keep(answer, scores=ground.scores(answer), seconds=seconds, settings=baseline.settings())
+@dataclass
+class Baselines:
+    """Fits baselines; protocols that differ in the test alone share what is fitted."""
+
+    _fitted: dict[tuple[str, str], Baseline] = field(default_factory=dict)
+
+    def run(self, step: Step, ground: Ground, baseline: Baseline) -> None:
+        """Fit a baseline on the training rows, choose by the validation rows, keep what it says of the test rows."""
+        began = time.monotonic()
+        valid, test = (ground.preparation.samples(part) for part in ("valid", "test"))
+        fitted = self._of(ground, baseline)
+        threshold = 0.5
+        if ground.preparation.head.task == "binary":
+            threshold = calibration.pick_threshold(fitted.probabilities(valid.sequences)[:, 1], valid.labels)
+        answer = Answer(fitted.probabilities(test.sequences), threshold)
+        step.keep(
+            answer,
+            scores=ground.scores(answer),
+            seconds=round(time.monotonic() - began, 1),
+            settings=fitted.settings(),
+            table=ground.table_sha256,
+        )
+
+    def _of(self, ground: Ground, baseline: Baseline) -> Baseline:
+        key = baseline.name, ground.learned_from
+        if key not in self._fitted:
+            parts = (ground.preparation.samples(part) for part in ("train", "valid"))
+            self._fitted[key] = baseline.fit(*(Examples(list(part.sequences), part.labels) for part in parts))
+        return self._fitted[key]
 
 
 def run_training(
@@ -193,18 +238,21 @@ def run_training(
         )
     bundle = load_bundle(bundle_path)
     predictor = Predictor(bundle)
-    probabilities = predictor.probabilities(predictor.logits(ground.preparation.samples("test").sequences))
-    answer = Answer(probabilities, bundle.config.calibration.threshold)
+    valid, test = (predictor.logits(ground.preparation.samples(part).sequences) for part in ("valid", "test"))
+    answer = Answer(predictor.probabilities(test), bundle.config.calibration.threshold)
     training = bundle.card["training"]
     step.keep(
         answer,
+        tuned_on=valid,
         scores=ground.scores(answer),
         seconds=training["seconds"],
         best_epoch=training["best_epoch"],
         valid_loss=min(epoch["valid"]["loss"] for epoch in training["epochs"]),
         settings=bundle.card["settings"],
         network=network_words(bundle.config.tokenizer, bundle.config.encoder),
-        asked=_asked(ground.recipe, method),
+        asked=asked_of(ground.recipe, method),
+        temperature=bundle.config.calibration.temperature,
+        table=ground.table_sha256,
         same_as=twin.name if twin else None,
     )
 
@@ -212,20 +260,12 @@ def run_training(
 def _twin(step: Step, ground: Ground, method: Method, others: Iterable[Ground]) -> Step | None:
     for other in others:
         twin = replace(step, protocol=other.protocol)
-        if twin == step or not (twin.done and model_folder(twin).is_dir() and _learn_alike(ground, other)):
+        alike = ground.learned_from == other.learned_from
+        if twin == step or not (alike and twin.done and model_folder(twin).is_dir()):
             continue
-        check_same(twin, ground.recipe, method)
+        check_same(twin, other, method)
         return twin
     return None
-
-
-def _learn_alike(one: Ground, other: Ground) -> bool:
-    """Return whether two protocols train on and choose by the same rows in the same order."""
-    pairs = [[ground.preparation.samples(part) for ground in (one, other)] for part in ("train", "valid")]
-    return all(
-        list(first.sequences) == list(second.sequences) and np.array_equal(first.labels, second.labels)
-        for first, second in pairs
-    )
 
 
 def averaged_steps(step: Step, method: Method) -> list[Step]:
@@ -253,11 +293,11 @@ def run_average(step: Step, ground: Ground, method: Method) -> None:
     if task not in ("binary", "multiclass"):
         raise RecipeError(f"The recipe '{ground.recipe.name}' averages answers, which needs a choice of classes.")
     parts = averaged_steps(step, method)
-    predictors = [Predictor(load_bundle(model_folder(part))) for part in parts]
-    logits = [predictor.logits(valid.sequences) for predictor in predictors]
-    plain = np.mean([calibration.apply(item, Calibration(), task) for item in logits], axis=0)
-    tuned = np.mean([one.probabilities(item) for one, item in zip(predictors, logits, strict=True)], axis=0)
     read = [part.read() for part in parts]
+    logits = [part.valid_logits for part in parts]
+    plain = np.mean([calibration.apply(item, Calibration(), task) for item in logits], axis=0)
+    warmed = zip(logits, (Calibration(found["temperature"]) for found, _ in read), strict=True)
+    tuned = np.mean([calibration.apply(item, known, task) for item, known in warmed], axis=0)
     threshold = calibration.pick_threshold(tuned[:, 1], valid.labels) if task == "binary" else 0.5
     answer = mean_answer([item for _, item in read])._replace(threshold=threshold)
     step.keep(
@@ -266,32 +306,50 @@ def run_average(step: Step, ground: Ground, method: Method) -> None:
         seconds=sum(found["seconds"] for found, _ in read),
         valid_loss=float(-np.log(np.clip(plain[np.arange(len(plain)), valid.labels], 1e-12, None)).mean()),
         settings={"average": list(method.average)},
-        network=network_of(ground.recipe, method),
+        network="; ".join(sorted(found["network"] for found, _ in read)),
+        table=ground.table_sha256,
     )
 
 
-def check_same(step: Step, recipe: Recipe, method: Method) -> None:
-    """Refuse a finished training that is of another network or had other settings than the recipe's now.
+def check_same(step: Step, ground: Ground, method: Method) -> None:
+    """Refuse a finished training that is of other rows or another network, or had other settings, than it has now.
 
     Raises
     ------
     RecipeError
         Names the file of the step.
     """
-    found = step.read()[0]
-    pairs = {"network": (found["network"], network_of(recipe, method))} if "network" in found else {}
-    if "asked" in found:
-        kept, wanted = found["asked"], _asked(recipe, method)
-        pairs |= {key: (kept.get(key), wanted.get(key)) for key in sorted(kept | wanted)}
-    for key, (one, other) in pairs.items():
-        if one != other:
-            raise RecipeError(
-                f"{step.figures} is of a training with {key} = {one}, the recipe wants {other}: remove it and "
-                f"{model_folder(step)}, or name another --out."
-            )
+    other = what_differs(step.read()[0], ground, method)
+    if other:
+        raise RecipeError(
+            f"{step.figures} is of a training with {other}: remove it and {model_folder(step)}, or name another --out."
+        )
 
 
-def _asked(recipe: Recipe, method: Method) -> dict[str, Any]:
+def what_differs(found: Mapping[str, Any], ground: Ground, method: Method | None) -> str:
+    """Return in words how a finished step is not what the recipe wants now, "" where it is.
+
+    Parameters
+    ----------
+    found : mapping
+        The figures of the step.
+    ground : Ground
+    method : Method, optional
+        None of a baseline.
+    """
+    pairs = {"the table": (found["table"][:12], ground.table_sha256[:12])} if "table" in found else {}
+    if method and method.average:
+        pairs["average"] = (found["settings"]["average"], list(method.average))
+    elif method:
+        if "network" in found and not _is_absent(method):
+            pairs["network"] = (found["network"], network_of(ground.recipe, method))
+        if "asked" in found:
+            kept, wanted = found["asked"], asked_of(ground.recipe, method)
+            pairs |= {key: (kept.get(key), wanted.get(key)) for key in sorted(kept | wanted)}
+    return next((f"{key} = {one}, the recipe wants {other}" for key, (one, other) in pairs.items() if one != other), "")
+
+
+def asked_of(recipe: Recipe, method: Method) -> dict[str, Any]:
     """Return what a recipe says of a training; what it does not say is chosen by the plan."""
     return {"base": method.base, "from_scratch": method.from_scratch, **recipe.training, **method.settings}
 
@@ -305,15 +363,22 @@ def check_bases(recipe: Recipe, methods: Iterable[Method]) -> None:
         Says how to make it.
     """
     for method in methods:
-        if not method.made_by:
-            continue
-        try:
-            load_bundle(method.base)
-        except BundleError as error:
+        if _is_absent(method):
             raise RecipeError(
                 f"The recipe '{recipe.name}' wants the language model '{method.base}', which is not built in. Make it "
                 f"with `{method.made_by}`, or run the other methods alone with --method."
-            ) from error
+            )
+
+
+def _is_absent(method: Method) -> bool:
+    """Return whether a method's language model is to be made first and is not there."""
+    if not method.made_by:
+        return False
+    try:
+        load_bundle(method.base)
+    except BundleError:
+        return True
+    return False
 
 
 def network_of(recipe: Recipe, method: Method) -> str:

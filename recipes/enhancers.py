@@ -6,8 +6,9 @@ one is for training, with a tenth of it for validation, the other one is the tes
 chromosomes cannot be held out; the strict protocol leaves out what resembles a test or validation sequence on
 either strand.
 
-With several species in one table each has the same number of training rows, and the third protocol trains on
-the first species alone.
+With several species there is a protocol for each: all train on the same rows, those of all species together
+without what resembles a test row of any, and each is tested on its own species. A last one trains on the first
+species alone and is tested on all of them.
 """
 
 from collections.abc import Sequence
@@ -69,7 +70,7 @@ def tables(
     test_each: int = 0,
     seed: int = 1,
 ) -> dict[str, Path]:
-    """Write the tables ``published`` and ``strict``, and of several species ``from_<the first>``.
+    """Write the tables ``published`` and ``strict``; of several species one for each and ``from_<the first>``.
 
     Parameters
     ----------
@@ -88,6 +89,8 @@ def tables(
     strict, left_out = keep_apart(published)
     made = {"published": (published, {}), "strict": (strict, left_out)}
     if len(names) > 1:
+        tested = strict["split"] == "test"
+        made = {name: (strict[~tested | (strict["group"] == name)], left_out) for name in names}
         own = whole[(whole["group"] == names[0]) & (whole["split"] == "train")]
         both = pd.concat([own, published[published["split"] == "test"]])
         made[f"from_{names[0]}"] = keep_apart(with_valid(both, seed=seed))
@@ -98,7 +101,7 @@ def tables(
             protocol,
             table,
             {
-                "left_out": {**dropped, "not_drawn": len(whole) - len(table) - sum(dropped.values())},
+                "left_out": {**dropped, **_unused(whole, table, sum(dropped.values()))},
                 "similar": resembling(table),
                 "sources": sources,
                 "seed": seed,
@@ -108,11 +111,19 @@ def tables(
     }
 
 
+def _unused(whole: pd.DataFrame, table: pd.DataFrame, dropped: int) -> dict[str, int]:
+    """Return the rows of no use under a protocol: test rows of species it is not tested on, and those not drawn."""
+    tested = set(table.loc[table["split"] == "test", "group"])
+    others = int(((whole["split"] == "test") & ~whole["group"].isin(tested)).sum())
+    left = {"not_drawn": len(whole) - len(table) - dropped - others}
+    return {"test_rows_of_other_species": others, **left} if others else left
+
+
 def judge(rows: pd.DataFrame, probabilities: np.ndarray, classes: tuple[str, ...]) -> dict[str, Estimate]:
-    """Return ``auroc_<species>``: the area under the ROC curve of each species' test rows."""
+    """Return ``auroc_<species>``: the area under the ROC curve of each species' test rows, if there are several."""
     positive, truth = probabilities[:, 1], (rows["label"] == classes[1]).to_numpy()
-    found = {}
-    for species in rows["group"].unique():
+    found, species_here = {}, rows["group"].unique()
+    for species in species_here if len(species_here) > 1 else ():
         own = (rows["group"] == species).to_numpy()
         found[f"auroc_{species}"] = binary_metrics(positive[own], truth[own])["auroc"]
     return found

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from genolm import recipe_publish, recipe_run, recipe_steps
+from genolm.baselines import KmerLogistic
 from genolm.config import Window
 from genolm.errors import GenolmError
 from genolm.metrics import binary_metrics
@@ -382,3 +383,108 @@ def test_a_sample_is_cut_so_that_its_site_stands_where_the_model_wants_it(tmp_pa
     pieces = sample_pieces(tmp_path / "s.fa", Window(4, 2, "TSS"))
     assert pieces == {"known": "CCGG", "plain": "ACGTACGT"}
     assert sample_pieces(tmp_path / "s.fa", None)["known"] == "AACCGGTT"
+
+
+def run_elsewhere(folder, tmp_path, **options):
+    """Run the toy recipe in a folder of runs of its own, as on another machine."""
+    place = tmp_path / options.pop("machine")
+    said = []
+    path = run_recipe(
+        find_recipe(folder, "toy"),
+        tmp_path / "data",
+        place,
+        limits=options.pop("limits", None),
+        say=said.append,
+        **options,
+    )
+    return json.loads(path.read_text()), said
+
+
+def test_answers_go_from_machine_to_machine_and_nothing_is_done_again(folder, tmp_path, monkeypatch, toy_language_model_path):
+    path = folder / "toy.toml"
+    path.write_text(path.read_text().replace("[training]\n", AVERAGE.format(base=toy_language_model_path)))
+    kept = tmp_path / "answers"
+    part, _ = run_elsewhere(folder, tmp_path, machine="one", limits=Limits(("easy",), (), 1), answers=kept)
+    monkeypatch.setattr("genolm.recipe_steps.finetune", None)
+    found, said = run_elsewhere(folder, tmp_path, machine="two", limits=Limits(("easy",), (), 1), answers=kept)
+    assert said[1] == f"toy: {len(part['scores']['easy'])} finished steps taken from {kept}"
+    for key in ("methods", "missing", "protocols", "seconds"):
+        assert found[key] == part[key]
+    assert found["scores"] == part["scores"] and "mixed" in found["scores"]["easy"]
+    for one, other in zip(found["differences"], part["differences"], strict=True):
+        assert one["value"] == pytest.approx(other["value"], abs=1e-6)
+    names = [f"easy-{key}-seed1.npy" for key in ("naive", "mixed", "kmer-logistic")]
+    for name in names:
+        ours, theirs = (np.load(tmp_path / machine / "toy" / "steps" / name) for machine in ("two", "one"))
+        assert ours == pytest.approx(theirs, abs=1e-6)
+    # An average is worked out anew from what trainings said of the validation rows, without their networks.
+    (tmp_path / "two" / "toy" / "steps" / "easy-mixed-seed1.json").unlink()
+    again, _ = run_elsewhere(folder, tmp_path, machine="two", limits=Limits(("easy",), (), 1))
+    losses = [item["scores"]["easy"]["mixed"]["seeds"][0]["valid_loss"] for item in (again, part)]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+
+
+def test_answers_of_other_rows_or_settings_are_not_taken_up(folder, tmp_path):
+    kept, path = tmp_path / "answers", folder / "toy.toml"
+    limits = Limits(("easy",), ("naive", "kmer-logistic"))
+    run_elsewhere(folder, tmp_path, machine="one", limits=limits, answers=kept)
+    path.write_text(path.read_text().replace("epochs = 1", "epochs = 2"))
+    found, said = run_elsewhere(folder, tmp_path, machine="two", limits=limits, answers=kept)
+    assert any("easy-naive-seed1 in" in line and "epochs = 1, the recipe wants 2" in line for line in said)
+    assert "toy: 1 finished steps taken" in said[1] and set(found["scores"]["easy"]) == {"naive", "kmer-logistic"}
+    path.write_text(path.read_text().replace("rows = 120", "rows = 130"))
+    _, said = run_elsewhere(folder, tmp_path, machine="three", limits=limits, answers=kept)
+    assert sum("is not taken up, since it is of a training with the table = " in line for line in said) == 2
+    (kept / "toy.npz").write_bytes(b"PK")
+    with pytest.raises(GenolmError, match=r"toy\.npz is no file of answers"):
+        run_elsewhere(folder, tmp_path, machine="three", limits=limits, answers=kept)
+
+
+def test_a_part_run_elsewhere_leaves_an_earlier_result_whole(folder, tmp_path):
+    first, _ = run_elsewhere(folder, tmp_path, machine="one", limits=Limits(("easy",)))
+    earlier = tmp_path / "toy.json"
+    earlier.write_text(json.dumps(first))
+    options = {"limits": Limits(("easy", "too_hard"), ("pretrained",), 1), "earlier": earlier}
+    found, _ = run_elsewhere(folder, tmp_path, machine="two", **options)
+    easy = found["scores"]["easy"]
+    assert list(easy) == ["naive", "pretrained", "kmer-logistic"]
+    for key in ("naive", "kmer-logistic"):
+        assert easy[key] == first["scores"]["easy"][key] and found["methods"][key] == first["methods"][key]
+    # Seed 1 is of here, seed 2 of there; their answers were never averaged.
+    assert [item["seed"] for item in easy["pretrained"]["seeds"]] == [1, 2]
+    assert easy["pretrained"]["seeds"][1] == first["scores"]["easy"]["pretrained"]["seeds"][1]
+    assert "together" in first["scores"]["easy"]["pretrained"] and "together" not in easy["pretrained"]
+    # A difference of two methods stays only where neither was trained again.
+    assert [item for item in found["differences"] if item["protocol"] == "easy"] == []
+    assert found["missing"] == ["Hard: Pre-trained, seed 2"]
+    every = [item["seconds"] for methods in found["scores"].values() for item in methods.values() for item in item["seeds"]]
+    assert found["seconds"] == pytest.approx(sum(every), abs=0.1)
+
+    untouched, _ = run_elsewhere(folder, tmp_path, machine="three", limits=Limits(("too_hard",), ("pretrained",), 1), earlier=earlier)
+    assert untouched["scores"]["easy"] == first["scores"]["easy"]
+    assert untouched["differences"] == first["differences"]
+
+    recipe = folder / "toy.toml"
+    recipe.write_text(recipe.read_text().replace("lr = 0.01", "lr = 0.02"))
+    options["limits"] = Limits(("too_hard",), ("kmer-logistic",))
+    changed, _ = run_elsewhere(folder, tmp_path, machine="four", **options)
+    assert set(changed["scores"]["easy"]) == {"kmer-logistic"}
+    recipe.write_text(recipe.read_text().replace("rows = 120", "rows = 130"))
+    changed, _ = run_elsewhere(folder, tmp_path, machine="five", **options)
+    assert changed["scores"]["easy"] == {}
+    earlier.write_text("{}")
+    with pytest.raises(GenolmError, match=r"toy\.json is no result of a recipe"):
+        run_elsewhere(folder, tmp_path, machine="five", **options)
+
+
+def test_protocols_that_differ_in_the_test_alone_share_a_baseline(run, folder, monkeypatch):
+    recipe = folder / "toy.toml"
+    text = recipe.read_text().replace("rows = 120 }", "rows = 120, again = true }")
+    recipe.write_text(text.replace("[methods.naive]", '[protocols.again]\ntitle = "Again"\n[methods.naive]'))
+    fitted = []
+    plain = KmerLogistic.fit
+    monkeypatch.setattr(KmerLogistic, "fit", lambda self, *parts: fitted.append(len(parts[0].labels)) or plain(self, *parts))
+    found = run(methods=("kmer-logistic",))
+    assert len(fitted) == 2 and set(found["scores"]) == {"easy", "too_hard", "again"}
+    easy, again = (found["scores"][key]["kmer-logistic"]["seeds"][0]["metrics"]["auroc"] for key in ("easy", "again"))
+    assert again["value"] == pytest.approx(1 - easy["value"])

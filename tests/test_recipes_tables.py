@@ -108,17 +108,28 @@ def test_enhancers_that_resemble_a_test_sequence_are_left_out(recipe, enhancer_d
     assert len(read_table(made["strict"])) == len(strict)
 
 
-def test_several_species_have_equal_shares_and_one_can_teach_all(recipe, enhancer_data):
+def test_several_species_teach_together_and_each_is_tested_alone(recipe, enhancer_data):
     data, twin = enhancer_data
     options = {"species": ["human", "dog"], "train_each": 10, "test_each": 8}
     made = recipe("enhancers").tables(data, data / "out", **options)
     found = opened(made)
-    published = found["published"][0]
-    assert published.groupby("group").size().tolist() == [18, 18]
-    assert pieces(published, "test").groupby(["group", "label"]).size().tolist() == [4, 4, 4, 4]
+    assert set(found) == {"human", "dog", "from_human"}
+    taught = {key: table[table["split"] != "test"].reset_index(drop=True) for key, (table, _) in found.items()}
+    assert taught["human"].equals(taught["dog"])
+    tested = {key: pieces(table, "test") for key, (table, _) in found.items()}
+    for species in ("human", "dog"):
+        assert tested[species].groupby(["group", "label"]).size().to_dict() == {
+            (species, "background"): 4,
+            (species, "enhancer"): 4,
+        }
+        assert found[species][1]["similar"]["test_rows_resembling_train"] == 0
+    # What resembles a test row of one species is left out for all.
+    left_out = found["dog"][1]["left_out"]
+    assert (left_out["test_rows_of_other_species"], left_out["not_drawn"]) == (20, 72)
+    assert len(taught["dog"]) + left_out["train"] + left_out["valid"] == 20
     alone, record = found["from_human"]
     assert set(alone.loc[alone["split"] != "test", "group"]) == {"human"}
-    assert set(pieces(alone, "test")["name"]) == set(pieces(published, "test")["name"])
+    assert set(tested["from_human"]["name"]) == {*tested["human"]["name"], *tested["dog"]["name"]}
     assert sum(record["rows"].values()) + sum(record["left_out"].values()) == 120
     again = recipe("enhancers").tables(data, data / "again", **options)
     assert all(made[key].read_bytes() == again[key].read_bytes() for key in made)

@@ -39,7 +39,8 @@ def list_command(recipes: Path | None, as_json: bool) -> None:
 @click.argument("name")
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="Folder that holds the sources.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for runs; by default in the workspace.")
-@click.option("--into", type=click.Path(path_type=Path), help="Also write NAME.json into this folder of results.")
+@click.option("--into", type=click.Path(path_type=Path), help="Also write NAME.json into this folder of results, whose figures stay.")
+@click.option("--answers", type=click.Path(path_type=Path), help="Folder of finished answers to go on from and to add to.")
 @click.option("--protocol", "protocols", multiple=True, help="Only this protocol; may be given several times.")
 @click.option("--method", "methods", multiple=True, help="Only this method or baseline; may be repeated.")
 @click.option("--seeds", type=click.IntRange(1), help="At most so many seeds of each method.")
@@ -50,6 +51,7 @@ def run_command(
     data: Path,
     out: Path | None,
     into: Path | None,
+    answers: Path | None,
     recipes: Path | None,
     target: Path | None,
     protocols: tuple[str, ...],
@@ -72,6 +74,8 @@ def run_command(
             data,
             place,
             limits=Limits(protocols, methods, seeds),
+            answers=answers,
+            earlier=into / f"{name}.json" if into else None,
             say=lambda text: click.echo(text, err=True),
             progress=progress,
         )

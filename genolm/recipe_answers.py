@@ -1,0 +1,116 @@
+"""What a recipe has finished, as one small file that can be kept with the results and go to another machine.
+
+Figures over seeds, averages and paired differences need the answers of a step, not its network. ``NAME.npz``
+holds for each step its figures (``figures``, one JSON text), its answers on the test rows (``STEP/test``) and,
+of a training, its logits on the validation rows (``STEP/valid``).
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from genolm.recipe_config import Recipe, RecipeError
+from genolm.recipe_steps import Answer, Ground, Step, what_differs
+from genolm.workspace import atomic_write
+
+ANSWERS_FORMAT = 1
+_FIGURES, _TEST, _VALID = "figures", "/test", "/valid"
+
+
+def answers_file(folder: Path, recipe: Recipe) -> Path:
+    """Return the file of a recipe in a folder of answers."""
+    return Path(folder) / f"{recipe.name}.npz"
+
+
+def write_answers(path: Path, steps: Iterable[Step]) -> None:
+    """Write what finished steps said.
+
+    Parameters
+    ----------
+    path : Path
+        Replaced if it is there; its folder is made.
+    steps : iterable of Step
+        All of them finished.
+    """
+    figures, arrays = {}, {}
+    for step in steps:
+        found, answer = step.read()
+        figures[step.name] = {**found, "place": [step.protocol, step.method, step.seed]}
+        arrays[step.name + _TEST] = _small(answer.probabilities)
+        if step.valid_logits is not None:
+            arrays[step.name + _VALID] = step.valid_logits
+    text = json.dumps({"format": ANSWERS_FORMAT, "steps": figures})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_write(path) as stream:
+        np.savez_compressed(stream, allow_pickle=False, **{_FIGURES: np.array(text)}, **arrays)
+
+
+def take_up(path: Path, recipe: Recipe, grounds: Mapping[str, Ground], folder: Path) -> tuple[list[str], list[str]]:
+    """Put the steps of a file of answers among the finished ones, where they are not and are of the same rows.
+
+    Parameters
+    ----------
+    path : Path
+        Nothing is taken up where it is not there.
+    recipe : Recipe
+    grounds : mapping of str to Ground
+    folder : Path
+        Of the recipe's steps.
+
+    Returns
+    -------
+    taken : list of str
+        Names of the steps that are finished now.
+    refused : list of str
+        A sentence for each step that is of another table, network or settings than the recipe's now.
+
+    Raises
+    ------
+    RecipeError
+        The file is of a newer format or cannot be read.
+    """
+    taken, refused = [], []
+    if not path.is_file():
+        return taken, refused
+    figures, arrays = _read(path)
+    # An average is younger than its parts.
+    for name, found in sorted(figures.items(), key=lambda item: "average" in item[1]["settings"]):
+        protocol, method, seed = found.pop("place")
+        step = Step(protocol, method, seed, folder)
+        known = protocol in grounds and (method in recipe.methods or "network" not in found)
+        if step.done or not known:
+            continue
+        other = what_differs(found, grounds[protocol], recipe.methods.get(method))
+        if other:
+            refused.append(f"{name} in {path} is not taken up, since it is of a training with {other}")
+            continue
+        threshold = found.pop("threshold")
+        step.keep(Answer(_whole(arrays[name + _TEST]), threshold), tuned_on=arrays.get(name + _VALID), **found)
+        taken.append(name)
+    return taken, refused
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    try:
+        with np.load(path, allow_pickle=False) as held:
+            arrays = {key: held[key] for key in held.files}
+        told = json.loads(str(arrays.pop(_FIGURES)))
+        known = told["format"] == ANSWERS_FORMAT
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise RecipeError(f"{path} is no file of answers ({error}); remove it, or name another --answers.") from error
+    if not known:
+        raise RecipeError(f"{path} has format {told['format']}, this genolm reads {ANSWERS_FORMAT}: use a newer genolm.")
+    return told["steps"], arrays
+
+
+def _small(chances: np.ndarray) -> np.ndarray:
+    """Return probabilities (rows, classes) with less to store: of two classes the second, of many in half precision."""
+    return chances[:, 1].astype(np.float32) if chances.shape[1] == 2 else chances.astype(np.float16)
+
+
+def _whole(stored: np.ndarray) -> np.ndarray:
+    stored = stored.astype(np.float32)
+    return np.stack([1 - stored, stored], axis=1) if stored.ndim == 1 else stored
