@@ -16,12 +16,13 @@ matched
 None overlaps another or lies less than 500 bp from a known TSS. ``strict`` is tested on chr21: all its
 promoters and non-promoters, filled up with promoters of other chromosomes; training and validation rows that
 resemble a row held out from them are left out. ``published`` divides at random, before anything is left out,
-and has as many rows of each class in each part.
+and has as many rows of each class in each part. ``large`` is ``strict`` with three times as many rows to learn
+from and the same test.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -62,6 +63,8 @@ KINDS = {"gene": 0.5, "near": 0.2, "island": 0.15, "matched": 0.15}
 NEAR = (500, 5_000)
 GC_OFF = 0.02
 ROUNDS = 40
+MORE = 3
+LEFT_OUT = ("look_alikes_left_out", "spare_rows_left_out")
 TRIES = 200
 
 
@@ -78,29 +81,44 @@ class Sizes(NamedTuple):
         """Rows of each class outside the test that are drawn."""
         return round((self.train + self.valid) * (1 + self.spare))
 
+    def times(self, more: int) -> "Sizes":
+        """Return sizes with so many times the rows to learn from, and the same test."""
+        return self._replace(train=more * self.train, valid=more * self.valid)
+
 
 def tables(data: Path, out: Path, *, seed: int = 1, **sizes: float) -> dict[str, Path]:
-    """Write the tables ``published`` and ``strict``; ``sizes`` are those of :class:`Sizes`."""
-    wanted, human = Sizes(**sizes), read_human(data)
+    """Write the tables ``published``, ``strict`` and ``large``; ``sizes`` are those of :class:`Sizes`."""
+    human, usual = read_human(data), Sizes(**sizes)
     positives, counts = positive_rows(human, source_file(data, POSITIVES))
-    windows = negative_windows(human, Places.read(data, human), positives, wanted, seed=seed)
-    negatives = rows_of(human, windows, label=False)
-    pool = in_parts(positives, negatives, wanted, seed)
-    kept, left_out = keep_apart(pool)
-    strict = trimmed(kept, wanted, seed)
-    facts = {
-        "promoters": counts,
-        "non_promoters_drawn": counts_by(negatives.assign(kind=kind_of(negatives)), "kind"),
-        "sources": hashes_of(data, SOURCES),
-        "sizes": wanted._asdict(),
-        "seed": seed,
-    }
-    dropped = {"look_alikes_left_out": left_out, "spare_rows_left_out": len(kept) - len(strict)}
-    made = {"published": (same_size(pool, strict, seed), {}), "strict": (strict, dropped)}
+    places = Places.read(data, human)
+    shared = {"promoters": counts, "sources": hashes_of(data, SOURCES), "seed": seed}
+    pool, strict, facts = divided(human, places, positives, usual, seed)
+    made = {"published": (same_size(pool, strict, seed), without(facts, LEFT_OUT)), "strict": (strict, facts)}
+    made["large"] = divided(human, places, positives, usual.times(MORE), seed)[1:]
     return {
-        protocol: save_protocol(out, protocol, table, facts | own | kinds_of(table) | leaks(table))
+        protocol: save_protocol(out, protocol, table, shared | own | kinds_of(table) | leaks(table))
         for protocol, (table, own) in made.items()
     }
+
+
+def divided(
+    human: Human, places: "Places", positives: pd.DataFrame, sizes: Sizes, seed: int
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+    """Return all rows drawn, those that are left without look-alikes, and the counts for the record."""
+    negatives = rows_of(human, negative_windows(human, places, positives, sizes, seed=seed), label=False)
+    pool = in_parts(positives, negatives, sizes, seed)
+    kept, left_out = keep_apart(pool)
+    strict = trimmed(kept, sizes, seed)
+    facts = {
+        "non_promoters_drawn": counts_by(negatives.assign(kind=kind_of(negatives)), "kind"),
+        "sizes": sizes._asdict(),
+    }
+    return pool, strict, facts | dict(zip(LEFT_OUT, (left_out, len(kept) - len(strict)), strict=True))
+
+
+def without(facts: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Return the facts but those of some names."""
+    return {key: value for key, value in facts.items() if key not in names}
 
 
 def positive_rows(human: Human, path: Path) -> tuple[pd.DataFrame, dict[str, int]]:
