@@ -34,7 +34,8 @@ def publish(recipe: Recipe, out: Path, target: Path) -> Path:
     Raises
     ------
     RecipeError
-        When the recipe makes no model, or none of its trainings is finished.
+        When the recipe makes no model, none of its trainings is finished, or the network of the chosen one is on
+        the machine that trained it.
     """
     if recipe.model is None:
         raise RecipeError(f"The recipe '{recipe.name}' makes no built-in model; it has no [model].")
@@ -52,6 +53,11 @@ def publish(recipe: Recipe, out: Path, target: Path) -> Path:
 
 
 def _published(recipe: Recipe, result: Mapping[str, Any], best: Step, target: Path) -> Path:
+    if not model_folder(best).is_dir():
+        raise RecipeError(
+            f"Of {best.name}, the best by its loss on validation rows, only the answers are here: remove {best.figures} "
+            "and run the recipe without --answers to train it here."
+        )
     bundle, model = load_bundle(model_folder(best)), recipe.model
     scores = result["scores"][best.protocol]
     others = {
@@ -63,7 +69,7 @@ def _published(recipe: Recipe, result: Mapping[str, Any], best: Step, target: Pa
         **bundle.card,
         **{key: getattr(model, key) for key in ("title", "purpose", "licence")},
         "recipe": f"recipes/{recipe.name}.toml",
-        "metrics": {**bundle.card["metrics"], "test": best.read()[0]["scores"]},
+        "metrics": {**bundle.card["metrics"], "test": best.read()[0]["scores"], **_further_tests(recipe, best)},
         **own_headline(bundle.config.head.task),
         "baselines": others,
         "data": [_source_of(result, best.protocol), *bundle.card["data"]],
@@ -76,6 +82,18 @@ def _published(recipe: Recipe, result: Mapping[str, Any], best: Step, target: Pa
     if model.sample:
         save_bundle(target, config, bundle.state_dict(), {**card, "sample": sample_scores(target, model.sample)})
     return target
+
+
+def _further_tests(recipe: Recipe, best: Step) -> dict[str, Any]:
+    """Return the figures of the same training under protocols that have other test rows, by their titles."""
+    found = {}
+    for protocol, title in recipe.protocols.items():
+        other = replace(best, protocol=protocol)
+        if other != best and other.done:
+            figures = other.read()[0]
+            if figures.get("same_as") in (best.name, best.read()[0].get("same_as") or best.name):
+                found[title[:1].lower() + title[1:]] = figures["scores"]
+    return found
 
 
 def sample_scores(model: Path, name: str) -> dict[str, Any]:

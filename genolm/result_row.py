@@ -155,6 +155,11 @@ class View(NamedTuple):
     published: str
     main: str | None
 
+    @property
+    def is_usual(self) -> bool:
+        """Whether it is that of the published and the strict protocol."""
+        return self.published == PUBLISHED
+
 
 @dataclass(frozen=True)
 class RowResult:
@@ -263,11 +268,11 @@ class RowResult:
         return next(every, None)
 
     def views(self) -> list[View]:
-        """Return the row's lines in an overview: one, but for a row of other protocols one for each of them."""
+        """Return the row's lines in an overview: one for the published and the strict protocol, one for each other."""
         with_ours = [key for key in self.scored if self.ours(key)] or self.scored
-        if not with_ours or {PUBLISHED, STRICT} & set(self.scored):
-            return [View(PUBLISHED, next(iter(with_ours), None))]
-        return [View(key, key) for key in with_ours]
+        usual = [key for key in with_ours if key in (PUBLISHED, STRICT)]
+        others = [View(key, key) for key in with_ours if key not in usual]
+        return [View(PUBLISHED, next(iter(usual), None)), *others] if usual or not others else others
 
     def figures_of(self, kind: str, protocol: str = PUBLISHED) -> list[Published]:
         """Return published figures of a kind, first those of a protocol, the best of them first.

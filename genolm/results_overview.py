@@ -60,12 +60,13 @@ def _cells(row: RowResult, view: View, place: int) -> tuple[Cell, ...]:
     several = len(row.views()) > 1
     title = protocol_words(row, view.main) if view.main else ""
     metric = metric_name(row.metric) if row.scored or row.published else ""
-    question = Cell(title, metric) if place else Cell(row.question, f"{title}; {metric}" if several else metric)
+    asked = f"{title}; {metric}" if several and not view.is_usual else metric
+    question = Cell(title, metric) if place else Cell(row.question, asked)
     return (
         question,
         _published_cell(row, ORIGINAL, view),
         _published_cell(row, BEST, view),
-        _own_cell(row, PUBLISHED),
+        _own_cell(row, PUBLISHED) if view.is_usual else Cell(NONE),
         _strict_cell(row, view, several),
         _naive_cell(row, view),
         _baseline_cell(row, view),
@@ -96,7 +97,7 @@ def _own_cell(row: RowResult, protocol: str) -> Cell:
 
 def _strict_cell(row: RowResult, view: View, several: bool) -> Cell:
     """Return ours under the strict protocol; where there is none, under another one that is named."""
-    if row.main(STRICT) or view.main in (PUBLISHED, STRICT, None):
+    if view.main in (PUBLISHED, STRICT, None):
         cell = _own_cell(row, STRICT)
         return cell._replace(detail="") if row.main(STRICT) == row.main(PUBLISHED) else cell
     cell = _own_cell(row, view.main)
@@ -122,7 +123,7 @@ def _baseline_cell(row: RowResult, view: View) -> Cell:
 
 def _places(row: RowResult, view: View) -> list[str]:
     """Return the protocols of which a line shows naive and baselines: the first that has them."""
-    return [view.main] if view.main == view.published != PUBLISHED else [*filter(None, [view.main]), *row.scored]
+    return [view.published] if not view.is_usual else [*filter(None, [view.main]), *row.scored]
 
 
 def _elsewhere(row: RowResult, view: View, protocol: str) -> str:

@@ -134,7 +134,7 @@ def verdict(row: RowResult, view: View) -> str:
     if view.main is None:
         titles = ", ".join(item.title or item.name for item in row.figures)
         return f"Figures only: {titles}." if titles else "Not run yet."
-    parts = [*_short_published(row, view), *_short_strict(row)]
+    parts = [*_short_published(row, view), *(_short_strict(row) if view.is_usual else ())]
     if method := row.main(view.main):
         parts += _short_own(row, view.main, method)
     if row.missing:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -220,7 +221,7 @@ def test_a_finished_step_of_other_settings_is_refused(run, folder):
         run(protocols=("easy",), methods=("naive",))
 
 
-def test_protocols_that_differ_in_the_test_alone_share_a_training(run, folder, monkeypatch):
+def test_protocols_that_differ_in_the_test_alone_share_a_training(run, folder, tmp_path, monkeypatch):
     recipe = folder / "toy.toml"
     text = recipe.read_text().replace("rows = 120 }", "rows = 120, again = true }")
     recipe.write_text(text.replace("[methods.naive]", '[protocols.again]\ntitle = "Again"\n[methods.naive]'))
@@ -233,6 +234,14 @@ def test_protocols_that_differ_in_the_test_alone_share_a_training(run, folder, m
     assert found["seconds"] == easy["seconds"]
     with pytest.raises(TypeError):
         run(protocols=("too_hard",), methods=("pretrained",), seeds=1)
+    (tmp_path / "toy.fa").write_text(f">one\n{'ACGT' * 11}\n")
+    monkeypatch.setattr(recipe_publish, "samples_dir", lambda: tmp_path)
+    target = publish(find_recipe(folder, "toy"), tmp_path / "runs", tmp_path / "toy-model")
+    metrics = load_bundle(target).card["metrics"]
+    assert metrics["test"] == easy["metrics"] and metrics["again"] == again["metrics"] and "hard" not in metrics
+    shutil.rmtree(tmp_path / "runs" / "toy" / "models" / "toy-easy-pretrained-seed1")
+    with pytest.raises(GenolmError, match=r"Of easy-pretrained-seed1, .* only the answers are here: remove .*seed1\.json"):
+        publish(find_recipe(folder, "toy"), tmp_path / "runs", tmp_path / "toy-model")
 
 
 def test_a_language_model_that_is_to_be_made_first_is_asked_for_before_anything_is_run(run, folder, tmp_path):

@@ -302,6 +302,22 @@ def test_a_row_of_other_protocols_has_a_line_for_each_beside_its_own_published_f
     assert tally([row])[0].counts == (1, 0, 1, 0)
 
 
+def test_a_further_protocol_has_a_line_below_that_of_the_published_and_the_strict_one(written):
+    whole = result()
+    protocols = {**whole["protocols"], "mouse": {"title": "Tested on mouse"}}
+    scores = {**whole["scores"], "mouse": {"pretrained": seeds(0.5), "cnn": seeds(0.3)}}
+    row = written(protocols=protocols, scores=scores)
+    first, second = (dict(zip(OVERVIEW, line.cells, strict=True)) for line in overview([row])["Promoters"])
+    alone = dict(zip(OVERVIEW, overview([written()])["Promoters"][0].cells, strict=True))
+    assert first == alone
+    assert second["Question"] == ("Tested on mouse", "MCC")
+    assert second["Ours, strict protocol"] == ("0.500 (0.480–0.520)", "From the language model")
+    for column in ("Original", "Best published", "Ours, published protocol", "Naive"):
+        assert second[column] == ("–", "")
+    assert second["Best simple baseline"] == ("0.300 (0.280–0.320)", "cnn")
+    assert second["Reading"].text == "Better than simple baselines; one seed."
+
+
 def test_trainings_on_other_labels_are_called_draws_everywhere(written):
     row = written(repeat="draw", scores={STRICT: {"pretrained": seeds(0.6, 0.7), "cnn": seeds(0.5)}}, differences=[])
     assert verdict(row, row.views()[0]).endswith("; 2 draws.")
