@@ -49,35 +49,52 @@ def with_earlier(result: dict[str, Any], earlier: Mapping[str, Any], recipe: Rec
         averaged, so that such a method has no figures ``together``.
     """
     scores = {key: dict(methods) for key, methods in result["scores"].items()}
-    kept: set[tuple[str, str]] = set()
-    seconds = result.get("seconds", 0.0)
-    for protocol in scores:
-        if _table(earlier, protocol) != _table(result, protocol):
-            continue
-        for method, found in earlier["scores"].get(protocol, {}).items():
-            if not _is_same(earlier["methods"][method], recipe.methods.get(method), recipe):
-                continue
-            own = scores[protocol].get(method)
-            if own is None:
-                kept.add((protocol, method))
-            scores[protocol][method] = found if own is None else _both(own, found)
-            done = {item["seed"] for item in own["seeds"]} if own else set()
-            seconds += sum(item["seconds"] for item in found["seeds"] if item["seed"] not in done)
-    methods = {key: item for key, item in earlier.get("methods", {}).items() if any(key == pair[1] for pair in kept)}
-    told = {(item["protocol"], item["method"], item["other"]) for item in result["differences"]}
-    gaps = [
-        item
-        for item in earlier.get("differences", [])
-        if {(item["protocol"], item["method"]), (item["protocol"], item["other"])} <= kept
-        and (item["protocol"], item["method"], item["other"]) not in told
-    ]
+    whole = set()
+    for protocol, method, found in _usable(earlier, result, recipe):
+        own = scores[protocol].get(method)
+        scores[protocol][method] = _both(own, found) if own else found
+        if not own:
+            whole.add((protocol, method))
+    methods = {key: earlier["methods"][key] for _, key in whole}
     return {
         **result,
         "scores": {key: _in_order(found, recipe) for key, found in scores.items()},
         "methods": {**methods, **result["methods"]},
-        "differences": [*result["differences"], *gaps],
-        "seconds": round(seconds, 1),
+        "differences": [*result["differences"], *_gaps(earlier, whole)],
     }
+
+
+def _usable(
+    earlier: Mapping[str, Any], result: Mapping[str, Any], recipe: Recipe
+) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield protocol, method and scores of what may stay in a newer result."""
+    for protocol in result["scores"]:
+        if _table(earlier, protocol) == _table(result, protocol):
+            for method, found in earlier["scores"].get(protocol, {}).items():
+                if _is_same(earlier["methods"][method], recipe.methods.get(method), recipe):
+                    yield protocol, method, found
+
+
+def _gaps(earlier: Mapping[str, Any], whole: set[tuple[str, str]]) -> list[dict[str, Any]]:
+    """Return the paired differences of methods that are both of the earlier result alone."""
+    return [
+        item
+        for item in earlier.get("differences", [])
+        if {(item["protocol"], item["method"]), (item["protocol"], item["other"])} <= whole
+    ]
+
+
+def seconds_of(result: Mapping[str, Any], recipe: Recipe) -> float:
+    """Return how long all trainings and baselines took, each once: an average takes none, nor one that is shared."""
+    averages = {key for key, method in recipe.methods.items() if method.average}
+    every = {
+        (key, item["seed"], item["seconds"])
+        for methods in result["scores"].values()
+        for key, found in methods.items()
+        for item in found["seeds"]
+        if key not in averages
+    }
+    return sum(seconds for *_, seconds in every)
 
 
 def missing_of(result: Mapping[str, Any], recipe: Recipe) -> Iterator[str]:

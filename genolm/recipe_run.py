@@ -20,21 +20,10 @@ from genolm.baselines import Baseline
 from genolm.progress import ProgressCallback
 from genolm.recipe_answers import answers_file, take_up, write_answers
 from genolm.recipe_config import Call, Method, Recipe, RecipeError
-from genolm.recipe_earlier import missing_of, read_earlier, with_earlier
+from genolm.recipe_earlier import missing_of, read_earlier, seconds_of, with_earlier
 from genolm.recipe_result import BASELINE_TITLES, Pairs, frame_of, method_scores, protocol_facts
-from genolm.recipe_steps import (
-    Baselines,
-    Ground,
-    Step,
-    baselines_of,
-    check_bases,
-    check_same,
-    is_average_due,
-    open_ground,
-    run_average,
-    run_training,
-    steps_of,
-)
+from genolm.recipe_steps import Ground, Step, check_bases, check_same, open_ground, steps_of
+from genolm.recipe_work import Baselines, baselines_of, is_average_due, run_average, run_training
 from genolm.record import file_facts, timestamp, write_json
 from genolm.registry import load_bundle
 from genolm.workspace import exclusive
@@ -305,8 +294,7 @@ class _TableRun:
         return tables
 
     def _write(self, grounds: Mapping[str, Ground]) -> None:
-        result, seconds = frame_of(self.recipe), 0.0
-        averages = {key for key, method in self.recipe.methods.items() if method.average}
+        result = frame_of(self.recipe)
         for protocol, ground in grounds.items():
             result["protocols"][protocol] = protocol_facts(ground, self._record(protocol))
             finished = self._finished(ground)
@@ -314,16 +302,13 @@ class _TableRun:
             result["differences"] += list(self._pairs.of(ground, finished))
             for key, steps in finished.items():
                 result["methods"].setdefault(key, self._method(key, steps[0]))
-                if key not in averages:
-                    seconds += sum(found["seconds"] for found, _ in map(Step.read, steps) if not found.get("same_as"))
-        result = with_earlier({**result, "seconds": seconds}, self.earlier, self.recipe)
+        result = with_earlier(result, self.earlier, self.recipe)
         result["missing"] = list(missing_of(result, self.recipe))
-        _write(self.folder, result, seconds=result["seconds"])
+        _write(self.folder, result, seconds=seconds_of(result, self.recipe))
         if self.answers is not None:
-            finished = (self._finished(ground) for ground in grounds.values())
-            write_answers(
-                answers_file(self.answers, self.recipe), [step for found in finished for steps in found.values() for step in steps]
-            )
+            finished = (self._finished(ground).values() for ground in grounds.values())
+            steps = [step for methods in finished for seeds in methods for step in seeds]
+            write_answers(answers_file(self.answers, self.recipe), steps)
 
     def _record(self, protocol: str) -> dict[str, Any]:
         path = self.folder / "tables" / f"{protocol}.json"

@@ -1,4 +1,4 @@
-"""The pieces of work of a table recipe: one baseline or one training each, kept when it is finished.
+"""The steps of a table recipe: one baseline, training or average each, kept when it is finished.
 
 What a step leaves is its figures as JSON and its answers on the test rows, from which the means over seeds and
 the paired differences are worked out (:mod:`genolm.recipe_result`).
@@ -6,10 +6,8 @@ the paired differences are worked out (:mod:`genolm.recipe_result`).
 
 import hashlib
 import json
-import shutil
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,17 +16,12 @@ import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is
 import numpy as np
 import pandas as pd
 
-from genolm import calibration
-from genolm.baselines import Baseline, Examples, standard_baselines
 from genolm.bootstrap import Estimate
 from genolm.bundle_config import network_words
-from genolm.config import PRESETS, Calibration, FinetuneSettings
+from genolm.config import PRESETS, FinetuneSettings
 from genolm.errors import BundleError
-from genolm.finetuning import finetune
 from genolm.metrics import as_json, score
-from genolm.predict import Predictor
 from genolm.preparation import Preparation, prepare_training
-from genolm.progress import ProgressCallback
 from genolm.record import file_facts, write_json
 from genolm.recipe_config import Method, Recipe, RecipeError
 from genolm.registry import load_bundle
@@ -165,150 +158,6 @@ def training_settings(recipe: Recipe, method: Method, seed: int) -> FinetuneSett
     """Return the settings of a method's training."""
     own = {"split": "given", "adapt": False, "watched": False}
     return FinetuneSettings(**{**own, **recipe.training, **method.settings, "seed": seed})
-
-
-def baselines_of(ground: Ground) -> Iterator[Baseline]:
-    """Yield the baselines that the recipe wants and that fit the table; none but for a choice of classes."""
-    if ground.preparation.head.task not in ("binary", "multiclass"):
-        return
-    wanted = ground.recipe.baselines
-    for baseline in standard_baselines(ground.preparation.samples("train").sequences):
-        if wanted is None or baseline.name in wanted:
-            yield baseline
-
-
-@dataclass
-class Baselines:
-    """Fits baselines; protocols that differ in the test alone share what is fitted."""
-
-    _fitted: dict[tuple[str, str], Baseline] = field(default_factory=dict)
-
-    def run(self, step: Step, ground: Ground, baseline: Baseline) -> None:
-        """Fit a baseline on the training rows, choose by the validation rows, keep what it says of the test rows."""
-        began = time.monotonic()
-        valid, test = (ground.preparation.samples(part) for part in ("valid", "test"))
-        fitted = self._of(ground, baseline)
-        threshold = 0.5
-        if ground.preparation.head.task == "binary":
-            threshold = calibration.pick_threshold(fitted.probabilities(valid.sequences)[:, 1], valid.labels)
-        answer = Answer(fitted.probabilities(test.sequences), threshold)
-        step.keep(
-            answer,
-            scores=ground.scores(answer),
-            seconds=round(time.monotonic() - began, 1),
-            settings=fitted.settings(),
-            table=ground.table_sha256,
-        )
-
-    def _of(self, ground: Ground, baseline: Baseline) -> Baseline:
-        key = baseline.name, ground.learned_from
-        if key not in self._fitted:
-            parts = (ground.preparation.samples(part) for part in ("train", "valid"))
-            self._fitted[key] = baseline.fit(*(Examples(list(part.sequences), part.labels) for part in parts))
-        return self._fitted[key]
-
-
-def run_training(
-    step: Step,
-    ground: Ground,
-    method: Method,
-    *,
-    others: Iterable[Ground] = (),
-    progress: ProgressCallback | None = None,
-) -> None:
-    """Fine-tune one model as ``genolm finetune`` does and keep what its bundle says of the test rows.
-
-    Where another protocol (of ``others``) has the same training and validation rows and has finished this
-    training, its model is taken: only the test rows are others.
-    """
-    settings = training_settings(ground.recipe, method, step.seed)
-    bundle_path = model_folder(step)
-    twin = _twin(step, ground, method, others)
-    if twin and not bundle_path.is_dir():
-        shutil.copytree(model_folder(twin), bundle_path)
-    if not bundle_path.is_dir():
-        finetune(
-            ground.path,
-            method.base,
-            bundle_path.name,
-            settings=settings,
-            out_dir=bundle_path,
-            from_scratch=method.from_scratch,
-            progress=progress,
-        )
-    bundle = load_bundle(bundle_path)
-    predictor = Predictor(bundle)
-    valid, test = (predictor.logits(ground.preparation.samples(part).sequences) for part in ("valid", "test"))
-    answer = Answer(predictor.probabilities(test), bundle.config.calibration.threshold)
-    training = bundle.card["training"]
-    step.keep(
-        answer,
-        tuned_on=valid,
-        scores=ground.scores(answer),
-        seconds=training["seconds"],
-        best_epoch=training["best_epoch"],
-        valid_loss=min(epoch["valid"]["loss"] for epoch in training["epochs"]),
-        settings=bundle.card["settings"],
-        network=network_words(bundle.config.tokenizer, bundle.config.encoder),
-        asked=asked_of(ground.recipe, method),
-        temperature=bundle.config.calibration.temperature,
-        table=ground.table_sha256,
-        same_as=twin.name if twin else None,
-    )
-
-
-def _twin(step: Step, ground: Ground, method: Method, others: Iterable[Ground]) -> Step | None:
-    for other in others:
-        twin = replace(step, protocol=other.protocol)
-        alike = ground.learned_from == other.learned_from
-        if twin == step or not (alike and twin.done and model_folder(twin).is_dir()):
-            continue
-        check_same(twin, other, method)
-        return twin
-    return None
-
-
-def averaged_steps(step: Step, method: Method) -> list[Step]:
-    """Return the trainings that an average is of."""
-    return [replace(step, method=name) for name in method.average]
-
-
-def is_average_due(step: Step, method: Method) -> bool:
-    """Return whether all trainings of an average are finished and it is not there, or is of others or older ones."""
-    parts = averaged_steps(step, method)
-    if not all(part.done for part in parts):
-        return False
-    if not step.done or step.read()[0]["settings"]["average"] != list(method.average):
-        return True
-    return step.figures.stat().st_mtime < max(part.figures.stat().st_mtime for part in parts)
-
-
-def run_average(step: Step, ground: Ground, method: Method) -> None:
-    """Average the probabilities of finished trainings; the threshold is picked anew on the validation rows.
-
-    The loss on validation rows is that of the mean of their uncalibrated probabilities, to be held beside the
-    loss of one training.
-    """
-    task, valid = ground.preparation.head.task, ground.preparation.samples("valid")
-    if task not in ("binary", "multiclass"):
-        raise RecipeError(f"The recipe '{ground.recipe.name}' averages answers, which needs a choice of classes.")
-    parts = averaged_steps(step, method)
-    read = [part.read() for part in parts]
-    logits = [part.valid_logits for part in parts]
-    plain = np.mean([calibration.apply(item, Calibration(), task) for item in logits], axis=0)
-    warmed = zip(logits, (Calibration(found["temperature"]) for found, _ in read), strict=True)
-    tuned = np.mean([calibration.apply(item, known, task) for item, known in warmed], axis=0)
-    threshold = calibration.pick_threshold(tuned[:, 1], valid.labels) if task == "binary" else 0.5
-    answer = mean_answer([item for _, item in read])._replace(threshold=threshold)
-    step.keep(
-        answer,
-        scores=ground.scores(answer),
-        seconds=sum(found["seconds"] for found, _ in read),
-        valid_loss=float(-np.log(np.clip(plain[np.arange(len(plain)), valid.labels], 1e-12, None)).mean()),
-        settings={"average": list(method.average)},
-        network="; ".join(sorted(found["network"] for found, _ in read)),
-        table=ground.table_sha256,
-    )
 
 
 def check_same(step: Step, ground: Ground, method: Method) -> None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from genolm import recipe_publish, recipe_run, recipe_steps
+from genolm import recipe_publish, recipe_run, recipe_steps, recipe_work
 from genolm.baselines import KmerLogistic
 from genolm.config import Window
 from genolm.errors import GenolmError
@@ -159,8 +159,8 @@ def test_a_run_that_is_cut_short_goes_on_and_ends_as_one(run, folder, tmp_path, 
     assert part["scores"]["too_hard"] == {}
     assert part["missing"] == ["Easy: Pre-trained, seed 2", "Hard: Pre-trained, seeds 1, 2"]
     trained = []
-    plain = recipe_steps.finetune
-    monkeypatch.setattr(recipe_steps, "finetune", lambda *a, **b: trained.append(a[2]) or plain(*a, **b))
+    plain = recipe_work.finetune
+    monkeypatch.setattr(recipe_work, "finetune", lambda *a, **b: trained.append(a[2]) or plain(*a, **b))
     whole = run()
     names = ["toy-too-hard-pretrained-seed1", "toy-easy-pretrained-seed2", "toy-too-hard-pretrained-seed2"]
     assert sorted(trained) == sorted(names) and whole["missing"] == []
@@ -226,7 +226,7 @@ def test_protocols_that_differ_in_the_test_alone_share_a_training(run, folder, t
     text = recipe.read_text().replace("rows = 120 }", "rows = 120, again = true }")
     recipe.write_text(text.replace("[methods.naive]", '[protocols.again]\ntitle = "Again"\n[methods.naive]'))
     run(protocols=("easy",), methods=("pretrained",), seeds=1)
-    monkeypatch.setattr("genolm.recipe_steps.finetune", None)
+    monkeypatch.setattr("genolm.recipe_work.finetune", None)
     found = run(protocols=("again",), methods=("pretrained",), seeds=1)
     easy, again = (found["scores"][key]["pretrained"]["seeds"][0] for key in ("easy", "again"))
     assert again["metrics"]["auroc"]["value"] == pytest.approx(1 - easy["metrics"]["auroc"]["value"])
@@ -298,11 +298,11 @@ def test_an_average_is_made_of_finished_trainings_and_again_when_one_changes(
 
     Step = recipe_steps.Step
     step, method = Step("easy", "mixed", 1, steps), find_recipe(folder, "toy").methods["mixed"]
-    assert not recipe_steps.is_average_due(step, method)
-    assert recipe_steps.is_average_due(step, replace(method, average=("other", "pretrained")))
+    assert not recipe_work.is_average_due(step, method)
+    assert recipe_work.is_average_due(step, replace(method, average=("other", "pretrained")))
     later = step.figures.stat().st_mtime + 10
     os.utime(steps / "easy-other-seed1.json", (later, later))
-    assert recipe_steps.is_average_due(step, method)
+    assert recipe_work.is_average_due(step, method)
 
 
 @pytest.mark.parametrize(
@@ -414,7 +414,7 @@ def test_answers_go_from_machine_to_machine_and_nothing_is_done_again(folder, tm
     path.write_text(path.read_text().replace("[training]\n", AVERAGE.format(base=toy_language_model_path)))
     kept = tmp_path / "answers"
     part, _ = run_elsewhere(folder, tmp_path, machine="one", limits=Limits(("easy",), (), 1), answers=kept)
-    monkeypatch.setattr("genolm.recipe_steps.finetune", None)
+    monkeypatch.setattr("genolm.recipe_work.finetune", None)
     found, said = run_elsewhere(folder, tmp_path, machine="two", limits=Limits(("easy",), (), 1), answers=kept)
     assert said[1] == f"toy: {len(part['scores']['easy'])} finished steps taken from {kept}"
     for key in ("methods", "missing", "protocols", "seconds"):
