@@ -6,6 +6,8 @@ of a training, its logits on the validation rows (``STEP/valid``).
 """
 
 import json
+import zipfile
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,24 +28,32 @@ def answers_file(folder: Path, recipe: Recipe) -> Path:
 
 
 def write_answers(path: Path, steps: Iterable[Step]) -> None:
-    """Write what finished steps said.
+    """Add what finished steps said to a file, in place of what it has of them.
 
     Parameters
     ----------
     path : Path
-        Replaced if it is there; its folder is made.
+        Made if it is missing, with its folder. What it has of other steps stays.
     steps : iterable of Step
-        All of them finished.
+        All of them finished. Averages are left out, since they are worked out of the others, and so are steps of
+        an older genolm, which do not tell their table.
+
+    Raises
+    ------
+    RecipeError
+        The file is of a newer format or cannot be read.
     """
-    figures, arrays = {}, {}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figures, arrays = _read(path) if path.is_file() else ({}, {})
     for step in steps:
         found, answer = step.read()
+        if "average" in found["settings"] or "table" not in found:
+            continue
         figures[step.name] = {**found, "place": [step.protocol, step.method, step.seed]}
         arrays[step.name + _TEST] = _small(answer.probabilities)
         if step.valid_logits is not None:
             arrays[step.name + _VALID] = step.valid_logits
     text = json.dumps({"format": ANSWERS_FORMAT, "steps": figures})
-    path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(path) as stream:
         np.savez_compressed(stream, allow_pickle=False, **{_FIGURES: np.array(text)}, **arrays)
 
@@ -72,12 +82,12 @@ def take_up(path: Path, recipe: Recipe, grounds: Mapping[str, Ground], folder: P
     RecipeError
         The file is of a newer format or cannot be read.
     """
-    taken, refused = [], []
+    taken: list[str] = []
+    refused: list[str] = []
     if not path.is_file():
         return taken, refused
     figures, arrays = _read(path)
-    # An average is younger than its parts.
-    for name, found in sorted(figures.items(), key=lambda item: "average" in item[1]["settings"]):
+    for name, found in figures.items():
         protocol, method, seed = found.pop("place")
         step = Step(protocol, method, seed, folder)
         known = protocol in grounds and (method in recipe.methods or "network" not in found)
@@ -95,22 +105,23 @@ def take_up(path: Path, recipe: Recipe, grounds: Mapping[str, Ground], folder: P
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     try:
-        with np.load(path, allow_pickle=False) as held:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as held:
             arrays = {key: held[key] for key in held.files}
         told = json.loads(str(arrays.pop(_FIGURES)))
         known = told["format"] == ANSWERS_FORMAT
-    except (OSError, ValueError, KeyError, EOFError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise RecipeError(f"{path} is no file of answers ({error}); remove it, or name another --answers.") from error
     if not known:
-        raise RecipeError(f"{path} has format {told['format']}, this genolm reads {ANSWERS_FORMAT}: use a newer genolm.")
+        raise RecipeError(f"{path} has format {told['format']}, not {ANSWERS_FORMAT}: use a newer genolm.")
     return told["steps"], arrays
 
 
 def _small(chances: np.ndarray) -> np.ndarray:
-    """Return probabilities (rows, classes) with less to store: of two classes the second, of many in half precision."""
-    return chances[:, 1].astype(np.float32) if chances.shape[1] == 2 else chances.astype(np.float16)
+    """Return probabilities (rows, classes), float32; of two that add up to 1 the second alone."""
+    chances = chances.astype(np.float32)
+    paired = chances.ndim == 2 and chances.shape[1] == 2 and np.allclose(chances.sum(axis=1), 1, atol=1e-5)
+    return chances[:, 1] if paired else chances
 
 
 def _whole(stored: np.ndarray) -> np.ndarray:
-    stored = stored.astype(np.float32)
     return np.stack([1 - stored, stored], axis=1) if stored.ndim == 1 else stored

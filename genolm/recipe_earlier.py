@@ -6,15 +6,15 @@ where neither of the two was trained again.
 """
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from genolm.config import FinetuneSettings
 from genolm.recipe_config import Method, Recipe, RecipeError
-from genolm.recipe_steps import asked_of
+from genolm.recipe_steps import asked_of, is_absent, network_of
 from genolm.result_row import RESULT_FORMAT
-
-_UNCHANGED = ("drop_mult", "mirrored", "shifted", "preset")
 
 
 def read_earlier(path: Path) -> dict[str, Any]:
@@ -55,9 +55,11 @@ def with_earlier(result: dict[str, Any], earlier: Mapping[str, Any], recipe: Rec
         scores[protocol][method] = _both(own, found) if own else found
         if not own:
             whole.add((protocol, method))
-    methods = {key: earlier["methods"][key] for _, key in whole}
+    methods = {key: earlier["methods"][key] | _title(recipe, key) for _, key in whole}
+    kept = any(found["seeds"] for found in (scores[protocol][key] for protocol, key in whole))
     return {
         **result,
+        "machine": {**result["machine"], "earlier": _machines(earlier)} if kept else result["machine"],
         "scores": {key: _in_order(found, recipe) for key, found in scores.items()},
         "methods": {**methods, **result["methods"]},
         "differences": [*result["differences"], *_gaps(earlier, whole)],
@@ -69,10 +71,18 @@ def _usable(
 ) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Yield protocol, method and scores of what may stay in a newer result."""
     for protocol in result["scores"]:
-        if _table(earlier, protocol) == _table(result, protocol):
-            for method, found in earlier["scores"].get(protocol, {}).items():
-                if _is_same(earlier["methods"][method], recipe.methods.get(method), recipe):
-                    yield protocol, method, found
+        if not earlier or _table(earlier, protocol) != _table(result, protocol):
+            continue
+        told, ours = earlier["scores"].get(protocol, {}), recipe.methods_of(protocol)
+        same = {key for key in told if _is_same(earlier["methods"][key], ours.get(key), recipe)}
+        same = {key for key in same if key in ours or recipe.baselines is None or key in recipe.baselines}
+        # An average stays only with all that it is of.
+        own = result["scores"][protocol]
+        same -= {key for key in same & ours.keys() if not set(ours[key].average) <= same - own.keys()}
+        for method in told:
+            if method in same:
+                most = ours[method].seeds if method in ours else 1
+                yield protocol, method, {**told[method], "seeds": [run for run in told[method]["seeds"] if run["seed"] <= most]}
 
 
 def _gaps(earlier: Mapping[str, Any], whole: set[tuple[str, str]]) -> list[dict[str, Any]]:
@@ -85,16 +95,16 @@ def _gaps(earlier: Mapping[str, Any], whole: set[tuple[str, str]]) -> list[dict[
 
 
 def seconds_of(result: Mapping[str, Any], recipe: Recipe) -> float:
-    """Return how long all trainings and baselines took, each once: an average takes none, nor one that is shared."""
+    """Return how long all trainings and baselines took; an average takes nothing, a network of two protocols once."""
     averages = {key for key, method in recipe.methods.items() if method.average}
     every = {
-        (key, item["seed"], item["seconds"])
-        for methods in result["scores"].values()
+        item.get("weights") or (protocol, key, item["seed"]): item["seconds"]
+        for protocol, methods in result["scores"].items()
         for key, found in methods.items()
         for item in found["seeds"]
         if key not in averages
     }
-    return sum(seconds for *_, seconds in every)
+    return sum(every.values())
 
 
 def missing_of(result: Mapping[str, Any], recipe: Recipe) -> Iterator[str]:
@@ -119,14 +129,39 @@ def _is_same(earlier: Mapping[str, Any], method: Method | None, recipe: Recipe) 
     settings = earlier["settings"]
     if method.average:
         return settings.get("average") == list(method.average)
-    if "asked" in earlier:
-        return earlier["asked"] == asked_of(recipe, method)
+    if "network" in earlier and not is_absent(method) and earlier["network"] != network_of(recipe, method):
+        return False
+    asked = asked_of(recipe, method)
+    return earlier["asked"] == asked if "asked" in earlier else _seems_same(earlier, method, asked)
+
+
+def _seems_same(earlier: Mapping[str, Any], method: Method, asked: Mapping[str, Any]) -> bool:
+    """Compare what a result from before the recipe's own words were kept tells of its settings.
+
+    A plan may have taken a smaller batch than was asked for, and chosen what was not asked for.
+    """
+    settings = earlier["settings"]
     if not method.from_scratch and earlier["base"] != method.base:
         return False
-    # Results from before the recipe's own words were kept: what the plan may not have changed is compared.
-    last, asked = settings.get("schedule", [{}])[-1], asked_of(recipe, method)
-    kept = {**{key: settings.get(key) for key in _UNCHANGED}, **{key: last.get(key) for key in ("epochs", "lr")}}
-    return all(value is None or asked.get(key, value) == value for key, value in kept.items())
+    usual = {key: asked.get(key, getattr(FinetuneSettings(), key)) for key in ("mirrored", "shifted", "preset")}
+    if any(settings.get(key, value) != value for key, value in usual.items()):
+        return False
+    told = {"drop_mult": settings.get("drop_mult"), **settings.get("schedule", [{}])[-1]}
+    if any(asked.get(key, told.get(key)) != told.get(key) for key in ("drop_mult", "epochs", "lr")):
+        return False
+    return settings.get("batch_size", 0) <= asked.get("batch_size", math.inf)
+
+
+def _title(recipe: Recipe, key: str) -> dict[str, str]:
+    return {"title": recipe.methods[key].title} if key in recipe.methods else {}
+
+
+def _machines(earlier: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return on what the parts of an earlier result were made, each once: machine, version and date."""
+    own = {key: value for key, value in earlier.get("machine", {}).items() if key != "earlier"}
+    last = {**own, "version": earlier.get("version", ""), "date": earlier.get("date", "")}
+    found = [*earlier.get("machine", {}).get("earlier", []), last]
+    return [item for place, item in enumerate(found) if item not in found[:place]]
 
 
 def _both(own: Mapping[str, Any], earlier: Mapping[str, Any]) -> dict[str, Any]:

@@ -59,6 +59,8 @@ def _published(recipe: Recipe, result: Mapping[str, Any], best: Step, target: Pa
             "and run the recipe without --answers to train it here."
         )
     bundle, model = load_bundle(model_folder(best)), recipe.model
+    if best.read()[0].get("weights", bundle.sha256) != bundle.sha256:
+        raise RecipeError(f"{model_folder(best)} is not the network of {best.figures}: remove both and train again.")
     scores = result["scores"][best.protocol]
     others = {
         result["methods"][key]["title"]: item.get("together") or item["seeds"][0]["metrics"]
@@ -87,12 +89,11 @@ def _published(recipe: Recipe, result: Mapping[str, Any], best: Step, target: Pa
 def _further_tests(recipe: Recipe, best: Step) -> dict[str, Any]:
     """Return the figures of the same training under protocols that have other test rows, by their titles."""
     found = {}
+    weights = best.read()[0].get("weights")
     for protocol, title in recipe.protocols.items():
         other = replace(best, protocol=protocol)
-        if other != best and other.done:
-            figures = other.read()[0]
-            if figures.get("same_as") in (best.name, best.read()[0].get("same_as") or best.name):
-                found[title[:1].lower() + title[1:]] = figures["scores"]
+        if weights and other != best and other.done and other.read()[0].get("weights") == weights:
+            found[title[:1].lower() + title[1:]] = other.read()[0]["scores"]
     return found
 
 

@@ -75,7 +75,7 @@ def method_scores(ground: Ground, steps: list[Step]) -> dict[str, Any]:
     read = [(step, *step.read()) for step in steps]
     seeds = [
         {"seed": step.seed, "metrics": found["scores"], "seconds": found["seconds"]}
-        | {key: found[key] for key in ("best_epoch", "valid_loss") if key in found}
+        | {key: found[key] for key in ("best_epoch", "valid_loss", "weights") if key in found}
         for step, found, _ in read
     ]
     answers = [answer for _, _, answer in read]
@@ -95,17 +95,22 @@ class Pairs:
     def of(self, ground: Ground, steps: Mapping[str, list[Step]]) -> Iterator[dict[str, Any]]:
         """Yield the headline figure of each of our methods minus that of from scratch and of each baseline."""
         ours, metric = ground.recipe.methods, ground.recipe.metric
-        networks = {key: steps[key][0].read()[0]["network"] for key in steps if key in ours}
+        networks = {key: steps[key][0].read()[0].get("network") for key in steps if key in ours}
         for method in (key for key in steps if key in ours and not is_naive(key)):
             for other in steps:
                 if other in ours and not (is_naive(other) and networks[other] == networks[method]):
                     continue
-                names = (*(step.name for step in steps[method]), "", *(step.name for step in steps[other]))
-                if names not in self._known:
-                    self._known[names] = _difference(ground, steps[method], steps[other])
-                if self._known[names]:
+                pair = (*map(_version, steps[method]), "", *map(_version, steps[other]))
+                if pair not in self._known:
+                    self._known[pair] = _difference(ground, steps[method], steps[other])
+                if self._known[pair]:
                     place = {"protocol": ground.protocol, "method": method, "other": other, "metric": metric}
-                    yield place | self._known[names]
+                    yield place | self._known[pair]
+
+
+def _version(step: Step) -> str:
+    """Return a name of a step that changes when it is done again."""
+    return f"{step.name} {step.figures.stat().st_mtime_ns}"
 
 
 def _difference(ground: Ground, ours: list[Step], others: list[Step]) -> dict[str, Any]:

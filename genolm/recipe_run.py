@@ -23,7 +23,7 @@ from genolm.recipe_config import Call, Method, Recipe, RecipeError
 from genolm.recipe_earlier import missing_of, read_earlier, seconds_of, with_earlier
 from genolm.recipe_result import BASELINE_TITLES, Pairs, frame_of, method_scores, protocol_facts
 from genolm.recipe_steps import Ground, Step, check_bases, check_same, open_ground, steps_of
-from genolm.recipe_work import Baselines, baselines_of, is_average_due, run_average, run_training
+from genolm.recipe_work import Baselines, baselines_of, is_average_due, is_current, run_average, run_training
 from genolm.record import file_facts, timestamp, write_json
 from genolm.registry import load_bundle
 from genolm.workspace import exclusive
@@ -202,12 +202,12 @@ class _TableRun:
     earlier: Mapping[str, Any] = field(default_factory=dict)
     _pairs: Pairs = field(default_factory=Pairs)
     _baselines: Baselines = field(default_factory=Baselines)
+    _known: dict[tuple[str, int], bool] = field(default_factory=dict)
 
     def run(self) -> Path:
         """Do all steps, writing the result after each."""
         grounds = self._grounds()
         self._take_up(grounds)
-        self._write(grounds)
         wanted = [ground for key, ground in grounds.items() if not self.limits.protocols or key in self.limits.protocols]
         pairs = [
             (ground, step, method)
@@ -216,14 +216,20 @@ class _TableRun:
             if self._wants(step)
         ]
         check_bases(self.recipe, [method for _, step, method in pairs if not step.done])
+        for ground, step, method in pairs:
+            if step.done and not method.average:
+                check_same(step, ground, method)
+        self._write(grounds)
         for ground in wanted:
             for baseline in baselines_of(ground):
                 self._baseline(grounds, ground, baseline)
         for ground, step, method in sorted(pairs, key=lambda item: (item[1].seed, bool(item[2].average))):
-            if not self._is_due(step, ground, method):
-                continue
             if method.average:
+                if not is_average_due(step, ground, method):
+                    continue
                 run_average(step, ground, method)
+            elif step.done:
+                continue
             else:
                 self.say(f"{self.recipe.name}: training {step.name}")
                 run_training(step, ground, method, others=grounds.values(), progress=self.progress)
@@ -244,19 +250,12 @@ class _TableRun:
         for sentence in refused:
             self.say(f"{self.recipe.name}: {sentence}")
 
-    def _is_due(self, step: Step, ground: Ground, method: Method) -> bool:
-        if method.average:
-            return is_average_due(step, method)
-        if step.done:
-            check_same(step, ground, method)
-        return not step.done
-
     def _wants(self, step: Step) -> bool:
         return not self.limits.methods or step.method in self.limits.methods
 
     def _baseline(self, grounds: Mapping[str, Ground], ground: Ground, baseline: Baseline) -> None:
         step = Step(ground.protocol, baseline.name, 1, self._steps)
-        if not step.done and self._wants(step):
+        if self._wants(step) and not is_current(step, ground):
             self._baselines.run(step, ground, baseline)
             self._told(step)
             self._write(grounds)
@@ -283,7 +282,7 @@ class _TableRun:
         wanted = {"sources": {item.file: item.sha256 for item in self.recipe.sources}, "options": call.options}
         if made.is_file():
             kept = json.loads(made.read_text(encoding="utf-8"))
-            if kept["of"] == wanted:
+            if kept["of"] == wanted and set(self.recipe.protocols) <= set(kept["tables"]):
                 return {key: place / name for key, name in kept["tables"].items()}
         self.say(f"{self.recipe.name}: making the tables")
         tables = function_of(call)(self.data, place, **call.options)
@@ -315,14 +314,23 @@ class _TableRun:
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
     def _finished(self, ground: Ground) -> dict[str, list[Step]]:
-        """Return the finished steps of each method, ours first."""
+        """Return the finished steps of each method, ours first; what the recipe wants otherwise now is left out."""
         ours = [step for step, _ in steps_of(self.recipe, ground.protocol, self._steps)]
         others = [Step(ground.protocol, item.name, 1, self._steps) for item in baselines_of(ground)]
         found: dict[str, list[Step]] = {}
         for step in (*ours, *others):
-            if step.done:
+            if step.done and self._is_current(step, ground):
                 found.setdefault(step.method, []).append(step)
         return found
+
+    def _is_current(self, step: Step, ground: Ground) -> bool:
+        """Return whether a finished step counts, looked at once for each time that it is written; say it if not."""
+        key = step.name, step.figures.stat().st_mtime_ns
+        if key not in self._known:
+            self._known[key] = is_current(step, ground)
+            if not self._known[key]:
+                self.say(f"{self.recipe.name}: {step.figures} is of other rows, settings or parts and left out")
+        return self._known[key]
 
     def _method(self, key: str, step: Step) -> dict[str, Any]:
         found = step.read()[0]
@@ -330,7 +338,7 @@ class _TableRun:
             method = self.recipe.methods[key]
             bases = [self.recipe.methods[name].base for name in method.average] or [method.base]
             base = None if method.from_scratch else " and ".join(dict.fromkeys(bases))
-            facts = {"title": method.title, "kind": "ours", "base": base, "network": found["network"]}
+            facts = {"title": method.title, "kind": "ours", "base": base, "network": found.get("network")}
             facts |= {"asked": found["asked"]} if "asked" in found else {}
         else:
             facts = {"title": BASELINE_TITLES.get(key, key), "kind": "baseline", "base": None}

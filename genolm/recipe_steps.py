@@ -190,7 +190,7 @@ def what_differs(found: Mapping[str, Any], ground: Ground, method: Method | None
     if method and method.average:
         pairs["average"] = (found["settings"]["average"], list(method.average))
     elif method:
-        if "network" in found and not _is_absent(method):
+        if "network" in found and not is_absent(method):
             pairs["network"] = (found["network"], network_of(ground.recipe, method))
         if "asked" in found:
             kept, wanted = found["asked"], asked_of(ground.recipe, method)
@@ -212,14 +212,14 @@ def check_bases(recipe: Recipe, methods: Iterable[Method]) -> None:
         Says how to make it.
     """
     for method in methods:
-        if _is_absent(method):
+        if is_absent(method):
             raise RecipeError(
                 f"The recipe '{recipe.name}' wants the language model '{method.base}', which is not built in. Make it "
                 f"with `{method.made_by}`, or run the other methods alone with --method."
             )
 
 
-def _is_absent(method: Method) -> bool:
+def is_absent(method: Method) -> bool:
     """Return whether a method's language model is to be made first and is not there."""
     if not method.made_by:
         return False

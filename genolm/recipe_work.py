@@ -16,7 +16,17 @@ from genolm.finetuning import finetune
 from genolm.predict import Predictor
 from genolm.progress import ProgressCallback
 from genolm.recipe_config import Method, RecipeError
-from genolm.recipe_steps import Answer, Ground, Step, asked_of, check_same, mean_answer, model_folder, training_settings
+from genolm.recipe_steps import (
+    Answer,
+    Ground,
+    Step,
+    asked_of,
+    check_same,
+    mean_answer,
+    model_folder,
+    training_settings,
+    what_differs,
+)
 from genolm.registry import load_bundle
 
 
@@ -106,7 +116,7 @@ def run_training(
         asked=asked_of(ground.recipe, method),
         temperature=bundle.config.calibration.temperature,
         table=ground.table_sha256,
-        same_as=twin.name if twin else None,
+        weights=bundle.sha256,
     )
 
 
@@ -126,14 +136,32 @@ def averaged_steps(step: Step, method: Method) -> list[Step]:
     return [replace(step, method=name) for name in method.average]
 
 
-def is_average_due(step: Step, method: Method) -> bool:
-    """Return whether all trainings of an average are finished and it is not there, or is of others or older ones."""
-    parts = averaged_steps(step, method)
-    if not all(part.done for part in parts):
+def is_current(step: Step, ground: Ground) -> bool:
+    """Return whether a step is finished and is what the recipe wants now; an average also has to be of such ones.
+
+    An average that is older than one of its parts is not.
+    """
+    method = ground.recipe.methods.get(step.method)
+    if not step.done or what_differs(step.read()[0], ground, method):
         return False
-    if not step.done or step.read()[0]["settings"]["average"] != list(method.average):
-        return True
-    return step.figures.stat().st_mtime < max(part.figures.stat().st_mtime for part in parts)
+    parts = averaged_steps(step, method) if method else []
+    age = step.figures.stat().st_mtime
+    return all(is_current(part, ground) and part.figures.stat().st_mtime <= age for part in parts)
+
+
+def is_average_due(step: Step, ground: Ground, method: Method) -> bool:
+    """Return whether all trainings of an average are finished and it is not there, or is of others or older ones."""
+    return all(is_current(part, ground) for part in averaged_steps(step, method)) and not is_current(step, ground)
+
+
+def _tuned_on(part: Step) -> np.ndarray:
+    logits = part.valid_logits
+    if logits is None:
+        raise RecipeError(
+            f"{part.figures} was made by an older genolm, which did not keep what an average needs: remove it (its "
+            "network stays, so nothing is trained again) and run the recipe again."
+        )
+    return logits
 
 
 def run_average(step: Step, ground: Ground, method: Method) -> None:
@@ -147,7 +175,7 @@ def run_average(step: Step, ground: Ground, method: Method) -> None:
         raise RecipeError(f"The recipe '{ground.recipe.name}' averages answers, which needs a choice of classes.")
     parts = averaged_steps(step, method)
     read = [part.read() for part in parts]
-    logits = [part.valid_logits for part in parts]
+    logits = [_tuned_on(part) for part in parts]
     plain = np.mean([calibration.apply(item, Calibration(), task) for item in logits], axis=0)
     warmed = zip(logits, (Calibration(found["temperature"]) for found, _ in read), strict=True)
     tuned = np.mean([calibration.apply(item, known, task) for item, known in warmed], axis=0)

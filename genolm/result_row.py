@@ -270,7 +270,7 @@ class RowResult:
     def views(self) -> list[View]:
         """Return the row's lines in an overview: one for the published and the strict protocol, one for each other."""
         with_ours = [key for key in self.scored if self.ours(key)] or self.scored
-        usual = [key for key in with_ours if key in (PUBLISHED, STRICT)]
+        usual = [key for key in (*with_ours, *self.scored) if key in (PUBLISHED, STRICT)]
         others = [View(key, key) for key in with_ours if key not in usual]
         return [View(PUBLISHED, next(iter(usual), None)), *others] if usual or not others else others
 

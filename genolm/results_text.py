@@ -180,15 +180,21 @@ def method_cells(result: RowResult) -> tuple[list[str], list[list[str]]]:
 
 def machine_words(result: RowResult) -> str:
     """Return on what, when and with which version a row was made."""
-    cores = result.machine.get("cores")
-    device = result.machine.get("device")
-    named = (result.machine.get("cpu"), f"{cores} cores" if cores else "", f"device {device}" if device else "")
-    parts = [", ".join(str(item) for item in named if item)]
+    parts = [_machine_name({key: result.machine.get(key) for key in ("cpu", "cores", "device")})]
     parts += [f"{duration(result.seconds)} in all"] if result.seconds is not None else []
     parts += [f"genolm {result.version}"] if result.version else []
     parts += [result.date] if result.date else []
     said = "; ".join(part for part in parts if part)
-    return f"Made on {said}." if said else ""
+    earlier = [_machine_name(item) for item in result.machine.get("earlier", [])]
+    more = f" Parts of it were made before: {'; '.join(earlier)}." if earlier else ""
+    return f"Made on {said}.{more}" if said else ""
+
+
+def _machine_name(facts: Mapping[str, Any]) -> str:
+    """Return a processor, its cores and the device, and which version ran on it when."""
+    cores, device, version = (facts.get(key) for key in ("cores", "device", "version"))
+    named = (facts.get("cpu"), f"{cores} cores" if cores else "", f"device {device}" if device else "")
+    return ", ".join(str(item) for item in (*named, f"genolm {version}" if version else "", facts.get("date")) if item)
 
 
 def duration(seconds: float | None) -> str:

@@ -4,18 +4,18 @@ import hashlib
 import json
 import os
 import shutil
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from genolm import recipe_publish, recipe_run, recipe_steps, recipe_work
+from genolm import recipe_publish, recipe_run, recipe_work
 from genolm.baselines import KmerLogistic
 from genolm.config import Window
 from genolm.errors import GenolmError
 from genolm.metrics import binary_metrics
 from genolm.predict import Predictor
 from genolm.recipe_config import find_recipe, list_recipes
+from genolm.recipe_earlier import with_earlier
 from genolm.recipe_publish import publish
 from genolm.recipe_run import Limits, run_recipe
 from genolm.registry import load_bundle
@@ -125,6 +125,11 @@ sample = "toy.fa"
 @pytest.fixture
 def folder(tmp_path, toy_language_model_path):
     """A folder of two recipes and their module; ``data`` beside it."""
+    return toy_recipe(tmp_path, toy_language_model_path)
+
+
+def toy_recipe(tmp_path, toy_language_model_path):
+    """Write the recipes and return their folder."""
     place, data = tmp_path / "recipes", tmp_path / "data"
     place.mkdir()
     (data / "raw").mkdir(parents=True)
@@ -296,13 +301,19 @@ def test_an_average_is_made_of_finished_trainings_and_again_when_one_changes(
     every = [json.loads(item.read_text())["seconds"] for item in steps.glob("*-seed1.json")]
     assert found["seconds"] == pytest.approx(sum(every) - kept["seconds"], abs=0.1)
 
-    Step = recipe_steps.Step
-    step, method = Step("easy", "mixed", 1, steps), find_recipe(folder, "toy").methods["mixed"]
-    assert not recipe_work.is_average_due(step, method)
-    assert recipe_work.is_average_due(step, replace(method, average=("other", "pretrained")))
-    later = step.figures.stat().st_mtime + 10
+    made = (steps / "easy-mixed-seed1.json").stat().st_mtime_ns
+    run(protocols=("easy",), seeds=1)
+    assert (steps / "easy-mixed-seed1.json").stat().st_mtime_ns == made
+    later = made / 1e9 + 10
     os.utime(steps / "easy-other-seed1.json", (later, later))
-    assert recipe_work.is_average_due(step, method)
+    assert "mixed" not in run(protocols=("easy",), methods=("naive",))["scores"]["easy"]
+    run(protocols=("easy",), seeds=1)
+    assert (steps / "easy-mixed-seed1.json").stat().st_mtime_ns > made
+    path.write_text(path.read_text().replace('["pretrained", "other"]', '["other", "pretrained"]'))
+    assert "mixed" not in run(protocols=("easy",), methods=("naive",))["scores"]["easy"]
+    (steps / "easy-other-seed1.valid.npy").unlink()
+    with pytest.raises(GenolmError, match=r"easy-other-seed1\.json was made by an older genolm"):
+        run(protocols=("easy",), seeds=1)
 
 
 @pytest.mark.parametrize(
@@ -416,21 +427,24 @@ def test_answers_go_from_machine_to_machine_and_nothing_is_done_again(folder, tm
     part, _ = run_elsewhere(folder, tmp_path, machine="one", limits=Limits(("easy",), (), 1), answers=kept)
     monkeypatch.setattr("genolm.recipe_work.finetune", None)
     found, said = run_elsewhere(folder, tmp_path, machine="two", limits=Limits(("easy",), (), 1), answers=kept)
-    assert said[1] == f"toy: {len(part['scores']['easy'])} finished steps taken from {kept}"
+    # All but the average, which is worked out of what they said.
+    assert said[1] == f"toy: {len(part['scores']['easy']) - 1} finished steps taken from {kept}"
     for key in ("methods", "missing", "protocols", "seconds"):
         assert found[key] == part[key]
-    assert found["scores"] == part["scores"] and "mixed" in found["scores"]["easy"]
+    mixed = [item["scores"]["easy"].pop("mixed")["seeds"][0] for item in (found, part)]
+    assert found["scores"] == part["scores"]
+    assert mixed[0]["valid_loss"] == pytest.approx(mixed[1]["valid_loss"], abs=1e-6)
+    assert mixed[0]["metrics"]["auroc"] == pytest.approx(mixed[1]["metrics"]["auroc"], abs=1e-6)
     for one, other in zip(found["differences"], part["differences"], strict=True):
         assert one["value"] == pytest.approx(other["value"], abs=1e-6)
     names = [f"easy-{key}-seed1.npy" for key in ("naive", "mixed", "kmer-logistic")]
     for name in names:
         ours, theirs = (np.load(tmp_path / machine / "toy" / "steps" / name) for machine in ("two", "one"))
         assert ours == pytest.approx(theirs, abs=1e-6)
-    # An average is worked out anew from what trainings said of the validation rows, without their networks.
-    (tmp_path / "two" / "toy" / "steps" / "easy-mixed-seed1.json").unlink()
-    again, _ = run_elsewhere(folder, tmp_path, machine="two", limits=Limits(("easy",), (), 1))
-    losses = [item["scores"]["easy"]["mixed"]["seeds"][0]["valid_loss"] for item in (again, part)]
-    assert losses[0] == pytest.approx(losses[1], abs=1e-5)
+    # A machine that has done something else adds to the file.
+    run_elsewhere(folder, tmp_path, machine="three", limits=Limits(("too_hard",), ("kmer-logistic",)), answers=kept)
+    _, said = run_elsewhere(folder, tmp_path, machine="four", limits=Limits(("easy",), ("naive",)), answers=kept)
+    assert said[1] == f"toy: {len(part['scores']['easy']) + 1} finished steps taken from {kept}"
 
 
 def test_answers_of_other_rows_or_settings_are_not_taken_up(folder, tmp_path):
@@ -442,11 +456,78 @@ def test_answers_of_other_rows_or_settings_are_not_taken_up(folder, tmp_path):
     assert any("easy-naive-seed1 in" in line and "epochs = 1, the recipe wants 2" in line for line in said)
     assert "toy: 1 finished steps taken" in said[1] and set(found["scores"]["easy"]) == {"naive", "kmer-logistic"}
     path.write_text(path.read_text().replace("rows = 120", "rows = 130"))
-    _, said = run_elsewhere(folder, tmp_path, machine="three", limits=limits, answers=kept)
+    nothing = Limits(("too_hard",), ("naive",))
+    _, said = run_elsewhere(folder, tmp_path, machine="three", limits=nothing, answers=kept)
     assert sum("is not taken up, since it is of a training with the table = " in line for line in said) == 2
-    (kept / "toy.npz").write_bytes(b"PK")
-    with pytest.raises(GenolmError, match=r"toy\.npz is no file of answers"):
-        run_elsewhere(folder, tmp_path, machine="three", limits=limits, answers=kept)
+    # What was refused is still there for those whom it fits.
+    path.write_text(path.read_text().replace("rows = 130", "rows = 120"))
+    _, said = run_elsewhere(folder, tmp_path, machine="four", limits=nothing, answers=kept)
+    assert "toy: 2 finished steps taken" in said[1]
+    whole = (kept / "toy.npz").read_bytes()
+    for end in (2, 100, len(whole) // 2):
+        (kept / "toy.npz").write_bytes(whole[:end])
+        with pytest.raises(GenolmError, match=r"toy\.npz is no file of answers"):
+            run_elsewhere(folder, tmp_path, machine="five", limits=nothing, answers=kept)
+
+
+def test_what_is_finished_here_counts_only_as_long_as_the_recipe_wants_it_so(run, folder):
+    run(protocols=("easy",), methods=("naive", "kmer-logistic"))
+    path = folder / "toy.toml"
+    path.write_text(path.read_text().replace("lr = 0.01", "lr = 0.02"))
+    assert set(run(methods=("kmer-logistic",))["scores"]["easy"]) == {"kmer-logistic"}
+    path.write_text(path.read_text().replace("rows = 120", "rows = 130"))
+    changed = run(protocols=("easy",), methods=("pretrained",), seeds=1)
+    assert set(changed["scores"]["easy"]) == {"pretrained"}
+    again = run(protocols=("easy",), methods=("kmer-logistic",))["scores"]["easy"]
+    assert again["kmer-logistic"]["seeds"][0]["metrics"]["auroc"] != changed["scores"]["easy"].get("kmer-logistic")
+    assert set(again) == {"pretrained", "kmer-logistic"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "kept"),
+    [
+        ("lr = 0.01", "lr = 0.02", {"kmer-logistic"}),
+        ("batch_size = 16", "batch_size = 4", {"kmer-logistic"}),
+        ("lr = 0.01", "lr = 0.01\nmirrored = true", {"kmer-logistic"}),
+        ('settings = {{ preset = "tiny" }}', "", {"pretrained", "kmer-logistic"}),
+        ("seeds = 2", "seeds = 1", {"naive", "pretrained", "kmer-logistic"}),
+        ('names = ["kmer-logistic"]', 'names = ["cnn"]', {"naive", "pretrained"}),
+        ("batch_size = 16", "batch_size = 16\ndrop_mult = 0.9", {"kmer-logistic"}),
+    ],
+)
+@pytest.mark.parametrize("told", [True, False])
+def test_an_earlier_result_stays_only_where_the_recipe_is_the_same(trained_once, old, new, kept, told):
+    recipe_path, earlier, tmp_path = trained_once
+    known = json.loads(earlier.read_text())
+    for method in known["methods"].values() if not told else ():
+        method.pop("asked", None)
+    (tmp_path / "known.json").write_text(json.dumps(known))
+    plain = recipe_path.read_text()
+    assert (changed := plain.replace(old.replace("{{", "{").replace("}}", "}"), new)) != plain
+    recipe_path.write_text(changed)
+    try:
+        recipe = find_recipe(recipe_path.parent, "toy")
+        fresh = {"protocols": known["protocols"], "scores": {"easy": {}, "too_hard": {}}, "methods": {}, "differences": []}
+        found = with_earlier({**fresh, "machine": {"cpu": "Other"}}, known, recipe)
+    finally:
+        recipe_path.write_text(plain)
+    assert set(found["scores"]["easy"]) == kept
+    assert {item for gap in found["differences"] for item in (gap["method"], gap["other"])} <= kept
+    seeds = [item["seed"] for item in found["scores"]["easy"].get("pretrained", {"seeds": []})["seeds"]]
+    assert seeds == ([1] if new == "seeds = 1" else [1, 2])[: 2 if "pretrained" in kept else 0]
+    last = {"version": known["version"], "date": known["date"]}
+    assert found["machine"] == {"cpu": "Other", "earlier": [{**known["machine"], **last}]}
+
+
+@pytest.fixture(scope="module")
+def trained_once(tmp_path_factory, toy_language_model_path):
+    """A recipe, its whole result under one protocol, and a folder to write in."""
+    tmp_path = tmp_path_factory.mktemp("once")
+    path = toy_recipe(tmp_path, toy_language_model_path) / "toy.toml"
+    found, _ = run_elsewhere(path.parent, tmp_path, machine="one", limits=Limits(("easy",)))
+    earlier = tmp_path / "earlier.json"
+    earlier.write_text(json.dumps(found))
+    return path, earlier, tmp_path
 
 
 def test_a_part_run_elsewhere_leaves_an_earlier_result_whole(folder, tmp_path):
@@ -466,7 +547,7 @@ def test_a_part_run_elsewhere_leaves_an_earlier_result_whole(folder, tmp_path):
     # A difference of two methods stays only where neither was trained again.
     assert [item for item in found["differences"] if item["protocol"] == "easy"] == []
     assert found["missing"] == ["Hard: Pre-trained, seed 2"]
-    every = [item["seconds"] for methods in found["scores"].values() for item in methods.values() for item in item["seeds"]]
+    every = [run["seconds"] for methods in found["scores"].values() for item in methods.values() for run in item["seeds"]]
     assert found["seconds"] == pytest.approx(sum(every), abs=0.1)
 
     untouched, _ = run_elsewhere(folder, tmp_path, machine="three", limits=Limits(("too_hard",), ("pretrained",), 1), earlier=earlier)

@@ -314,8 +314,23 @@ def test_strict_is_tested_on_chr21_and_nothing_resembles_the_test(short_tables):
     assert not set(clusters[test.index]) & set(clusters[rest.index])
 
 
-def test_both_protocols_are_of_the_same_size(short_tables):
-    sizes = [table.groupby(["split", "label"]).size().to_dict() for table in short_tables[0].values()]
+def test_a_large_table_has_the_strict_test_and_more_to_learn_from(short_tables):
+    tables, records = short_tables
+    tests = [set(tables[key].query("split == 'test'")["sequence"]) for key in ("strict", "large")]
+    assert tests[0] == tests[1]
+    large = tables["large"]
+    wanted, usual = (record_of(records[key])["sizes"] for key in ("large", "strict"))
+    assert [wanted[part] for part in ("train", "valid", "test")] == [3 * usual["train"], 3 * usual["valid"], usual["test"]]
+    counts = large.groupby(["split", "label"]).size()
+    assert usual["train"] < counts["train", "promoter"] <= wanted["train"]
+    clusters, tested = table_clusters(large["sequence"].tolist()), (large["split"] == "test").to_numpy()
+    assert not set(clusters[tested]) & set(clusters[~tested])
+    assert "chr21" not in set(large.loc[~tested, "group"])
+
+
+def test_published_and_strict_are_of_the_same_size(short_tables):
+    tables = [short_tables[0][key] for key in ("published", "strict")]
+    sizes = [table.groupby(["split", "label"]).size().to_dict() for table in tables]
     assert sizes[0] == sizes[1]
     assert sizes[0]["train", "promoter"] == 20 and sizes[0]["test", "non-promoter"] == 14
     assert "chr21" in set(short_tables[0]["published"].query("split == 'train'")["group"])
