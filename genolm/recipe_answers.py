@@ -44,7 +44,7 @@ def write_answers(path: Path, steps: Iterable[Step]) -> None:
         The file is of a newer format or cannot be read.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    figures, arrays = _read(path) if path.is_file() else ({}, {})
+    figures, arrays = read_answers(path) if path.is_file() else ({}, {})
     for step in steps:
         found, answer = step.read()
         if "average" in found["settings"] or "table" not in found:
@@ -86,7 +86,7 @@ def take_up(path: Path, recipe: Recipe, grounds: Mapping[str, Ground], folder: P
     refused: list[str] = []
     if not path.is_file():
         return taken, refused
-    figures, arrays = _read(path)
+    figures, arrays = read_answers(path)
     for name, found in figures.items():
         protocol, method, seed = found.pop("place")
         step = Step(protocol, method, seed, folder)
@@ -103,7 +103,21 @@ def take_up(path: Path, recipe: Recipe, grounds: Mapping[str, Ground], folder: P
     return taken, refused
 
 
-def _read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def read_answers(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Read a file of answers.
+
+    Returns
+    -------
+    figures : dict of str to dict
+        What is told of each step, by its name; ``place`` is its protocol, method and seed.
+    arrays : dict of str to np.ndarray
+        ``STEP/test`` and ``STEP/valid``; of two classes the former has the probability of the second alone.
+
+    Raises
+    ------
+    RecipeError
+        It is of a newer format or no such file.
+    """
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as held:
             arrays = {key: held[key] for key in held.files}

@@ -6,6 +6,7 @@ import math
 import pytest
 
 from genolm import workspace
+from genolm.recipe_answers import read_answers
 from genolm.result_row import PUBLISHED, STRICT
 from genolm.results import ResultError, open_results, read_result, read_results
 from genolm.results_overview import OVERVIEW, overview
@@ -381,6 +382,18 @@ def test_without_results_the_document_says_so():
 @pytest.mark.parametrize(("seconds", "words"), [(None, "–"), (3.14, "3.1 s"), (42, "42 s"), (600, "10 min"), (9000, "2.5 h")])
 def test_times_are_said_in_words(seconds, words):
     assert duration(seconds) == words
+
+
+def test_the_answers_that_are_kept_are_those_of_the_shipped_results():
+    for path in sorted((workspace.recipes_dir() / "answers").glob("*.npz")):
+        row = {row.name: row for row in read_results()}[path.stem]
+        steps, arrays = read_answers(path)
+        for name, told in steps.items():
+            protocol, method, seed = told["place"]
+            (run,) = (item for item in row.scores[protocol][method].seeds if item.seed == seed)
+            assert run.metrics[row.metric].value == told["scores"][row.metric]["value"]
+            assert told["table"] == row.protocols[protocol].table_sha256
+            assert len(arrays[f"{name}/test"]) == row.protocols[protocol].rows["test"]
 
 
 def test_the_shipped_results_can_be_read_and_are_what_the_document_says():
