@@ -118,7 +118,7 @@ def protocol_words(row: RowResult, protocol: str) -> str:
 
 def points(row: RowResult) -> tuple[Point, ...]:
     """Return the whole reading of a row."""
-    order = sorted(row.scored, key=lambda key: (key == STRICT, key != PUBLISHED))
+    order = sorted(row.scored, key=lambda key: {PUBLISHED: 0, STRICT: 1}.get(key, 2))
     found = [Point(capital(protocol_words(row, key)), tuple(_of_protocol(row, key))) for key in order]
     found.append(Point("From the published to the strict protocol", tuple(_strict_words(row))))
     found.append(Point("Published figures that are not compared", tuple(_not_compared(row))))
