@@ -6,6 +6,7 @@ is written anew after every step, so that a run that is cut off leaves what it h
 
 import importlib
 import json
+import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -28,7 +29,7 @@ from genolm.record import file_facts, timestamp, write_json
 from genolm.registry import load_bundle
 from genolm.workspace import exclusive
 
-RESULT = "result.json"
+RESULT, PARTS = "result.json", "parts.json"
 Say = Callable[[str], None]
 
 
@@ -111,7 +112,8 @@ def run_recipe(
         Run only a part now; what else is finished is in the result all the same.
     answers : Path, optional
         Folder where what trainings and baselines said is kept from machine to machine: what is in it is not done
-        again, and what is finished is added. Of recipes with tables.
+        again, and what is finished is added. Of a recipe with a function of its own it is the file ``parts.json``,
+        where that keeps what it has finished.
     earlier : Path, optional
         A result of this recipe, perhaps of another machine; its figures stay in the new one where nothing newer
         takes their place, see :mod:`genolm.recipe_earlier`. Of recipes with tables.
@@ -130,7 +132,8 @@ def run_recipe(
     folder.mkdir(parents=True, exist_ok=True)
     with exclusive(folder, recipe.name), modules_of(recipe):
         if recipe.run:
-            return _run_own(recipe, data, folder, say)
+            with kept_parts_file(folder / PARTS, answers and Path(answers) / f"{recipe.name}.json"):
+                return _run_own(recipe, data, folder, say)
         known = read_earlier(earlier) if earlier and earlier.is_file() else {}
         return _TableRun(recipe, data, folder, limits, say, progress, answers, known).run()
 
@@ -167,6 +170,22 @@ def function_of(call: Call) -> Callable[..., Any]:
         return getattr(importlib.import_module(call.module), call.function)
     except (ModuleNotFoundError, AttributeError) as error:
         raise RecipeError(f"The recipe names {call.module}.{call.function}, but {error}.") from error
+
+
+@contextmanager
+def kept_parts_file(parts: Path, kept: Path | None) -> Iterator[None]:
+    """Begin with the finished parts that are kept elsewhere, where there are none here, and keep them in the end.
+
+    They are kept when the block is cut off, too.
+    """
+    if kept and kept.is_file() and not parts.exists():
+        shutil.copyfile(kept, parts)
+    try:
+        yield
+    finally:
+        if kept and parts.is_file():
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(parts, kept)
 
 
 def _run_own(recipe: Recipe, data: Path, folder: Path, say: Say) -> Path:

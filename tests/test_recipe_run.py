@@ -348,6 +348,29 @@ def test_a_recipe_of_its_own_making_fills_the_same_result(run, tmp_path):
     assert (tmp_path / "runs" / "own" / "kept.txt").is_file()
 
 
+def test_parts_of_a_recipe_of_its_own_making_go_from_machine_to_machine(folder, tmp_path):
+    module, kept = folder / "toy_counted.py", tmp_path / "answers"
+    module.write_text(TABLES + """
+
+def counted(task):
+    place = task.out / "parts.json"
+    count = json.loads(place.read_text()) if place.is_file() else 0
+    place.write_text(json.dumps(count + 1))
+    if count == 1:
+        raise KeyboardInterrupt
+    return own(task)
+""")
+    path = folder / "own.toml"
+    path.write_text(path.read_text().replace('"own"', '"counted"').replace("toy_tables", "toy_counted"))
+    for machine in ("one", "two", "three"):
+        try:
+            run_recipe(find_recipe(folder, "own"), tmp_path / "data", tmp_path / machine, answers=kept, say=lambda _: None)
+        except KeyboardInterrupt:
+            assert machine == "two"
+    assert json.loads((kept / "own.json").read_text()) == 3
+    assert json.loads((tmp_path / "one" / "own" / "parts.json").read_text()) == 1
+
+
 def test_a_source_that_is_missing_or_another_says_where_to_get_it(run, tmp_path):
     path = tmp_path / "data" / "raw" / "letters.txt"
     path.write_text("ACGTN\n")
