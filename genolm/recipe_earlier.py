@@ -2,7 +2,7 @@
 
 A result file has the figures of all trainings, those of other machines too, but not their answers. They stay in
 the result where they are of the same table and of a method that the recipe still has; paired differences stay
-where neither of the two was trained again.
+where neither of the two was trained again, or was so with the very same figures.
 """
 
 import json
@@ -53,16 +53,17 @@ def with_earlier(result: dict[str, Any], earlier: Mapping[str, Any], recipe: Rec
     for protocol, method, found in _usable(earlier, result, recipe):
         own = scores[protocol].get(method)
         scores[protocol][method] = _both(own, found) if own else found
-        if not own:
+        if not own or _figures(own) == _figures(found):
             whole.add((protocol, method))
-    methods = {key: earlier["methods"][key] | _title(recipe, key) for _, key in whole}
-    kept = any(found["seeds"] for found in (scores[protocol][key] for protocol, key in whole))
+    alone = {(protocol, key) for protocol, key in whole if key not in result["scores"][protocol]}
+    methods = {key: earlier["methods"][key] | _title(recipe, key) for _, key in alone}
+    kept = _runs(scores) > _runs(result["scores"])
     return {
         **result,
         "machine": {**result["machine"], "earlier": _machines(earlier)} if kept else result["machine"],
         "scores": {key: _in_order(found, recipe) for key, found in scores.items()},
         "methods": {**methods, **result["methods"]},
-        "differences": [*result["differences"], *_gaps(earlier, whole)],
+        "differences": [*result["differences"], *_gaps(earlier, result, whole)],
     }
 
 
@@ -85,13 +86,26 @@ def _usable(
                 yield protocol, method, {**told[method], "seeds": [run for run in told[method]["seeds"] if run["seed"] <= most]}
 
 
-def _gaps(earlier: Mapping[str, Any], whole: set[tuple[str, str]]) -> list[dict[str, Any]]:
-    """Return the paired differences of methods that are both of the earlier result alone."""
+def _gaps(
+    earlier: Mapping[str, Any], result: Mapping[str, Any], whole: set[tuple[str, str]]
+) -> list[dict[str, Any]]:
+    """Return the paired differences that the earlier result alone has, of methods that are as they were."""
+    told = {(item["protocol"], item["method"], item["other"]) for item in result["differences"]}
     return [
         item
         for item in earlier.get("differences", [])
         if {(item["protocol"], item["method"]), (item["protocol"], item["other"])} <= whole
+        and (item["protocol"], item["method"], item["other"]) not in told
     ]
+
+
+def _runs(scores: Mapping[str, Mapping[str, Any]]) -> int:
+    return sum(len(found["seeds"]) for methods in scores.values() for found in methods.values())
+
+
+def _figures(found: Mapping[str, Any]) -> dict[int, Any]:
+    """Return all figures of a method by seed."""
+    return {item["seed"]: item["metrics"] for item in found["seeds"]}
 
 
 def seconds_of(result: Mapping[str, Any], recipe: Recipe) -> float:

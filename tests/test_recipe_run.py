@@ -569,7 +569,7 @@ def test_a_part_run_elsewhere_leaves_an_earlier_result_whole(folder, tmp_path):
     assert "together" in first["scores"]["easy"]["pretrained"] and "together" not in easy["pretrained"]
     # A difference of two methods stays only where neither was trained again.
     assert [item for item in found["differences"] if item["protocol"] == "easy"] == []
-    assert found["missing"] == ["Hard: Pre-trained, seed 2"]
+    assert found["missing"] == ["Hard: Pre-trained, seed 2"] and len(found["machine"]["earlier"]) == 1
     every = [run["seconds"] for methods in found["scores"].values() for item in methods.values() for run in item["seeds"]]
     assert found["seconds"] == pytest.approx(sum(every), abs=0.1)
 
