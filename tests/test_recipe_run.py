@@ -576,6 +576,9 @@ def test_a_part_run_elsewhere_leaves_an_earlier_result_whole(folder, tmp_path):
     untouched, _ = run_elsewhere(folder, tmp_path, machine="three", limits=Limits(("too_hard",), ("pretrained",), 1), earlier=earlier)
     assert untouched["scores"]["easy"] == first["scores"]["easy"]
     assert untouched["differences"] == first["differences"]
+    # A baseline that says the same again is as good as the earlier one.
+    same, _ = run_elsewhere(folder, tmp_path, machine="six", limits=Limits(("easy",), ("kmer-logistic",)), earlier=earlier)
+    assert same["differences"] == first["differences"]
 
     recipe = folder / "toy.toml"
     recipe.write_text(recipe.read_text().replace("lr = 0.01", "lr = 0.02"))
