@@ -28,7 +28,7 @@ def test_they_are_listed_and_small():
     infos = {info.name: info for info in list_bundles() if info.builtin}
     assert {
         *("bacteria-lm", "mammal-lm", "ecoli-promoter", "ecoli-gene-start"),
-        *("bacterial-promoters", "human-promoter", "human-enhancer", "rna-coding", "genus-16s"),
+        *("bacterial-promoters", "human-promoter", "mammal-enhancer", "rna-coding", "genus-16s"),
     } <= set(infos)
     assert all(info.error is None and info.size < 25 * MEGABYTE for info in infos.values())
     assert sum(info.size for info in infos.values()) < 150 * MEGABYTE
