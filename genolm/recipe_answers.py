@@ -46,13 +46,13 @@ def write_answers(path: Path, steps: Iterable[Step]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     figures, arrays = read_answers(path) if path.is_file() else ({}, {})
     for step in steps:
-        found, answer = step.read()
+        (found, answer), logits = step.read(), step.valid_logits
         if "average" in found["settings"] or "table" not in found:
             continue
         figures[step.name] = {**found, "place": [step.protocol, step.method, step.seed]}
         arrays[step.name + _TEST] = _small(answer.probabilities)
-        if step.valid_logits is not None:
-            arrays[step.name + _VALID] = step.valid_logits
+        if logits is not None:
+            arrays[step.name + _VALID] = logits
     text = json.dumps({"format": ANSWERS_FORMAT, "steps": figures})
     with atomic_write(path) as stream:
         np.savez_compressed(stream, allow_pickle=False, **{_FIGURES: np.array(text)}, **arrays)

@@ -312,7 +312,7 @@ class _TableRun:
         return tables
 
     def _write(self, grounds: Mapping[str, Ground]) -> None:
-        result = frame_of(self.recipe)
+        result, answered = frame_of(self.recipe), []
         for protocol, ground in grounds.items():
             result["protocols"][protocol] = protocol_facts(ground, self._record(protocol))
             finished = self._finished(ground)
@@ -320,13 +320,12 @@ class _TableRun:
             result["differences"] += list(self._pairs.of(ground, finished))
             for key, steps in finished.items():
                 result["methods"].setdefault(key, self._method(key, steps[0]))
+                answered += steps
         result = with_earlier(result, self.earlier, self.recipe)
         result["missing"] = list(missing_of(result, self.recipe))
         _write(self.folder, result, seconds=seconds_of(result, self.recipe))
         if self.answers is not None:
-            finished = (self._finished(ground).values() for ground in grounds.values())
-            steps = [step for methods in finished for seeds in methods for step in seeds]
-            write_answers(answers_file(self.answers, self.recipe), steps)
+            write_answers(answers_file(self.answers, self.recipe), answered)
 
     def _record(self, protocol: str) -> dict[str, Any]:
         path = self.folder / "tables" / f"{protocol}.json"

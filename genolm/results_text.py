@@ -180,7 +180,7 @@ def method_cells(result: RowResult) -> tuple[list[str], list[list[str]]]:
 
 def machine_words(result: RowResult) -> str:
     """Return on what, when and with which version a row was made."""
-    parts = [_machine_name({key: result.machine.get(key) for key in ("cpu", "cores", "device")})]
+    parts = [_machine_name(result.machine)]
     parts += [f"{duration(result.seconds)} in all"] if result.seconds is not None else []
     parts += [f"genolm {result.version}"] if result.version else []
     parts += [result.date] if result.date else []
