@@ -99,6 +99,7 @@ class Stages:
         self._total = sum(self.weights.values()) or 1.0
         self._began = time.monotonic()
         self._skipped = 0.0
+        self._earlier: dict[str, float] = {}
 
     def skip(self, name: str) -> None:
         """Count a stage as done in an earlier run, which says nothing of the speed of this one."""
@@ -110,16 +111,27 @@ class Stages:
         self._finished += self.weights[name]
 
     def reporter(self, name: str) -> ProgressCallback | None:
-        """Return the callback of one stage."""
-        return None if self.callback is None else lambda report: self._tell(name, report)
+        """Return the callback of one stage, which begins now.
+
+        What a stage reports of seconds before that, as one that goes on from a checkpoint does, counts as spent.
+        """
+        if self.callback is None:
+            return None
+        began = time.monotonic()
+
+        def tell(report: Progress) -> None:
+            self._earlier[name] = max(0.0, report.elapsed - (time.monotonic() - began))
+            self._tell(name, report)
+
+        return tell
 
     def _tell(self, name: str, report: Progress) -> None:
         assert self.callback is not None
         done = self._finished + self.weights[name] * report.fraction
         fresh = max(done - self._skipped, 1e-9)
-        elapsed = (time.monotonic() - self._began) * done / fresh
+        spent = time.monotonic() - self._began + sum(self._earlier.values())
         words = f"{name}, {report.stage}" if report.stage else name
-        self.callback(Progress(words, round(done), round(self._total), elapsed, report.values))
+        self.callback(Progress(words, round(done), round(self._total), spent * done / fresh, report.values))
 
 
 def part_reporter(
@@ -127,13 +139,15 @@ def part_reporter(
 ) -> ProgressCallback | None:
     """Return the callback of part ``number`` (from 0) of ``count`` parts that take about as long each.
 
-    Reports are in thousandths of the whole and say ``words`` for the stage.
+    Reports are in thousandths of the whole and say ``words`` for the stage. The seconds of parts before are those
+    that they took at the pace of this one.
     """
     if callback is None:
         return None
 
     def tell(report: Progress) -> None:
-        done = round(1000 * (number + report.fraction) / count)
-        callback(Progress(words, done, 1000, report.elapsed, report.values))
+        parts = number + report.fraction
+        elapsed = report.elapsed * parts / report.fraction if report.fraction else report.elapsed
+        callback(Progress(words, round(1000 * parts / count), 1000, elapsed, report.values))
 
     return tell

@@ -143,21 +143,37 @@ def verdict(row: RowResult, view: View) -> str:
 
 
 def tally(rows: Sequence[RowResult]) -> list[Tally]:
-    """Count over the overview's lines how ours stands to the original, the best published, naive and baselines."""
+    """Count over the overview's lines how ours stands to the original, the best published, naive and baselines.
+
+    A published figure that stands in several rows is counted in the first of them alone.
+    """
     views = [(row, view) for row in rows for view in row.views()]
     known = [(row, view.main, row.main(view.main)) for row, view in views if view.main and row.main(view.main)]
     found = {
-        "the original": [_published_contest(row, ORIGINAL, view) for row, view in views],
-        "the best published": [_published_contest(row, BEST, view) for row, view in views],
+        "the original": _published_contests(views, ORIGINAL),
+        "the best published": _published_contests(views, BEST),
         "the same network without pre-training": [_against_naive(*item) for item in known],
         "the best simple baseline": [_against_baseline(*item) for item in known],
     }
     return [Tally(words, tuple(item for item in items if item)) for words, items in found.items() if any(items)]
 
 
-def _published_contest(row: RowResult, kind: str, view: View) -> Contest | None:
-    found = (against_published(row, item) for item in row.figures_of(kind, view.published))
-    return next((item for item in found if item), None)
+def _published_contests(views: Sequence[tuple[RowResult, View]], kind: str) -> list[Contest]:
+    """Return how ours stands to each published figure that it is compared with, once for each."""
+    found: dict[tuple[str, float], Contest] = {}
+    for row, view in views:
+        if pair := _published_contest(row, kind, view):
+            found.setdefault(*pair)
+    return list(found.values())
+
+
+def _published_contest(row: RowResult, kind: str, view: View) -> tuple[tuple[str, float], Contest] | None:
+    """Return the source and the value of the first published figure that can be compared, and how ours stands to it."""
+    for item in row.figures_of(kind, view.published):
+        metric, found = shared_metric(row, item.protocol, item), against_published(row, item)
+        if metric and found:
+            return (item.source, item.scores[metric]), found
+    return None
 
 
 def _against_naive(row: RowResult, protocol: str, method: str) -> Contest | None:
@@ -303,7 +319,8 @@ def _both_protocols(row: RowResult) -> tuple[str, Estimate, Estimate] | None:
 
 def _short_published(row: RowResult, view: View) -> Iterator[str]:
     for kind, words in ((ORIGINAL, "the original"), (BEST, "the best published")):
-        if found := _published_contest(row, kind, view):
+        if pair := _published_contest(row, kind, view):
+            found = pair[1]
             if found.clear is None:
                 yield f"{found.ahead:+.3f} to {words}, no interval"
             elif found.clear:

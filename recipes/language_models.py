@@ -9,6 +9,9 @@
     python recipes/language_models.py --data DATA --corpus mammal --base assets/models/mammal-lm --stride 1 \\
         --out assets/models/mammal-lm-dense --tokens 3600000 --lr 0.002 --drop-mult 0 --alpha 0 --beta 0 \\
         --validations 4
+    python recipes/language_models.py --data DATA --corpus mammal --base assets/models/mammal-lm --stride 2 \\
+        --out RUNS/mammal-lm-stride-2 --tokens 3600000 --lr 0.002 --drop-mult 0 --alpha 0 --beta 0 \\
+        --validations 4
 
 DATA is the data folder; :mod:`language_corpora` says what of it is read and what is held out. A run that was
 cut off goes on from its checkpoint. The recipe language-models.toml trains nothing: it judges the models that
@@ -47,6 +50,7 @@ MARKOV_BASES = 100_000_000
 MARKOV, MARKOV_BEST = "markov", "markov-best"
 MODELS = {"bacteria": ("bacteria-lm", "bacteria-lm-dense"), "mammal": ("mammal-lm", "mammal-lm-dense")}
 FIRST_TEXT = "held-out species"
+STEPS_TOLD = {1: ", overlapping k-mers", PretrainSettings().stride: ""}
 BLOCK_TOKENS = 500
 
 
@@ -206,7 +210,7 @@ def make_card(
     card["settings"]["base"] = Path(base).name if base else ""
     card["training"]["markov_bits_by_order"] = [round(value, 4) for value in markov.slice_bits]
     return card | {
-        "title": corpora.title + (", overlapping k-mers" if stride == 1 else ""),
+        "title": corpora.title + STEPS_TOLD.get(stride, f", {tokenizer.k}-mers every {stride} bp"),
         "purpose": f"Starting point for classifiers of {corpora.organisms} sequences; "
         "it gives no annotation by itself.",
         "licence": "MIT (weights); genomes are public records",

@@ -303,6 +303,20 @@ def test_a_row_of_other_protocols_has_a_line_for_each_beside_its_own_published_f
     assert tally([row])[0].counts == (1, 0, 1, 0)
 
 
+def test_a_published_figure_that_stands_in_two_rows_is_counted_in_the_first_alone(written):
+    theirs = {"name": "Heyer", "kind": "original", "protocol": PUBLISHED, "source": "one notebook", "scores": {"mcc": 0.7}}
+    ahead, behind = (
+        written(published=[theirs], scores={PUBLISHED: {"pretrained": seeds(value)}}, differences=[])
+        for value in (0.9, 0.5)
+    )
+    assert tally([ahead, behind])[0].counts == (1, 0, 0, 0)
+    assert tally([behind, ahead])[0].counts == (0, 0, 1, 0)
+    another = written(
+        published=[{**theirs, "scores": {"mcc": 0.6}}], scores={PUBLISHED: {"pretrained": seeds(0.5)}}, differences=[]
+    )
+    assert tally([ahead, another])[0].counts == (1, 0, 1, 0)
+
+
 def test_a_further_protocol_has_a_line_below_that_of_the_published_and_the_strict_one(written):
     whole = result()
     protocols = {**whole["protocols"], "mouse": {"title": "Tested on mouse"}}
