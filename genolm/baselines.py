@@ -6,7 +6,7 @@ itself.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +47,13 @@ class Baseline(ABC):
     def fit(self, train: Examples, valid: Examples) -> "Baseline":
         """Learn from ``train``, choose settings by the log loss on ``valid``; return self."""
 
+    def refit(self, every: Examples) -> "Baseline":
+        """Learn from other examples, such as both parts together, with the settings that :meth:`fit` chose.
+
+        Return self; a baseline that cannot learn without a validation part stays as it is.
+        """
+        return self
+
     @abstractmethod
     def probabilities(self, sequences: Sequence[str]) -> np.ndarray:
         """Return the probability of each class, float64 (sequences, classes)."""
@@ -71,6 +78,10 @@ class Majority(Baseline):
         """Count the classes of ``train``."""
         self.shares = np.bincount(train.labels) / len(train.labels)
         return self
+
+    def refit(self, every: Examples) -> "Majority":
+        """Count the classes of ``every``."""
+        return self.fit(every, every)
 
     def probabilities(self, sequences: Sequence[str]) -> np.ndarray:
         """Return the same row for each sequence."""
@@ -118,6 +129,20 @@ class _Logistic(Baseline):
 
     def fit(self, train: Examples, valid: Examples) -> "_Logistic":
         """Fit one regression per penalty and keep the one with the least log loss on ``valid``."""
+        best = np.inf
+        for penalty, weights in self._fits(train):
+            loss = log_loss(self._answers(valid.sequences, *weights), valid.labels)
+            if loss < best:
+                best, self.penalty, self.weights = loss, penalty, weights
+        return self
+
+    def refit(self, every: Examples) -> "_Logistic":
+        """Fit one regression with the penalty that was chosen."""
+        self.weights = next(weights for penalty, weights in self._fits(every) if penalty == self.penalty)
+        return self
+
+    def _fits(self, train: Examples) -> Iterator[tuple[float, tuple[np.ndarray, ...]]]:
+        """Yield each penalty with classes, weights and offsets; a fit begins where the one before ended."""
         from sklearn.linear_model import LogisticRegression
         from sklearn.preprocessing import StandardScaler
 
@@ -126,14 +151,9 @@ class _Logistic(Baseline):
         self.scaler = StandardScaler(with_mean=False)
         inputs = self.scaler.fit_transform(self.features(train.sequences))
         model = LogisticRegression(max_iter=200, tol=1e-3, warm_start=True)
-        best = np.inf
         for penalty in PENALTIES:
             model.set_params(C=penalty).fit(inputs, train.labels)
-            weights = model.classes_.copy(), model.coef_.copy(), model.intercept_.copy()
-            loss = log_loss(self._answers(valid.sequences, *weights), valid.labels)
-            if loss < best:
-                best, self.penalty, self.weights = loss, penalty, weights
-        return self
+            yield penalty, (model.classes_.copy(), model.coef_.copy(), model.intercept_.copy())
 
     def prepare(self, train: Examples) -> None:
         """Look at the training set before the first :meth:`features`."""

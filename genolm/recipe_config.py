@@ -1,15 +1,17 @@
 """What a recipe says: the file ``recipes/<name>.toml`` that makes one row of the results.
 
 A recipe either names tables and the ways to train on them, and everything else is the same for all
-(:mod:`genolm.recipe_tables`), or a function of its own that returns the row's figures.
+(:mod:`genolm.recipe_run`), or a function of its own that returns the row's figures.
 """
 
 import re
+import reprlib
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin, get_type_hints
 
 from genolm.config import FinetuneSettings
 from genolm.errors import GenolmError, SettingsError
@@ -17,7 +19,18 @@ from genolm.result_row import NAIVE, Published, Source, is_naive
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 _PUBLISHED_KINDS = ("original", "best", "other")
-_SETTINGS = {item.name for item in fields(FinetuneSettings)}
+_SETTINGS = get_type_hints(FinetuneSettings)
+# Entries that a file may leave out though their class wants them.
+_USUAL: dict[type, dict[str, Any]] = {Published: {"protocol": ""}}
+# How a type is called, and what TOML gives for it; that True is an int in Python counts for nothing.
+_TYPES: dict[Any, tuple[str, tuple[type, ...]]] = {
+    str: ("a text", (str,)),
+    int: ("a whole number", (int,)),
+    float: ("a number", (float, int)),
+    bool: ("true or false", (bool,)),
+    tuple: ("a list", (list,)),
+    dict: ("a table", (dict,)),
+}
 
 
 class RecipeError(GenolmError):
@@ -45,6 +58,8 @@ class Method:
         Other methods, whose probabilities are averaged, seed by seed.
     made_by : str
         Command that makes ``base``, where that is no built-in model.
+    aside : str
+        Why the loss on validation rows does not choose it, in words that go on a sentence; "" where it does.
     """
 
     title: str
@@ -55,6 +70,7 @@ class Method:
     settings: dict[str, Any] = field(default_factory=dict)
     average: tuple[str, ...] = ()
     made_by: str = ""
+    aside: str = ""
 
 
 @dataclass(frozen=True)
@@ -159,10 +175,14 @@ class Recipe:
             if protocol not in self.protocols:
                 raise SettingsError(f"{place} names the protocol '{protocol}', which is not there.")
         for place, given in (("training", self.training), *self._method_settings()):
-            unknown = sorted(set(given) - _SETTINGS)
+            unknown = sorted(given.keys() - _SETTINGS)
             if unknown:
                 raise SettingsError(f"{place} has {', '.join(unknown)}, which are no settings of a training.")
+            for key, value in given.items():
+                _built(_SETTINGS[key], value, f"{place}.{key}")
         for key, method in self.methods.items():
+            if method.seeds < 1:
+                raise SettingsError(f"methods.{key}.seeds is {method.seeds}; it must be 1 or more.")
             if is_naive(key) != method.from_scratch:
                 raise SettingsError(f"methods.{key}: from_scratch goes with a name that begins with {NAIVE}.")
             self._check_average(key, method)
@@ -222,46 +242,83 @@ def read_recipe(path: Path) -> Recipe:
     Raises
     ------
     RecipeError
-        Names the file and the entry that is missing, unknown or wrong.
+        Names the file and the entry that is missing, unknown or wrong, with what is there and what is wanted.
     """
     try:
         given = tomllib.loads(path.read_text(encoding="utf-8"))
         return _recipe(path, given)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path} is no TOML file: {error}.") from error
-    except (SettingsError, TypeError) as error:
-        raise RecipeError(f"{path} cannot be used: {_plain(error)}") from error
+    except SettingsError as error:
+        raise RecipeError(f"{path} cannot be used: {error}") from error
 
 
-def _plain(error: Exception) -> str:
-    """Return what is wrong in words; Python says of a missing or unknown entry more than is wanted."""
-    return re.sub(r"^[\w.]+\.__init__\(\) ", "", str(error)).replace("keyword argument", "entry")
+@dataclass(frozen=True)
+class _Protocol:
+    """What a file says of a protocol."""
+
+    title: str
+
+
+@dataclass(frozen=True)
+class _Baselines:
+    """What a file says of the baselines."""
+
+    names: tuple[str, ...] | None = None
 
 
 def _recipe(path: Path, given: Mapping[str, Any]) -> Recipe:
-    parts = dict(given)
-    parts["sources"] = tuple(Source(**item) for item in parts.get("sources", ()))
-    parts["published"] = tuple(_published(item) for item in parts.get("published", ()))
-    parts["protocols"] = {key: item["title"] for key, item in parts.get("protocols", {}).items()}
-    parts["methods"] = {key: _method(item) for key, item in parts.get("methods", {}).items()}
-    for key in ("notes", "metrics"):
-        parts[key] = tuple(parts.get(key, ()))
+    hints = get_type_hints(Recipe) | {"protocols": dict[str, _Protocol], "baselines": _Baselines}
+    parts = _entries(Recipe, given, "", {key: hints[key] for key in hints.keys() - {"name", "folder"}})
+    parts["protocols"] = {key: item.title for key, item in parts.get("protocols", {}).items()}
+    parts["baselines"] = parts.get("baselines", _Baselines()).names
     for key, function in (("prepare", "tables"), ("judge", "judge"), ("run", "run")):
-        parts[key] = Call(**{"function": function, **parts[key]}) if key in parts else None
-    names = parts.get("baselines", {}).get("names")
-    parts["baselines"] = None if names is None else tuple(names)
-    if "model" in parts:
-        parts["model"] = ZooModel(**{**parts["model"], "limits": tuple(parts["model"].get("limits", ()))})
+        if key in parts and not parts[key].function:
+            parts[key] = replace(parts[key], function=function)
+    for number, item in enumerate(parts.get("published", ()), start=1):
+        if item.kind not in _PUBLISHED_KINDS:
+            wanted = ", ".join(_PUBLISHED_KINDS)
+            raise SettingsError(f"published[{number}].kind is '{item.kind}'; it must be one of {wanted}.")
     return Recipe(name=path.stem, folder=path.parent, **parts)
 
 
-def _published(given: Mapping[str, Any]) -> Published:
-    found = Published(**{"protocol": "", **given})
-    if found.kind not in _PUBLISHED_KINDS:
-        raise SettingsError(f"kind is '{found.kind}'; it must be one of {', '.join(_PUBLISHED_KINDS)}.")
-    return found
+def _entries(kind: type, value: Any, place: str, hints: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a table of a file as what a dataclass is made of; refuse unknown, missing and wrong entries."""
+    given = {**_USUAL.get(kind, {}), **_built(dict[str, Any], value, place)}
+    for key in given:
+        if key not in hints:
+            raise SettingsError(f"{place or 'it'} has an entry '{key}'; there can be {', '.join(sorted(hints))}.")
+    for item in fields(kind):
+        is_needed = item.name in hints and item.default is MISSING and item.default_factory is MISSING
+        if is_needed and item.name not in given:
+            wanted = _TYPES[get_origin(hints[item.name]) or hints[item.name]][0]
+            raise SettingsError(f"{place or 'it'} has no entry '{item.name}'; {wanted} must be there.")
+    front = f"{place}." if place else ""
+    return {key: _built(hints[key], item, front + key) for key, item in given.items()}
 
 
-def _method(given: Mapping[str, Any]) -> Method:
-    lists = {key: tuple(given.get(key, ())) for key in ("protocols", "average")}
-    return Method(**{**given, **lists})
+def _built(kind: Any, value: Any, place: str) -> Any:
+    """Return a value of a file as the type that a hint names; of a list, ``place[1]`` is the first item."""
+    if get_origin(kind) is UnionType:
+        kind = get_args(kind)[0]
+    if kind is Any:
+        return value
+    if is_dataclass(kind):
+        return kind(**_entries(kind, value, place, get_type_hints(kind)))  # type: ignore[operator, arg-type]
+    plain, inner = get_origin(kind) or kind, get_args(kind)
+    wanted, types = _TYPES[plain]
+    if type(value) not in types:
+        raise SettingsError(f"{place} is {reprlib.repr(value)}; it must be {wanted}.")
+    if plain is dict:
+        return {key: _built(inner[1], item, f"{place}.{key}") for key, item in value.items()}
+    return _items(inner, value, place) if plain is tuple else value
+
+
+def _items(kinds: tuple[Any, ...], values: list[Any], place: str) -> tuple[Any, ...]:
+    """Return a list of a file as a tuple; ``kinds`` ends with an ellipsis where it may be of any length."""
+    if kinds[-1] is Ellipsis:
+        kinds = kinds[:1] * len(values)
+    if len(kinds) != len(values):
+        raise SettingsError(f"{place} is {reprlib.repr(values)}; it must be a list of {len(kinds)}.")
+    pairs = enumerate(zip(kinds, values, strict=True), start=1)
+    return tuple(_built(kind, value, f"{place}[{number}]") for number, (kind, value) in pairs)

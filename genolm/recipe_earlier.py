@@ -1,8 +1,9 @@
 """Keep what an earlier result of a recipe has and a run of a part of it has not.
 
 A result file has the figures of all trainings, those of other machines too, but not their answers. They stay in
-the result where they are of the same table and of a method that the recipe still has; paired differences stay
-where neither of the two was trained again, or was so with the very same figures.
+the result where they are of the same table and of a method that the recipe still has. Paired differences are of
+all seeds that a result has of both methods: those of the earlier result stay where neither of the two was trained
+again, or was so with the very same figures, and those of the run go where seeds came from the earlier result.
 """
 
 import json
@@ -46,24 +47,28 @@ def with_earlier(result: dict[str, Any], earlier: Mapping[str, Any], recipe: Rec
     dict
         Whole methods and single seeds come from ``earlier`` where a protocol's table is the same one and a
         method has the same language model, network and settings. The probabilities of seeds from both were never
-        averaged, so that such a method has no figures ``together``.
+        averaged, so that such a method has no figures ``together`` and no paired differences; nor has one whose
+        seeds in ``earlier`` are more than the recipe wants now.
     """
     scores = {key: dict(methods) for key, methods in result["scores"].items()}
-    whole = set()
+    methods, whole, mixed = {}, set(), set()
     for protocol, method, found in _usable(earlier, result, recipe):
         own = scores[protocol].get(method)
         scores[protocol][method] = _both(own, found) if own else found
-        if not own or _figures(own) == _figures(found):
+        if not own:
+            methods[method] = _told(earlier["methods"][method], recipe.methods.get(method))
+        elif len(scores[protocol][method]["seeds"]) > len(own["seeds"]):
+            mixed.add((protocol, method))
+        if _figures(own or found) == _figures(earlier["scores"][protocol][method]):
             whole.add((protocol, method))
-    alone = {(protocol, key) for protocol, key in whole if key not in result["scores"][protocol]}
-    methods = {key: earlier["methods"][key] | _title(recipe, key) for _, key in alone}
+    gaps = [item for item in result["differences"] if not _pair(item) & mixed]
     kept = _runs(scores) > _runs(result["scores"])
     return {
         **result,
         "machine": {**result["machine"], "earlier": _machines(earlier)} if kept else result["machine"],
         "scores": {key: _in_order(found, recipe) for key, found in scores.items()},
         "methods": {**methods, **result["methods"]},
-        "differences": [*result["differences"], *_gaps(earlier, result, whole)],
+        "differences": [*gaps, *_gaps(earlier, gaps, whole)],
     }
 
 
@@ -82,21 +87,28 @@ def _usable(
         same -= {key for key in same & ours.keys() if not set(ours[key].average) <= same - own.keys()}
         for method in told:
             if method in same:
-                most = ours[method].seeds if method in ours else 1
-                yield protocol, method, {**told[method], "seeds": [run for run in told[method]["seeds"] if run["seed"] <= most]}
+                found = _first_seeds(told[method], ours[method].seeds if method in ours else 1)
+                if found["seeds"]:
+                    yield protocol, method, found
+
+
+def _first_seeds(found: Mapping[str, Any], most: int) -> dict[str, Any]:
+    """Return the scores of a method without seeds that are more; those of all ``together`` stay only with all."""
+    runs = [run for run in found["seeds"] if run["seed"] <= most]
+    return dict(found) if len(runs) == len(found["seeds"]) else {"seeds": runs}
 
 
 def _gaps(
-    earlier: Mapping[str, Any], result: Mapping[str, Any], whole: set[tuple[str, str]]
+    earlier: Mapping[str, Any], own: list[dict[str, Any]], whole: set[tuple[str, str]]
 ) -> list[dict[str, Any]]:
     """Return the paired differences that the earlier result alone has, of methods that are as they were."""
-    told = {(item["protocol"], item["method"], item["other"]) for item in result["differences"]}
-    return [
-        item
-        for item in earlier.get("differences", [])
-        if {(item["protocol"], item["method"]), (item["protocol"], item["other"])} <= whole
-        and (item["protocol"], item["method"], item["other"]) not in told
-    ]
+    told = [_pair(item) for item in own]
+    return [item for item in earlier.get("differences", []) if _pair(item) <= whole and _pair(item) not in told]
+
+
+def _pair(gap: Mapping[str, Any]) -> set[tuple[str, str]]:
+    """Return the two methods of a paired difference, each with the protocol."""
+    return {(gap["protocol"], gap["method"]), (gap["protocol"], gap["other"])}
 
 
 def _runs(scores: Mapping[str, Mapping[str, Any]]) -> int:
@@ -166,8 +178,12 @@ def _seems_same(earlier: Mapping[str, Any], method: Method, asked: Mapping[str, 
     return settings.get("batch_size", 0) <= asked.get("batch_size", math.inf)
 
 
-def _title(recipe: Recipe, key: str) -> dict[str, str]:
-    return {"title": recipe.methods[key].title} if key in recipe.methods else {}
+def _told(earlier: Mapping[str, Any], method: Method | None) -> dict[str, Any]:
+    """Return what a result says of an earlier method, in the recipe's words of now."""
+    if method is None:
+        return dict(earlier)
+    kept = {key: value for key, value in earlier.items() if key != "aside"}
+    return kept | {"title": method.title} | ({"aside": method.aside} if method.aside else {})
 
 
 def _machines(earlier: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -6,7 +6,6 @@ is written anew after every step, so that a run that is cut off leaves what it h
 
 import importlib
 import json
-import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +21,7 @@ from genolm.progress import ProgressCallback
 from genolm.recipe_answers import answers_file, take_up, write_answers
 from genolm.recipe_config import Call, Method, Recipe, RecipeError
 from genolm.recipe_earlier import missing_of, read_earlier, seconds_of, with_earlier
+from genolm.recipe_own import check_nothing_lost, joined, kept_parts, of_same_sources
 from genolm.recipe_result import BASELINE_TITLES, Pairs, frame_of, method_scores, protocol_facts
 from genolm.recipe_steps import Ground, Step, check_bases, check_same, open_ground, steps_of
 from genolm.recipe_work import Baselines, baselines_of, is_average_due, is_current, run_average, run_training
@@ -47,12 +47,16 @@ class RecipeTask:
         From the recipe's file.
     say : callable
         Writes a line of the log.
+    earlier : mapping
+        The result that is to be written over, if it is of the same sources; its runs stay, and a function that
+        draws or lists what there is takes them in first, with :func:`genolm.recipe_own.joined`.
     """
 
     data: Path
     out: Path
     options: dict[str, Any] = field(default_factory=dict)
     say: Say = print
+    earlier: Mapping[str, Any] = field(default_factory=dict)
 
     def models(self, name: str) -> Path:
         """Return the folder of a model by its name; :class:`BundleError` if there is none."""
@@ -76,7 +80,13 @@ class Limits:
     seeds: int | None = None
 
     def check(self, recipe: Recipe) -> None:
-        """Refuse a protocol or method that the recipe has not."""
+        """Refuse a protocol or method that the recipe has not, and any limit where it has a function of its own."""
+        if recipe.run and self != Limits():
+            raise RecipeError(
+                f"The recipe '{recipe.name}' has a function of its own, which does all of it: leave --protocol, "
+                f"--method and --seeds out; what it does stands under [run.options] in "
+                f"{recipe.folder / recipe.name}.toml."
+            )
         for name, given, known in (
             ("protocol", self.protocols, recipe.protocols),
             ("method", self.methods, (*recipe.methods, *BASELINE_TITLES)),
@@ -112,29 +122,34 @@ def run_recipe(
         Run only a part now; what else is finished is in the result all the same.
     answers : Path, optional
         Folder where what trainings and baselines said is kept from machine to machine: what is in it is not done
-        again, and what is finished is added. Of a recipe with a function of its own it is the file ``parts.json``,
-        where that keeps what it has finished.
+        again, and what is finished is added. Of a recipe with a function of its own it is a file of the parts of
+        ``parts.json``, where that keeps what it has finished.
     earlier : Path, optional
         A result of this recipe, perhaps of another machine; its figures stay in the new one where nothing newer
-        takes their place, see :mod:`genolm.recipe_earlier`. Of recipes with tables.
+        takes their place, see :mod:`genolm.recipe_earlier`, and :mod:`genolm.recipe_own` of a recipe with a
+        function of its own.
     say : callable
     progress : callback, optional
 
     Raises
     ------
     RecipeError
-        A source is missing or another one than the recipe was made with.
+        A source is missing or another one than the recipe was made with; or ``earlier`` has figures that cannot
+        stay in the result of a recipe with a function of its own.
     """
     limits = limits or Limits()
     limits.check(recipe)
     check_sources(recipe, data)
     folder = Path(out) / recipe.name
     folder.mkdir(parents=True, exist_ok=True)
+    known = read_earlier(earlier) if earlier and earlier.is_file() else {}
     with exclusive(folder, recipe.name), modules_of(recipe):
         if recipe.run:
-            with kept_parts_file(folder / PARTS, answers and Path(answers) / f"{recipe.name}.json"):
-                return _run_own(recipe, data, folder, say)
-        known = read_earlier(earlier) if earlier and earlier.is_file() else {}
+            with kept_parts(folder / PARTS, answers and Path(answers) / f"{recipe.name}.json"):
+                path, result = _run_own(recipe, data, folder, say, of_same_sources(known, recipe))
+            if known:
+                check_nothing_lost(result, known, earlier, path)
+            return path
         return _TableRun(recipe, data, folder, limits, say, progress, answers, known).run()
 
 
@@ -172,33 +187,21 @@ def function_of(call: Call) -> Callable[..., Any]:
         raise RecipeError(f"The recipe names {call.module}.{call.function}, but {error}.") from error
 
 
-@contextmanager
-def kept_parts_file(parts: Path, kept: Path | None) -> Iterator[None]:
-    """Begin with the finished parts that are kept elsewhere, where there are none here, and keep them in the end.
-
-    They are kept when the block is cut off, too.
-    """
-    if kept and kept.is_file() and not parts.exists():
-        shutil.copyfile(kept, parts)
-    try:
-        yield
-    finally:
-        if kept and parts.is_file():
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(parts, kept)
-
-
-def _run_own(recipe: Recipe, data: Path, folder: Path, say: Say) -> Path:
+def _run_own(
+    recipe: Recipe, data: Path, folder: Path, say: Say, earlier: Mapping[str, Any]
+) -> tuple[Path, dict[str, Any]]:
+    """Return the result of a recipe's own function, and its file."""
     began = time.monotonic()
-    task = RecipeTask(Path(data), folder, dict(recipe.run.options), say)
-    found = function_of(recipe.run)(task)
+    found = function_of(recipe.run)(RecipeTask(Path(data), folder, dict(recipe.run.options), say, earlier))
     result = frame_of(recipe)
-    result |= {key: value for key, value in found.items() if key != "methods"}
+    machine = result["machine"] | found.get("machine", {})
+    result |= found | {"machine": machine}
     result["methods"] = {
         key: item if isinstance(item, Mapping) else {"title": item, "kind": "ours", "base": None, "settings": {}}
         for key, item in found.get("methods", {}).items()
     }
-    return _write(folder, result, seconds=time.monotonic() - began)
+    result = joined(result, earlier)
+    return _write(folder, result, seconds=found.get("seconds", time.monotonic() - began)), result
 
 
 def _write(folder: Path, result: dict[str, Any], *, seconds: float) -> Path:
@@ -358,6 +361,7 @@ class _TableRun:
             base = None if method.from_scratch else " and ".join(dict.fromkeys(bases))
             facts = {"title": method.title, "kind": "ours", "base": base, "network": found.get("network")}
             facts |= {"asked": found["asked"]} if "asked" in found else {}
+            facts |= {"aside": method.aside} if method.aside else {}
         else:
             facts = {"title": BASELINE_TITLES.get(key, key), "kind": "baseline", "base": None}
         return {**facts, "settings": found["settings"]}

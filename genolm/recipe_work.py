@@ -2,8 +2,9 @@
 
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is loaded
 import numpy as np
@@ -32,7 +33,7 @@ from genolm.registry import load_bundle
 
 def baselines_of(ground: Ground) -> Iterator[Baseline]:
     """Yield the baselines that the recipe wants and that fit the table; none but for a choice of classes."""
-    if ground.preparation.head.task not in ("binary", "multiclass"):
+    if not _is_choice(ground):
         return
     wanted = ground.recipe.baselines
     for baseline in standard_baselines(ground.preparation.samples("train").sequences):
@@ -110,7 +111,7 @@ def run_training(
         scores=ground.scores(answer),
         seconds=training["seconds"],
         best_epoch=training["best_epoch"],
-        valid_loss=min(epoch["valid"]["loss"] for epoch in training["epochs"]),
+        valid_loss=_valid_loss(ground, [valid]) if _is_choice(ground) else _best_loss(training["epochs"]),
         settings=bundle.card["settings"],
         network=network_words(bundle.config.tokenizer, bundle.config.encoder),
         asked=asked_of(ground.recipe, method),
@@ -118,6 +119,22 @@ def run_training(
         table=ground.table_sha256,
         weights=bundle.sha256,
     )
+
+
+def _is_choice(ground: Ground) -> bool:
+    """Return whether rows are of one class each."""
+    return ground.preparation.head.task in ("binary", "multiclass")
+
+
+def _valid_loss(ground: Ground, logits: Sequence[np.ndarray]) -> float:
+    """Return the loss on validation rows of the mean uncalibrated probabilities, of one training or of several."""
+    task, labels = ground.preparation.head.task, ground.preparation.samples("valid").labels
+    chances = np.mean([calibration.apply(item, Calibration(), task) for item in logits], axis=0)
+    return float(-np.log(np.clip(chances[np.arange(len(chances)), labels], 1e-12, None)).mean())
+
+
+def _best_loss(epochs: Iterable[Mapping[str, Any]]) -> float:
+    return min(epoch["valid"]["loss"] for epoch in epochs)
 
 
 def _twin(step: Step, ground: Ground, method: Method, others: Iterable[Ground]) -> Step | None:
@@ -165,18 +182,13 @@ def _tuned_on(part: Step) -> np.ndarray:
 
 
 def run_average(step: Step, ground: Ground, method: Method) -> None:
-    """Average the probabilities of finished trainings; the threshold is picked anew on the validation rows.
-
-    The loss on validation rows is that of the mean of their uncalibrated probabilities, to be held beside the
-    loss of one training.
-    """
+    """Average the probabilities of finished trainings; the threshold is picked anew on the validation rows."""
     task, valid = ground.preparation.head.task, ground.preparation.samples("valid")
-    if task not in ("binary", "multiclass"):
+    if not _is_choice(ground):
         raise RecipeError(f"The recipe '{ground.recipe.name}' averages answers, which needs a choice of classes.")
     parts = averaged_steps(step, method)
     read = [part.read() for part in parts]
     logits = [_tuned_on(part) for part in parts]
-    plain = np.mean([calibration.apply(item, Calibration(), task) for item in logits], axis=0)
     warmed = zip(logits, (Calibration(found["temperature"]) for found, _ in read), strict=True)
     tuned = np.mean([calibration.apply(item, known, task) for item, known in warmed], axis=0)
     threshold = calibration.pick_threshold(tuned[:, 1], valid.labels) if task == "binary" else 0.5
@@ -185,7 +197,7 @@ def run_average(step: Step, ground: Ground, method: Method) -> None:
         answer,
         scores=ground.scores(answer),
         seconds=sum(found["seconds"] for found, _ in read),
-        valid_loss=float(-np.log(np.clip(plain[np.arange(len(plain)), valid.labels], 1e-12, None)).mean()),
+        valid_loss=_valid_loss(ground, logits),
         settings={"average": list(method.average)},
         network="; ".join(sorted(found["network"] for found, _ in read)),
         table=ground.table_sha256,

@@ -68,7 +68,8 @@ class Protocol:
 class Method:
     """One way to answer: ``kind`` is ours or baseline, ``base`` the language model it starts from.
 
-    ``network`` says what it reads and how large it is, None where that was not kept.
+    ``network`` says what it reads and how large it is, None where that was not kept. ``aside`` says why it is not
+    among the ways that the loss on validation rows chooses from; "" where it is.
     """
 
     title: str
@@ -76,6 +77,7 @@ class Method:
     base: str | None
     settings: dict[str, Any]
     network: str | None = None
+    aside: str = ""
 
 
 @dataclass(frozen=True)
@@ -207,18 +209,26 @@ class RowResult:
         """Return our ways that were scored and start from a language model, the main one first.
 
         That is the one with the lowest loss on validation rows, never the best on the test rows; where a loss
-        was not kept, the first of ``MAIN_ORDER``.
+        was not kept, the first of ``MAIN_ORDER``. Those that stand aside come last.
         """
         own = self._pretrained(protocol)
         losses = {key: self.scores[protocol][key].valid_loss for key in own}
-        if self.is_chosen(protocol):
-            return sorted(own, key=lambda key: losses[key])
         rank = {key: place for place, key in enumerate(MAIN_ORDER)}
-        return sorted(own, key=lambda key: rank.get(key, len(rank)))
+        chosen = self.is_chosen(protocol)
+
+        def place(key: str) -> tuple[bool, float]:
+            loss = losses[key] if chosen else None
+            return bool(self.aside(key)), rank.get(key, len(rank)) if loss is None else loss
+
+        return sorted(own, key=place)
+
+    def aside(self, method: str) -> str:
+        """Return why a method is not among those that the validation rows choose from, "" where it is."""
+        return self.methods[method].aside if method in self.methods else ""
 
     def is_chosen(self, protocol: str) -> bool:
         """Whether the main way was chosen among several by the loss on validation rows."""
-        own = [self.scores[protocol][key] for key in self._pretrained(protocol)]
+        own = [self.scores[protocol][key] for key in self._pretrained(protocol) if not self.aside(key)]
         return len(own) > 1 and all(item.valid_loss is not None for item in own)
 
     def naive(self, protocol: str, method: str | None = None) -> str | None:

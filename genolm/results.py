@@ -41,15 +41,22 @@ def read_results(folder: Path | None = None) -> tuple[RowResult, ...]:
     Raises
     ------
     ResultError
-        At the first file that cannot be read; :func:`open_results` goes on.
+        The folder is not there, or at the first file that cannot be read; :func:`open_results` goes on.
     """
     return _sorted([read_result(path) for path in _files(folder)])
 
 
 def open_results(folder: Path | None = None) -> tuple[tuple[RowResult, ...], tuple[str, ...]]:
-    """Read what can be read of a folder; return the rows, and a sentence for each broken file."""
+    """Read what can be read of a folder; return the rows, and a sentence for each broken file.
+
+    A folder that is not there has no rows, and a sentence that says so.
+    """
     rows, faults = [], []
-    for path in _files(folder):
+    try:
+        paths = _files(folder)
+    except ResultError as error:
+        return (), (str(error),)
+    for path in paths:
         try:
             rows.append(read_result(path))
         except ResultError as error:
@@ -86,8 +93,11 @@ def read_result(path: str | Path) -> RowResult:
 
 
 def _files(folder: Path | None) -> list[Path]:
+    """Return the result files of a folder; the shipped one may be missing, one that is named may not."""
     place = results_dir() if folder is None else Path(folder)
-    return sorted(place.glob("*.json")) if place.is_dir() else []
+    if folder is not None and not place.is_dir():
+        raise ResultError(f"There is no folder {place}; name one that holds result files of recipes.")
+    return sorted(place.glob("*.json"))
 
 
 def _sorted(rows: list[RowResult]) -> tuple[RowResult, ...]:
@@ -157,7 +167,7 @@ def _method(key: str, item: Mapping[str, Any] | str) -> Method:
     if kind not in (OURS, BASELINE):
         raise ValueError(f"methods.{key}.kind is '{kind}', not {OURS} or {BASELINE}")
     settings = dict(item.get("settings") or {})
-    return Method(str(item.get("title") or key), kind, item.get("base"), settings, item.get("network"))
+    return Method(str(item.get("title") or key), kind, item.get("base"), settings, item.get("network"), str(item.get("aside") or ""))
 
 
 def _scores(item: Mapping[str, Any], place: str) -> Scores:

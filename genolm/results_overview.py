@@ -6,7 +6,16 @@ from typing import NamedTuple
 from genolm.bootstrap import Estimate
 from genolm.cards import format_estimate, format_number, metric_name
 from genolm.result_row import PUBLISHED, STRICT, RowResult, View
-from genolm.results_reading import BEST, ORIGINAL, protocol_words, tally, verdict
+from genolm.results_reading import (
+    BEST,
+    ORIGINAL,
+    Contest,
+    against_baseline,
+    against_naive,
+    protocol_words,
+    published_contest,
+    verdict,
+)
 
 OVERVIEW = (
     "Question",
@@ -35,6 +44,20 @@ class Line(NamedTuple):
     cells: tuple[Cell, ...]
 
 
+class Tally(NamedTuple):
+    """Whom ours was compared with, and how that went, one contest for each line of the overview."""
+
+    other: str
+    contests: tuple[Contest, ...]
+
+    @property
+    def counts(self) -> tuple[int, int, int, int]:
+        """How often ours was better, within noise, worse, and how often that could not be judged."""
+        better, worse = sum(item.better for item in self.contests), sum(item.worse for item in self.contests)
+        unknown = sum(item.clear is None for item in self.contests)
+        return better, len(self.contests) - better - worse - unknown, worse, unknown
+
+
 def overview(rows: Sequence[RowResult]) -> dict[str, list[Line]]:
     """Return the lines of the overview under their section, in the order of the rows."""
     found: dict[str, list[Line]] = {}
@@ -42,6 +65,31 @@ def overview(rows: Sequence[RowResult]) -> dict[str, list[Line]]:
         lines = [Line(row, _cells(row, view, place)) for place, view in enumerate(row.views())]
         found.setdefault(row.section, []).extend(lines)
     return found
+
+
+def tally(rows: Sequence[RowResult]) -> list[Tally]:
+    """Count over the overview's lines how ours stands to the original, the best published, naive and baselines.
+
+    A published figure that stands in several rows is counted in the first of them alone.
+    """
+    views = [(row, view) for row in rows for view in row.views()]
+    known = [(row, view.main, row.main(view.main)) for row, view in views if view.main and row.main(view.main)]
+    found = {
+        "the original": _contests(views, ORIGINAL),
+        "the best published": _contests(views, BEST),
+        "the same network without pre-training": [against_naive(*item) for item in known],
+        "the best simple baseline": [against_baseline(*item) for item in known],
+    }
+    return [Tally(words, tuple(item for item in items if item)) for words, items in found.items() if any(items)]
+
+
+def _contests(views: Sequence[tuple[RowResult, View]], kind: str) -> list[Contest]:
+    """Return how ours stands to each published figure that it is compared with, once for each."""
+    found: dict[tuple[str, float], Contest] = {}
+    for row, view in views:
+        if pair := published_contest(row, kind, view):
+            found.setdefault(*pair)
+    return list(found.values())
 
 
 def tally_cells(results: Sequence[RowResult]) -> tuple[list[str], list[list[str]]]:
@@ -108,9 +156,17 @@ def _naive_cell(row: RowResult, view: View) -> Cell:
     for protocol in _places(row, view):
         if other := row.naive(protocol):
             same = row.naive(protocol, row.main(protocol))
-            details = ("" if same else row.title_of(other), _elsewhere(row, view, protocol))
+            details = (_other_words(row, protocol, same, other), _elsewhere(row, view, protocol))
             return Cell(figure_words(row.estimate(protocol, same or other)), "; ".join(filter(None, details)))
     return Cell(NONE)
+
+
+def _other_words(row: RowResult, protocol: str, same: str | None, other: str) -> str:
+    """Name the best network from scratch by validation where it is not the same one, with its figure if both are told."""
+    if same == other:
+        return ""
+    title = row.title_of(other)
+    return f"another network, {title}: {figure_words(row.estimate(protocol, other))}" if same else title
 
 
 def _baseline_cell(row: RowResult, view: View) -> Cell:

@@ -62,20 +62,6 @@ class Contest:
         return f"{abs(self.ahead):.3f} (95 % interval {low:.3f} to {high:.3f}{chance})"
 
 
-class Tally(NamedTuple):
-    """Whom ours was compared with, and how that went, one contest for each line of the overview."""
-
-    other: str
-    contests: tuple[Contest, ...]
-
-    @property
-    def counts(self) -> tuple[int, int, int, int]:
-        """How often ours was better, within noise, worse, and how often that could not be judged."""
-        better, worse = sum(item.better for item in self.contests), sum(item.worse for item in self.contests)
-        unknown = sum(item.clear is None for item in self.contests)
-        return better, len(self.contests) - better - worse - unknown, worse, unknown
-
-
 def contest(row: RowResult, protocol: str, method: str, other: str) -> Contest | None:
     """Compare two methods in the headline figure; None where one of them was not scored."""
     ours, theirs = (row.estimate(protocol, key) for key in (method, other))
@@ -142,32 +128,7 @@ def verdict(row: RowResult, view: View) -> str:
     return capital("; ".join(parts)) + "." if parts else "Nothing to compare with."
 
 
-def tally(rows: Sequence[RowResult]) -> list[Tally]:
-    """Count over the overview's lines how ours stands to the original, the best published, naive and baselines.
-
-    A published figure that stands in several rows is counted in the first of them alone.
-    """
-    views = [(row, view) for row in rows for view in row.views()]
-    known = [(row, view.main, row.main(view.main)) for row, view in views if view.main and row.main(view.main)]
-    found = {
-        "the original": _published_contests(views, ORIGINAL),
-        "the best published": _published_contests(views, BEST),
-        "the same network without pre-training": [_against_naive(*item) for item in known],
-        "the best simple baseline": [_against_baseline(*item) for item in known],
-    }
-    return [Tally(words, tuple(item for item in items if item)) for words, items in found.items() if any(items)]
-
-
-def _published_contests(views: Sequence[tuple[RowResult, View]], kind: str) -> list[Contest]:
-    """Return how ours stands to each published figure that it is compared with, once for each."""
-    found: dict[tuple[str, float], Contest] = {}
-    for row, view in views:
-        if pair := _published_contest(row, kind, view):
-            found.setdefault(*pair)
-    return list(found.values())
-
-
-def _published_contest(row: RowResult, kind: str, view: View) -> tuple[tuple[str, float], Contest] | None:
+def published_contest(row: RowResult, kind: str, view: View) -> tuple[tuple[str, float], Contest] | None:
     """Return the source and the value of the first published figure that can be compared, and how ours stands to it."""
     for item in row.figures_of(kind, view.published):
         metric, found = shared_metric(row, item.protocol, item), against_published(row, item)
@@ -176,12 +137,12 @@ def _published_contest(row: RowResult, kind: str, view: View) -> tuple[tuple[str
     return None
 
 
-def _against_naive(row: RowResult, protocol: str, method: str) -> Contest | None:
+def against_naive(row: RowResult, protocol: str, method: str) -> Contest | None:
     other = row.naive(protocol, method)
     return contest(row, protocol, method, other) if other else None
 
 
-def _against_baseline(row: RowResult, protocol: str, method: str) -> Contest | None:
+def against_baseline(row: RowResult, protocol: str, method: str) -> Contest | None:
     other = row.best_baseline(protocol)
     return contest(row, protocol, method, other) if other else None
 
@@ -235,18 +196,21 @@ def _naive_words(row: RowResult, protocol: str, method: str) -> str:
     same, other = row.naive(protocol, method), row.naive(protocol)
     if other is None:
         return ""
-    figure = _figure(row.estimate(protocol, same or other))
+    figure = _figure(row.estimate(protocol, other))
     if same is None:
         return f"Without pre-training only another network was tried: {row.title_of(other)} has {figure}."
     found = contest(row, protocol, method, same)
     if found is None:
         return ""
-    said = f"The same network without pre-training has {figure}"
+    said = f"The same network without pre-training has {_figure(row.estimate(protocol, same))}: "
     if found.better:
-        return f"{said}: pre-training gives {found.size()}{_basis(row, protocol, method, found)}."
-    if found.worse:
-        return f"{said}: pre-training does harm here, {found.size()}{_basis(row, protocol, method, found)}."
-    return f"{said}: what pre-training gives is {_open_words(row, protocol, method, found)}."
+        said += f"pre-training gives {found.size()}{_basis(row, protocol, method, found)}."
+    elif found.worse:
+        said += f"pre-training does harm here, {found.size()}{_basis(row, protocol, method, found)}."
+    else:
+        said += f"what pre-training gives is {_open_words(row, protocol, method, found)}."
+    # Of all networks from scratch ``other`` has the lowest loss on validation rows.
+    return said if same == other else f"{said} Of other networks without it the best by validation, {row.title_of(other)}, has {figure}."
 
 
 def _baseline_words(row: RowResult, protocol: str, method: str) -> str:
@@ -269,12 +233,17 @@ def _variant_words(row: RowResult, protocol: str, method: str) -> str:
     others = [key for key in row.ours(protocol) if key != method and _defined(row.estimate(protocol, key))]
     if not others:
         return ""
-    listed = "; ".join(f"{row.title_of(key)} {_figure(row.estimate(protocol, key))}" for key in others)
+    figures = {key: _figure(row.estimate(protocol, key)) for key in others}
+    listed = "; ".join(f"{row.title_of(key)} {figures[key]}{_aside_words(row, key)}" for key in others)
     sign, own = _sign(row.metric), row.estimate(protocol, method)
     if own and any(sign * (row.estimate(protocol, key).value - own.value) > 0 for key in others):
         how = "has the lowest loss on validation rows" if row.is_chosen(protocol) else "was fixed beforehand"
         return f"Other ways of ours: {listed}. The one named first {how}; the test rows chose nothing."
     return f"Other ways of ours: {listed}."
+
+
+def _aside_words(row: RowResult, method: str) -> str:
+    return f" (not chosen from: {row.aside(method)})" if row.aside(method) else ""
 
 
 def _not_compared(row: RowResult) -> Iterator[str]:
@@ -319,7 +288,7 @@ def _both_protocols(row: RowResult) -> tuple[str, Estimate, Estimate] | None:
 
 def _short_published(row: RowResult, view: View) -> Iterator[str]:
     for kind, words in ((ORIGINAL, "the original"), (BEST, "the best published")):
-        if pair := _published_contest(row, kind, view):
+        if pair := published_contest(row, kind, view):
             found = pair[1]
             if found.clear is None:
                 yield f"{found.ahead:+.3f} to {words}, no interval"
@@ -330,14 +299,22 @@ def _short_published(row: RowResult, view: View) -> Iterator[str]:
 
 
 def _short_strict(row: RowResult) -> Iterator[str]:
-    if pair := _both_protocols(row):
-        lost = _sign(row.metric) * (pair[1].value - pair[2].value)
-        noise = _noise(_apart(pair[1], pair[2]))
+    pair = _both_protocols(row)
+    if pair is None:
+        return
+    method, before, after = pair
+    lost = _sign(row.metric) * (before.value - after.value)
+    noise = _noise(_apart(before, after))
+    if {row.main(PUBLISHED), row.main(STRICT)} != {method}:
+        # The columns show other ways, so that their difference is not this one.
+        figures = f"{format_number(before.value)} to {format_number(after.value)}"
+        yield f"one way run on both splits goes from {figures}{noise}"
+    else:
         yield f"the strict split takes {lost:.3f} away{noise}" if lost > 0 else "the strict split takes nothing away"
 
 
 def _short_own(row: RowResult, protocol: str, method: str) -> Iterator[str]:
-    if found := _against_naive(row, protocol, method):
+    if found := against_naive(row, protocol, method):
         yield f"pre-training gives {found.ahead:+.3f}{_noise(found.clear)}"
     other = row.best_baseline(protocol)
     if other and (found := contest(row, protocol, method, other)):

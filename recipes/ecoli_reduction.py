@@ -4,15 +4,17 @@ From the training windows of ecoli_gene_start_data.py, those outside the indepen
 drawn at random, half of each class, several times for each size. Nothing but the drawn labels is looked at:
 fewer than 500 are all learned from, by a schedule that is fixed by their number, and from 500 on a tenth of
 them chooses the epoch. All models answer on the same test windows, and a window is called a gene start from a
-probability of 0.5, so that no label chooses a threshold either. A baseline chooses its penalty on a fifth of
-its labels.
+probability of 0.5, so that no label chooses a threshold either. A logistic regression chooses its penalty on
+a part of its labels, a fifth where there are fewer than 500 and a tenth from there on, and then learns from
+all of them. The small network needs that part to know when to stop, and learns from the others alone.
 
 Every training is kept when it is finished. The first draw of every size comes first, so that a run that is
 cut off leaves a whole curve.
 """
 
+import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, NamedTuple
@@ -25,20 +27,28 @@ from ecoli_gene_start_data import CLASSES, build
 from run_parts import difference, figure_part, method, scored
 from scan_proof_ground import Store
 
-from genolm.baselines import Baseline, Examples, KmerLogistic, PositionalLogistic
+from genolm.baselines import Baseline, Examples, KmerLogistic, PositionalLogistic, SmallCNN
 from genolm.bootstrap import Array, Figures, Statistic, paired_bootstrap
 from genolm.classifier_training import Samples, train_classifier
 from genolm.config import ClassifierSettings, FinetuneSettings, HeadConfig
 from genolm.errors import GenolmError
-from genolm.figure_parts import BLUE, GREEN, GREY, PURPLE, VERMILION, laid_out, new_figure
+from genolm.figure_parts import BLUE, GREEN, GREY, PALETTE, PURPLE, VERMILION, laid_out, new_figure
 from genolm.metrics import as_json, score
 from genolm.plans import plan_training, task_size
+from genolm.recipe_own import joined
+from genolm.recipe_result import BASELINE_TITLES
 from genolm.recipe_run import RecipeTask
 from genolm.registry import load_bundle
 from genolm.tokenizer import KmerTokenizer
 
 PRETRAINED, NAIVE = "pretrained", "naive"
-BASELINES: dict[str, type[Baseline]] = {item.name: item for item in (PositionalLogistic, KmerLogistic)}
+BASELINES: dict[str, Callable[[int], Baseline]] = {
+    PositionalLogistic.name: lambda seed: PositionalLogistic(),
+    KmerLogistic.name: lambda seed: KmerLogistic(),
+    SmallCNN.name: lambda seed: SmallCNN(seed=seed),
+}
+REFITTED = (PositionalLogistic.name, KmerLogistic.name)
+"""Those that learn from all labels once their penalty is chosen."""
 METRICS = ("accuracy", "mcc", "auroc")
 VALID_FROM, VALID_SHARE = 500, 0.1
 PENALTY_SHARE = 0.2
@@ -63,6 +73,7 @@ _COLOURS = {
     NAIVE: (GREEN, "square"),
     PositionalLogistic.name: (GREY, "diamond"),
     KmerLogistic.name: (PURPLE, "triangle-up"),
+    SmallCNN.name: (PALETTE[4], "cross"),
 }
 
 
@@ -87,8 +98,9 @@ class Curve:
     ----------
     task : RecipeTask
         Its options are ``sizes`` (0 for all windows), ``draws``, ``fewer`` (draws of sizes from some number
-        of labels on, as pairs), ``base``, ``methods``, ``minutes`` (start no training after so many) and
-        ``test`` and ``valid`` (windows of each class that are held out, for a trial).
+        of labels on, as pairs), ``base``, ``methods``, ``minutes`` (start no training of ours after so many;
+        with 0 the baselines alone are done) and ``test`` and ``valid`` (windows of each class that are held
+        out, for a trial).
     """
 
     task: RecipeTask
@@ -102,8 +114,7 @@ class Curve:
         table, self.record = build(genome, **held_out)
         self.test = _samples(table[table["split"] == "test"])
         self.train = _samples(table[(table["split"] == "train") & (table["excluded"] == 0)])
-        rules = {"valid": [VALID_FROM, VALID_SHARE], "counts": self.record["written"]}
-        self.facts = {"base": self.base.sha256, **rules}
+        self.rules = {"valid": [VALID_FROM, VALID_SHARE], "counts": self.record["written"]}
 
     @cached_property
     def sizes(self) -> list[int]:
@@ -124,6 +135,11 @@ class Curve:
         wanted = self.task.options.get("methods", known)
         return [name for name in known if name in wanted]
 
+    def facts(self, name: str) -> dict[str, Any]:
+        """Return what a training of a method is made from."""
+        how = {"refit": name in REFITTED} if name in BASELINES else {}
+        return {"base": self.base.sha256, **self.rules, **how}
+
     def draws(self, size: int) -> int:
         """Return how often labels of a size are drawn; all of them are trained on as often, with other seeds."""
         limits = [int(draws) for least, draws in self.task.options.get("fewer", ()) if size >= int(least)]
@@ -138,29 +154,27 @@ class Curve:
 
     def run(self) -> dict[Piece, dict[str, Any]]:
         """Return what is finished when all is done or the time is over."""
-        minutes = float(self.task.options.get("minutes", 0))
+        minutes = float(self.task.options.get("minutes", math.inf))
         found: dict[Piece, dict[str, Any]] = {}
         began = time.monotonic()
         for piece in self.pieces():
-            kept = self.store.parts.get(piece.name, {}).get("facts") == self.facts
-            if kept or not minutes or time.monotonic() - began < 60 * minutes:
-                found[piece] = self.store.part(piece.name, self.facts, partial(self._piece, piece))
+            facts = self.facts(piece.method)
+            kept = self.store.parts.get(piece.name, {}).get("facts") == facts
+            if kept or piece.method in BASELINES or time.monotonic() - began < 60 * minutes:
+                found[piece] = self.store.part(piece.name, facts, partial(self._piece, piece))
         return found
 
     def _piece(self, piece: Piece) -> dict[str, Any]:
         """Train once and return figures, and which test windows were right as text of 0 and 1."""
         train, valid = self.parts(piece)
         began = time.monotonic()
-        ours = piece.method in (PRETRAINED, NAIVE)
-        chances = (self._network if ours else self._baseline)(piece, train, valid)
+        chances = (self._baseline if piece.method in BASELINES else self._network)(piece, train, valid)
         right = (chances[:, 1] >= 0.5) == (self.test.labels == 1)
         figures = as_json(score("binary", chances, self.test.labels, threshold=0.5))
         self.task.say(f"{piece.name}: accuracy {right.mean():.4f}, {time.monotonic() - began:.0f} s")
-        counts = {"train": len(train.labels), "valid": len(valid.labels) if valid else 0}
         return {
             "metrics": {name: figures[name] for name in METRICS},
             "right": "".join(map(str, right.astype(int))),
-            "rows": {**counts, "test": len(right)},
             "seconds": time.monotonic() - began,
         }
 
@@ -172,6 +186,12 @@ class Curve:
             drawn = [rows[: piece.size // 2] for rows in drawn]
         share = VALID_SHARE if piece.size >= VALID_FROM else 0.0
         return _divided(self.train, drawn, share)
+
+    def rows(self, size: int) -> dict[str, int]:
+        """Return how many windows each part has."""
+        train, valid = self.parts(Piece(size, 1, PRETRAINED))
+        counts = {"train": len(train.labels), "valid": len(valid.labels) if valid else 0}
+        return {**counts, "test": len(self.test.labels)}
 
     def _network(self, piece: Piece, train: Samples, valid: Samples | None) -> np.ndarray:
         naive = piece.method == NAIVE
@@ -187,12 +207,17 @@ class Curve:
         return trained.probabilities(self.test.sequences)
 
     def _baseline(self, piece: Piece, train: Samples, valid: Samples | None) -> np.ndarray:
+        parts = [train, valid] if valid else [train]
+        sequences = [text for part in parts for text in part.sequences]
+        every = Examples(sequences, np.concatenate([part.labels for part in parts]))
         if valid is None:
             rows = [np.flatnonzero(train.labels == label) for label in (0, 1)]
-            train, valid = _divided(train, rows, PENALTY_SHARE)
-        parts = (Examples(part.sequences, part.labels) for part in (train, valid))
-        fitted = BASELINES[piece.method]().fit(*parts)
-        return fitted.probabilities(self.test.sequences)
+            parts = _divided(train, rows, PENALTY_SHARE)
+        model = BASELINES[piece.method](piece.draw)
+        model.fit(*(Examples(part.sequences, part.labels) for part in parts))
+        if piece.method in REFITTED:
+            model.refit(every)
+        return model.probabilities(self.test.sequences)
 
 
 def enough_steps(settings: ClassifierSettings, labels: int) -> ClassifierSettings:
@@ -216,21 +241,26 @@ def run(task: RecipeTask) -> dict[str, Any]:
     """Train on fewer and fewer labels, with and without pre-training; see :class:`Curve` for the options."""
     curve = Curve(task)
     found = curve.run()
-    result: dict[str, Any] = {"protocols": {}, "methods": _methods(curve), "scores": {}, "differences": []}
-    for size in curve.sizes:
+    keys = {f"n{size}": size for size in curve.sizes}
+    protocols = {key: _protocol(curve, size) for key, size in keys.items()}
+    result: dict[str, Any] = {"protocols": protocols, "methods": _methods(curve)}
+    result |= {"scores": {}, "differences": []}
+    for key, size in keys.items():
         pieces = {name: _of(found, size, name) for name in curve.methods}
         pieces = {name: items for name, items in pieces.items() if items}
-        if pieces:
-            key = f"n{size}"
-            result["protocols"][key] = _protocol(curve, size, next(iter(pieces.values())))
-            result["scores"][key] = {
-                name: {"seeds": [_seed(piece, item) for piece, item in items]}
-                for name, items in pieces.items()
-            }
-            result["differences"] += list(_differences(key, pieces))
-    result["repeat"] = "draw"
-    result["missing"] = list(_missing(piece for piece in curve.pieces() if piece not in found))
-    return {**result, "figures": [_figure(result)] if result["scores"] else []}
+        result["scores"][key] = {
+            name: {"seeds": [_seed(piece, item) for piece, item in items]} for name, items in pieces.items()
+        }
+        result["differences"] += list(_differences(key, pieces))
+    result = joined(result, task.earlier)
+    runs = {
+        Piece(keys[key], run["seed"], name): run["seconds"]
+        for key, scores in result["scores"].items()
+        for name, item in scores.items()
+        for run in item["seeds"]
+    }
+    result |= {"repeat": "draw", "seconds": sum(runs.values()), "figures": [_figure(result)] if runs else []}
+    return {**result, "missing": list(_missing(piece for piece in curve.pieces() if piece not in runs))}
 
 
 def _missing(pieces: Iterable[Piece]) -> Iterator[str]:
@@ -257,16 +287,16 @@ def _methods(curve: Curve) -> dict[str, Any]:
         PRETRAINED: ("From the bacterial language model", curve.base.name),
         NAIVE: ("Without pre-training", None),
     }
-    ours = {name: method(title, base=base) for name, (title, base) in titles.items() if name in curve.methods}
-    others = {name: method(name.replace("-", " "), ours=False) for name in BASELINES if name in curve.methods}
-    return ours | others
+    ours = {name: method(title, base=base) for name, (title, base) in titles.items()}
+    others = {key: method(BASELINE_TITLES[key], ours=False, refit=key in REFITTED) for key in BASELINES}
+    return {name: {**(ours | others)[name], "facts": curve.facts(name)} for name in curve.methods}
 
 
-def _protocol(curve: Curve, size: int, items: Sequence[tuple[Piece, Mapping[str, Any]]]) -> dict[str, Any]:
+def _protocol(curve: Curve, size: int) -> dict[str, Any]:
     whole = size == len(curve.train.labels)
     title = f"All {size:,} labelled windows" if whole else f"{size:,} labelled windows"
     drawn = "" if whole else f"{size // 2} of each class"
-    return {"title": title, "rows": items[0][1]["rows"], "record": {"draws": len(items), "drawn": drawn}}
+    return {"title": title, "rows": curve.rows(size), "record": {"drawn": drawn}}
 
 
 def _seed(piece: Piece, item: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,8 +7,8 @@ same two bases.
 A sequence's embedding is the mean hidden state of the encoder over its tokens, and over all ways to cut it
 into k-mers that stand side by side. Over the 16S references, each once, the mean of all is taken off and the
 nearest neighbour is looked up by cosine: is it of the same genus, and is the nearest one of another genus of
-the same family? Counts of k-mers are treated alike, and so are the states of the same network before
-training.
+the same family? Counts of k-mers are treated alike, and so are the states of the first model's network before
+training, which is the naive one.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,17 +29,19 @@ from scan_proof_ground import Store
 from genolm.baselines import kmer_counts
 from genolm.batches import pack
 from genolm.bootstrap import Array, Figures, Statistic, bootstrap, paired_bootstrap, wilson
+from genolm.bundle_config import network_words
 from genolm.figure_parts import PALETTE, laid_out, new_figure
 from genolm.model import LanguageModel
 from genolm.recipe_run import RecipeTask
 from genolm.registry import ModelBundle
+from genolm.result_row import NAIVE
 from genolm.tokenizer import SPECIAL_COUNT, KmerTokenizer, encode_bases
 
 LANGUAGE_MODELS = ("bacteria-lm", "bacteria-lm-dense")
 MAPPED = ("bacteria-lm", "mammal-lm")
 PERPLEXITY = 15
 KMERS, GENUS, FAMILY = "kmers", "genus", "family"
-ONE_HOT, COUNTS, UNTRAINED = "one-hot", "kmer-counts", "untrained"
+ONE_HOT, COUNTS = "one-hot", "kmer-counts"
 TITLES = {GENUS: "Nearest other 16S gene", FAMILY: "Nearest 16S gene of another genus"}
 COUNT_SIZES = (6,)
 BATCH_TOKENS = 24_000
@@ -83,8 +85,9 @@ def _add_kmers(task: RecipeTask, result: dict[str, Any], bundles: Mapping[str, M
     for name, (words, rows) in {**vectors, ONE_HOT: (kmers, np.eye(len(matrix)))}.items():
         same = same_beginning(words, rows)
         scores[name] = {"seeds": [scored({"accuracy": wilson(same.sum(), len(same))})]}
-        title = bundles[name].config.title if name in bundles else "One-hot vectors, which know nothing"
-        result["methods"].setdefault(name, method(title, ours=name in bundles))
+        nothing = method("One-hot vectors, which know nothing", ours=False)
+        told = _own_method(bundles[name]) if name in bundles else nothing
+        title = result["methods"].setdefault(name, told)["title"]
         result["figures"].append(_kmer_figure(name, title, words, flat(rows, seed=_seed(task))))
 
 
@@ -163,7 +166,7 @@ def distinct(references: pd.DataFrame, most: int | None) -> pd.DataFrame:
 def _makers(bundles: Mapping[str, ModelBundle], sequences: list[str], seed: int) -> dict[str, Any]:
     """Return a function for each way to turn sequences into vectors."""
     found: dict[str, Any] = {key: partial(_trained_states, item, sequences) for key, item in bundles.items()}
-    found[UNTRAINED] = partial(_untrained_states, next(iter(bundles.values())), sequences, seed)
+    found[NAIVE] = partial(_untrained_states, next(iter(bundles.values())), sequences, seed)
     found[COUNTS] = partial(_counts, sequences)
     return found
 
@@ -240,12 +243,17 @@ def neighbours(rows: np.ndarray, lineages: pd.DataFrame, level: str) -> Answers:
 
 
 def _sequence_methods(bundles: Mapping[str, ModelBundle]) -> dict[str, Any]:
-    ours = {name: method(item.config.title) for name, item in bundles.items()}
     words = "-mers and ".join(map(str, COUNT_SIZES))
-    return ours | {
-        UNTRAINED: method("The same network before training", ours=False),
+    return {name: _own_method(item) for name, item in bundles.items()} | {
+        NAIVE: _own_method(next(iter(bundles.values())), "The same network before training"),
         COUNTS: method(f"Counts of {words}-mers", ours=False),
     }
+
+
+def _own_method(bundle: ModelBundle, title: str = "") -> dict[str, Any]:
+    """Return what a result says of a network of ours; those of equal ``network`` are held side by side."""
+    network = network_words(bundle.config.tokenizer, bundle.config.encoder)
+    return {**method(title or bundle.config.title), "network": network}
 
 
 def _add_answers(

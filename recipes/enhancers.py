@@ -112,11 +112,14 @@ def tables(
 
 
 def _unused(whole: pd.DataFrame, table: pd.DataFrame, dropped: int) -> dict[str, int]:
-    """Return the rows of no use under a protocol: test rows of species it is not tested on, and those not drawn."""
-    tested = set(table.loc[table["split"] == "test", "group"])
-    others = int(((whole["split"] == "test") & ~whole["group"].isin(tested)).sum())
-    left = {"not_drawn": len(whole) - len(table) - dropped - others}
-    return {"test_rows_of_other_species": others, **left} if others else left
+    """Return the rows of no use under a protocol: those of species that it leaves out, and those not drawn."""
+    counts = {}
+    for words, is_test in (("training", False), ("test", True)):
+        species = set(table.loc[(table["split"] == "test") == is_test, "group"])
+        others = ((whole["split"] == "test") == is_test) & ~whole["group"].isin(species)
+        counts[f"{words}_rows_of_other_species"] = int(others.sum())
+    not_drawn = len(whole) - len(table) - dropped - sum(counts.values())
+    return {**{key: count for key, count in counts.items() if count}, "not_drawn": not_drawn}
 
 
 def judge(rows: pd.DataFrame, probabilities: np.ndarray, classes: tuple[str, ...]) -> dict[str, Estimate]:

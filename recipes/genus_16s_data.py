@@ -4,8 +4,8 @@ Reads are simulated with Grinder from 1,000 16S references of Proteobacteria, 10
 are lineages: class, order, family, genus. Reads with other letters than A, C, G and T are left out, as was
 done by Heyer (2019), and at most ``per_reference`` reads of each reference are taken.
 
-``by_read`` divides reads at random, as published. A read of the test then has a twin in training, above all
-among amplicon reads, which are equal for one reference and often for several. ``by_reference`` holds out
+The published protocol divides reads at random. A read of the test then has a twin in training, above all
+among amplicon reads, which are equal for one reference and often for several. The strict one holds out
 whole references, one to three of each genus, and keeps together those that are equal or have a read in
 common. Reads that are equal and of one genus count once in its validation and test rows.
 """
@@ -132,7 +132,7 @@ def by_read(reads: pd.DataFrame, seed: int) -> pd.DataFrame:
 def tables(
     data: Path, out: Path, *, reads: str = "amplicon", per_reference: int = 10, seed: int = 1
 ) -> dict[str, Path]:
-    """Write the tables ``by_read`` and ``by_reference`` of ``amplicon`` or ``shotgun`` reads."""
+    """Write the tables ``published`` (by read) and ``strict`` (by reference) of ``amplicon`` or ``shotgun`` reads."""
     if reads not in READS:
         raise GenolmError(f"reads is '{reads}'; it must be {' or '.join(READS)}.")
     references = read_references(source_file(data, REFERENCES))
@@ -140,7 +140,7 @@ def tables(
     strict, copies = by_reference(kept, references, seed)
     sources = hashes_of(data, [REFERENCES, READS[reads]])
     facts = {"sources": sources, "seed": seed, "per_reference": per_reference}
-    made = {"by_read": (by_read(kept, seed), {}), "by_reference": (strict, copies)}
+    made = {"published": (by_read(kept, seed), {}), "strict": (strict, copies)}
     return {
         protocol: save_protocol(
             out, protocol, table, {"left_out": {**left_out, **extra}, **facts, **leaks(table)}

@@ -36,7 +36,7 @@ LAYERS = (
     {"engines", "scan_source", "reduction", "training_report"},
     {"scan", "hand_out", "finetuning"},
     {"scan_pipeline", "ray_engine", "recipe_steps"},
-    {"scan_folder", "recipe_result", "recipe_answers", "recipe_earlier", "recipe_work"},
+    {"scan_folder", "recipe_result", "recipe_answers", "recipe_earlier", "recipe_own", "recipe_work"},
     {"pipelines", "recipe_run"},
     {"recipe_publish"},
     {"cli"},

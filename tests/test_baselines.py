@@ -5,6 +5,7 @@ import pytest
 from sklearn.feature_extraction.text import CountVectorizer
 
 from genolm.baselines import (
+    PENALTIES,
     Examples,
     KmerLogistic,
     Majority,
@@ -105,6 +106,27 @@ def test_the_penalty_is_the_one_of_least_validation_loss(rng, monkeypatch):
         losses[penalty] = log_loss(model.probabilities(valid.sequences), valid.labels)
     monkeypatch.setattr("genolm.baselines.PENALTIES", tuple(losses))
     assert PositionalLogistic().fit(train, valid).penalty == min(losses, key=losses.get)
+
+
+def test_a_refit_learns_from_all_with_the_penalty_that_was_chosen(rng, monkeypatch):
+    train, valid, test = (planted(rng, count, place=5) for count in (60, 40, 50))
+    every = Examples([*train.sequences, *valid.sequences], np.concatenate([train.labels, valid.labels]))
+    model = PositionalLogistic().fit(train, valid)
+    before, chosen = model.probabilities(test.sequences), model.penalty
+    assert model.refit(every) is model and model.penalty == chosen
+    # On what it learned from, the weakest penalty has the least loss.
+    monkeypatch.setattr("genolm.baselines.PENALTIES", PENALTIES[: PENALTIES.index(chosen) + 1])
+    direct = PositionalLogistic().fit(every, every).probabilities(test.sequences)
+    assert np.array_equal(model.probabilities(test.sequences), direct) and not np.array_equal(before, direct)
+
+
+def test_a_refit_counts_anew_and_leaves_a_network_that_stops_by_validation(rng):
+    train, valid = planted(rng, 20), planted(rng, 10)
+    some = Examples(["A", "C", "G", "T"], np.array([0, 1, 1, 1]))
+    assert Majority().fit(train, valid).refit(some).probabilities(["A"]).tolist() == [[0.25, 0.75]]
+    network = SmallCNN(channels=4, epochs=1, threads=1).fit(train, valid)
+    before = network.probabilities(valid.sequences)
+    assert np.array_equal(network.refit(some).probabilities(valid.sequences), before)
 
 
 def test_cnn_learns_and_repeats(rng):

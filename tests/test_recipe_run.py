@@ -7,6 +7,8 @@ import shutil
 
 import numpy as np
 import pytest
+from scipy.special import softmax
+from sklearn.metrics import log_loss
 
 from genolm import recipe_publish, recipe_run, recipe_work
 from genolm.baselines import KmerLogistic
@@ -18,6 +20,7 @@ from genolm.recipe_config import find_recipe, list_recipes
 from genolm.recipe_earlier import with_earlier
 from genolm.recipe_publish import publish
 from genolm.recipe_run import Limits, run_recipe
+from genolm.recipe_steps import asked_of
 from genolm.registry import load_bundle
 from genolm.samples import sample_pieces
 
@@ -273,6 +276,18 @@ protocols = ["easy"]
 """
 
 
+def test_the_loss_that_chooses_is_that_of_the_answers_for_one_training_and_for_several(run, folder, tmp_path):
+    path = folder / "toy.toml"
+    path.write_text(path.read_text().replace("[training]\n", "[training]\nmirrored = true\n"))
+    run(protocols=("easy",), methods=("naive",), seeds=1)
+    step = tmp_path / "runs" / "toy" / "steps" / "easy-naive-seed1"
+    labels = np.arange(72, 96) % 2 == 0
+    chances = softmax(np.load(step.with_suffix(".valid.npy")), axis=1)[:, 1]
+    # Of both strands, as an average's; in training one strand was read.
+    kept = json.loads(step.with_suffix(".json").read_text())
+    assert kept["valid_loss"] == pytest.approx(log_loss(labels, chances), rel=1e-5)
+
+
 def test_an_average_is_made_of_finished_trainings_and_again_when_one_changes(
     run, folder, tmp_path, toy_language_model_path
 ):
@@ -354,9 +369,9 @@ def test_parts_of_a_recipe_of_its_own_making_go_from_machine_to_machine(folder, 
 
 def counted(task):
     place = task.out / "parts.json"
-    count = json.loads(place.read_text()) if place.is_file() else 0
-    place.write_text(json.dumps(count + 1))
-    if count == 1:
+    parts = json.loads(place.read_text())["parts"] if place.is_file() else {}
+    place.write_text(json.dumps({"parts": {**parts, str(len(parts)): "done"}}))
+    if len(parts) == 1:
         raise KeyboardInterrupt
     return own(task)
 """)
@@ -367,8 +382,8 @@ def counted(task):
             run_recipe(find_recipe(folder, "own"), tmp_path / "data", tmp_path / machine, answers=kept, say=lambda _: None)
         except KeyboardInterrupt:
             assert machine == "two"
-    assert json.loads((kept / "own.json").read_text()) == 3
-    assert json.loads((tmp_path / "one" / "own" / "parts.json").read_text()) == 1
+    counts = [len(json.loads(path.read_text())["parts"]) for path in (kept / "own.json", tmp_path / "one" / "own" / "parts.json")]
+    assert counts == [3, 1]
 
 
 def test_a_source_that_is_missing_or_another_says_where_to_get_it(run, tmp_path):
@@ -604,3 +619,92 @@ def test_protocols_that_differ_in_the_test_alone_share_a_baseline(run, folder, m
     assert len(fitted) == 2 and set(found["scores"]) == {"easy", "too_hard", "again"}
     easy, again = (found["scores"][key]["kmer-logistic"]["seeds"][0]["metrics"]["auroc"] for key in ("easy", "again"))
     assert again["value"] == pytest.approx(1 - easy["value"])
+
+
+def scored(**methods):
+    """Return the scores of methods, of each the AUROC by seed, and of several seeds the one of their mean answer."""
+    return {
+        key: {"seeds": [{"seed": seed, "metrics": {"auroc": value}, "seconds": 1.0} for seed, value in found.items()]}
+        | ({"together": {"auroc": 0.99}} if len(found) > 1 else {})
+        for key, found in methods.items()
+    }
+
+
+def told(recipe, scores, *others):
+    """Return a result under one protocol, with a paired difference of the pre-trained method for each other one."""
+    kinds = {key: "ours" if key in recipe.methods else "baseline" for key in scores}
+    asked = {key: {"asked": asked_of(recipe, recipe.methods[key])} for key, kind in kinds.items() if kind == "ours"}
+    methods = {key: {"title": key, "kind": kind, "settings": {}} | asked.get(key, {}) for key, kind in kinds.items()}
+    return {
+        "protocols": {"easy": {"table_sha256": "a"}},
+        "methods": methods,
+        "scores": {"easy": scores},
+        "differences": [{"protocol": "easy", "method": "pretrained", "other": key, "value": 0.1} for key in others],
+        "machine": {},
+    }
+
+
+def test_a_difference_of_the_seeds_of_here_goes_where_the_figures_are_of_more(folder):
+    recipe = find_recipe(folder, "toy")
+    naive, words = {1: 0.6}, {1: 0.7}
+    own = told(recipe, scored(pretrained={1: 0.7}, naive=naive), "naive")
+    whole = scored(pretrained={1: 0.9, 2: 0.9}, naive=naive, **{"kmer-logistic": words})
+    earlier = told(recipe, whole, "naive", "kmer-logistic")
+    found = with_earlier(own, earlier, recipe)
+    assert [item["seed"] for item in found["scores"]["easy"]["pretrained"]["seeds"]] == [1, 2]
+    assert found["differences"] == [] and "kmer-logistic" in found["methods"]
+    # Where all seeds are of here, the differences are too, and only they.
+    own = told(recipe, scored(pretrained={1: 0.7, 2: 0.7}, naive=naive), "naive")
+    found = with_earlier(own, earlier, recipe)
+    assert found["differences"] == own["differences"] and found["scores"]["easy"]["pretrained"]["together"]
+    # With the very same figures those that the earlier result has beside them stay.
+    same = told(recipe, scored(pretrained={1: 0.9, 2: 0.9}, naive=naive), "naive")
+    assert [item["other"] for item in with_earlier(same, earlier, recipe)["differences"]] == ["naive", "kmer-logistic"]
+
+
+@pytest.mark.parametrize("again", [{}, {"pretrained": {1: 0.9}}])
+def test_figures_of_more_seeds_than_the_recipe_wants_now_go(folder, again):
+    path = folder / "toy.toml"
+    earlier = told(find_recipe(folder, "toy"), scored(pretrained={1: 0.9, 2: 0.8}, naive={1: 0.6}), "naive")
+    path.write_text(path.read_text().replace("seeds = 2", "seeds = 1"))
+    recipe = find_recipe(folder, "toy")
+    found = with_earlier(told(recipe, scored(**again)), earlier, recipe)
+    assert found["scores"]["easy"] == scored(naive={1: 0.6}, pretrained={1: 0.9})
+    assert found["differences"] == [] and set(found["methods"]) == {"naive", "pretrained"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('[protocols.easy]\ntitle = "Easy"', "[protocols.easy]", "protocols.easy has no entry 'title'; a text must be there"),
+        ('title = "Toy"\n', "", "it has no entry 'title'; a text must be there"),
+        ("order = 2", 'order = "21"', "order is '21'; it must be a whole number"),
+        ("order = 2", "order = true", "order is True; it must be a whole number"),
+        ('notes = ["A note."]', 'notes = "A note."', "notes is 'A note.'; it must be a list"),
+        ('metrics = ["auroc", "accuracy"]', 'metrics = ["auroc", 1]', r"metrics\[2\] is 1; it must be a text"),
+        ("seeds = 2", 'seeds = "3"', "methods.pretrained.seeds is '3'; it must be a whole number"),
+        ("seeds = 2", "seeds = 0", "methods.pretrained.seeds is 0; it must be 1 or more"),
+        ("[training]", '[methods.own]\ntitle = "Own"\nbase = 5\n[training]', "methods.own.base is 5; it must be a text"),
+        ("from_scratch = true", 'from_scratch = "yes"', "methods.naive.from_scratch is 'yes'; it must be true or false"),
+        ("seeds = 2", "seed = 2", "methods.pretrained has an entry 'seed'; there can be aside, average, base, from_scratch"),
+        ("epochs = 1", 'epochs = "1"', "training.epochs is '1'; it must be a whole number"),
+        ("lr = 0.01", "lr = 0.01\nfractions = [0.5, 0.5]", r"training.fractions is \[0.5, 0.5\]; it must be a list of 3"),
+        ('preset = "tiny"', "preset = 1", "methods.naive.settings.preset is 1; it must be a text"),
+        ("auroc = 0.9", 'auroc = "high"', r"published\[1\].scores.auroc is 'high'; it must be a number"),
+        ('kind = "original"', 'kind = "first"', r"published\[1\].kind is 'first'; it must be one of original, best, other"),
+        ('licence = "public"', "", r"sources\[1\] has no entry 'licence'"),
+        ("options = { rows = 120 }", "options = 120", "prepare.options is 120; it must be a table"),
+        ('[judge]\nmodule = "toy_tables"', "[judge]", "judge has no entry 'module'"),
+        ('names = ["kmer-logistic"]', 'names = "cnn"', "baselines.names is 'cnn'; it must be a list"),
+        ('limits = ["A toy."]', "site = 1.5", "model.site is 1.5; it must be a whole number"),
+        ("order = 2", 'order = 2\nname = "toy"', "it has an entry 'name'"),
+        ("[methods.naive]", "[methods]\nwrong = 5\n[methods.naive]", "methods.wrong is 5; it must be a table"),
+    ],
+)
+def test_a_value_of_another_type_is_a_sentence_with_what_is_wanted(folder, old, new, message):
+    path = folder / "toy.toml"
+    assert old in (plain := path.read_text())
+    path.write_text(plain.replace(old, new, 1))
+    with pytest.raises(GenolmError, match=message) as caught:
+        list_recipes(folder)
+    assert str(caught.value).startswith(f"{path} cannot be used: ")

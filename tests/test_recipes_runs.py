@@ -13,12 +13,15 @@ import pytest
 
 import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is loaded
 
+from genolm.baselines import Majority
 from genolm.config import ClassifierSettings, Schedule, Window
 from genolm.corpus import Corpus
 from genolm.errors import BundleError, GenolmError
 from genolm.recipe_config import find_recipe
+from genolm.recipe_result import frame_of
 from genolm.recipe_run import RecipeTask
 from genolm.registry import load_bundle, save_bundle
+from genolm.results import read_result
 from genolm.tokenizer import AMBIGUOUS_CODE, encode_bases
 from genolm.tracks import Track
 
@@ -186,9 +189,9 @@ def curve(recipe, task_of, toy_language_model_path, monkeypatch, make_dna):
     """A function options -> curve over generated windows: gene starts have an ATG in their middle."""
     module = recipe("ecoli_reduction")
     rng = np.random.default_rng(2)
+    letters = [make_dna(60) for _ in range(140)]
 
     def build(genome, **held_out):
-        letters = [make_dna(60) for _ in range(140)]
         label = np.arange(140) % 2
         rows = {
             "sequence": [f"{text[:30]}ATGATG{text[36:]}" if mark else text for text, mark in zip(letters, label)],
@@ -258,9 +261,12 @@ def test_a_reduction_curve_goes_on_and_says_what_is_missing(recipe, curve, monke
     # What a plan does with few labels is tested elsewhere; here one pass is enough.
     monkeypatch.setattr(module, "enough_steps", lambda settings, labels: replace(settings, schedule=(Schedule(1, 0.01),)))
     task = curve(sizes=[40], draws=2, methods=["pretrained", "positional-logistic"]).task
-    task.options["minutes"] = 1e-9
-    assert module.run(task)["missing"] == [f"draw {draw}, all or some methods: 40 labels" for draw in (1, 2)]
     task.options["minutes"] = 0
+    part = module.run(task)
+    assert part["missing"] == [f"draw {draw}, all or some methods: 40 labels" for draw in (1, 2)]
+    # Baselines are no training of ours, and what is not there yet is told of all the same.
+    assert set(part["scores"]["n40"]) == {"positional-logistic"} and set(part["methods"]) > {"pretrained"}
+    del task.options["minutes"]
     result = module.run(task)
     assert result["missing"] == [] and list(result["scores"]) == ["n40"]
     assert result["protocols"]["n40"]["rows"] == {"train": 40, "valid": 0, "test": 30}
@@ -276,6 +282,57 @@ def test_a_reduction_curve_goes_on_and_says_what_is_missing(recipe, curve, monke
     assert "From the bacterial language model" in names and any("Genomic-ULMFiT" in name for name in names)
     monkeypatch.setattr(module, "train_classifier", None)
     assert module.run(task)["scores"] == result["scores"]
+    # On another machine the baselines are done again and ours stay, in the figure too.
+    (task.out / "parts.json").unlink()
+    elsewhere = replace(task, options={**task.options, "minutes": 0}, earlier=json.loads(json.dumps(result)))
+    found = module.run(elsewhere)
+    assert found["scores"]["n40"]["pretrained"] == result["scores"]["n40"]["pretrained"]
+    assert found["missing"] == [] and found["differences"] == result["differences"]
+    assert found["figures"][0]["plotly"]["data"] == result["figures"][0]["plotly"]["data"]
+
+
+@pytest.mark.parametrize(("size", "parts"), [(40, [32, 8]), (60, [54, 6])])
+def test_baselines_learn_from_all_drawn_labels_once_their_penalty_is_chosen(recipe, curve, monkeypatch, size, parts):
+    module = recipe("ecoli_reduction")
+    monkeypatch.setattr(module, "VALID_FROM", 60)
+    found, seen = curve(sizes=[size]), []
+
+    class Seen(Majority):
+        def fit(self, train, valid):
+            seen.append([len(train.labels), len(valid.labels)])
+            return super().fit(train, valid)
+
+        def refit(self, every):
+            seen.append(sorted(every.sequences))
+            return self
+
+    monkeypatch.setattr(module, "BASELINES", dict.fromkeys(module.BASELINES, lambda seed: Seen()))
+    piece = module.Piece(size, 1, "positional-logistic")
+    train, valid = found.parts(piece)
+    found._baseline(piece, train, valid)
+    assert seen == [parts, sorted([*train.sequences, *(valid.sequences if valid else ())])] and len(seen[1]) == size
+    # The small network stops by the other part, so it learns from the first alone.
+    seen.clear()
+    found._baseline(piece._replace(method="cnn"), train, valid)
+    assert seen == [parts]
+
+
+def test_baselines_that_were_not_refitted_are_done_again(recipe, curve):
+    module = recipe("ecoli_reduction")
+    task = curve(sizes=[20], draws=1, methods=["kmer-logistic"]).task
+    first = module.run(task)
+    kept = json.loads((task.out / "parts.json").read_text())
+    (part,) = kept["parts"].values()
+    assert part["facts"].pop("refit") is True
+    part["result"]["metrics"]["accuracy"]["value"] = 0.0
+    (task.out / "parts.json").write_text(json.dumps(kept))
+    again = module.run(task)["scores"]["n20"]["kmer-logistic"]["seeds"]
+    assert again[0]["metrics"] == first["scores"]["n20"]["kmer-logistic"]["seeds"][0]["metrics"]
+    # Nor do such figures of an earlier result stay.
+    earlier = {**first, "methods": {"kmer-logistic": {**first["methods"]["kmer-logistic"], "settings": {}}}}
+    earlier["scores"] = {"n20": {"kmer-logistic": {"seeds": [{**again[0], "seed": 7}]}}}
+    seeds = module.run(replace(task, earlier=earlier))["scores"]["n20"]["kmer-logistic"]["seeds"]
+    assert [item["seed"] for item in seeds] == [1]
 
 
 # --- embeddings ---
@@ -323,7 +380,7 @@ def test_mean_states_do_not_depend_on_the_batch(recipe, toy_language_model_path,
     np.testing.assert_allclose(together, (first + shifted) / 2, atol=0.02 * np.abs(alone).max())
 
 
-def test_maps_come_with_figures(recipe, task_of, toy_language_model_path, make_dna):
+def test_maps_come_with_figures(recipe, task_of, toy_language_model_path, make_dna, tmp_path):
     module = recipe("embedding_map")
     task = task_of({"bacteria-lm": toy_language_model_path}, seed=3)
     records = []
@@ -335,7 +392,15 @@ def test_maps_come_with_figures(recipe, task_of, toy_language_model_path, make_d
     result = module.run(task)
     assert set(result["missing"]) == {f"the model {name} is not there yet" for name in ("bacteria-lm-dense", "mammal-lm")}
     genus = result["scores"]["genus"]
-    assert set(genus) == {"bacteria-lm", "untrained", "kmer-counts"}
+    assert set(genus) == {"bacteria-lm", "naive", "kmer-counts"}
+    # The same network without pre-training is found as such.
+    path = tmp_path / "result.json"
+    frame = frame_of(find_recipe(RECIPES, "embedding-map"))
+    path.write_text(json.dumps(frame | result))
+    row = read_result(path)
+    assert row.main("genus") == "bacteria-lm" and row.naive("genus", "bacteria-lm") == "naive"
+    assert row.gap("genus", "bacteria-lm", "naive") and row.best_baseline("genus") == "kmer-counts"
+    assert row.methods["naive"].network == row.methods["bacteria-lm"].network is not None
     assert genus["kmer-counts"]["seeds"][0]["metrics"]["accuracy"]["value"] == 1.0
     assert result["scores"]["kmers"]["one-hot"]["seeds"][0]["metrics"]["accuracy"]["value"] == pytest.approx(3 / 63)
     assert len(result["figures"]) == 4 and all("template" not in item["plotly"]["layout"] for item in result["figures"])

@@ -128,6 +128,7 @@ def test_several_species_teach_together_and_each_is_tested_alone(recipe, enhance
     assert (left_out["test_rows_of_other_species"], left_out["not_drawn"]) == (20, 72)
     assert len(taught["dog"]) + left_out["train"] + left_out["valid"] == 20
     alone, record = found["from_human"]
+    assert (record["left_out"]["training_rows_of_other_species"], record["left_out"]["not_drawn"]) == (40, 24)
     assert set(alone.loc[alone["split"] != "test", "group"]) == {"human"}
     assert set(tested["from_human"]["name"]) == {*tested["human"]["name"], *tested["dog"]["name"]}
     assert sum(record["rows"].values()) + sum(record["left_out"].values()) == 120
@@ -275,7 +276,7 @@ def sixteen_s(tmp_path, make_dna):
 def test_references_that_share_a_read_stay_on_one_side(recipe, sixteen_s):
     data, shared = sixteen_s
     made = recipe("genus_16s_data").tables(data, data / "out", reads="amplicon", per_reference=3)
-    table, record = opened(made)["by_reference"]
+    table, record = opened(made)["strict"]
     assert (table.groupby("group")["split"].nunique() == 1).all()
     assert (table.groupby("sequence")["split"].nunique() == 1).all() and shared in set(table["sequence"])
     held_out = table[table["split"] != "train"]
@@ -293,7 +294,7 @@ def test_references_that_share_a_read_stay_on_one_side(recipe, sixteen_s):
 def test_by_read_twins_straddle_and_the_record_says_so(recipe, sixteen_s):
     data = sixteen_s[0]
     made = recipe("genus_16s_data").tables(data, data / "out", reads="amplicon", per_reference=4)
-    table, record = opened(made)["by_read"]
+    table, record = opened(made)["published"]
     assert sum(record["rows"].values()) == 24 * 4 and record["rows"]["test"] in (19, 20)
     assert (table.groupby("group")["split"].nunique() > 1).any() and record["test_reads_also_in_train"] > 0.8
     assert 0.9 < record["test_reads_told_by_their_letters"] <= 1

@@ -4,13 +4,15 @@ import json
 import math
 
 import pytest
+from click.testing import CliRunner
 
 from genolm import workspace
+from genolm.cli import commands
 from genolm.recipe_answers import read_answers
 from genolm.result_row import PUBLISHED, STRICT
 from genolm.results import ResultError, open_results, read_result, read_results
-from genolm.results_overview import OVERVIEW, overview
-from genolm.results_reading import against_published, contest, points, tally, verdict
+from genolm.results_overview import OVERVIEW, overview, tally
+from genolm.results_reading import against_published, contest, points, verdict
 from genolm.results_text import document, duration, row_text, seed_cells
 
 
@@ -122,6 +124,55 @@ def test_ours_is_chosen_by_the_loss_on_validation_rows(written):
     assert written(scores=scores, differences=[]).main(STRICT) == "pretrained"
 
 
+def test_what_the_strict_split_takes_is_that_of_one_way_and_its_figures_are_told(written):
+    scores = {
+        PUBLISHED: {"pretrained": seeds(0.8), "adapted": seeds(0.7)},
+        STRICT: {"pretrained": seeds(0.6), "adapted": seeds(0.65)},
+    }
+    for protocol, best in ((PUBLISHED, "pretrained"), (STRICT, "adapted")):
+        for method, found in scores[protocol].items():
+            for run in found["seeds"]:
+                run["valid_loss"] = 0.1 if method == best else 0.2
+    row = written(scores=scores, differences=[])
+    assert "one way run on both splits goes from 0.700 to 0.650" in verdict(row, row.views()[0])
+    del scores[STRICT]["adapted"]
+    row = written(scores=scores, differences=[])
+    assert "the strict split takes 0.200 away" in verdict(row, row.views()[0])
+
+
+def test_a_way_that_stands_aside_is_told_and_never_chosen(written):
+    scores = {STRICT: {"pretrained": seeds(0.7), "other": seeds(0.9)}}
+    for method, loss in (("pretrained", 0.5), ("other", 0.3)):
+        for run in scores[STRICT][method]["seeds"]:
+            run["valid_loss"] = loss
+    methods = {
+        "pretrained": {"title": "Ours", "base": "lm"},
+        "other": {"title": "Other", "base": "model", "aside": "it has learned from validation rows"},
+    }
+    row = written(scores=scores, methods=methods, differences=[])
+    assert row.main(STRICT) == "pretrained" and not row.is_chosen(STRICT)
+    assert "Other 0.900 (0.880–0.920) (not chosen from: it has learned from validation rows)" in said(row)["Strict protocol"]
+    methods["other"].pop("aside")
+    assert written(scores=scores, methods=methods, differences=[]).main(STRICT) == "other"
+
+
+def test_a_better_network_from_scratch_of_another_kind_is_named(written):
+    scores = {STRICT: {"coarse": seeds(0.8), "naive-coarse": seeds(0.6), "naive": seeds(0.75)}}
+    for method, loss in (("coarse", 0.3), ("naive-coarse", 0.5), ("naive", 0.4)):
+        for run in scores[STRICT][method]["seeds"]:
+            run["valid_loss"] = loss
+    methods = {
+        "coarse": {"title": "Coarse", "base": "lm", "network": "3-mers every 3 bp"},
+        "naive-coarse": {"title": "Random, coarse", "network": "3-mers every 3 bp"},
+        "naive": {"title": "Random, dense", "network": "3-mers every 1 bp"},
+    }
+    row = written(scores=scores, methods=methods, differences=[])
+    text = said(row)["Strict protocol"]
+    assert "pre-training gives 0.200" in text and "best by validation, Random, dense, has 0.750" in text
+    (line,) = next(iter(overview([row]).values()))
+    assert line.cells[-3].text.startswith("0.600") and "another network, Random, dense: 0.750" in line.cells[-3].detail
+
+
 def test_only_the_same_network_from_scratch_says_what_pretraining_gives(written):
     scores = {STRICT: {"dense": seeds(0.9), "naive": seeds(0.6), "naive-coarse": seeds(0.7)}}
     methods = {
@@ -181,8 +232,14 @@ def test_a_broken_file_is_a_sentence_and_the_others_are_read(tmp_path, change, w
         read_results(tmp_path)
 
 
-def test_a_folder_that_is_not_there_has_no_results(tmp_path):
-    assert open_results(tmp_path / "nothing") == ((), ())
+def test_only_the_shipped_folder_may_be_missing(tmp_path, monkeypatch):
+    nothing = tmp_path / "nothing"
+    rows, (fault,) = open_results(nothing)
+    assert rows == () and fault == f"There is no folder {nothing}; name one that holds result files of recipes."
+    with pytest.raises(ResultError, match="There is no folder .*nothing"):
+        read_results(nothing)
+    monkeypatch.setattr("genolm.results.results_dir", lambda: nothing)
+    assert open_results() == ((), ()) and read_results() == ()
 
 
 def test_a_paired_difference_goes_before_the_intervals(written):
@@ -416,3 +473,11 @@ def test_the_shipped_results_can_be_read_and_are_what_the_document_says():
     page = workspace.results_dir().parents[1] / "docs" / "results.md"
     if rows and page.is_file():
         assert page.read_text(encoding="utf-8") == document(rows), "genolm recipe report --out docs/results.md"
+
+
+def test_a_report_of_a_folder_that_is_not_there_is_an_error_and_writes_nothing(tmp_path):
+    out = tmp_path / "page.md"
+    ran = CliRunner().invoke(commands, ["recipe", "report", "--results", str(tmp_path / "nothing"), "--out", str(out)])
+    assert ran.exit_code != 0 and "There is no folder" in ran.output and not out.exists()
+    ran = CliRunner().invoke(commands, ["recipe", "report", "--results", str(tmp_path)])
+    assert ran.exit_code == 0 and "There are no results yet." in ran.output
