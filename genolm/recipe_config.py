@@ -95,6 +95,8 @@ class ZooModel:
         Sentences for its card.
     sample : str
         File among the shipped samples whose first records' scores stand on the card.
+    sample_kinds : tuple of str
+        Take records of these kinds, one of each in turn; all if empty.
     site : int, optional
         Base of the window, counted from 0, at which the site stands.
     site_name : str
@@ -109,6 +111,7 @@ class ZooModel:
     method: str
     limits: tuple[str, ...] = ()
     sample: str = ""
+    sample_kinds: tuple[str, ...] = ()
     site: int | None = None
     site_name: str = ""
 
