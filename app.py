@@ -16,8 +16,9 @@ STYLE = """<style>
 [data-testid="stSliderThumbValue"], [data-testid="stSliderThumbValue"] * { color: inherit; }
 button[data-selected="true"], button[data-selected="true"] * { color: inherit !important; }
 </style>"""
+HOME = "pages/annotate/classify.py"
 PAGES = {
-    "pages/annotate/classify.py": ("Classify", ":material/label:"),
+    HOME: ("Classify", ":material/label:"),
     "pages/annotate/saliency.py": ("Saliency", ":material/insights:"),
     "pages/annotate/scan.py": ("Scan", ":material/genetics:"),
     "pages/models/train.py": ("Train", ":material/model_training:"),
@@ -34,7 +35,12 @@ def main() -> None:
     st.set_page_config(page_title="genolm", page_icon=str(ROOT / "assets/logo.svg"), layout="wide")
     st.html(STYLE)
     st.logo(str(ROOT / "assets/logo.svg"), size="large")
-    pages = [st.Page(path, title=title, icon=icon) for path, (title, icon) in PAGES.items()]
+    pages = [st.Page(path, title=title, icon=icon) for path, (title, icon) in PAGES.items() if path != HOME]
+    title, icon = PAGES[HOME]
+    # The page at the bare address keeps its own name for itself and yet does not answer to it: a twin does.
+    home = st.Page(HOME, title=title, icon=icon, url_path="home", default=True)
+    twin = st.Page(HOME, title=title, icon=icon, url_path=Path(HOME).stem, visibility="hidden")
+    pages = [home, *pages, twin]
     st.navigation(pages, position="top").run()
 
 

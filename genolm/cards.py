@@ -5,7 +5,7 @@ the two cannot disagree. Every part is optional: a card says what is known and l
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 Card = Mapping[str, Any]
@@ -43,6 +43,7 @@ _SPECIES = {"ecoli": "E. coli", "bsubtilis": "B. subtilis"}
 LESS_IS_BETTER = ("bits_per_base", "ece", "rmse", "mae")
 HEADLINE_METRICS = ("auroc", "mcc", "accuracy", "spearman", "bits_per_base")
 PREFERRED_SPLITS = ("test", "holdout", "valid", "validation", "held-out species")
+_HASH_LETTERS = 12
 
 
 def headline_metrics(task: str) -> tuple[str, ...]:
@@ -116,17 +117,29 @@ def headline_metric(card: Card, split: str) -> str:
     return next((key for key in (card.get("headline"), *HEADLINE_METRICS) if key in scores), "")
 
 
-def render_card(card: Card, *, facts: Mapping[str, str] | None = None) -> str:
+def merged_data(items: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return a card's data with entries of one SHA-256 as one: the first of them, and what only others say."""
+    found: dict[Any, dict[str, Any]] = {}
+    for place, item in enumerate(items):
+        first = found.setdefault(item.get("sha256") or place, {})
+        first.update({key: value for key, value in item.items() if first.get(key) in (None, "")})
+    return list(found.values())
+
+
+def render_card(card: Card, *, facts: Mapping[str, str] | None = None, short_hashes: bool = False) -> str:
     """Return the card as Markdown.
 
     Parameters
     ----------
     card : mapping
         Keys: title, purpose, date, licence, data, recipe, settings, training, metrics, baselines, scan,
-        composition, limits, sample; all optional. ``headline``, the metric to show first, and ``training.seen``, a
-        digest for programs, are left out.
+        composition, limits, sample; all optional, as is ``test_of``, what rows "test" and the baselines are of
+        where there are other tests. ``headline``, the metric to show first, and ``training.seen``, a digest for
+        programs, are left out.
     facts : mapping of str to str, optional
         What the model is, from its configuration: shown first, in the order given.
+    short_hashes : bool, default False
+        Whether of a SHA-256 only the first letters are shown, for a page where it is not to be copied from.
 
     Returns
     -------
@@ -138,7 +151,7 @@ def render_card(card: Card, *, facts: Mapping[str, str] | None = None) -> str:
         str(card.get("purpose") or ""),
         _facts_part({**(facts or {}), **_own_facts(card)}),
         _scores_part(card),
-        _data_part(card.get("data") or []),
+        _data_part(merged_data(card.get("data") or []), _HASH_LETTERS if short_hashes else None),
         _settings_part("Training", _readable(card.get("training") or {})),
         _settings_part("Settings", card.get("settings") or {}),
         _settings_part("In a scan", card.get("scan") or {}),
@@ -159,8 +172,10 @@ def _facts_part(facts: Mapping[str, str]) -> str:
 
 
 def _scores_part(card: Card) -> str:
-    rows = [(f"this model, {split}", scores) for split, scores in (card.get("metrics") or {}).items()]
-    rows += [(f"baseline: {name}", scores) for name, scores in (card.get("baselines") or {}).items()]
+    of = f", {card['test_of']}" if card.get("test_of") else ""
+    splits, baselines = (card.get(key) or {} for key in ("metrics", "baselines"))
+    rows = [(f"this model, {split}{of if split == 'test' else ''}", scores) for split, scores in splits.items()]
+    rows += [(f"baseline{of}: {name}", scores) for name, scores in baselines.items()]
     if not rows:
         return ""
     keys = list(dict.fromkeys(key for _, scores in rows for key in scores))
@@ -174,12 +189,12 @@ def _cell(scores: Mapping[str, Any], key: str) -> str:
     return format_estimate(scores[key]) if key in scores else ""
 
 
-def _data_part(items: list[Mapping[str, Any]]) -> str:
+def _data_part(items: list[dict[str, Any]], letters: int | None) -> str:
     if not items:
         return ""
     header = ["Name", "Source", "Records", "Bases", "Licence", "SHA-256"]
-    keys = ("name", "source", "records", "bases", "licence", "sha256")
-    body = [[_words(item.get(key, "")) for key in keys] for item in items]
+    keys = ("name", "source", "records", "bases", "licence")
+    body = [[*(_words(item.get(key, "")) for key in keys), str(item.get("sha256", ""))[:letters]] for item in items]
     return f"## Data\n\n{_table(header, body)}"
 
 

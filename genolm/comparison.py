@@ -240,7 +240,8 @@ def _predicted(
     predictor: Predictor, frame: pd.DataFrame, progress: ProgressCallback | None
 ) -> np.ndarray:
     names = [f"row {number}" for number in frame.index]
-    return predictor.predict(frame["sequence"].tolist(), names, progress=progress).probabilities
+    logits = predictor.logits(frame["sequence"].tolist(), names=names, progress=progress)
+    return predictor.probabilities(logits)
 
 
 def _judged(

@@ -83,10 +83,11 @@ def evaluate(
         Told of finished sequences.
     """
     truth = coded_labels(labels, predictor.head, source)
-    found = predictor.predict(sequences, names, progress=progress)
+    # Every labelled row is scored, also one that is hardly known bases.
+    found = predictor.probabilities(predictor.logits(sequences, names=names, progress=progress))
     threshold = predictor.config.calibration.threshold
     return metrics.score(
-        predictor.task, found.probabilities, truth, threshold=threshold, n_boot=n_boot, seed=seed
+        predictor.task, found, truth, threshold=threshold, n_boot=n_boot, seed=seed
     )
 
 

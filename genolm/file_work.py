@@ -15,7 +15,7 @@ import numpy as np
 from genolm.errors import SequenceError, SettingsError
 from genolm.partial import FinishedParts, Part, tokens_per_part
 from genolm.predict import Predictor
-from genolm.prediction import Prediction
+from genolm.prediction import Prediction, known_bases
 from genolm.progress import ProgressCallback, Ticker
 from genolm.saliency import perturbation_saliency, saliency_windows
 from genolm.sequences import Genome
@@ -72,7 +72,7 @@ class Classification:
         quiet = Ticker(None, 0)
         for number, names in enumerate(self.groups()):
             part = parts.finish(f"records-{number:06}", partial(self._part, names, quiet))
-            yield self._prediction(names, part.arrays["logits"])
+            yield self._prediction(names, part.arrays)
 
     def _share(self, name: str) -> float:
         """Return which share of a group a record fills."""
@@ -82,14 +82,13 @@ class Classification:
 
     def _part(self, names: Sequence[str], ticker: Ticker) -> dict[str, np.ndarray]:
         sequences = [self.genome.fetch(name, 0, self.genome.contigs[name]) for name in names]
-        return {"logits": self.predictor.logits(sequences, names=names, progress=ticker.piece())}
+        known = np.array([known_bases(sequence) for sequence in sequences], dtype=np.int64)
+        logits = self.predictor.logits(sequences, names=names, progress=ticker.piece())
+        return {"logits": logits, "known": known}
 
-    def _prediction(self, names: Sequence[str], logits: np.ndarray) -> Prediction:
-        predictor = self.predictor
+    def _prediction(self, names: Sequence[str], arrays: Mapping[str, np.ndarray]) -> Prediction:
         lengths = np.array([self.genome.contigs[name] for name in names], dtype=np.int64)
-        values = predictor.probabilities(logits)
-        answers = tuple(predictor.decide(values))
-        return Prediction(tuple(names), lengths, logits, values, answers, predictor.classes, predictor.task)
+        return self.predictor.answers(names, lengths, arrays["known"], arrays["logits"])
 
 
 @dataclass(frozen=True)

@@ -77,10 +77,11 @@ def reserve_exit(folder: Path) -> None:
         (folder / EXIT_FILE).write_bytes(b'{"code": null}'.ljust(EXIT_BYTES))
 
 
-def write_exit(folder: Path, *, code: int, ended: str, reason: str) -> None:
-    """Write how the worker ended over the room that was reserved for it."""
+def write_exit(folder: Path, *, code: int, ended: str, reason: str, error: str = "") -> None:
+    """Write how the worker ended over the room that was reserved for it; ``error`` is the class of an error."""
     words = reason.encode()[:REASON_BYTES].decode(errors="ignore")
-    data = json.dumps({"code": code, "ended": ended, "reason": words}, ensure_ascii=False).encode()
+    said = {"code": code, "ended": ended, "reason": words, **({"error": error} if error else {})}
+    data = json.dumps(said, ensure_ascii=False).encode()
     path = folder / EXIT_FILE
     with suppress(OSError), path.open("r+b" if path.exists() else "wb") as handle:
         handle.write(data.ljust(EXIT_BYTES))

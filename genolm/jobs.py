@@ -40,6 +40,8 @@ __all__ = [
     "worker_threads",
 ]
 FORMAT_VERSION = 2
+INPUT_ERRORS = ("SequenceError", "TableError", "RegionError")
+"""Errors of :mod:`genolm.errors` that the same input gives again, however often a job is resumed."""
 _RESUMABLE: tuple[JobState, ...] = ("failed", "cancelled", "lost")
 
 
@@ -67,6 +69,8 @@ class Job:
         Units of progress a second in the last minutes, once it is known.
     attempts : int
         How often it was started.
+    input_error : bool
+        Whether it failed for what is in its input: it fails again unless that is mended.
     """
 
     id: str
@@ -83,6 +87,7 @@ class Job:
     started: str = ""
     attempts: int = 0
     speed: float | None = None
+    input_error: bool = False
 
     @property
     def is_over(self) -> bool:
@@ -286,6 +291,7 @@ def _withdraw(row: JobRow) -> None:
 def _job(row: JobRow) -> Job:
     row = settle(row)
     report = job_files.read_record(row.folder / job_files.PROGRESS_FILE) or {}
+    ending = job_files.read_record(row.folder / job_files.EXIT_FILE) or {}
     names = ("stage", "done", "total", "elapsed", "values")
     progress = Progress(*(report[name] for name in names)) if set(names) <= set(report) else None
     return Job(
@@ -303,6 +309,7 @@ def _job(row: JobRow) -> Job:
         started=row.started,
         attempts=row.attempts,
         speed=report.get("speed"),
+        input_error=row.state == "failed" and ending.get("error") in INPUT_ERRORS,
     )
 
 

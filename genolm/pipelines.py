@@ -16,6 +16,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from genolm.errors import TableError
 from genolm.evaluation import Evaluation, evaluate
 from genolm.file_result import FileResult, Model, open_model, work_facts
@@ -23,7 +25,7 @@ from genolm.file_work import SALIENCY_COLUMNS, STRIP_COLUMNS, Classification, Fi
 from genolm.genome_files import open_genome
 from genolm.outputs import check_suffix, rows_to
 from genolm.partial import FinishedParts, kept_parts
-from genolm.prediction import value_columns
+from genolm.prediction import not_judged_words, value_columns
 from genolm.progress import ProgressCallback
 from genolm.record import file_facts
 from genolm.recording import Recording, model_facts
@@ -55,7 +57,8 @@ def classify_file(
     ----------
     fasta, out : path
         ``out`` ends in .csv, .tsv or .json: columns ``record, length, predicted`` and one ``p_<class>``
-        (calibrated) per class; JSON is a list of objects with these keys.
+        (calibrated) per class; JSON is a list of objects with these keys. A record with too few known bases
+        is ``not judged`` and has no probabilities (JSON: null), see :func:`genolm.prediction.least_known`.
     model : str, path or Predictor
     progress : callable, optional
         Told of finished records.
@@ -66,7 +69,7 @@ def classify_file(
     -------
     FileResult
         ``summary`` counts the records by predicted class and, as ``other_length``, those that are not as
-        long as the model's training window.
+        long as the model's training window; ``warning`` says which records are not judged, if any.
     """
     out = Path(out)
     check_suffix(out)
@@ -75,20 +78,23 @@ def classify_file(
     columns = ["record", "length", "predicted", *value_columns(predictor.classes, predictor.task)]
     window = predictor.config.window
     counts: dict[str, int] = {}
-    other_length = 0
+    other_length, unknown = 0, []
     with open_genome(fasta, progress=progress) as genome:
         work, source, records = Classification(genome, predictor), file_facts(fasta), len(genome.contigs)
         work.check()
-        with kept_parts(_partial_folder(out), work_facts("classify", source, predictor, {})) as parts:
+        with kept_parts(_partial_folder(out), work_facts("classify", source, predictor, {"known": True})) as parts:
             work.run(parts, progress)
             with rows_to(out, columns) as write:
                 for found in work.predictions(parts):
+                    unknown += [found.names[row] for row in np.flatnonzero(~found.judged)]
                     for row in found.frame().itertuples(index=False, name=None):
-                        write(row)
+                        write(None if value != value else value for value in row)
                         if predictor.task != "regression":
                             counts[row[2]] = counts.get(row[2], 0) + 1
                     other_length += 0 if window is None else int((found.lengths != window.length).sum())
     summary = {"predicted": counts, "other_length": other_length, "model": model_facts(predictor)}
+    if unknown:
+        summary["warning"] = not_judged_words(unknown, len(unknown), records, window)
     run.write_beside(out, predictor, inputs=[source], results={"records": records, **summary})
     return FileResult((out,), records, run.seconds, summary)
 

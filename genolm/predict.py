@@ -21,7 +21,7 @@ import torch
 
 from genolm import calibration
 from genolm.errors import BundleError, SequenceError, SettingsError
-from genolm.prediction import Prediction
+from genolm.prediction import NOT_JUDGED, Prediction, known_bases, least_known
 from genolm.progress import ProgressCallback, Ticker
 from genolm.tokenizer import KmerTokenizer, encode_bases, reverse_complement_codes
 
@@ -249,16 +249,28 @@ class Predictor:
         batch_tokens: int | None = None,
         progress: ProgressCallback | None = None,
     ) -> Prediction:
-        """Return classes and calibrated probabilities of sequences; see :meth:`logits`."""
+        """Return classes and calibrated probabilities of sequences; see :meth:`logits`.
+
+        A sequence with fewer known bases than :func:`genolm.prediction.least_known` is not judged: its
+        probabilities are NaN.
+        """
         if names is None:
             names = [f"sequence {number}" for number in range(1, len(sequences) + 1)]
         logits = self.logits(sequences, names=names, batch_tokens=batch_tokens, progress=progress)
-        probabilities = self.probabilities(logits)
         lengths = np.array([len(sequence) for sequence in sequences], dtype=np.int64)
-        predicted = tuple(self.decide(probabilities))
-        return Prediction(
-            tuple(names), lengths, logits, probabilities, predicted, self.classes, self.task
-        )
+        known = np.array([known_bases(sequence) for sequence in sequences], dtype=np.int64)
+        return self.answers(names, lengths, known, logits)
+
+    def answers(
+        self, names: Sequence[str], lengths: np.ndarray, known: np.ndarray, logits: np.ndarray
+    ) -> Prediction:
+        """Return what raw outputs (n, outputs) say of sequences with so many bases and so many known ones."""
+        values = self.probabilities(logits)
+        predicted = self.decide(values)
+        nothing = float("nan") if self.task == "regression" else NOT_JUDGED
+        for row in np.flatnonzero(known < least_known(lengths, self.config.window)):
+            predicted[row], values[row] = nothing, np.nan
+        return Prediction(tuple(names), lengths, logits, values, tuple(predicted), self.classes, self.task)
 
     def decide(self, probabilities: np.ndarray) -> list[Any]:
         """Return the answer for each row of probabilities; see :class:`Prediction`, ``predicted``."""
@@ -275,14 +287,8 @@ class Predictor:
         return [self.classes[index] for index in probabilities.argmax(axis=1)]
 
     def check_length(self, name: str, length: int) -> None:
-        """Refuse a sequence that is empty or too long to be classified as a whole (65,536 tokens)."""
-        if length == 0:
-            raise SequenceError(f"Record {name} is empty; remove it or give its bases.")
-        if self.tokenizer.count(length) >= MAX_TOKENS:
-            raise SequenceError(
-                f"Record {name} has {length:,} bases; a sequence to classify as a whole has up to "
-                f"{MAX_TOKENS * self.tokenizer.stride:,} with this model. Scan it, or cut it into pieces."
-            )
+        """Refuse a sequence that is empty or too long to be classified as a whole, see :func:`check_whole`."""
+        check_whole(self.config, name, length)
 
     def _cap(self, batch_tokens: int | None) -> int:
         cap = BATCH_TOKENS.get(self.device.type, 16_384) if batch_tokens is None else batch_tokens
@@ -335,6 +341,26 @@ class Predictor:
                 "or its training failed. Import it again or use another model."
             )
         return logits
+
+
+def check_whole(config: "BundleConfig", name: str, length: int) -> None:
+    """Refuse a sequence that is empty or too long to be classified as a whole (65,536 tokens).
+
+    Raises
+    ------
+    SequenceError
+        Names the record as ``name``, its bases and how many there may be.
+    """
+    if length == 0:
+        raise SequenceError(f"Record {name} is empty; remove it or give its bases.")
+    tokenizer = KmerTokenizer(config.tokenizer)
+    if tokenizer.count(length) >= MAX_TOKENS:
+        scans = config.window is not None and config.head is not None and config.head.task == "binary"
+        advice = "Scan it, or cut it into pieces." if scans else "Cut it into pieces."
+        raise SequenceError(
+            f"Record {name} has {length:,} bases; a sequence to classify as a whole has up to "
+            f"{MAX_TOKENS * tokenizer.stride:,} with this model. {advice}"
+        )
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,8 @@
-"""What a classifier says of sequences, as plain arrays and as a table."""
+"""What a classifier says of sequences, as plain arrays and as a table.
+
+A sequence with too few known bases (A, C, G, T or U) gets no answer: a model gives a number for any letters, and
+for a run of N that number means nothing. See :func:`least_known` for how many it needs.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,6 +10,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+
+from genolm.config import Window
+
+NOT_JUDGED = "not judged"
+LEAST_BASES = 20
+"""Known bases that a model of sequences of any length needs at least."""
 
 
 @dataclass(frozen=True)
@@ -20,10 +30,10 @@ class Prediction:
     logits : float32 array (n, outputs)
         Raw outputs, not calibrated.
     probabilities : float32 array (n, outputs)
-        Calibrated; for regression the predicted quantities themselves.
+        Calibrated; for regression the predicted quantities themselves. NaN for a sequence that is not judged.
     predicted : tuple
         Class name; for multi-label the names from the threshold up, joined by ";" ("" for none); for
-        regression the first quantity.
+        regression the first quantity. For a sequence with too few known bases ``not judged``, for regression NaN.
     classes : tuple of str
     task : str
     """
@@ -36,6 +46,11 @@ class Prediction:
     classes: tuple[str, ...]
     task: str = "binary"
 
+    @property
+    def judged(self) -> np.ndarray:
+        """Which sequences have an answer, bool (n,); the others have too few known bases."""
+        return ~np.isnan(self.probabilities).any(axis=1)
+
     def frame(self) -> pd.DataFrame:
         """Return the table ``record, length, predicted`` and one ``p_<class>`` per class.
 
@@ -45,6 +60,38 @@ class Prediction:
         for index, name in enumerate(value_columns(self.classes, self.task)):
             columns[name] = self.probabilities[:, index]
         return pd.DataFrame(columns)
+
+
+def known_bases(sequence: str) -> int:
+    """Return how many letters of a sequence are A, C, G, T or U, of any case."""
+    letters = sequence.upper()
+    return sum(map(letters.count, "ACGTU"))
+
+
+def least_known(lengths: np.ndarray, window: Window | None) -> np.ndarray:
+    """Return how many known bases sequences need to be judged, int64 (n,).
+
+    Half of the model's window. A model that reads sequences of any length needs half of the sequence, and 20 bases.
+    """
+    if window is None:
+        return np.maximum((lengths + 1) // 2, LEAST_BASES)
+    return np.full(len(lengths), (window.length + 1) // 2, dtype=np.int64)
+
+
+def not_judged_words(names: Sequence[str], count: int, records: int, window: Window | None) -> str:
+    """Return the warning that records were not judged, and why; "" if there is none.
+
+    ``names`` are the first of the ``count`` ones, of ``records`` in all.
+    """
+    if not count:
+        return ""
+    shown = ", ".join(names[:5]) + (f" and {count - 5:,} more" if count > 5 else "")
+    need = f"half of its letters, and {LEAST_BASES}" if window is None else f"{(window.length + 1) // 2}"
+    part = "" if window is None else f", half of the {window.length} that it reads"
+    return (
+        f"{count:,} of {records:,} record{'s' * (records != 1)} {'is' if count == 1 else 'are'} not judged: {shown}. "
+        f"The model needs at least {need} known bases (A, C, G, T){part}."
+    )
 
 
 def value_columns(classes: Sequence[str], task: str) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is loaded
 import numpy as np
 
+from genolm.cards import merged_data
 from genolm.predict import Predictor
 from genolm.recipe_config import Recipe, RecipeError
 from genolm.recipe_run import RESULT
@@ -67,14 +68,16 @@ def _published(recipe: Recipe, result: Mapping[str, Any], best: Step, target: Pa
         for key, item in scores.items()
         if result["methods"][key]["kind"] == BASELINE or is_naive(key)
     }
+    further = _further_tests(recipe, best)
     card = {
         **bundle.card,
         **{key: getattr(model, key) for key in ("title", "purpose", "licence")},
         "recipe": f"recipes/{recipe.name}.toml",
-        "metrics": {**bundle.card["metrics"], "test": best.read()[0]["scores"], **_further_tests(recipe, best)},
+        "metrics": {**bundle.card["metrics"], "test": best.read()[0]["scores"], **further},
+        **({"test_of": _title_of(recipe, best.protocol)} if further else {}),
         **own_headline(bundle.config.head.task),
         "baselines": others,
-        "data": [_source_of(result, best.protocol), *bundle.card["data"]],
+        "data": merged_data([_source_of(result, best.protocol), *bundle.card["data"]]),
         "limits": [*model.limits, *_seeds_sentence(scores[best.method], recipe.metric)],
     }
     config = replace(bundle.config, name=target.name, title=model.title, purpose=model.purpose)
@@ -82,7 +85,8 @@ def _published(recipe: Recipe, result: Mapping[str, Any], best: Step, target: Pa
         config = replace(config, window=replace(config.window, anchor=model.site, anchor_name=model.site_name))
     save_bundle(target, config, bundle.state_dict(), card)
     if model.sample:
-        save_bundle(target, config, bundle.state_dict(), {**card, "sample": sample_scores(target, model.sample)})
+        said = sample_scores(target, model.sample, model.sample_kinds)
+        save_bundle(target, config, bundle.state_dict(), {**card, "sample": said})
     return target
 
 
@@ -90,30 +94,44 @@ def _further_tests(recipe: Recipe, best: Step) -> dict[str, Any]:
     """Return the figures of the same training under protocols that have other test rows, by their titles."""
     found = {}
     weights = best.read()[0].get("weights")
-    for protocol, title in recipe.protocols.items():
+    for protocol in recipe.protocols:
         other = replace(best, protocol=protocol)
         if weights and other != best and other.done and other.read()[0].get("weights") == weights:
-            found[title[:1].lower() + title[1:]] = other.read()[0]["scores"]
+            found[_title_of(recipe, protocol)] = other.read()[0]["scores"]
     return found
 
 
-def sample_scores(model: Path, name: str) -> dict[str, Any]:
+def _title_of(recipe: Recipe, protocol: str) -> str:
+    """Return the title of a protocol as it stands within a sentence."""
+    title = recipe.protocols[protocol]
+    return title[:1].lower() + title[1:]
+
+
+def sample_scores(model: Path, name: str, kinds: Sequence[str] = ()) -> dict[str, Any]:
     """Return what a model says of the first records of a shipped sample, for its card and its test.
+
+    Parameters
+    ----------
+    model : Path
+    name : str
+    kinds : sequence of str
+        See :func:`genolm.samples.sample_pieces`.
 
     Returns
     -------
     dict
-        ``file``, ``sha256``, and ``records``: name -> class -> probability, worked out in float32; of many
-        classes the five most probable ones.
+        ``file``, ``sha256``, ``kinds`` if there are any, and ``records``: name -> class -> probability, worked out
+        in float32; of many classes the five most probable ones.
     """
     predictor = Predictor(load_bundle(model), precision="fp32")
-    pieces = sample_pieces(samples_dir() / name, predictor.config.window)
+    pieces = sample_pieces(samples_dir() / name, predictor.config.window, kinds)
     chances = predictor.probabilities(predictor.logits(list(pieces.values())))
     scores = {
         key: {predictor.classes[place]: round(float(row[place]), 4) for place in _likeliest(row)}
         for key, row in zip(pieces, chances, strict=True)
     }
-    return {"file": name, "sha256": file_facts(samples_dir() / name)["sha256"], "records": scores}
+    chosen = {"kinds": list(kinds)} if kinds else {}
+    return {"file": name, "sha256": file_facts(samples_dir() / name)["sha256"], **chosen, "records": scores}
 
 
 def _likeliest(chances: np.ndarray) -> list[int]:

@@ -167,7 +167,8 @@ def _method(key: str, item: Mapping[str, Any] | str) -> Method:
     if kind not in (OURS, BASELINE):
         raise ValueError(f"methods.{key}.kind is '{kind}', not {OURS} or {BASELINE}")
     settings = dict(item.get("settings") or {})
-    return Method(str(item.get("title") or key), kind, item.get("base"), settings, item.get("network"), str(item.get("aside") or ""))
+    title, aside = str(item.get("title") or key), str(item.get("aside") or "")
+    return Method(title, kind, item.get("base"), settings, item.get("network"), aside)
 
 
 def _scores(item: Mapping[str, Any], place: str) -> Scores:

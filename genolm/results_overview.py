@@ -162,7 +162,7 @@ def _naive_cell(row: RowResult, view: View) -> Cell:
 
 
 def _other_words(row: RowResult, protocol: str, same: str | None, other: str) -> str:
-    """Name the best network from scratch by validation where it is not the same one, with its figure if both are told."""
+    """Name the best network from scratch by validation where that is another one, with its figure beside the same."""
     if same == other:
         return ""
     title = row.title_of(other)

@@ -210,7 +210,9 @@ def _naive_words(row: RowResult, protocol: str, method: str) -> str:
     else:
         said += f"what pre-training gives is {_open_words(row, protocol, method, found)}."
     # Of all networks from scratch ``other`` has the lowest loss on validation rows.
-    return said if same == other else f"{said} Of other networks without it the best by validation, {row.title_of(other)}, has {figure}."
+    if same == other:
+        return said
+    return f"{said} Of other networks without it the best by validation, {row.title_of(other)}, has {figure}."
 
 
 def _baseline_words(row: RowResult, protocol: str, method: str) -> str:

@@ -17,8 +17,8 @@ PARTS = {"train": "training", "valid": "validation", "test": "test"}
 HOW_TO_READ = (
     "Every figure of ours is on test rows that no training learned from and no choice was made by, with its 95 % "
     "interval in brackets. Under the published protocol a test row may have a twin or a near relative among them, "
-    "as it did in the original: a row's notes and record say how many. Of several seeds it is their mean, and so are the ends of the interval. Published figures are "
-    "those of the papers and have no interval.",
+    "as it did in the original: a row's notes and record say how many. Of several seeds it is their mean, and so are "
+    "the ends of the interval. Published figures are those of the papers and have no interval.",
     "Published protocol: the data divided as the original did. Strict protocol: relatives of a sequence are kept "
     "on one side, by similarity, chromosome, species or reference, so that its figure is the one to expect on "
     "something new. A row that is divided in other ways has a line for each, in the column of the strict one.",

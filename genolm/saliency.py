@@ -20,8 +20,9 @@ import pandas as pd
 from genolm.errors import SequenceError, SettingsError
 from genolm.partial import FinishedParts
 from genolm.predict import Predictor
-from genolm.prediction import log_odds
+from genolm.prediction import Prediction, log_odds
 from genolm.progress import ProgressCallback, Ticker
+from genolm.sequences import reverse_complement
 from genolm.tokenizer import AMBIGUOUS_CODE, encode_bases, reverse_complement_codes
 
 LENGTHS = (1, 3, 5, 7, 9, 11, 13, 15)
@@ -162,6 +163,48 @@ def perturbation_saliency(
         anchor=anchor,
         windows=cost,
     )
+
+
+class Explained(NamedTuple):
+    """What a model says of the piece of a sequence whose answer a saliency explains.
+
+    Attributes
+    ----------
+    prediction : Prediction
+        Of one sequence.
+    start, end : int
+        The piece, 0-based, half-open, in the coordinates of the given sequence.
+    """
+
+    prediction: Prediction
+    start: int
+    end: int
+
+
+def explained_answer(
+    predictor: Predictor,
+    sequence: str,
+    *,
+    class_index: int | None = None,
+    strand: str = "+",
+    anchor: int | None = None,
+) -> Explained:
+    """Return the answer that a saliency with the same arguments explains.
+
+    It is that of the whole sequence or, in one longer than the model's window, of the window that is aligned
+    with the ``anchor``, else of the one that scores highest. See :func:`perturbation_saliency` for the arguments.
+    """
+    codes, size = _checked(sequence, (1,), FILLS, strand), len(sequence)
+    place = anchor if anchor is None or strand == "+" else size - 1 - anchor
+    if strand == "-":
+        codes = reverse_complement_codes(codes)
+        sequence = reverse_complement(sequence)
+    reader = _Reader(predictor, FinishedParts(), Ticker(None, 0))
+    base = _Unperturbed.of(reader, codes, class_index, place)
+    start = int(base.margins.argmax()) if base.aligned is None else base.aligned
+    end = start + base.views.shape[1]
+    found = predictor.predict([sequence[start:end]])
+    return Explained(found, *((start, end) if strand == "+" else (size - end, size - start)))
 
 
 class _Reader(NamedTuple):

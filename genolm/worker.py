@@ -30,12 +30,12 @@ HISTORY_SECONDS = 1.0
 HISTORY_LINES = 4000
 SPEED_SECONDS = 120.0
 _stop = threading.Event()
-_reasons: list[str] = []
+_reasons: list[tuple[str, str]] = []
 
 
-def give_reason(sentence: str) -> None:
-    """Keep the sentence with which this process is about to fail, for the job's record."""
-    _reasons.append(sentence)
+def give_reason(sentence: str, error: str = "") -> None:
+    """Keep the sentence with which this process is about to fail, and the class of the error, for the job's record."""
+    _reasons.append((sentence, error))
 
 
 @contextmanager
@@ -217,8 +217,8 @@ def _end(folder: Path, code: int) -> None:
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()
-    reason = _reasons[-1] if _reasons and code else ""
-    ending = {"code": code, "ended": timestamp(), "reason": reason}
+    reason, error = _reasons[-1] if _reasons and code else ("", "")
+    ending = {"code": code, "ended": timestamp(), "reason": reason, "error": error}
     job_files.write_exit(folder, **ending)
     # Whatever is wrong with the list of jobs must not change how this job has ended.
     with suppress(Exception):

@@ -65,7 +65,9 @@ def toy_bundle_path(tmp_path_factory):
         window=Window(60, 40, "TSS"),
     )
     folder = tmp_path_factory.mktemp("bundles") / "toy-promoter"
-    save_bundle(folder, config, model.state_dict(), {"title": "Toy promoters", "limits": ["Random weights."]})
+    sample = {"file": "ecoli_known_sites.fa", "records": {}}
+    card = {"title": "Toy promoters", "limits": ["Random weights."], "sample": sample}
+    save_bundle(folder, config, model.state_dict(), card)
     return folder
 
 

@@ -84,7 +84,7 @@ def test_a_model_says_of_its_sample_what_its_card_says(name):
     told = bundle.card["sample"]
     path = workspace.samples_dir() / told["file"]
     assert file_facts(path)["sha256"] == told["sha256"]
-    pieces = sample_pieces(path, bundle.config.window)
+    pieces = sample_pieces(path, bundle.config.window, told.get("kinds", ()))
     found = Predictor(bundle, precision="fp32").predict(list(pieces.values()))
     for name, row in zip(pieces, found.probabilities, strict=True):
         chances = dict(zip(bundle.config.head.classes, row.tolist(), strict=True))

@@ -2,7 +2,7 @@
 
 import math
 
-from genolm.cards import format_estimate, headline, metric_name, render_card
+from genolm.cards import format_estimate, headline, merged_data, metric_name, render_card
 
 CARD = {
     "title": "Promoters",
@@ -74,3 +74,24 @@ def test_page_holds_every_part():
 
 def test_an_empty_card_still_makes_a_page():
     assert render_card({}) == "# Untitled model\n"
+
+
+def test_data_of_one_hash_is_one_entry_with_all_that_is_known():
+    first = {"name": "raw.fa", "sha256": "ab", "records": 9, "source": ""}
+    second = {"name": "strict.csv.gz", "sha256": "ab", "bases": 50, "source": "here"}
+    others = [{"name": "no hash"}, {"name": "no hash either"}]
+    merged = {"name": "raw.fa", "sha256": "ab", "records": 9, "source": "here", "bases": 50}
+    assert merged_data([first, *others, second]) == [merged, *others]
+    assert first["source"] == "" and render_card({"data": [first, second]}).count("| ab |") == 1
+
+
+def test_hashes_are_whole_in_the_file_and_short_on_request():
+    card = {"data": [{"name": "a", "sha256": "0123456789abcdef" * 4}]}
+    assert "0123456789abcdef" * 4 in render_card(card)
+    assert "| 0123456789ab |" in render_card(card, short_hashes=True)
+
+
+def test_a_card_with_several_tests_says_of_which_the_baselines_are():
+    page = render_card({**CARD, "test_of": "tested on human"})
+    assert "| this model, test, tested on human | 0.951" in page and "| this model, valid | 0.970" in page
+    assert "| baseline, tested on human: majority |" in page

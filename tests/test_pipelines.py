@@ -89,7 +89,9 @@ def test_classify_writes_the_table_of_the_contract(model, fasta, tmp_path):
     assert [row["record"] for row in rows] == NAMES
     assert [int(row["length"]) for row in rows] == [700, 7, 260]
     assert [row["predicted"] for row in rows] == list(expected.predicted)
-    found = [float(row["p_promoter"]) for row in rows]
+    assert rows[1]["predicted"] == "not judged" and rows[1]["p_other"] == rows[1]["p_promoter"] == ""
+    assert result.summary["warning"].startswith(f"1 of 3 records is not judged: {NAMES[1]}.")
+    found = [float(row["p_promoter"] or "nan") for row in rows]
     np.testing.assert_allclose(found, expected.probabilities[:, 1], atol=1e-5)
     assert result.records == 3
     assert result.summary["other_length"] == 3
@@ -103,6 +105,7 @@ def test_classify_writes_tsv_and_json_with_the_same_content(model, fasta, tmp_pa
     table = pd.read_csv(tmp_path / "out.csv")
     pd.testing.assert_frame_equal(table, pd.read_csv(tmp_path / "out.tsv", sep="\t"))
     listed = json.loads((tmp_path / "out.json").read_text())
+    assert listed[1]["p_other"] is None
     pd.testing.assert_frame_equal(table, pd.DataFrame(listed))
     with pytest.raises(SettingsError, match="'out.xls'.*csv, .tsv, .json"):
         classify_file(fasta, tmp_path / "out.xls", model=model)

@@ -9,8 +9,8 @@ import torch
 from genolm.classifier import Ensemble, SequenceClassifier
 from genolm.config import Calibration, EncoderConfig, HeadConfig, TokenizerConfig, Window
 from genolm.errors import BundleError, SequenceError, SettingsError
-from genolm.predict import BF16_TOLERANCE, FP32_TOLERANCE, MAX_TOKENS, Predictor
-from genolm.prediction import log_odds
+from genolm.predict import BF16_TOLERANCE, FP32_TOLERANCE, MAX_TOKENS, Predictor, check_whole
+from genolm.prediction import NOT_JUDGED, log_odds, not_judged_words
 from genolm.registry import BundleConfig
 from genolm.saliency import perturbation_saliency
 from genolm.scan import scan_genome
@@ -94,11 +94,37 @@ def test_order_is_kept_and_case_and_u_do_not_matter():
     np.testing.assert_array_equal(ours.logits(rna), forward)
 
 
-def test_sequences_shorter_than_k_get_an_answer():
-    found = predictor().predict(["A", "AC", "NNN"], ["one", "two", "three"])
-    assert np.isfinite(found.probabilities).all()
+def test_sequences_with_too_few_known_bases_are_not_judged():
+    some = dna(29)
+    found = predictor().predict(["A", "AC", "N" * 60, some + "N" * 31, some + "aNn" * 10, some + "u"])
+    assert found.predicted[:4] == (NOT_JUDGED,) * 4 and NOT_JUDGED not in found.predicted[4:]
+    assert np.isnan(found.probabilities[:4]).all() and np.isfinite(found.probabilities[4:]).all()
+    assert found.judged.tolist() == [False] * 4 + [True] * 2
+    # The raw outputs stay: those without a whole k-mer are alike.
     np.testing.assert_allclose(found.logits[0], found.logits[1], atol=FP32_TOLERANCE)
-    assert found.lengths.tolist() == [1, 2, 3]
+    assert found.lengths.tolist() == [1, 2, 60, 60, 59, 30]
+
+
+def test_without_a_window_half_of_the_letters_and_twenty_bases_must_be_known():
+    free = predictor(head=HeadConfig("regression", ("level",)), window=None)
+    found = free.predict([dna(19), dna(20), dna(30) + "N" * 31, dna(30) + "N" * 30])
+    assert found.judged.tolist() == [False, True, False, True]
+    assert np.isnan(found.predicted[0]) and np.isfinite(found.predicted[1])
+
+
+def test_the_warning_names_the_records_and_the_reason():
+    assert not_judged_words([], 0, 3, None) == ""
+    assert not_judged_words(["a"], 1, 1, Window(251)) == (
+        "1 of 1 record is not judged: a. The model needs at least 126 known bases (A, C, G, T), half of the 251 that "
+        "it reads."
+    )
+    assert "7 of 9 records are not judged: a, b, c, d, e and 2 more." in not_judged_words(list("abcdefg"), 7, 9, None)
+
+
+def test_only_a_model_that_can_scan_points_to_scans():
+    free, _ = toy(window=None)
+    with pytest.raises(SequenceError, match="with this model. Cut it into pieces."):
+        check_whole(free, "'long'", 2 * MAX_TOKENS + 5)
 
 
 def test_a_given_model_stays_as_it_is():

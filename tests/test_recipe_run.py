@@ -206,6 +206,8 @@ def test_a_run_that_is_cut_short_goes_on_and_ends_as_one(run, folder, tmp_path, 
     assert bundle.config.name == "toy-model" and bundle.card["recipe"] == "recipes/toy.toml"
     assert set(bundle.card["baselines"]) == {"From scratch", "k-mer logistic regression"}
     assert bundle.card["limits"][0] == "A toy." and "2 seeds" in bundle.card["limits"][1]
+    (data,) = bundle.card["data"]
+    assert data["name"] == "raw/letters.txt" and data["records"] == 120 and data["bases"] == 120 * 45
 
 
 def test_a_finished_step_of_another_network_is_refused(run, tmp_path):
@@ -245,7 +247,9 @@ def test_protocols_that_differ_in_the_test_alone_share_a_training(run, folder, t
     (tmp_path / "toy.fa").write_text(f">one\n{'ACGT' * 11}\n")
     monkeypatch.setattr(recipe_publish, "samples_dir", lambda: tmp_path)
     target = publish(find_recipe(folder, "toy"), tmp_path / "runs", tmp_path / "toy-model")
-    metrics = load_bundle(target).card["metrics"]
+    card = load_bundle(target).card
+    metrics = card["metrics"]
+    assert card["test_of"] == "easy"
     assert metrics["test"] == easy["metrics"] and metrics["again"] == again["metrics"] and "hard" not in metrics
     shutil.rmtree(tmp_path / "runs" / "toy" / "models" / "toy-easy-pretrained-seed1")
     with pytest.raises(GenolmError, match=r"Of easy-pretrained-seed1, .* only the answers are here: remove .*seed1\.json"):
@@ -441,6 +445,12 @@ def test_a_sample_is_cut_so_that_its_site_stands_where_the_model_wants_it(tmp_pa
     pieces = sample_pieces(tmp_path / "s.fa", Window(4, 2, "TSS"))
     assert pieces == {"known": "CCGG", "plain": "ACGTACGT"}
     assert sample_pieces(tmp_path / "s.fa", None)["known"] == "AACCGGTT"
+
+
+def test_records_of_a_sample_are_taken_of_each_kind_in_turn(tmp_path):
+    kinds = ("start", "start", "start", "inside", "other")
+    (tmp_path / "s.fa").write_text("".join(f">r{number} kind={kind}\nACGT\n" for number, kind in enumerate(kinds)))
+    assert list(sample_pieces(tmp_path / "s.fa", None, ("inside", "start"))) == ["r3", "r0", "r1", "r2"]
 
 
 def run_elsewhere(folder, tmp_path, **options):

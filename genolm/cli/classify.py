@@ -27,8 +27,9 @@ from genolm.cli.reporting import (
 def command(fasta: Path, model: str, out: Path, threads: int | None, precision: str, as_json: bool) -> None:
     """Classify every record of FASTA.
 
-    Columns of the result: record, length, predicted, and p_CLASS for each class (calibrated). An
-    interrupted run goes on where it stopped when the same command is given again.
+    Columns of the result: record, length, predicted, and p_CLASS for each class (calibrated). A record
+    with too few known bases is "not judged" and has no probabilities. An interrupted run goes on where it stopped
+    when the same command is given again.
     """
     from genolm.pipelines import classify_file
 
@@ -37,3 +38,5 @@ def command(fasta: Path, model: str, out: Path, threads: int | None, precision: 
             fasta, out, model=model, threads=threads, precision=precision, progress=progress
         )
     report_files(result, as_json=as_json)
+    if warning := result.summary.get("warning"):
+        click.echo(f"Warning: {warning}", err=True)

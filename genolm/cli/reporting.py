@@ -85,7 +85,7 @@ class SentenceGroup(click.Group):
         try:
             return super().invoke(ctx)
         except GenolmError as error:
-            raise _failure(str(error)) from error
+            raise _failure(str(error), type(error).__name__) from error
         except OSError as error:
             if error.errno not in _USERS_FAULTS or error.filename is None:
                 raise
@@ -225,8 +225,8 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else value
 
 
-def _failure(sentence: str) -> click.ClickException:
-    give_reason(sentence)
+def _failure(sentence: str, error: str = "") -> click.ClickException:
+    give_reason(sentence, error)
     failure = click.ClickException(sentence)
     failure.exit_code = USER_ERROR
     return failure

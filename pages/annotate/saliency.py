@@ -13,7 +13,7 @@ MEANING = (
     "How to read it: stretches of 1 to 15 bases are replaced by random ones, and the loss of log-odds for "
     "the class is shared among the bases that they covered. Above 0 a base supports the class, below 0 it "
     "speaks against it; where the band crosses 0 the effect cannot be told from chance. A loss of 0.7 halves "
-    "the odds."
+    "the odds. Drag across the figure to zoom in; bases are written where there is room for them."
 )
 
 
@@ -48,8 +48,10 @@ def choose_task(overview: state.Overview, model: BundleInfo, known: int | None) 
     )
 
 
-def show(out: Path, *, class_name: str, mark: int | None = None) -> None:
-    """Show a finished saliency: one figure per strand, the best bases, and the table to download."""
+def show(
+    out: Path, *, model: BundleInfo | None, class_name: str, mark: int | None = None, known: str = ""
+) -> None:
+    """Show a finished saliency: the answer and a figure per strand, the best bases, and the table to download."""
     st.header("Saliency", divider="gray")
     table, strips = results.read_saliency(out)
     last = int(table["position"].max()) + 1
@@ -63,6 +65,11 @@ def show(out: Path, *, class_name: str, mark: int | None = None) -> None:
         grid = charts.length_grid(kept, last).loc[:, first - 1 : end - 1] if kept else None
         visible = mark if mark is not None and first - 1 <= mark < end else None
         st.markdown(f"**{charts.STRAND_WORDS[strand].capitalize()}**")
+        if model:
+            asked = None if class_name == PREDICTED else class_name
+            letters = "".join(rows["base"])
+            words = explain.answer_words(model, letters, strand, class_name=asked, mark=mark, known=known)
+            st.markdown(words)
         figure = charts.saliency_figure(part, class_name=class_name, mark=visible, grid=grid)
         st.plotly_chart(figure, key=f"saliency_{strand}", alt="Loss of log-odds at each base, with a band.")
     st.caption(MEANING)
@@ -89,11 +96,13 @@ if job := running.current("saliency"):
     running.wait_until_over(job)
     site = running.option(job, "--site")
     named = running.option(job, "--class") or PREDICTED
-    show(job.result / explain.OUT_NAME, class_name=named, mark=int(site) if site else None)
+    wanted = running.option(job, "--model")
+    own = next((info for info in state.classifiers() if info.name == wanted), None)
+    show(job.result / explain.OUT_NAME, model=own, class_name=named, mark=int(site) if site else None)
     code_view.show_code(job.arguments, key=job.id)
     st.stop()
 model = inputs.pick_model("saliency_model")
-source = inputs.choose_sequences("saliency", [samples.model_sample(model)])
+source = inputs.choose_sequences("saliency", samples.model_samples(model), wanted=inputs.wanted_pieces(model))
 overview = state.overview(source.path, source.name)
 inputs.show_overview(overview)
 task = choose_task(overview, model, source.site)
@@ -108,6 +117,7 @@ if st.button("Explain the answer", type="primary", icon=":material/play_arrow:")
     start = explain.run_as_job if task.is_long(model) else explain.run_here
     start(task, model, result)
 if result.is_file():
-    show(result, class_name=task.class_name or PREDICTED, mark=task.mark)
+    known = source.sample.answers.get(task.record, "") if source.sample else ""
+    show(result, model=model, class_name=task.class_name or PREDICTED, mark=task.mark, known=known)
 code_view.show_code(explain.command(task, model, explain.PIECE_NAME), key="saliency", piece=task.fasta())
 running.recent("saliency", "pages/annotate/saliency.py")

@@ -13,7 +13,7 @@ if job := running.current("scan"):
     code_view.show_code(job.arguments, key=job.id)
     st.stop()
 model = inputs.pick_model("scan_model", scans=True)
-source = scan_form.choose_genome()
+source = scan_form.choose_genome(model)
 overview = state.overview(source.path, source.name, genome=True)
 inputs.show_overview(overview)
 for note in overview.notes:

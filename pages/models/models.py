@@ -3,7 +3,7 @@
 import streamlit as st
 
 from genolm.registry import import_bundle, list_bundles
-from pages.shared import code_view, models_view, state, uploads
+from pages.shared import code_view, glossary, html_tables, models_view, state, uploads
 
 
 def show_import() -> None:
@@ -23,7 +23,9 @@ def show_import() -> None:
 
 st.title("Models")
 st.markdown("What each model is for, how good it is, and what it does not know.")
+st.html(html_tables.STYLE)
 show_import()
+glossary.show()
 models = list_bundles()
 if not models:
     st.info("No model is installed. Import one above.", icon=":material/info:")

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from genolm.results import open_results
-from pages.shared import html_tables, results_view, state
+from pages.shared import glossary, html_tables, results_view, state
 
 st.title("Results")
 st.markdown(
@@ -21,6 +21,7 @@ if not rows:
     )
     st.stop()
 st.html(html_tables.STYLE)
+glossary.show()
 chosen = results_view.CHOICE.ask({row.name: row.title for row in rows})
 if chosen is None:
     results_view.show_overview(rows)

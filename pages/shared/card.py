@@ -9,9 +9,9 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from genolm import onnx_export, workspace
-from genolm.cards import metric_name
+from genolm.cards import merged_data, metric_name, render_card
 from genolm.registry import BundleInfo, config_facts, export_bundle, remove_bundle
-from pages.shared import charts, inputs, scores, state
+from pages.shared import charts, html_tables, inputs, scores, state
 from pages.shared.downloads import Download, download_row
 from pages.shared.score_metric import show_estimate
 
@@ -76,15 +76,16 @@ def _details(info: BundleInfo) -> None:
         lines = [f"- **{key.capitalize()}** {state.plain(value)}" for key, value in facts.items() if value]
         st.markdown("\n".join(lines))
         if data := info.card.get("data"):
-            table = pd.DataFrame(data)
+            table = pd.DataFrame(merged_data(data))
             bases = table["bases"].sum() if "bases" in table else 0
-            st.markdown(f"**Data** {len(table):,} sources" + (f", {bases / 1e6:,.1f} Mbp" if bases else ""))
+            many = "source" if len(table) == 1 else "sources"
+            st.markdown(f"**Data** {len(table):,} {many}" + (f", {bases / 1e6:,.1f} Mbp" if bases else ""))
             order = [name for name in table.columns if name != "sha256"]
             st.dataframe(table, hide_index=True, column_order=[*order, "sha256"])
-    page = info.path / "card.md"
-    if page.is_file():
-        with st.expander("The whole card"):
-            st.markdown(re.sub(r"^#", "###", page.read_text(encoding="utf-8"), flags=re.MULTILINE))
+    with st.expander("The whole card"), st.container(key=f"{html_tables.WIDE}_{info.name}"):
+        page = render_card(info.card, facts=config_facts(info.config), short_hashes=True)
+        st.markdown(re.sub(r"^#", "###", page, flags=re.MULTILINE))
+        st.caption("Of each SHA-256 the first letters; whole they are in card.json and card.md of the export.")
 
 
 def show_uses(info: BundleInfo) -> None:

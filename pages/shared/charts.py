@@ -3,6 +3,7 @@
 Colours are those of :mod:`genolm.figure_parts`; text and grid are left to the theme.
 """
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,13 +14,17 @@ from plotly.subplots import make_subplots
 
 from genolm.figure_parts import BLUE, GREY, PURPLE, VERMILION
 from genolm.figure_parts import short as shorten
+from pages.shared.scores import OWN
 
 STRAND_COLOURS = {"+": BLUE, "-": VERMILION}
 STRAND_WORDS = {"+": "plus strand", "-": "minus strand"}
 DIVERGING = [[0.0, "#b35900"], [0.5, "rgba(128,134,139,0.12)"], [1.0, BLUE]]
-OWN = "this model, "
 MANY_RECORDS = 40
 LETTERS_UP_TO = 160
+LETTERS = "#767b80"
+_LETTER_SIZE, _LETTER_ROOM = 11, 0.07
+# Of a name beside a line of a figure: letters in all, letters on a line; pixels of a line of the figure and of text.
+_NAME_ROOM, _NAME_WIDTH, _LINE, _TEXT_LINE = 88, 26, 30, 15
 
 
 def rgba(colour: str, alpha: float) -> str:
@@ -190,15 +195,43 @@ def saliency_figure(
         _mark_site(figure, mark + 1)
     figure.update_xaxes(title="position in the sequence (bp, first base = 1)", row=rows, col=1)
     if len(table) <= LETTERS_UP_TO:
-        _letters(figure, x, list(table["base"]))
+        _letters(figure, x, list(table["base"]), row=rows)
     return frame(figure, 560 if rows == 2 else 400)
 
 
-def _letters(figure: go.Figure, x: np.ndarray, bases: list[str]) -> None:
-    """Write the bases under the track; numbers stay on the lowest axis."""
-    texts = [f"{base}<br>{place}" if place % 10 == 0 else base for place, base in zip(x, bases, strict=True)]
-    figure.update_xaxes(
-        tickvals=x, ticktext=texts, tickangle=0, tickfont={"size": 11}, showticklabels=True, row=1, col=1
+def _letters(figure: go.Figure, x: np.ndarray, bases: list[str], *, row: int) -> None:
+    """Write the bases under the track, as texts of bars that are not seen; numbers stay on the lowest axis.
+
+    The browser leaves out what does not fit into its bar. A bar is two bases wide and keeps 3 px free at each
+    side: letters of 11 px stand where a base has some 6.5 px, and zooming shows those that were left out.
+    """
+    bottom, top = figure.layout.yaxis.domain
+    if row == 1:
+        bottom = _LETTER_ROOM
+        figure.update_layout(yaxis={"domain": [bottom, top]}, xaxis={"anchor": "y9"})
+    place = {"domain": [bottom - _LETTER_ROOM, bottom - 0.01], "anchor": "x", "range": [0, 1]}
+    figure.update_layout(
+        yaxis9={**place, "visible": False, "fixedrange": True},
+        uniformtext={"minsize": _LETTER_SIZE, "mode": "hide"},
+    )
+    figure.add_trace(
+        go.Bar(
+            x=x,
+            y=np.ones(len(x)),
+            width=2,
+            text=bases,
+            textposition="inside",
+            insidetextanchor="middle",
+            textangle=0,
+            textfont={"family": "monospace", "size": _LETTER_SIZE, "color": LETTERS},
+            marker={"color": "rgba(0,0,0,0)", "line": {"width": 0}},
+            cliponaxis=False,
+            hoverinfo="skip",
+            showlegend=False,
+            name="bases",
+            xaxis="x",
+            yaxis="y9",
+        )
     )
 
 
@@ -269,38 +302,66 @@ def metric_intervals(rows: pd.DataFrame, *, metric: str) -> go.Figure:
     Parameters
     ----------
     rows : DataFrame
-        Columns ``who`` ("this model, test" or a baseline's name), ``value``, ``low``, ``high``.
+        Columns ``who`` ("this model, test" or a baseline's name), ``value``, ``low``, ``high``. With ``split`` and
+        ``rows``, what a split is called, those of one split stand together under its heading.
     metric : str
         What is drawn, for the axis.
     """
     own = rows["who"].str.startswith(OWN)
-    crowded = rows["who"].str.len().max() > 30
-    colours = np.where(own, BLUE, GREY)
-    figure = go.Figure(
-        go.Scatter(
-            x=rows["value"],
-            y=list(range(len(rows))),
-            mode="markers",
-            marker={"color": colours, "size": 11, "symbol": np.where(own, "circle", "diamond-open")},
-            error_x={
-                "type": "data",
-                "symmetric": False,
-                "array": (rows["high"] - rows["value"]).clip(lower=0),
-                "arrayminus": (rows["value"] - rows["low"]).clip(lower=0),
-                "color": GREY,
-                "thickness": 1.5,
-            },
-            customdata=[
-                f"{row.who}: {row.value:.3f} ({row.low:.3f} to {row.high:.3f})" for row in rows.itertuples()
-            ],
-            hovertemplate="%{customdata}<extra></extra>",
-        )
+    places, ticks, labels = _interval_lines(rows)
+    figure = go.Figure()
+    for kind, name, colour, symbol in ((own, "this model", BLUE, "circle"), (~own, "baseline", GREY, "diamond")):
+        if kind.any():
+            figure.add_trace(_interval_marks(rows[kind], places[kind], name, colour, symbol))
+    tallest = max((label.count("<br>") + 1 for label in labels), default=1)
+    figure.update_yaxes(tickvals=ticks, ticktext=labels, range=[max(ticks, default=0) + 0.6, -0.6], zeroline=False)
+    figure.update_xaxes(title=f"{metric} (mark) with 95 % interval (bar)")
+    height = 110 + max(_LINE, _TEXT_LINE * tallest + 6) * (max(ticks, default=0) + 1)
+    return frame(figure, round(height), showlegend=bool(own.any() and not own.all()))
+
+
+def _interval_lines(rows: pd.DataFrame) -> tuple[np.ndarray, list[float], list[str]]:
+    """Return where each row is drawn, and the places and texts of all labels, headings of splits among them."""
+    places, ticks, labels, heading = [], [], [], None
+    for row in rows.itertuples():
+        name = row.who
+        if "rows" in rows:
+            name = OWN.removesuffix(", ") if name.startswith(OWN) else name.removesuffix(f", {row.split}")
+            if row.rows != heading:
+                heading = row.rows
+                ticks.append(ticks[-1] + 1 if ticks else 0.0)
+                labels.append(f"<b>{_wrapped(heading)}</b>")
+        ticks.append(ticks[-1] + 1 if ticks else 0.0)
+        labels.append(_wrapped(name))
+        places.append(ticks[-1])
+    return np.asarray(places), ticks, labels
+
+
+def _wrapped(name: str) -> str:
+    """Return a name over as many lines as it needs; the middle of a very long one is left out."""
+    return "<br>".join(textwrap.wrap(shorten(name, _NAME_ROOM), _NAME_WIDTH))
+
+
+def _interval_marks(rows: pd.DataFrame, places: np.ndarray, name: str, colour: str, symbol: str) -> go.Scatter:
+    of = rows["rows"] if "rows" in rows else [""] * len(rows)
+    named = [f"{row.who} ({words})" if words else row.who for row, words in zip(rows.itertuples(), of, strict=True)]
+    return go.Scatter(
+        x=rows["value"],
+        y=places,
+        mode="markers",
+        name=name,
+        marker={"color": colour, "size": 11, "symbol": symbol},
+        error_x={
+            "type": "data",
+            "symmetric": False,
+            "array": (rows["high"] - rows["value"]).clip(lower=0),
+            "arrayminus": (rows["value"] - rows["low"]).clip(lower=0),
+            "color": GREY,
+            "thickness": 1.5,
+        },
+        customdata=[
+            f"{who}: {row.value:.3f} ({row.low:.3f} to {row.high:.3f})"
+            for who, row in zip(named, rows.itertuples(), strict=True)
+        ],
+        hovertemplate="%{customdata}<extra></extra>",
     )
-    figure.update_yaxes(
-        tickvals=list(range(len(rows))),
-        ticktext=[shorten(name.removeprefix(OWN) if crowded else name, 30) for name in rows["who"]],
-        range=[len(rows) - 0.4, -0.6],
-        zeroline=False,
-    )
-    figure.update_xaxes(title=f"{metric} (dot) with 95 % interval (bar)")
-    return frame(figure, 110 + 34 * len(rows), showlegend=False)

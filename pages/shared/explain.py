@@ -4,15 +4,20 @@ import hashlib
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
+import streamlit as st
+
 from genolm import workspace
 from genolm.pipelines import MAX_SALIENCY_WINDOWS, saliency_file
+from genolm.predict import Predictor
+from genolm.prediction import Prediction
 from genolm.registry import BundleInfo
-from genolm.saliency import saliency_windows
+from genolm.saliency import Explained, explained_answer, saliency_windows
 from genolm.sequences import SequenceRecord, open_fasta, write_fasta
-from pages.shared import running, state
+from pages.shared import inputs, running, state
 
 IN_PAGE_WINDOWS = 30_000
 IN_PAGE_SECONDS = 60
+ANSWER_WINDOWS = 3_000
 OUT_NAME, PIECE_NAME = "saliency.csv", "piece.fa"
 
 
@@ -80,6 +85,50 @@ class Task:
         """Return the letters to explain."""
         with open_fasta(self.path) as genome:
             return genome.fetch(self.record, self.start, self.end)
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _answer(
+    _predictor: Predictor, model: str, letters: str, strand: str, class_name: str | None, mark: int | None
+) -> Explained:
+    index = None if class_name is None else _predictor.class_index(class_name)
+    return explained_answer(_predictor, letters, class_index=index, strand=strand, anchor=mark)
+
+
+def answer_words(
+    model: BundleInfo, letters: str, strand: str, *, class_name: str | None, mark: int | None, known: str = ""
+) -> str:
+    """Return, as Markdown, the answer that a saliency explains: class, probability, threshold, what is known.
+
+    "" where that would mean to read many windows anew.
+    """
+    window = model.config.window
+    if window is not None and len(letters) - window.length > ANSWER_WINDOWS:
+        return ""
+    stamp = f"{model.path}|{state.stamp(model)}"
+    found = _answer(state.predictor(model), stamp, letters, strand, class_name, mark)
+    words = f"{state.plain(inputs.title_of(model))} says {called_words(found.prediction, model)}"
+    if found.end - found.start < len(letters):
+        words += f" of bases {found.start + 1} to {found.end}, the window that is explained"
+    return f"{words}." + (f" Known: **{state.plain(known)}**." if known else "")
+
+
+def called_words(found: Prediction, model: BundleInfo) -> str:
+    """Return, as Markdown, what was predicted of one sequence, with its probability and the threshold."""
+    (called,), values, threshold = found.predicted, found.probabilities[0], model.config.calibration.threshold
+    if found.task == "regression":
+        return f"**{called:.4g}** ({state.plain(found.classes[0])})"
+    if not found.judged[0]:
+        return f"**{called}**: too few known bases"
+    if found.task == "multilabel":
+        named = [f"{name} {p:.3f}" for name, p in zip(found.classes, values, strict=True) if p >= threshold]
+        return f"**{state.plain(', '.join(named) or 'none of its classes')}**, threshold {threshold:.3g}"
+    words = f"**{state.plain(called)}** with probability {values[found.classes.index(called)]:.3f}"
+    if found.task != "binary":
+        return words
+    positive = state.plain(found.classes[1])
+    beside = "" if called == found.classes[1] else f"{positive} {values[1]:.3f}, "
+    return f"{words} ({beside}threshold for {positive} {threshold:.3g})"
 
 
 def run_here(task: Task, model: BundleInfo, out: Path) -> None:

@@ -1,10 +1,16 @@
-"""Tables of many words: they wrap, and on a narrow screen each line becomes a card."""
+"""Tables of many words: they wrap, and on a narrow screen each line becomes a card.
+
+The style is also that of tables written in Markdown below :data:`WIDE`, which scroll within their frame, and of the
+words at the axes of figures, which have the colour of all text: that of Streamlit's theme is too pale to read.
+"""
 
 import html
 from collections.abc import Iterable, Sequence
 
 from genolm.results_overview import OVERVIEW, Cell, Line
 
+WIDE = "wide"
+"""Key, or start of the key, of a container whose Markdown tables may be wider than the page."""
 STYLE = """<style>
 .results { width: 100%; border-collapse: collapse; font-size: 0.875rem; line-height: 1.35; }
 .results th, .results td { text-align: left; vertical-align: top; padding: 0.45rem 0.5rem;
@@ -12,6 +18,8 @@ STYLE = """<style>
 .results th { font-weight: 600; vertical-align: bottom; }
 .results td { overflow-wrap: anywhere; }
 .results td span { display: inline-block; white-space: nowrap; }
+.frame { overflow-x: auto; }
+.named th:first-child, .named td:first-child { min-width: 12rem; overflow-wrap: normal; }
 .results small { display: block; font-size: 0.78rem; }
 .overview { table-layout: fixed; }
 .overview th:first-child { width: 17%; } .overview th:last-child { width: 22%; }
@@ -23,9 +31,15 @@ STYLE = """<style>
   .results td { display: grid; grid-template-columns: 9.5rem 1fr; column-gap: 0.6rem; border: 0;
     padding: 0.15rem 0; }
   .results td::before { content: attr(data-label); }
+  .named td:first-child { min-width: 0; }
   .results td:first-child { display: block; font-weight: 600; padding-bottom: 0.3rem; }
   .results td:first-child::before { content: none; }
 }
+[class*="st-key-wide"] table { display: block; max-width: 100%; overflow-x: auto; }
+[class*="st-key-wide"] td { overflow-wrap: normal; }
+[class*="st-key-wide"] td:first-child { min-width: 9rem; }
+.js-plotly-plot :is(.xtick, .ytick, .xtitle, .ytitle, .textpoint) text, .js-plotly-plot :is(.xtitle, .ytitle) {
+  fill: currentColor !important; }
 </style>"""
 # Letters of a figure with its unit, or a word or two, which stay on one line.
 _UNBROKEN = 8
@@ -36,9 +50,12 @@ def overview_table(lines: Sequence[Line], *, label: str) -> str:
     return _table(OVERVIEW, (line.cells for line in lines), label=label, kind="results overview")
 
 
-def plain_table(header: Sequence[str], rows: Sequence[Sequence[str]], *, label: str) -> str:
-    """Return a table of texts as HTML."""
-    return _table(header, ([Cell(text) for text in row] for row in rows), label=label, kind="results")
+def plain_table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], *, label: str, named: bool = False
+) -> str:
+    """Return a table of texts as HTML; ``named`` gives its first column room for names, however many follow."""
+    kind = "results named" if named else "results"
+    return _table(header, ([Cell(text) for text in row] for row in rows), label=label, kind=kind)
 
 
 def cell_table(header: Sequence[str], rows: Iterable[Sequence[Cell]], *, label: str) -> str:
@@ -51,7 +68,7 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[Cell]], *, label: str,
     head = "".join(f'<th scope="col">{html.escape(name)}</th>' for name in header)
     body = "".join(f"<tr>{''.join(map(_cell, row, header))}</tr>" for row in rows)
     front = f'<table class="{kind}" aria-label="{html.escape(label)}">'
-    return f"{front}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f'<div class="frame">{front}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def _cell(cell: Cell, column: str) -> str:

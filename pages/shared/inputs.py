@@ -14,7 +14,7 @@ from genolm.cards import metric_name
 from genolm.errors import GenolmError, SequenceError
 from genolm.jobs import list_jobs
 from genolm.registry import BundleInfo, check_new_name, list_bundles
-from genolm.sequences import AMBIGUITY_POLICY, parse_sequences, write_fasta
+from genolm.sequences import parse_sequences, write_fasta
 from pages.shared import running, scores, state, uploads
 from pages.shared.samples import Sample
 
@@ -103,6 +103,11 @@ def reads(info: BundleInfo) -> str:
     return f"{words} with the {window.anchor_name or 'site'} at base {window.anchor + 1}"
 
 
+def wanted_pieces(info: BundleInfo) -> str:
+    """Return what to give a model that has no sample of its own."""
+    return f"There is no sample for this model. Give {reads(info)}."
+
+
 def _quality(info: BundleInfo) -> str:
     if not info.headline:
         return "not measured; treat its answers as a test of the software only"
@@ -128,17 +133,22 @@ def hand_over(key: str, fasta: str, *, site: int | None = None) -> None:
     st.session_state.update({f"{key}_handed": fasta, f"{key}_site": (fasta, site)})
 
 
-def choose_sequences(key: str, samples: list[Sample], *, genomes: bool = False) -> Source:
+def choose_sequences(key: str, samples: list[Sample], *, wanted: str, genomes: bool = False) -> Source:
     """Let the user take a sample, paste, upload or name a file here; nothing chosen ends the page.
 
-    With ``genomes`` a file may be GenBank, EMBL or 2bit too.
+    Where there is no sample, ``wanted`` says what to give. With ``genomes`` a file may be GenBank, EMBL or 2bit
+    too, and uploading comes before pasting.
     """
-    ways = [SAMPLE, PASTE, UPLOAD] + ([SERVER] if data_roots() else [])
+    own = [UPLOAD, PASTE] if genomes else [PASTE, UPLOAD]
+    ways = [SAMPLE] * bool(samples) + own + [SERVER] * bool(data_roots())
     handed = st.session_state.pop(f"{key}_handed", None)
     if handed is not None:
         st.session_state.update({f"{key}_way": PASTE, f"{key}_text": handed})
-    st.session_state.setdefault(f"{key}_way", SAMPLE)
+    if st.session_state.get(f"{key}_way") not in ways:
+        st.session_state[f"{key}_way"] = ways[0]
     way = st.segmented_control("Sequences from", ways, required=True, key=f"{key}_way")
+    if not samples:
+        st.caption(wanted)
     source: Source | None
     with state.shown_errors():
         if way == PASTE:
@@ -222,6 +232,11 @@ def on_server(key: str, what: str = "sequence file") -> Source | None:
     return Source(path, path.name)
 
 
+def count_words(count: int, noun: str = "record") -> str:
+    """Return a count with its noun: 1 record, 2 records."""
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
 def base_words(bases: int) -> str:
     """Return a number of bases that fits a narrow place."""
     return f"{bases:,} bp" if bases < 10_000_000 else f"{bases / 1e6:,.1f} Mbp"
@@ -231,18 +246,21 @@ def show_overview(overview: state.Overview) -> None:
     """Show what was read before anything runs: records, bases, GC, ambiguous letters and their fate."""
     summary = overview.summary
     ambiguous = sum(summary.ambiguous.values())
+    gc = f"{summary.gc:.1%}" if summary.gc == summary.gc else "–"  # NaN without any known base
     facts = (
         ("Records", f"{summary.records:,}", None),
         ("Total length", base_words(summary.bases), f"{summary.bases:,} bp"),
-        ("GC content", f"{summary.gc:.1%}", "Share of G and C among A, C, G and T."),
-        ("Ambiguous letters", f"{ambiguous:,}", AMBIGUITY_POLICY),
+        ("GC content", gc, "Share of G and C among A, C, G and T."),
+        ("Ambiguous letters", f"{ambiguous:,}", "Letters other than A, C, G, T and U, such as N."),
         ("Lower-case letters", f"{summary.soft_masked:,}", "Read like upper-case ones."),
     )
     with st.container(horizontal=True):
         for label, value, meaning in facts:
             st.metric(label, value, help=meaning, width=FACT_WIDTH)
-    letters = ", ".join(f"{letter} {count:,}" for letter, count in sorted(summary.ambiguous.items()))
-    st.caption(state.plain((f"Found: {letters}. " if letters else "") + AMBIGUITY_POLICY))
+    if ambiguous:
+        letters = ", ".join(f"{letter} {count:,}" for letter, count in sorted(summary.ambiguous.items()))
+        words = "The model reads the bases that touch one of these as unknown."
+        st.caption(state.plain(f"Found: {letters}. {words}"))
     if summary.records > 1:
         spread = f"{summary.shortest:,} to {summary.longest:,} bp"
         if summary.shortest == summary.longest:

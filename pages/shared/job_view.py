@@ -29,6 +29,7 @@ KINDS = {
 }
 _ROW = [5, 4, 3]
 _TITLE_ROOM = 52
+_INPUT = "Resuming it would fail again: mend the input, then start it anew on its page."
 _BY_THE_WAY = {
     "failed": "Mend what it names, then resume it: it goes on from what it had kept.",
     "lost": "Nothing that it had kept is lost.",
@@ -158,7 +159,7 @@ def _show_outcome(job: Job) -> None:
         st.info(f"Stopped. {_BY_THE_WAY['cancelled']}", icon=running.ICONS["cancelled"])
     else:
         st.error(state.plain(job.reason), icon=":material/error:")
-        st.caption(_BY_THE_WAY[job.state])
+        st.caption(_INPUT if job.input_error else _BY_THE_WAY[job.state])
 
 
 def _show_actions(job: Job) -> None:
@@ -167,7 +168,7 @@ def _show_actions(job: Job) -> None:
         result_link(job)
     if not job.is_over:
         _action(job, "Stop", "stop_circle", cancel_job)
-    if job.can_resume:
+    if job.can_resume and not job.input_error:
         _action(job, "Resume", "resume", resume_job)
     if job.is_over:
         with st.popover("Remove", icon=":material/delete:", key=f"ask_{job.id}"):

@@ -20,14 +20,15 @@ def short_labels(classes: Sequence[str]) -> list[str]:
 def likeliest(table: pd.DataFrame, columns: Sequence[str], classes: Sequence[str]) -> pd.DataFrame:
     """Return a table of answers with the three likeliest classes in the place of a column for every class.
 
-    ``columns`` are those of the probabilities, in the order of ``classes``; the first is the answer's own.
+    ``columns`` are those of the probabilities, in the order of ``classes``; the first is the answer's own. A
+    record without probabilities has no likely classes.
     """
     values = table[list(columns)].to_numpy()
     order = np.argsort(-values, axis=1, kind="stable")
     named, found = np.array(classes, dtype=object), table.drop(columns=list(columns))
     for place, front in enumerate(("", "second ", "third ")):
         if place:
-            found[f"{front}class"] = named[order[:, place]]
+            found[f"{front}class"] = np.where(np.isnan(values).any(axis=1), "", named[order[:, place]])
         found[f"{front}probability"] = values[np.arange(len(values)), order[:, place]]
     return found
 

@@ -66,7 +66,6 @@ def _quality(model: BundleInfo) -> Cell:
 
 
 def _show_tables(models: Sequence[BundleInfo]) -> None:
-    st.html(html_tables.STYLE)
     for section, items in sections(models).items():
         st.header(section, divider="gray")
         st.html(html_tables.cell_table(HEADER, map(line, items), label=f"Models: {section}"))

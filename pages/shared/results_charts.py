@@ -2,8 +2,9 @@
 
 import math
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
+import numpy as np
 import plotly.graph_objects as go
 
 from genolm.cards import format_number, metric_name
@@ -15,8 +16,11 @@ from genolm.results_overview import figure_words
 _LINES = {"original": (VERMILION, "dash"), "best": (PURPLE, "dot"), "other": (GREY, "dashdot")}
 _MARKS = {"ours": (BLUE, "circle"), "naive": (GREEN, "square"), "baseline": (GREY, "diamond")}
 _NAMES = {"ours": "ours", "naive": "ours, without pre-training", "baseline": "simple baseline"}
-_NAME_ROOM, _LINE_ROOM, _WIDTH = 88, 48, 26
+_NAME_ROOM, _LINE_ROOM, _WIDTH = 120, 48, 26
 _ROW, _TEXT_LINE = 46, 15
+# Share of the axis that is left free at both ends, and within which the numbers of two lines would touch; height of a
+# number in rows of the figure.
+_BEYOND, _NEAR, _LEVEL = 0.04, 0.04, 0.4
 
 
 def methods_figure(row: RowResult, protocol: str, metric: str) -> go.Figure:
@@ -26,26 +30,60 @@ def methods_figure(row: RowResult, protocol: str, metric: str) -> go.Figure:
     for kind in _MARKS:
         _add_methods(figure, row, protocol, metric, {key: shown.index(key) for key in _of_kind(row, shown, kind)}, kind)
     _add_runs(figure, row, protocol, metric, shown)
-    for name, value, (colour, dash) in _published(row, protocol, metric):
-        figure.add_scatter(
-            x=[value, value],
-            y=[-0.5, len(shown) - 0.5],
-            mode="lines",
-            line={"color": colour, "width": 2, "dash": dash},
-            name=name,
-            hovertemplate=f"{name}<extra></extra>",
-        )
+    levels = _add_published(figure, list(_published(row, protocol, metric)), len(shown))
     names = [textwrap.wrap(short(row.title_of(key), _NAME_ROOM), _WIDTH) for key in shown]
     labels, tall = ["<br>".join(name) for name in names], _TEXT_LINE * max(map(len, names), default=1)
     rows = max(_ROW, tall + 6) * len(shown)
     figure.update_yaxes(tickvals=list(range(len(shown))), ticktext=labels, zeroline=False)
-    figure.update_yaxes(range=[len(shown) - 0.4, -0.6])
-    figure.update_xaxes(title=f"{metric_name(metric)} (mark) with 95 % interval (bar)")
+    figure.update_yaxes(range=[len(shown) - 0.4, -0.6 - _LEVEL * levels])
+    figure.update_xaxes(title=f"{metric_name(metric)} (mark) with 95 % interval (bar)", range=_reach(figure))
     lines = len(figure.data)
     figure = laid_out(figure, 120 + rows + 22 * lines)
     # Under the figure a legend of long names has the whole width, and each has a line of its own.
     below = {"orientation": "v", "x": 0, "xanchor": "left", "y": -70 / (rows + 40), "yanchor": "top"}
     return figure.update_layout(legend=below)
+
+
+def _add_published(figure: go.Figure, lines: list[tuple[str, float, tuple[str, str]]], rows: int) -> int:
+    """Draw published figures as lines; of several each has a number at its top. Return how many rows of numbers."""
+    values = [value for _, value, _ in lines]
+    steps = _levels(values, _reach(figure, values)) if len(lines) > 1 else []
+    for place, (name, value, (colour, dash)) in enumerate(lines):
+        called = f"{place + 1}: {name}" if steps else name
+        # Points all along, for a line tells its name only where it has one.
+        y = [-0.5 - _LEVEL * steps[place] if steps else -0.5, *np.arange(0, rows - 0.5, 0.25), rows - 0.5]
+        figure.add_scatter(
+            x=[value] * len(y),
+            y=y,
+            mode="lines+text" if steps else "lines",
+            text=[f"<b>{place + 1}</b>", *[""] * (len(y) - 1)] if steps else None,
+            textposition="top center",
+            line={"color": colour, "width": 2, "dash": dash},
+            name=called,
+            hovertemplate=f"{called}<extra></extra>",
+        )
+    return max(steps) + 1 if steps else 0
+
+
+def _levels(values: list[float], reach: list[float]) -> list[int]:
+    """Return how high the number of each line stands, so that those of near lines do not cover each other."""
+    room = (reach[1] - reach[0]) * _NEAR
+    levels, last = [0] * len(values), {}
+    for place in sorted(range(len(values)), key=values.__getitem__):
+        level = next((at for at, value in last.items() if values[place] - value >= room), len(last))
+        levels[place], last[level] = level, values[place]
+    return levels
+
+
+def _reach(figure: go.Figure, more: Sequence[float] = ()) -> list[float]:
+    """Return from where to where the axis goes: a little beyond all marks, bars and lines."""
+    ends = list(more)
+    for trace in figure.data:
+        for way, reach in ((1, trace.error_x.array), (-1, trace.error_x.arrayminus)):
+            ends += [x + way * length for x, length in zip(trace.x, reach or [0] * len(trace.x), strict=True)]
+    low, high = min(ends, default=0.0), max(ends, default=1.0)
+    beyond = (high - low) * _BEYOND or _BEYOND
+    return [low - beyond, high + beyond]
 
 
 def _is_there(row: RowResult, protocol: str, method: str, metric: str) -> bool:

@@ -168,4 +168,4 @@ def _again(row: RowResult) -> None:
 
 
 def _table(header: Sequence[str], cells: Sequence[Sequence[str]], *, label: str) -> None:
-    st.html(html_tables.plain_table(header, cells, label=label))
+    st.html(html_tables.plain_table(header, cells, label=label, named=True))

@@ -23,7 +23,7 @@ ICONS = {
     "cancelled": ":material/stop_circle:",
     "lost": ":material/help:",
 }
-_LISTED = 20
+_LISTED, _ADDRESSED = 20, "job_in_address"
 _STOPPED = "Stopped. What it had finished is kept: Resume goes on from there."
 
 
@@ -43,7 +43,11 @@ def current(kind: str | None) -> Job | None:
     """
     identity = st.query_params.get("job")
     if not identity:
+        st.session_state.pop(_ADDRESSED, None)
         return None
+    if st.session_state.get(_ADDRESSED) != identity:
+        # A link within the page gives the parameter to the script and leaves the browser's address as it was.
+        st.session_state[_ADDRESSED] = st.query_params["job"] = identity
     try:
         job = get_job(identity)
         wrong = kind is not None and job.kind != kind
@@ -90,9 +94,9 @@ def leave() -> None:
 
 def header(job: Job, *, again: str) -> None:
     """Show what the job is, how to come back to it, and the way to a new one."""
-    left, right = st.columns([4, 1], vertical_alignment="center")
-    left.markdown(f"**{state.plain(job.title)}**")
-    right.button(again, on_click=leave, icon=":material/add:", width="stretch")
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        st.markdown(f"**{state.plain(job.title)}**", width="content")
+        st.button(again, on_click=leave, icon=":material/add:")
 
 
 def wait_until_over(job: Job) -> None:
@@ -143,7 +147,8 @@ def show_end(job: Job) -> None:
         st.info(_STOPPED, icon=":material/stop_circle:")
     else:
         st.error(state.plain(job.reason), icon=":material/error:")
-    if job.can_resume and st.button("Resume", icon=":material/resume:", key=f"resume_{job.id}"):
+    can_resume = job.can_resume and not job.input_error
+    if can_resume and st.button("Resume", icon=":material/resume:", key=f"resume_{job.id}"):
         with state.shown_errors():
             resume_job(job.id)
         st.rerun()

@@ -8,13 +8,12 @@ from pathlib import Path
 from genolm import workspace
 from genolm.config import HeadConfig, Window
 from genolm.errors import SequenceError
-from genolm.registry import BundleInfo
-from genolm.samples import cut_at_site
+from genolm.registry import BundleInfo, list_bundles
+from genolm.samples import READS_FILE, SITES_FILE, cut_at_site, is_of_bacteria
 from genolm.sequences import SequenceRecord, parse_sequences, write_fasta
 
 GENOME_FILE = "ecoli_k12_mg1655.fa.gz"
 REGION_FILE = "ecoli_lac_region.fa"
-SITES_FILE = "ecoli_known_sites.fa"
 ANSWERS = {
     "promoter": "promoter",
     "gene_start": "gene start",
@@ -32,7 +31,7 @@ OWN_SAMPLES = {
         "Human: coding and non-coding transcripts",
         "human transcripts, those that code for a protein and long non-coding ones in turn.",
     ),
-    "16s_v3v4_reads.fa": (
+    READS_FILE: (
         "16S reads of type strains",
         "reads of the V3-V4 region of the 16S gene, each of the type strain of a species.",
     ),
@@ -119,12 +118,21 @@ def site_kind(words: str) -> str:
     return ""
 
 
-def model_sample(model: BundleInfo) -> Sample:
-    """Return the sample that a model's card names, or the known sites of E. coli."""
-    name = model.card.get("sample", {}).get("file", SITES_FILE)
-    if name not in OWN_SAMPLES or not (workspace.samples_dir() / name).is_file():
-        return site_sample(model.config.window)
-    return _own_sample(name, model)
+def model_samples(model: BundleInfo) -> list[Sample]:
+    """Return the sample that a model's card names; nothing for a model without one of its own."""
+    name = (model.card.get("sample") or {}).get("file")
+    if name == SITES_FILE:
+        return [site_sample(model.config.window)]
+    known = name in OWN_SAMPLES and (workspace.samples_dir() / name).is_file()
+    return [_own_sample(name, model)] if known else []
+
+
+def scan_samples(model: BundleInfo) -> list[Sample]:
+    """Return the samples to scan with a model: those of E. coli for a model of bacteria, else nothing."""
+    base = (model.card.get("settings") or {}).get("base") or ""
+    said = [info.config for info in list_bundles() if info.config and info.name == base]
+    words = " ".join([base, *(f"{config.title} {config.purpose}" for config in said)])
+    return genome_samples() if is_of_bacteria(model.card, words) else []
 
 
 def _own_sample(name: str, model: BundleInfo) -> Sample:

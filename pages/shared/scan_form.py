@@ -38,6 +38,10 @@ BY_RECORD, NO_GENES, OWN_GENES, GENES_FILE, FIND_GENES = (
     "a file",
     "find them now (bacteria and archaea)",
 )
+_WANTED = (
+    "There is no sample genome for this model. Upload a genome, or a part of one, of the organism that the model "
+    "is for."
+)
 _ROWS = 500
 _MEASURED_BASES = 100_000
 
@@ -115,7 +119,8 @@ def _windows(model: BundleInfo) -> tuple[int, Strands, float]:
         1000,
         10,
         key="scan_stride",
-        help="Bases from one window to the next: a smaller one sharpens the summits.",
+        help="Bases from one window to the next. A smaller one sharpens the summits; above 10 bp a model that knows "
+        "a start to the base misses some of them.",
     )
     strand = middle.radio("Strands", list(STRANDS), horizontal=True, key="scan_strand")
     threshold = right.slider(
@@ -273,11 +278,12 @@ def show_cost(overview: state.Overview, model: BundleInfo, options: Options) -> 
     lengths = list(overview.contigs.values())
     windows = scan_windows(lengths, Layout(window, options.stride, 0, 0, 1), strands=options.strand)
     short = sum(size < window for size in lengths)
+    verb = "is" if short == 1 else "are"
     seconds = _seconds(model, options, sum(lengths), windows)
     st.caption(
         f"{windows:,} windows of {window} bp: about {state.duration(seconds)} on this machine"
         + (", the shuffled genome included." if options.background else ".")
-        + (f" {short:,} records are shorter than a window and are left out." if short else "")
+        + (f" {inputs.count_words(short)} shorter than a window {verb} left out." if short else "")
     )
 
 
@@ -315,6 +321,6 @@ def _stream_speed(path: str, changed: int, precision: str) -> float:
     return _MEASURED_BASES / (time.perf_counter() - began)
 
 
-def choose_genome() -> inputs.Source:
+def choose_genome(model: BundleInfo) -> inputs.Source:
     """Let the user choose a genome; nothing chosen ends the page."""
-    return inputs.choose_sequences("scan", samples.genome_samples(), genomes=True)
+    return inputs.choose_sequences("scan", samples.scan_samples(model), wanted=_WANTED, genomes=True)

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from genolm import cards
-from genolm.cards import PREFERRED_SPLITS, metric_name
+from genolm.cards import LESS_IS_BETTER, PREFERRED_SPLITS, metric_name
 
 MEANINGS = {
     "accuracy": "share of right answers",
@@ -25,6 +25,9 @@ MEANINGS = {
     "spearman": "agreement in rank: 0 is none, 1 is perfect",
     "pearson": "agreement on a line: 0 is none, 1 is perfect",
 }
+
+OWN = "this model, "
+_CHOSEN_BY = ("valid", "validation")
 
 
 def meaning(key: str) -> str:
@@ -54,28 +57,50 @@ def _estimate(value: Any) -> tuple[float, float, float]:
 
 
 def score_table(card: Mapping[str, Any]) -> pd.DataFrame:
-    """Return every score on a card: columns who, metric (its key), value, low, high; the model first."""
+    """Return every score on a card, the model first: columns who, metric (its key), value, low, high, split.
+
+    A baseline is of the split that ends its name, of others the main one.
+    """
     rows = []
-    split = main_split(card)
+    main = main_split(card)
     splits = card.get("metrics") or {}
-    for name in sorted(splits, key=lambda item: item != split):
-        rows += [(f"this model, {name}", key, *_estimate(value)) for key, value in splits[name].items()]
+    for name in sorted(splits, key=lambda item: item != main):
+        rows += [(f"{OWN}{name}", key, *_estimate(value), name) for key, value in splits[name].items()]
     for name, scores in (card.get("baselines") or {}).items():
-        rows += [(name, key, *_estimate(value)) for key, value in scores.items()]
-    return pd.DataFrame(rows, columns=["who", "metric", "value", "low", "high"])
+        split = next((item for item in splits if name.endswith(f", {item}")), main)
+        rows += [(name, key, *_estimate(value), split) for key, value in scores.items()]
+    return pd.DataFrame(rows, columns=["who", "metric", "value", "low", "high", "split"])
 
 
 def compared(card: Mapping[str, Any], metric: str) -> pd.DataFrame:
-    """Return one metric of the model (all splits) and of its baselines, as :func:`score_table`."""
+    """Return one metric of the model and of its baselines, those of one split together, the main split first.
+
+    Columns as in :func:`score_table`, and ``rows``, what a split is called.
+    """
     table = score_table(card)
-    return table[table["metric"] == metric].reset_index(drop=True)
+    table = table[table["metric"] == metric]
+    places = {name: place for place, name in enumerate(dict.fromkeys(table["split"]))}
+    table = table.sort_values("split", key=lambda names: names.map(places), kind="stable")
+    return table.assign(rows=[split_words(card, name) for name in table["split"]]).reset_index(drop=True)
+
+
+def split_words(card: Mapping[str, Any], split: str) -> str:
+    """Return what the rows of a split are called: "valid" are the validation rows."""
+    words = {"valid": "validation rows", "validation": "validation rows", "test": "test rows"}.get(split, split)
+    return f"{words}, {card['test_of']}" if split == "test" and card.get("test_of") else words
 
 
 def wide_table(card: Mapping[str, Any]) -> pd.DataFrame:
-    """Return the scores as a reader wants them: one row per model or baseline, one column per metric."""
+    """Return the scores as a reader wants them: one row per model or baseline, one column per metric.
+
+    Where a model was tested on several kinds of rows a baseline's name says of which it is.
+    """
     table = score_table(card)
     if table.empty:
         return pd.DataFrame()
+    if sum(name not in _CHOSEN_BY for name in card.get("metrics") or {}) > 1:
+        names = zip(table["who"], table["split"], strict=True)
+        table["who"] = [who if who.endswith(f", {split}") else f"{who}, {split}" for who, split in names]
     cells = [
         f"{row.value:.3f}" if row.low == row.high else f"{row.value:.3f} ({row.low:.3f}–{row.high:.3f})"
         for row in table.itertuples()
@@ -89,9 +114,8 @@ def wide_table(card: Mapping[str, Any]) -> pd.DataFrame:
 def best_baseline(card: Mapping[str, Any], metric: str) -> tuple[str, float] | None:
     """Return name and value of the best baseline in a metric where more is better (bits per base: less)."""
     found = compared(card, metric)
-    found = found[~found["who"].str.startswith("this model") & found["value"].notna()]
+    found = found[~found["who"].str.startswith(OWN) & (found["split"] == main_split(card)) & found["value"].notna()]
     if found.empty:
         return None
-    lowest = metric in ("bits_per_base", "ece", "rmse", "mae")
-    row = found.loc[found["value"].idxmin() if lowest else found["value"].idxmax()]
+    row = found.loc[found["value"].idxmin() if metric in LESS_IS_BETTER else found["value"].idxmax()]
     return str(row["who"]), float(row["value"])

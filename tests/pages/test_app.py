@@ -1,5 +1,8 @@
 """Every page: opens with and without a model, says what it read, and meets wrong input with one sentence."""
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 
 PAGES = ["annotate/classify.py", "annotate/saliency.py", "annotate/scan.py", "models/models.py"]
@@ -32,13 +35,38 @@ def test_wrong_text_gets_one_sentence(open_page, toy_model, sentences, page):
     app = open_page(f"pages/{page}")
     shown = {item.label: item.value for item in app.metric}
     assert set(shown) >= {"Records", "Total length", "GC content", "Ambiguous letters"}
-    assert any("'unknown' token" in item.value for item in app.caption)
+    assert not any("unknown" in item.value for item in app.caption)
     app.segmented_control[0].set_value("Paste").run()
     for text, sentence in WRONG_TEXTS.items():
         app.text_area[0].set_value(text).run()
         assert not app.exception
         found = sentences(app)
         assert len(found) == 1 and found[0].startswith("pasted text") and sentence in found[0]
+
+
+@pytest.mark.parametrize("page", PAGES[:3])
+def test_a_record_without_known_bases_has_no_gc_content_and_its_letters_are_named(open_page, toy_model, page):
+    app = open_page(f"pages/{page}")
+    app.segmented_control[0].set_value("Paste").run()
+    app.text_area[0].set_value(f">a\n{'N' * 60}\n").run()
+    shown = {item.label: item.value for item in app.metric}
+    assert (shown["GC content"], shown["Ambiguous letters"]) == ("–", "60")
+    assert any("touch one of these as unknown" in item.value for item in app.caption)
+
+
+def test_the_first_page_answers_to_its_own_name_too(monkeypatch, toy_model):
+    import streamlit as st
+
+    import app as frame
+
+    seen = []
+    monkeypatch.setattr(st, "Page", lambda path, **options: {"url_path": Path(path).stem, **options})
+    monkeypatch.setattr(st, "navigation", lambda pages, **_: seen.extend(pages) or SimpleNamespace(run=int))
+    frame.main()
+    named = {page["url_path"]: page["title"] for page in seen if not page.get("default")}
+    assert set(named) == {Path(path).stem for path in frame.PAGES} and named["classify"] == "Classify"
+    shown = [page["title"] for page in seen if page.get("visibility") != "hidden"]
+    assert shown == [title for title, _ in frame.PAGES.values()]
 
 
 @pytest.mark.parametrize("page", PAGES[:3])

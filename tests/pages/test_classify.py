@@ -15,6 +15,10 @@ from pages.shared import running, samples
 PAGE = "pages/annotate/classify.py"
 
 
+def weights(info):
+    return SequenceClassifier(info.config.encoder, info.config.head, info.config.vocab_size).state_dict()
+
+
 def run(app):
     next(button for button in app.button if button.label.startswith("Classify")).click().run()
     assert not app.exception
@@ -35,8 +39,9 @@ def test_the_sample_is_classified_as_the_package_does(open_page, toy_model, tmp_
 
 def test_of_many_classes_the_likeliest_are_shown(open_page, toy_model, tmp_path):
     config = replace(toy_model.config, name="many", head=HeadConfig("multiclass", tuple("abcdefghij")))
+    card = {"sample": {"file": samples.SITES_FILE}}
     model = SequenceClassifier(config.encoder, config.head, 67)
-    save_bundle(toy_model.path.with_name("many"), config, model.state_dict(), {})
+    save_bundle(toy_model.path.with_name("many"), config, model.state_dict(), card)
     app = run(open_page(PAGE, model="many"))
     table = app.dataframe[-1].value
     assert list(table.columns) == [
@@ -55,8 +60,49 @@ def test_records_of_another_length_are_classified_with_a_warning(open_page, toy_
     app = open_page(PAGE)
     app.segmented_control[0].set_value("Paste").run()
     app.text_area[0].set_value(">NA\n" + "ACGT" * 20 + "\n>007\n" + "AANT" * 15).run()
-    assert "1 of 2 records are not 60 bp long" in app.warning[0].value
+    assert "1 of 2 records is not 60 bp long" in app.warning[0].value
     assert list(run(app).dataframe[-1].value["record"]) == ["NA", "007"]
+
+
+def test_a_record_of_n_alone_is_not_judged_and_named(open_page, toy_model):
+    app = open_page(PAGE)
+    app.segmented_control[0].set_value("Paste").run()
+    app.text_area[0].set_value(f">gap\n{'N' * 60}\n>fine\n{'ACGTT' * 12}\n").run()
+    app = run(app)
+    assert [item.value for item in app.warning] == [
+        "1 of 2 records is not judged: gap. The model needs at least 30 known bases (A, C, G, T), half of the 60 that "
+        "it reads."
+    ]
+    table = app.dataframe[-1].value
+    assert table["predicted"][0] == "not judged" and table["predicted"][1] in ("other", "promoter")
+    assert table["p_promoter"].isna().tolist() == [True, False]
+    app.text_area[0].set_value(">gap\nAC\n").run()
+    assert "1 of 1 record is not 60 bp long" in app.warning[0].value
+    assert any(item.label == "Classify 1 record" for item in app.button)
+    app = run(app)
+    assert app.dataframe[-1].value["predicted"].tolist() == ["not judged"] and not app.get("plotly_chart")
+
+
+def test_a_record_that_is_too_long_is_said_before_any_work(open_page, toy_model, monkeypatch, tmp_path, sentences):
+    monkeypatch.setenv("GENOLM_DATA_ROOTS", str(tmp_path))
+    (tmp_path / "genome.fa").write_text(f">chr\n{'ACGT' * 40_000}\n")
+    app = open_page(PAGE)
+    app.segmented_control[0].set_value("File on the server").run()
+    app.text_input[0].set_value("genome.fa").run()
+    (sentence,) = sentences(app)
+    assert sentence.endswith("up to 131,072 with this model. Scan it, or cut it into pieces.")
+    assert [item.label for item in app.get("page_link")] == ["Go to Scan"] and not app.button
+
+
+def test_a_model_without_a_sample_opens_on_pasting(open_page, toy_model):
+    save_bundle(toy_model.path.with_name("bare"), replace(toy_model.config, name="bare"), weights(toy_model), {})
+    for page, ways in ((PAGE, ["Paste", "Upload"]), ("pages/annotate/scan.py", ["Upload", "Paste"])):
+        app = open_page(page, model="bare")
+        assert not app.exception and app.segmented_control[0].options == ways
+        assert app.segmented_control[0].value == ways[0]
+        assert any(item.value.startswith("There is no sample") for item in app.caption)
+        app.selectbox[0].set_value("toy-promoter").run()
+        assert app.segmented_control[0].options == ["Sample", *ways]
 
 
 def test_long_input_is_handed_to_a_job_that_the_page_can_show(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from streamlit.runtime.state.query_params import QueryParams
 
 from genolm import job_files, job_queue, job_store, jobs
 from genolm.job_store import JobRow
@@ -102,6 +103,33 @@ def test_a_job_is_removed_after_a_question(open_page, add):
     button(app, "Delete for good").click().run()
     assert not app.exception and not gone.folder.exists()
     assert any("There are no jobs yet" in item.value for item in app.info)
+
+
+def test_a_job_that_failed_for_its_input_is_not_resumed_on_a_page(open_page, add):
+    words = "Record 'a' has 9 bases too many."
+    job = add("a", "failed", ended="2026-01-02T03:05:05Z", reason=words)
+    job_files.write_exit(job.folder, code=2, ended="", reason=words, error="SequenceError")
+    assert jobs.get_job(job.id).input_error
+    for app in (open_page(PAGE), open_page(PAGE, job=job.id), open_page("pages/models/train.py", job=job.id)):
+        assert not app.exception and words in texts(app)
+        assert "Resume" not in [item.label for item in app.button]
+    job_files.write_exit(job.folder, code=2, ended="", reason=words, error="SettingsError")
+    assert "Resume" in [item.label for item in open_page(PAGE).button]
+
+
+def test_a_job_that_a_link_opens_comes_into_the_address_once(open_page, add, monkeypatch):
+    job, said = add("a", "done", ended="2026-01-02T03:05:05Z"), []
+    write = QueryParams.__setitem__
+    monkeypatch.setattr(
+        QueryParams, "__setitem__", lambda self, key, value: said.append((key, value)) or write(self, key, value)
+    )
+    app = open_page(PAGE, job=job.id)
+    app.run()
+    assert said == [("job", job.id)]
+    button(app, "All jobs").click().run()
+    app.query_params["job"] = job.id
+    app.run()
+    assert said == [("job", job.id)] * 2
 
 
 def test_a_lost_job_says_what_to_do(open_page, add, sentences):

@@ -50,12 +50,71 @@ def test_the_best_baseline_is_named_in_the_direction_of_the_metric():
     assert scores.headline_metric(low) == "bits_per_base" and scores.main_split(CARD) == "test"
 
 
-def test_intervals_are_drawn_from_low_to_high():
+def ends_of(trace):
+    return pd.DataFrame({"low": trace.x - trace.error_x.arrayminus, "high": trace.x + trace.error_x.array})
+
+
+def test_intervals_are_drawn_from_low_to_high_for_the_model_and_for_its_baselines():
     rows = scores.compared(CARD, "auroc")
-    bars = charts.metric_intervals(rows, metric="AUROC").data[0]
-    ends = pd.DataFrame({"low": bars.x - bars.error_x.arrayminus, "high": bars.x + bars.error_x.array})
-    pd.testing.assert_series_equal(ends["low"], rows["low"], check_names=False)
-    pd.testing.assert_series_equal(ends["high"], rows["high"], check_names=False)
+    figure = charts.metric_intervals(rows, metric="AUROC")
+    own, other = figure.data
+    assert (own.name, other.name, figure.layout.showlegend) == ("this model", "baseline", True)
+    for trace, names in ((own, ["this model, test", "this model, validation"]), (other, ["majority", "k-mers"])):
+        wanted = rows.set_index("who").loc[names, ["low", "high"]].reset_index(drop=True)
+        pd.testing.assert_frame_equal(ends_of(trace).reset_index(drop=True), wanted)
+
+
+SEVERAL_TESTS = {
+    "metrics": {
+        "valid": {"auroc": 0.79},
+        "test": {"auroc": 0.81},
+        "tested on mouse": {"auroc": 0.86},
+        "tested on dog": {"auroc": 0.76},
+    },
+    "baselines": {"k-mers": {"auroc": 0.807}, "network, tested on dog": {"auroc": 0.9}},
+}
+
+
+def test_baselines_stand_beside_the_test_that_they_are_of():
+    axis = charts.metric_intervals(scores.compared(SEVERAL_TESTS, "auroc"), metric="AUROC").layout.yaxis
+    assert list(axis.ticktext) == [
+        *("<b>test rows</b>", "this model", "k-mers"),
+        *("<b>validation rows</b>", "this model"),
+        *("<b>tested on mouse</b>", "this model"),
+        *("<b>tested on dog</b>", "this model", "network"),
+    ]
+    assert list(axis.tickvals) == list(range(10)) and axis.range[0] > 9 and axis.range[1] < 0
+    assert scores.best_baseline(SEVERAL_TESTS, "auroc") == ("k-mers", 0.807)
+    assert list(scores.wide_table(SEVERAL_TESTS).index)[-2:] == ["k-mers, test", "network, tested on dog"]
+    assert scores.split_words({"test_of": "tested on human"}, "test") == "test rows, tested on human"
+
+
+def test_long_names_of_baselines_are_written_over_several_lines():
+    rows = scores.compared({"metrics": {}, "baselines": {"From scratch, overlapping 3-mers": {"mcc": 0.5}}}, "mcc")
+    assert "From scratch, overlapping<br>3-mers" in charts.metric_intervals(rows, metric="MCC").layout.yaxis.ticktext
+
+
+def test_one_table_named_twice_is_one_source_and_the_whole_card_has_short_hashes(open_page, toy_model):
+    twice = [
+        {"name": "raw.fa", "sha256": "ab" * 32, "records": 9, "licence": "MIT"},
+        {"name": "strict.csv.gz", "sha256": "ab" * 32, "records": 9, "bases": 2_000_000},
+    ]
+    path = toy_model.path / "card.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **CARD, "data": twice}))
+    app = open_page(PAGE)
+    texts = [item.value for item in app.markdown]
+    assert not app.exception and "**Data** 1 source, 2.0 Mbp" in texts
+    (whole,) = (text for text in texts if "#### Data" in text)
+    assert "| raw.fa |  | 9 | 2,000,000 | MIT | abababababab |" in whole and "strict.csv.gz" not in whole
+
+
+def test_words_are_explained_on_both_pages(open_page, toy_model):
+    for page in (PAGE, "pages/models/results.py"):
+        app = open_page(page)
+        (box,) = (item for item in app.expander if item.label == "Words used here")
+        said = box.markdown[0].value
+        assert all(f"**{word}" in said for word in ("MCC", "AUROC", "Bits per base", "Seed", "Baseline", "Draw"))
+        assert "0 is guessing, 1 is perfect" in said and "fewer are better" in said
 
 
 def test_a_classifier_is_offered_as_onnx_where_the_extra_is_installed(open_page, toy_model, monkeypatch):

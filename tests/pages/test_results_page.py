@@ -182,7 +182,32 @@ def test_the_chart_has_every_method_and_the_papers_as_lines(shelf):
     assert list(ours.x) == pytest.approx([0.8]) and list(ours.error_x.array) == pytest.approx([0.02])
     assert list(found["ours, without pre-training"].y) == [0] and list(found["simple baseline"].y) == [2]
     assert sorted(found["each seed"].x) == pytest.approx([0.79, 0.81])
-    assert list(found["0.900 A paper (original)"].x) == [0.9, 0.9]
+    assert set(found["0.900 A paper (original)"].x) == {0.9} and found["0.900 A paper (original)"].text is None
     strict = {trace.name for trace in results_charts.methods_figure(row, "strict", "mcc").data}
     assert "0.900 A paper (original, published protocol)" in strict
     assert "seeds together" not in {trace.name for trace in results_charts.methods_figure(row, "strict", "auroc").data}
+
+
+def test_several_published_lines_are_numbered_and_none_lies_at_the_edge(shelf):
+    from genolm.results import read_results
+
+    paper = {"kind": "original", "protocol": "published", "source": "Table 1"}
+    values = (0.991, 0.7, 0.99)
+    shelf(result("first", published=[{**paper, "name": f"P{value}", "scores": {"mcc": value}} for value in values]))
+    (row,) = read_results()
+    figure = results_charts.methods_figure(row, "published", "mcc")
+    lines = {trace.name: trace for trace in figure.data if trace.mode == "lines+text"}
+    assert list(lines) == ["1: 0.991 P0.991 (original)", "2: 0.700 P0.7 (original)", "3: 0.990 P0.99 (original)"]
+    assert [trace.text[0] for trace in lines.values()] == ["<b>1</b>", "<b>2</b>", "<b>3</b>"]
+    first, apart, near = (trace.y[0] for trace in lines.values())
+    assert apart == near != first and min(first, near) > figure.layout.yaxis.range[1]
+    low, high = figure.layout.xaxis.range
+    assert low < 0.58 and high > 1.0
+
+
+def test_the_first_column_of_many_scores_has_room_for_names(open_page, shelf):
+    assert '<div class="frame"><table class="results"' in html_tables.plain_table(["a"], [["b"]], label="c")
+    shelf(result("first"))
+    app = open_page(PAGE, row="first")
+    assert '<div class="frame"><table class="results named" aria-label="Scores"' in markup(app)
+    assert ".named td:first-child { min-width: 12rem; overflow-wrap: normal; }" in markup(app)

@@ -4,14 +4,17 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from click.testing import CliRunner
 
 from genolm.cli import commands
 from genolm.jobs import Job
 from genolm.predict import Predictor
+from genolm.prediction import log_odds
 from genolm.registry import load_bundle
-from genolm.saliency import perturbation_saliency
+from genolm.saliency import explained_answer, perturbation_saliency
+from genolm.sequences import reverse_complement
 from pages.shared import charts, running, samples
 
 PAGE = "pages/annotate/saliency.py"
@@ -35,6 +38,11 @@ def test_the_sample_is_explained_as_the_package_does(open_page, toy_model, priva
     assert "".join(table["base"]) == sequence
     np.testing.assert_allclose(table["score"], found.score, rtol=1e-4, atol=1e-6)
     assert len(app.get("plotly_chart")) == 1
+    said = predictor.predict([sequence])
+    (line,) = [item.value.replace("\\", "") for item in app.markdown if " says " in item.value]
+    assert line.startswith("Toy promoters (toy-promoter) says ") and line.endswith("Known: **promoter**.")
+    assert f"**{said.predicted[0]}** with probability {said.probabilities.max():.3f}" in line
+    assert "threshold for promoter 0.5)" in line
 
 
 def test_a_long_piece_becomes_a_job_with_its_letters_and_options(
@@ -105,6 +113,33 @@ def test_what_would_never_end_is_refused(open_page, toy_model, monkeypatch, tmp_
     app.number_input[1].set_value(200_000).run()
     assert "choose a shorter piece" in sentences(app)[0]
     assert not [button for button in app.button if button.label == "Explain the answer"]
+
+
+@pytest.mark.parametrize(("strand", "anchor"), [("+", None), ("-", None), ("+", 45), ("-", 30)])
+def test_the_answer_is_that_of_the_window_that_is_explained(toy_bundle_path, make_dna, strand, anchor):
+    predictor = Predictor(load_bundle(toy_bundle_path), threads=1, precision="fp32")
+    sequence = make_dna(80)
+    options = {"class_index": 1, "strand": strand, "anchor": anchor}
+    found = explained_answer(predictor, sequence, **options)
+    piece = sequence[found.start : found.end]
+    read = piece if strand == "+" else reverse_complement(piece)
+    assert len(piece) == 60
+    np.testing.assert_allclose(found.prediction.logits, predictor.logits([read]), atol=1e-4)
+    whole = perturbation_saliency(predictor, sequence, lengths=(1,), fills=2, **options)
+    assert log_odds(found.prediction.logits, 1, "binary")[0] == pytest.approx(whole.base_logit, abs=1e-4)
+
+
+def test_letters_are_texts_that_the_browser_leaves_out_where_they_do_not_fit():
+    rows = pd.DataFrame({"position": range(40), "base": list("ACGT" * 10), "score": 0.1, "low": 0.0, "high": 0.2})
+    for grid in (None, charts.length_grid({1: np.zeros(40)}, 40)):
+        figure = charts.saliency_figure(rows, class_name="promoter", grid=grid)
+        (letters,) = [trace for trace in figure.data if trace.type == "bar"]
+        assert "".join(letters.text) == "ACGT" * 10 and list(letters.x) == list(range(1, 41))
+        assert figure.layout.uniformtext.mode == "hide" and figure.layout.uniformtext.minsize == letters.textfont.size
+        bottom, top = figure.layout.yaxis9.domain
+        assert 0 <= bottom < top < figure.layout.yaxis.domain[0]
+    longer = pd.concat([rows] * 5)
+    assert not [trace for trace in charts.saliency_figure(longer, class_name="x").data if trace.type == "bar"]
 
 
 def test_the_heat_strips_stand_at_the_middle_of_the_replaced_stretch():

@@ -1,11 +1,13 @@
 """The samples are what their headers say: pieces of the shipped genome, sites where they are said to be."""
 
+import dataclasses
+
 import pytest
 
 from genolm import workspace
 from genolm.bundle_config import BundleConfig
 from genolm.config import HeadConfig, Window
-from genolm.registry import BundleInfo
+from genolm.registry import BundleInfo, list_bundles
 from genolm.sequences import open_fasta
 from pages.shared import samples
 
@@ -90,7 +92,7 @@ def info_of(file, head, window=None):
 
 def test_a_model_has_the_sample_of_its_card_cut_to_its_window():
     head = HeadConfig("binary", ("non-promoter", "promoter"))
-    sample = samples.model_sample(info_of("human_known_promoters.fa", head, Window(251, 200, "TSS")))
+    (sample,) = samples.model_samples(info_of("human_known_promoters.fa", head, Window(251, 200, "TSS")))
     assert sample.site == 200 and sample.positive == "promoter" and set(sample.answers.values()) == {
         *("promoter", "inside a gene", "between genes", "shuffled letters"),
     }
@@ -101,18 +103,30 @@ def test_a_model_has_the_sample_of_its_card_cut_to_its_window():
 
 
 @pytest.mark.parametrize("file", ["", "gone.fa"])
-def test_a_model_without_a_sample_of_its_own_has_the_known_sites(file):
+def test_a_model_without_a_sample_of_its_own_has_none(file):
     window = Window(100, 50, "TSS")
-    assert samples.model_sample(info_of(file, HeadConfig(), window)) == samples.site_sample(window)
+    assert samples.model_samples(info_of(file, HeadConfig(), window)) == []
+    own = samples.model_samples(info_of(samples.SITES_FILE, HeadConfig(), window))
+    assert own == [samples.site_sample(window)]
+
+
+def test_the_genome_of_e_coli_is_for_models_of_bacteria():
+    built_in = {info.name: info for info in list_bundles() if info.config and info.config.kind == "classifier"}
+    for name, info in built_in.items():
+        offered = samples.scan_samples(info)
+        assert bool(offered) == (name not in ("human-promoter", "mammal-enhancer", "rna-coding"))
+    for base, of_bacteria in (("bacteria-lm-dense", True), ("mammal-lm", False), ("", False), ("gone", False)):
+        own = dataclasses.replace(info_of("", HeadConfig()), card={"settings": {"base": base}})
+        assert bool(samples.scan_samples(own)) == of_bacteria
 
 
 def test_answers_are_judged_by_class_or_by_the_genus_of_a_lineage():
     binary = HeadConfig("binary", ("noncoding", "coding"))
-    rna = samples.model_sample(info_of("transcripts.fa", binary))
+    (rna,) = samples.model_samples(info_of("transcripts.fa", binary))
     assert rna.site is None
     assert rna.right(["coding", "noncoding"], ["coding", "coding"], binary) == [True, False]
     classes = tuple(f"Proteobacteria order {name}" for name in ("Neisseria", "Rhizobium"))
     genera = HeadConfig("multiclass", classes)
-    reads = samples.model_sample(info_of("16s_v3v4_reads.fa", genera))
+    (reads,) = samples.model_samples(info_of("16s_v3v4_reads.fa", genera))
     assert reads.right(["Neisseria", "Neisseria"], classes, genera) == [True, False]
     assert reads.right(["Moritella"], classes[:1], genera) is None
