@@ -5,6 +5,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
+from genolm.config import Calibration
 from genolm.prediction import NOT_JUDGED, not_judged_words, value_columns
 from genolm.registry import BundleInfo
 from pages.shared import charts, many_classes, samples, state
@@ -48,7 +49,21 @@ def show_figure(table: pd.DataFrame, model: BundleInfo) -> None:
     st.caption(
         "A calibrated probability of 0.8 means: of pieces that get 0.8, about eight in ten are of that "
         "class, if they resemble the data on the model's card."
-        + (f" From {threshold:.2f} up (filled, blue) the answer is yes." if head.task == "binary" else "")
+        + (f" {threshold_words(model.config.calibration)}" if head.task == "binary" else "")
+    )
+
+
+def threshold_words(calibration: Calibration) -> str:
+    """Say from which probability on the answer is yes, and why there."""
+    if calibration.scan_threshold is None:
+        return (
+            f"From {calibration.threshold:.2f} up (filled, blue) the answer is yes: there the answers agreed best with "
+            "what was known of sequences kept apart from the training."
+        )
+    return (
+        "This model's probabilities are those of a genome, where such sites are rare, so that even most true ones stay "
+        f"far below 1. Of a piece that was chosen with care the answer is yes from {calibration.threshold:.2f} up "
+        f"(filled, blue); a scan, which meets many more windows without a site, calls from {calibration.for_scans:.2f} up."
     )
 
 

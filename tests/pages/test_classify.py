@@ -6,11 +6,12 @@ import pandas as pd
 import pytest
 
 from genolm.classifier import SequenceClassifier
-from genolm.config import HeadConfig, Window
+from genolm.config import Calibration, HeadConfig, Window
 from genolm.jobs import Job
 from genolm.pipelines import classify_file
 from genolm.registry import save_bundle
 from pages.shared import running, samples
+from pages.shared.answers_view import threshold_words
 
 PAGE = "pages/annotate/classify.py"
 
@@ -131,3 +132,9 @@ def test_long_input_is_handed_to_a_job_that_the_page_can_show(
     table = app.dataframe[-1].value
     assert list(table["record"]) == ["a", "b"]
     assert list(table["p_other"] + table["p_promoter"]) == pytest.approx([1, 1], abs=1e-5)
+
+
+def test_why_yes_begins_where_it_does_is_said():
+    assert threshold_words(Calibration(threshold=0.46)).startswith("From 0.46 up (filled, blue) the answer is yes")
+    words = threshold_words(Calibration(threshold=0.01, scan_threshold=0.18))
+    assert "sites are rare" in words and "yes from 0.01 up" in words and "calls from 0.18 up" in words
