@@ -108,7 +108,8 @@ def test_the_file_and_its_metadata_give_the_probabilities_of_the_predictor(tmp_p
     assert written.size == written.path.stat().st_size
     sequences = [make_dna(length) for length in (1, 2, 3, 5, 60, 61, 200)]
     sequences += [make_dna(50).lower(), make_dna(30) + "NNRY" + make_dna(31), "AUGC" * 9]
-    expected = Predictor(bundle, device="cpu", precision="fp32").predict(sequences).probabilities
+    predictor = Predictor(bundle, device="cpu", precision="fp32")
+    expected = predictor.probabilities(predictor.logits(sequences))
     assert np.ptp(expected[:, -1]) > 0.01
     np.testing.assert_allclose(answers(written.path, sequences), expected, atol=2e-5)
 
