@@ -70,7 +70,7 @@ def lively_bundle(toy_bundle_path, tmp_path_factory):
     state[bias][1] -= float(margins.mean()) * factor + 3.0
     config = replace(bundle.config, name="lively", title="Lively toy")
     folder = tmp_path_factory.mktemp("lively") / "lively"
-    save_bundle(folder, config, state, {})
+    save_bundle(folder, config, state, {"sample": bundle.card["sample"]})
     return folder
 
 

@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from genolm import workspace
+
 TimeoutError = pytest.importorskip("playwright.sync_api").TimeoutError
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 120
@@ -164,7 +166,7 @@ def watch(page):
     running(page).wait_for()
 
 
-def test_from_a_faulty_table_to_a_model_in_use(page, own_server, faulty_table, download):
+def test_from_a_faulty_table_to_a_model_in_use(page, own_server, faulty_table, upload, download):
     page.goto(f"{own_server.address}/train")
     choose_table(page, faulty_table, download)
     start_training(page)
@@ -195,6 +197,7 @@ def test_from_a_faulty_table_to_a_model_in_use(page, own_server, faulty_table, d
     page.get_by_role("link", name="Classify with it").first.click()
     page.get_by_role("heading", name="Classify sequences").wait_for()
     page.get_by_text("Tells other from site").or_(page.get_by_text("sites (sites)")).first.wait_for()
+    upload(workspace.samples_dir() / "ecoli_known_sites.fa")
     page.get_by_role("button", name=re.compile("Classify .* records")).click()
     page.get_by_role("heading", name="Answers").wait_for()
     answers = list(csv.DictReader(download("Download CSV", role="button").decode().splitlines()))
