@@ -61,14 +61,14 @@ def with_earlier(result: dict[str, Any], earlier: Mapping[str, Any], recipe: Rec
             mixed.add((protocol, method))
         if _figures(own or found) == _figures(earlier["scores"][protocol][method]):
             whole.add((protocol, method))
-    gaps = [item for item in result["differences"] if not _pair(item) & mixed]
+    gaps = [item for item in result["differences"] if not pair_of(item) & mixed]
     kept = _runs(scores) > _runs(result["scores"])
     return {
         **result,
-        "machine": {**result["machine"], "earlier": _machines(earlier)} if kept else result["machine"],
+        "machine": {**result["machine"], "earlier": machines_of(earlier)} if kept else result["machine"],
         "scores": {key: _in_order(found, recipe) for key, found in scores.items()},
         "methods": {**methods, **result["methods"]},
-        "differences": [*gaps, *_gaps(earlier, gaps, whole)],
+        "differences": [*gaps, *gaps_of(earlier, gaps, whole)],
     }
 
 
@@ -98,15 +98,15 @@ def _first_seeds(found: Mapping[str, Any], most: int) -> dict[str, Any]:
     return dict(found) if len(runs) == len(found["seeds"]) else {"seeds": runs}
 
 
-def _gaps(
+def gaps_of(
     earlier: Mapping[str, Any], own: list[dict[str, Any]], whole: set[tuple[str, str]]
 ) -> list[dict[str, Any]]:
     """Return the paired differences that the earlier result alone has, of methods that are as they were."""
-    told = [_pair(item) for item in own]
-    return [item for item in earlier.get("differences", []) if _pair(item) <= whole and _pair(item) not in told]
+    told = [pair_of(item) for item in own]
+    return [item for item in earlier.get("differences", []) if pair_of(item) <= whole and pair_of(item) not in told]
 
 
-def _pair(gap: Mapping[str, Any]) -> set[tuple[str, str]]:
+def pair_of(gap: Mapping[str, Any]) -> set[tuple[str, str]]:
     """Return the two methods of a paired difference, each with the protocol."""
     return {(gap["protocol"], gap["method"]), (gap["protocol"], gap["other"])}
 
@@ -186,7 +186,7 @@ def _told(earlier: Mapping[str, Any], method: Method | None) -> dict[str, Any]:
     return kept | {"title": method.title} | ({"aside": method.aside} if method.aside else {})
 
 
-def _machines(earlier: Mapping[str, Any]) -> list[dict[str, Any]]:
+def machines_of(earlier: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return on what the parts of an earlier result were made, each once: machine, version and date."""
     own = {key: value for key, value in earlier.get("machine", {}).items() if key != "earlier"}
     last = {**own, "version": earlier.get("version", ""), "date": earlier.get("date", "")}

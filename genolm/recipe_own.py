@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from genolm.recipe_config import Recipe, RecipeError
+from genolm.recipe_earlier import gaps_of, machines_of, pair_of
 from genolm.record import plain
 
 
@@ -50,12 +51,12 @@ def joined(result: dict[str, Any], earlier: Mapping[str, Any]) -> dict[str, Any]
             scores[protocol][method] = {"seeds": sorted([*own["seeds"], *runs], key=lambda run: run["seed"])}
         else:
             scores[protocol][method] = earlier["scores"][protocol][method]
-    gaps = [item for item in result["differences"] if not _pair(item) & mixed]
+    gaps = [item for item in result["differences"] if not pair_of(item) & mixed]
     found = {**result, "scores": scores, "differences": [*gaps, *_earlier_gaps(earlier, gaps, scores)]}
     if not taken:
         return found
     in_order = {key: _in_order(item, result["methods"]) for key, item in _in_order(scores, result["protocols"]).items()}
-    machine = {**result.get("machine", {}), "earlier": _machines(earlier)}
+    machine = {**result.get("machine", {}), "earlier": machines_of(earlier)}
     return {**found, "scores": in_order, "machine": machine}
 
 
@@ -135,26 +136,12 @@ def _earlier_gaps(
         for method, found in methods.items()
         if _figures(found) == _figures(scores.get(protocol, {}).get(method, {"seeds": ()}))
     }
-    told = [_pair(item) for item in own]
-    return [item for item in earlier.get("differences", ()) if _pair(item) <= same and _pair(item) not in told]
+    return gaps_of(earlier, own, same)
 
 
 def _figures(found: Mapping[str, Any]) -> dict[int, Any]:
     """Return all figures of a method by seed."""
     return {run["seed"]: plain(run["metrics"]) for run in found["seeds"]}
-
-
-def _pair(gap: Mapping[str, Any]) -> set[tuple[str, str]]:
-    """Return the two methods of a paired difference, each with the protocol."""
-    return {(gap["protocol"], gap["method"]), (gap["protocol"], gap["other"])}
-
-
-def _machines(earlier: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return on what the parts of an earlier result were made, each once: machine, version and date."""
-    own = {key: value for key, value in earlier.get("machine", {}).items() if key != "earlier"}
-    last = {**own, "version": earlier.get("version", ""), "date": earlier.get("date", "")}
-    before = earlier.get("machine", {}).get("earlier", [])
-    return before if last in before else [*before, last]
 
 
 def _title(result: Mapping[str, Any], what: str, key: str) -> str:

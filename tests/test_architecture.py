@@ -36,8 +36,9 @@ LAYERS = (
     {"engines", "scan_source", "reduction", "training_report"},
     {"scan", "hand_out", "finetuning"},
     {"scan_pipeline", "ray_engine", "recipe_steps"},
-    {"scan_folder", "recipe_result", "recipe_answers", "recipe_earlier", "recipe_own", "recipe_work"},
-    {"pipelines", "recipe_run"},
+    {"scan_folder", "recipe_result", "recipe_answers", "recipe_earlier", "recipe_work"},
+    {"pipelines", "recipe_own"},
+    {"recipe_run"},
     {"recipe_publish"},
     {"cli"},
 )
