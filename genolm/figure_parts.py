@@ -4,6 +4,7 @@ Colours are distinct for every kind of colour vision (after Okabe and Ito) and r
 light and dark backgrounds; text and grid are left to the theme.
 """
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,11 @@ def short(name: str, room: int = 28) -> str:
         return name
     keep = (room - 1) // 2
     return f"{name[:keep]}…{name[-keep:]}"
+
+
+def wrapped(name: str, room: int, width: int) -> str:
+    """Return a name over lines of ``width`` letters; the middle of one longer than ``room`` is left out."""
+    return "<br>".join(textwrap.wrap(short(name, room), width))
 
 
 def laid_out(figure: "go.Figure", height: int, **layout: Any) -> "go.Figure":

@@ -13,6 +13,7 @@ from typing import Any
 from genolm.recipe_config import Recipe, RecipeError
 from genolm.recipe_earlier import gaps_of, machines_of, pair_of
 from genolm.record import plain
+from genolm.workspace import atomic_write
 
 
 def of_same_sources(earlier: Mapping[str, Any], recipe: Recipe) -> Mapping[str, Any]:
@@ -194,7 +195,6 @@ def _read_parts(path: Path) -> dict[str, Any]:
 
 
 def _write_whole(path: Path, data: Mapping[str, Any]) -> None:
-    """Write JSON as it was read, NaN too; the file takes its name when it is whole."""
-    draft = path.with_suffix(".draft")
-    draft.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
-    draft.replace(path)
+    """Write JSON as it was read, NaN too."""
+    with atomic_write(path) as stream:
+        stream.write((json.dumps(data, indent=2) + "\n").encode())

@@ -3,7 +3,6 @@
 Colours are those of :mod:`genolm.figure_parts`; text and grid are left to the theme.
 """
 
-import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from genolm.figure_parts import BLUE, GREY, PURPLE, VERMILION
+from genolm.figure_parts import BLUE, GREY, PURPLE, VERMILION, interval_bars, wrapped
 from genolm.figure_parts import short as shorten
 from pages.shared.scores import OWN
 
@@ -330,16 +329,11 @@ def _interval_lines(rows: pd.DataFrame) -> tuple[np.ndarray, list[float], list[s
             if row.rows != heading:
                 heading = row.rows
                 ticks.append(ticks[-1] + 1 if ticks else 0.0)
-                labels.append(f"<b>{_wrapped(heading)}</b>")
+                labels.append(f"<b>{wrapped(heading, _NAME_ROOM, _NAME_WIDTH)}</b>")
         ticks.append(ticks[-1] + 1 if ticks else 0.0)
-        labels.append(_wrapped(name))
+        labels.append(wrapped(name, _NAME_ROOM, _NAME_WIDTH))
         places.append(ticks[-1])
     return np.asarray(places), ticks, labels
-
-
-def _wrapped(name: str) -> str:
-    """Return a name over as many lines as it needs; the middle of a very long one is left out."""
-    return "<br>".join(textwrap.wrap(shorten(name, _NAME_ROOM), _NAME_WIDTH))
 
 
 def _interval_marks(rows: pd.DataFrame, places: np.ndarray, name: str, colour: str, symbol: str) -> go.Scatter:
@@ -351,14 +345,7 @@ def _interval_marks(rows: pd.DataFrame, places: np.ndarray, name: str, colour: s
         mode="markers",
         name=name,
         marker={"color": colour, "size": 11, "symbol": symbol},
-        error_x={
-            "type": "data",
-            "symmetric": False,
-            "array": (rows["high"] - rows["value"]).clip(lower=0),
-            "arrayminus": (rows["value"] - rows["low"]).clip(lower=0),
-            "color": GREY,
-            "thickness": 1.5,
-        },
+        error_x=interval_bars(rows.to_dict("records"), GREY),
         customdata=[
             f"{who}: {row.value:.3f} ({row.low:.3f} to {row.high:.3f})"
             for who, row in zip(named, rows.itertuples(), strict=True)

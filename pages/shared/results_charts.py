@@ -1,14 +1,13 @@
 """Figures of the results page: plain data in, plotly figure out; no streamlit here."""
 
 import math
-import textwrap
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import plotly.graph_objects as go
 
 from genolm.cards import format_number, metric_name
-from genolm.figure_parts import BLUE, GREEN, GREY, PURPLE, VERMILION, interval_bars, laid_out, short
+from genolm.figure_parts import BLUE, GREEN, GREY, PURPLE, VERMILION, interval_bars, laid_out, short, wrapped
 from genolm.result_row import OURS, PUBLISHED, STRICT, RowResult, is_naive
 from genolm.results_overview import figure_words
 
@@ -31,8 +30,8 @@ def methods_figure(row: RowResult, protocol: str, metric: str) -> go.Figure:
         _add_methods(figure, row, protocol, metric, {key: shown.index(key) for key in _of_kind(row, shown, kind)}, kind)
     _add_runs(figure, row, protocol, metric, shown)
     levels = _add_published(figure, list(_published(row, protocol, metric)), len(shown))
-    names = [textwrap.wrap(short(row.title_of(key), _NAME_ROOM), _WIDTH) for key in shown]
-    labels, tall = ["<br>".join(name) for name in names], _TEXT_LINE * max(map(len, names), default=1)
+    labels = [wrapped(row.title_of(key), _NAME_ROOM, _WIDTH) for key in shown]
+    tall = _TEXT_LINE * max((label.count("<br>") + 1 for label in labels), default=1)
     rows = max(_ROW, tall + 6) * len(shown)
     figure.update_yaxes(tickvals=list(range(len(shown))), ticktext=labels, zeroline=False)
     figure.update_yaxes(range=[len(shown) - 0.4, -0.6 - _LEVEL * levels])
