@@ -119,7 +119,7 @@ def _open(path: str | Path) -> sqlite3.Connection:
 
 
 def _create(db: sqlite3.Connection, path: Path, fill: Action[None]) -> None:
-    with _locked(path):
+    with workspace.waiting_lock(path.with_name(LOCK_FILE)):
         path.chmod(0o600)
         db.execute("PRAGMA journal_mode = WAL")
         with transaction(db):
@@ -144,7 +144,7 @@ def _is_damage(error: sqlite3.Error) -> bool:
 
 
 def _put_aside(path: Path) -> None:
-    with _locked(path):
+    with workspace.waiting_lock(path.with_name(LOCK_FILE)):
         _checked.clear()
         if not path.exists():
             return
@@ -161,17 +161,6 @@ def _put_aside(path: Path) -> None:
         for ending in ("-shm", "-wal", ""):
             with suppress(FileNotFoundError):
                 os.replace(f"{path}{ending}", f"{path}{_DAMAGED}-{stamp}{ending}")
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Hold the lock under which the file itself is made or replaced, which no transaction covers."""
-    with path.with_name(LOCK_FILE).open("ab") as handle:
-        with suppress(ImportError):
-            import fcntl
-
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
 
 
 def _sentence(path: Path, error: sqlite3.Error) -> str:

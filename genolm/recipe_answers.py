@@ -16,7 +16,7 @@ import numpy as np
 
 from genolm.recipe_config import Recipe, RecipeError
 from genolm.recipe_steps import Answer, Ground, Step, what_differs
-from genolm.workspace import atomic_write
+from genolm.workspace import atomic_write, waiting_lock
 
 ANSWERS_FORMAT = 1
 _FIGURES, _TEST, _VALID = "figures", "/test", "/valid"
@@ -33,7 +33,7 @@ def write_answers(path: Path, steps: Iterable[Step]) -> None:
     Parameters
     ----------
     path : Path
-        Made if it is missing, with its folder. What it has of other steps stays.
+        Made if it is missing, with its folder. What it has of other steps stays, those of a run beside this one too.
     steps : iterable of Step
         All of them finished. Averages are left out, since they are worked out of the others, and so are steps of
         an older genolm, which do not tell their table.
@@ -44,6 +44,11 @@ def write_answers(path: Path, steps: Iterable[Step]) -> None:
         The file is of a newer format or cannot be read.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    with waiting_lock(path.with_name(f".{path.name}.lock")):
+        _add_to(path, steps)
+
+
+def _add_to(path: Path, steps: Iterable[Step]) -> None:
     figures, arrays = read_answers(path) if path.is_file() else ({}, {})
     for step in steps:
         (found, answer), logits = step.read(), step.valid_logits

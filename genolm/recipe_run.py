@@ -142,15 +142,20 @@ def run_recipe(
     check_sources(recipe, data)
     folder = Path(out) / recipe.name
     folder.mkdir(parents=True, exist_ok=True)
-    known = read_earlier(earlier) if earlier and earlier.is_file() else {}
+    known = _earlier_of(earlier)
     with exclusive(folder, recipe.name), modules_of(recipe):
         if recipe.run:
             with kept_parts(folder / PARTS, answers and Path(answers) / f"{recipe.name}.json"):
                 path, result = _run_own(recipe, data, folder, say, of_same_sources(known, recipe))
-            if known:
+            if known := _earlier_of(earlier):
                 check_nothing_lost(result, known, earlier, path)
             return path
-        return _TableRun(recipe, data, folder, limits, say, progress, answers, known).run()
+        return _TableRun(recipe, data, folder, limits, say, progress, answers, earlier).run()
+
+
+def _earlier_of(path: Path | None) -> dict[str, Any]:
+    """Return an earlier result as it is now, an empty one where there is none; another run may add to it meanwhile."""
+    return read_earlier(path) if path and path.is_file() else {}
 
 
 def check_sources(recipe: Recipe, data: Path) -> None:
@@ -221,7 +226,7 @@ class _TableRun:
     say: Say
     progress: ProgressCallback | None
     answers: Path | None = None
-    earlier: Mapping[str, Any] = field(default_factory=dict)
+    earlier: Path | None = None
     _pairs: Pairs = field(default_factory=Pairs)
     _baselines: Baselines = field(default_factory=Baselines)
     _known: dict[tuple[str, int], bool] = field(default_factory=dict)
@@ -324,7 +329,7 @@ class _TableRun:
             for key, steps in finished.items():
                 result["methods"].setdefault(key, self._method(key, steps[0]))
                 answered += steps
-        result = with_earlier(result, self.earlier, self.recipe)
+        result = with_earlier(result, _earlier_of(self.earlier), self.recipe)
         result["missing"] = list(missing_of(result, self.recipe))
         _write(self.folder, result, seconds=seconds_of(result, self.recipe))
         if self.answers is not None:

@@ -90,6 +90,18 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
         draft.unlink(missing_ok=True)
 
 
+@contextmanager
+def waiting_lock(path: Path) -> Iterator[None]:
+    """Hold the lock that a file is, made if it is missing; whoever else wants it waits.
+
+    The file stays when the block ends. On systems without such locks nothing is held.
+    """
+    with path.open("ab") as handle:
+        if fcntl:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
 def report_folder(path: str | os.PathLike[str]) -> Path:
     """Return the folder for a report, made before the long work and not after it."""
     folder = Path(path)

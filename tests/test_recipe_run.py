@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from genolm.config import Window
 from genolm.errors import GenolmError
 from genolm.metrics import binary_metrics
 from genolm.predict import Predictor
+from genolm.recipe_answers import read_answers, write_answers
 from genolm.recipe_config import find_recipe, list_recipes
 from genolm.recipe_earlier import with_earlier
 from genolm.recipe_publish import publish
@@ -23,6 +25,7 @@ from genolm.recipe_run import Limits, run_recipe
 from genolm.recipe_steps import asked_of
 from genolm.registry import load_bundle
 from genolm.samples import sample_pieces
+from genolm.workspace import waiting_lock
 
 TABLES = '''
 import csv, json
@@ -516,6 +519,37 @@ def test_answers_of_other_rows_or_settings_are_not_taken_up(folder, tmp_path):
         (kept / "toy.npz").write_bytes(whole[:end])
         with pytest.raises(GenolmError, match=r"toy\.npz is no file of answers"):
             run_elsewhere(folder, tmp_path, machine="five", limits=nothing, answers=kept)
+
+
+def test_what_another_run_finishes_meanwhile_stays(folder, tmp_path, monkeypatch):
+    earlier, kept, train = tmp_path / "toy.json", tmp_path / "answers", recipe_run.run_training
+
+    def meanwhile(*given, **named):
+        monkeypatch.setattr(recipe_run, "run_training", train)
+        limits = Limits(("easy",), ("kmer-logistic",))
+        found, _ = run_elsewhere(folder, tmp_path, machine="two", limits=limits, earlier=earlier, answers=kept)
+        earlier.write_text(json.dumps(found))
+        train(*given, **named)
+
+    monkeypatch.setattr(recipe_run, "run_training", meanwhile)
+    limits = Limits(("easy",), ("naive",))
+    found, _ = run_elsewhere(folder, tmp_path, machine="one", limits=limits, earlier=earlier, answers=kept)
+    assert set(found["scores"]["easy"]) == {"naive", "kmer-logistic"}
+    assert set(read_answers(kept / "toy.npz")[0]) == {"easy-naive-seed1", "easy-kmer-logistic-seed1"}
+
+
+def test_answers_are_added_by_one_run_at_a_time(tmp_path):
+    path = tmp_path / "toy.npz"
+    write_answers(path, [])
+    with ThreadPoolExecutor(1) as pool:
+        with waiting_lock(path.with_name(".toy.npz.lock")):
+            path.unlink()
+            adding = pool.submit(write_answers, path, [])
+            with pytest.raises(TimeoutError):
+                adding.result(timeout=0.3)
+            assert not path.exists()
+        adding.result(timeout=30)
+    assert path.is_file()
 
 
 def test_what_is_finished_here_counts_only_as_long_as_the_recipe_wants_it_so(run, folder, tmp_path):
