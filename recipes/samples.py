@@ -1,17 +1,19 @@
 r"""Make the samples of human DNA, of transcripts and of 16S reads whose answers are known.
 
-    python recipes/samples.py --embl hum1.dat --chr22 22_20-21M.fa --rrna rRNA16S.gold.fasta \
-        --out assets/samples
+    python recipes/samples.py --embl hum1.dat --chr22 22_20-21M.fa --chrx hs37chrXtrunc.fa.gz \
+        --rrna rRNA16S.gold.fasta --out assets/samples
 
-The three files come with Debian packages:
+The four files come with Debian packages:
 
 - ``--embl``: ``EMBOSS/test/embl/hum1.dat`` of ``emboss-test`` 6.6.0+dfsg-12, EMBL records of human DNA
 - ``--chr22``: ``examples/reference/22_20-21M.fa`` of ``hisat2`` 2.2.1-4, a piece of GRCh37
+- ``--chrx``: ``doc/smalt/test/data/hs37chrXtrunc.fa.gz`` of ``smalt-examples`` 0.7.6-12, the first 70 Mbp of
+  chromosome X of GRCh37
 - ``--rrna``: ``RESOURCES/rRNA16S.gold.fasta`` of ``microbiomeutil-data`` 20101212+dfsg1-5, 16S references
 
 The answers are those of the sources: the features of the EMBL records say where transcription starts and what
-the exons are, GENCODE 19 says it for chromosome 22, and a reference has its genus in its header. The first
-records of each file have all kinds of answers in turn, since a model's card shows what it says of those.
+the exons are, GENCODE 19 says it for chromosome 22, and a reference has its genus in its header. What is known
+of the enhancer is in ``assets/samples/SOURCES.md``. The first records of each file have all kinds of answers in turn, since a model's card shows what it says of those.
 """
 
 import argparse
@@ -27,6 +29,7 @@ from genolm.sequences import SequenceRecord, open_fasta, write_fasta
 
 BEFORE, AFTER, SITE = 200, 201, 201
 CHR22, CHR22_FROM = "GRCh37-chr22", 20_000_000
+CHRX = "GRCh37-chrX"
 PRIMER, READ = "CCTACGGGAGGCAGCAG", 233
 SHUFFLED, SHUFFLED_STORY, SEED = "FOS_promoter", "the letters of FOS_promoter in random order", 1
 
@@ -97,6 +100,20 @@ TRANSCRIPTS = [
     ),
 ]
 
+# name, kind, source, 1-based first and last base, what it is; all on the + strand
+ENHANCERS = [
+    (
+        "OTC_enhancer",
+        "enhancer",
+        CHRX,
+        (38_202_316, 38_202_815),
+        "9.4 kb upstream of ornithine transcarbamylase, active in liver",
+    ),
+    ("HBB_intron", "inside_gene", "U01317", (62_851, 63_350), "second intron of beta globin, not read in liver"),
+    ("BMP15_exon", "inside_gene", CHRX, (50_658_911, 50_659_410), "coding sequence of BMP15, read in the oocyte"),
+    ("globins_between", "between_genes", "U01317", (30_251, 30_750), "4 kb before the gene of G-gamma globin"),
+]
+
 REFERENCES = [
     "S000005110",
     "S000003950",
@@ -113,12 +130,13 @@ REFERENCES = [
 ]
 
 
-def read_sources(embl: Path, chr22: Path) -> dict[str, tuple[str, int]]:
-    """Return the sequences of all EMBL records and of the piece of chromosome 22."""
+def read_sources(embl: Path, chr22: Path, chrx: Path) -> dict[str, tuple[str, int]]:
+    """Return the sequences of all EMBL records and of the pieces of chromosomes 22 and X."""
     with open_text(embl) as handle:
         found = {item.name: (str(item.seq).upper(), 0) for item in SeqIO.parse(handle, "embl")}
-    with open_fasta(chr22) as opened:
-        found[CHR22] = (next(iter(opened.records())).sequence.upper(), CHR22_FROM)
+    for name, path, offset in ((CHR22, chr22, CHR22_FROM), (CHRX, chrx, 0)):
+        with open_fasta(path) as opened:
+            found[name] = (next(iter(opened.records())).sequence.upper(), offset)
     return found
 
 
@@ -150,6 +168,14 @@ def transcripts(sources: Sources) -> Iterator[SequenceRecord]:
         yield SequenceRecord(name, f"kind={kind} origin={source}:{place}({strand}) {story}", spliced)
 
 
+def enhancers(sources: Sources) -> Iterator[SequenceRecord]:
+    """Yield an enhancer that is active in liver, and places that are none."""
+    for name, kind, source, (first, last), story in ENHANCERS:
+        letters, offset = _source(sources, source)
+        note = f"kind={kind} origin={source}:{first}-{last}(+) {story}"
+        yield SequenceRecord(name, note, cut(letters, first - 1 - offset, last - offset, "+"))
+
+
 def reads(rrna: Path) -> Iterator[SequenceRecord]:
     """Yield the read that follows the primer in each chosen reference, with the genus of its header."""
     with open_fasta(rrna) as opened:
@@ -166,13 +192,14 @@ def reads(rrna: Path) -> Iterator[SequenceRecord]:
 
 
 def main() -> None:
-    """Write the three samples."""
+    """Write the four samples."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    for name in ("embl", "chr22", "rrna", "out"):
+    for name in ("embl", "chr22", "chrx", "rrna", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     options = parser.parse_args()
-    sources = read_sources(options.embl, options.chr22)
+    sources = read_sources(options.embl, options.chr22, options.chrx)
     write_fasta(options.out / "human_known_promoters.fa", promoters(sources))
+    write_fasta(options.out / "human_known_enhancers.fa", enhancers(sources))
     write_fasta(options.out / "transcripts.fa", transcripts(sources))
     write_fasta(options.out / "16s_v3v4_reads.fa", reads(options.rrna))
 

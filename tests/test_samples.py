@@ -6,13 +6,15 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from Bio.Seq import Seq
 
 from genolm import workspace
 from genolm.errors import GenolmError
 from genolm.sequences import SequenceRecord, parse_sequences, reverse_complement
 
 RECIPES = Path(__file__).parents[1] / "recipes"
-PROMOTERS, TRANSCRIPTS, READS = "human_known_promoters.fa", "transcripts.fa", "16s_v3v4_reads.fa"
+PROMOTERS, ENHANCERS = "human_known_promoters.fa", "human_known_enhancers.fa"
+TRANSCRIPTS, READS = "transcripts.fa", "16s_v3v4_reads.fa"
 CARD_RECORDS = 6
 
 
@@ -32,7 +34,7 @@ def told(records: list[SequenceRecord], key: str) -> list[str]:
     return [re.search(rf"\b{key}=(\S+)", item.description)[1] for item in records]
 
 
-@pytest.mark.parametrize("name", [PROMOTERS, TRANSCRIPTS, READS])
+@pytest.mark.parametrize("name", [PROMOTERS, ENHANCERS, TRANSCRIPTS, READS])
 def test_records_are_plain_dna_under_names_of_their_own_with_their_origin(name):
     records = sample(name)
     assert len({item.name for item in records}) == len({item.sequence for item in records}) == len(records)
@@ -54,6 +56,23 @@ def test_promoters_have_their_site_in_the_middle_and_their_published_letters():
     assert "CATAAAAGTCAGGGCAGAGCC" in found["HBB_promoter"][160:200]
     assert "TATAAAA" in found["FOS_promoter"][160:180] and "TATAAAA" not in found["INSR_promoter"]
     assert sorted(found["FOS_shuffled"]) == sorted(found["FOS_promoter"])
+
+
+def test_enhancers_hold_what_their_places_are_known_by():
+    records = sample(ENHANCERS)
+    assert {len(item.sequence) for item in records} == {500}
+    assert Counter(told(records, "kind")) == {"enhancer": 1, "inside_gene": 2, "between_genes": 1}
+    found = {item.name: item.sequence for item in records}
+    # The site of HNF-4, a repeat of TGAACT with one base between, stands in the middle.
+    assert 200 <= found["OTC_enhancer"].find("TGAACTTTGAACC") <= 300
+    # A part that BMP15 shares with its family, in the one reading frame that is open.
+    frames = [str(Seq(found["BMP15_exon"][first : first + 498]).translate()) for first in range(3)]
+    assert [name for name, frame in enumerate(frames) if "*" not in frame] == [1]
+    assert "FQISFRQLGWDHWI" in frames[1]
+    # Another piece of the same intron is among the promoters' sample.
+    promoters = {item.name: item.sequence for item in sample(PROMOTERS)}
+    assert found["HBB_intron"][49:450] == promoters["HBB_intron"]
+    assert found["globins_between"][49:450] == promoters["globins_between"]
 
 
 def test_transcripts_are_of_both_kinds_and_coding_ones_hold_their_reading_frame():

@@ -27,6 +27,11 @@ OWN_SAMPLES = {
         "pieces of human DNA: promoters whose transcription start is known, places inside genes and between "
         "them, and one with shuffled letters.",
     ),
+    "human_known_enhancers.fa": (
+        "Human: a known liver enhancer",
+        "pieces of human DNA: the enhancer of ornithine transcarbamylase, and places inside and between genes that "
+        "the liver does not read.",
+    ),
     "transcripts.fa": (
         "Human: coding and non-coding transcripts",
         "human transcripts, those that code for a protein and long non-coding ones in turn.",
