@@ -14,7 +14,7 @@ from typing import Any
 
 from genolm.config import FinetuneSettings
 from genolm.recipe_config import Method, Recipe, RecipeError
-from genolm.recipe_steps import asked_of, is_absent, network_of
+from genolm.recipe_steps import asked_of, base_weights, is_absent, network_of
 from genolm.result_row import RESULT_FORMAT
 
 
@@ -156,6 +156,8 @@ def _is_same(earlier: Mapping[str, Any], method: Method | None, recipe: Recipe) 
     if method.average:
         return settings.get("average") == list(method.average)
     if "network" in earlier and not is_absent(method) and earlier["network"] != network_of(recipe, method):
+        return False
+    if "base_weights" in earlier and not is_absent(method) and earlier["base_weights"] != base_weights(method):
         return False
     asked = asked_of(recipe, method)
     return earlier["asked"] == asked if "asked" in earlier else _seems_same(earlier, method, asked)

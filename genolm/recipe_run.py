@@ -365,7 +365,7 @@ class _TableRun:
             bases = [self.recipe.methods[name].base for name in method.average] or [method.base]
             base = None if method.from_scratch else " and ".join(dict.fromkeys(bases))
             facts = {"title": method.title, "kind": "ours", "base": base, "network": found.get("network")}
-            facts |= {"asked": found["asked"]} if "asked" in found else {}
+            facts |= {key: found[key] for key in ("asked", "base_weights") if key in found}
             facts |= {"aside": method.aside} if method.aside else {}
         else:
             facts = {"title": BASELINE_TITLES.get(key, key), "kind": "baseline", "base": None}

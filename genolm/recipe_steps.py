@@ -192,6 +192,8 @@ def what_differs(found: Mapping[str, Any], ground: Ground, method: Method | None
     elif method:
         if "network" in found and not is_absent(method):
             pairs["network"] = (found["network"], network_of(ground.recipe, method))
+        if "base_weights" in found and not is_absent(method):
+            pairs["weights of the language model"] = (found["base_weights"][:12], base_weights(method)[:12])
         if "asked" in found:
             kept, wanted = found["asked"], asked_of(ground.recipe, method)
             pairs |= {key: (kept.get(key), wanted.get(key)) for key in sorted(kept | wanted)}
@@ -228,6 +230,11 @@ def is_absent(method: Method) -> bool:
     except BundleError:
         return True
     return False
+
+
+def base_weights(method: Method) -> str:
+    """Return the SHA-256 of the weights that a method's training begins with, "" from scratch."""
+    return "" if method.from_scratch else load_bundle(method.base).sha256
 
 
 def network_of(recipe: Recipe, method: Method) -> str:

@@ -23,7 +23,7 @@ from genolm.recipe_earlier import with_earlier
 from genolm.recipe_publish import publish
 from genolm.recipe_run import Limits, run_recipe
 from genolm.recipe_steps import asked_of
-from genolm.registry import load_bundle
+from genolm.registry import load_bundle, save_bundle
 from genolm.samples import sample_pieces
 from genolm.workspace import waiting_lock
 
@@ -519,6 +519,28 @@ def test_answers_of_other_rows_or_settings_are_not_taken_up(folder, tmp_path):
         (kept / "toy.npz").write_bytes(whole[:end])
         with pytest.raises(GenolmError, match=r"toy\.npz is no file of answers"):
             run_elsewhere(folder, tmp_path, machine="five", limits=nothing, answers=kept)
+
+
+def test_a_language_model_that_was_trained_anew_is_another_one(folder, tmp_path, toy_language_model_path):
+    base, earlier = tmp_path / "toy-lm", tmp_path / "toy.json"
+    shutil.copytree(toy_language_model_path, base)
+    path = folder / "toy.toml"
+    path.write_text(path.read_text().replace(str(toy_language_model_path), str(base)))
+    limits = Limits(("easy",), ("naive", "pretrained"), 1)
+    first, _ = run_elsewhere(folder, tmp_path, machine="one", limits=limits)
+    earlier.write_text(json.dumps(first))
+    bundle = load_bundle(base)
+    assert first["methods"]["pretrained"]["base_weights"] == bundle.sha256
+    assert first["methods"]["naive"]["base_weights"] == ""
+    state = {key: value + 1 for key, value in bundle.state_dict().items()}
+    save_bundle(base, bundle.config, state, bundle.card)
+    message = r"easy-pretrained-seed1\.json is of a training with weights of the language model = .*, the recipe wants"
+    with pytest.raises(GenolmError, match=message):
+        run_elsewhere(folder, tmp_path, machine="one", limits=limits)
+    # From scratch no weights are taken.
+    nothing = Limits(("too_hard",), ("kmer-logistic",))
+    found, _ = run_elsewhere(folder, tmp_path, machine="two", limits=nothing, earlier=earlier)
+    assert set(found["scores"]["easy"]) == {"naive"}
 
 
 def test_what_another_run_finishes_meanwhile_stays(folder, tmp_path, monkeypatch):
