@@ -14,6 +14,7 @@ import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is
 import torch
 from torch import Tensor
 
+from genolm.config import TRIM_SHARE
 from genolm.errors import TrainingError
 from genolm.tokenizer import PAD, SEPARATOR, UNKNOWN, KmerTokenizer, encode_bases, reverse_complement_codes
 
@@ -186,6 +187,8 @@ class LabelledWindows:
     shifted : bool
         Leave out none to ``stride - 1`` first bases of each sequence, at random, for sequences that begin
         anywhere: k-mers every ``stride`` bases are others then.
+    trimmed : bool
+        Leave out up to ``TRIM_SHARE`` of each sequence at either end, at random, for reads of uneven lengths.
 
     Notes
     -----
@@ -203,19 +206,24 @@ class LabelledWindows:
         epoch: int = 0,
         mirrored: bool = False,
         shifted: bool = False,
+        trimmed: bool = False,
     ) -> None:
         self._codes = [encode_bases(item) for item in sequences]
         self._labels, self._tokenizer = torch.tensor(np.asarray(labels)), tokenizer
         order = np.arange(len(sequences))
         self._minus = np.zeros(len(sequences), dtype=bool)
-        self._skipped = np.zeros(len(sequences), dtype=np.int64)
+        self._skipped, self._cut = np.zeros((2, len(sequences)), dtype=np.int64)
         if seed is not None:
             rng = np.random.default_rng([seed, epoch])
             order = rng.permutation(len(sequences))
-            order = _roughly_sorted(order, np.array([len(item) for item in self._codes]), batch_size, rng)
+            lengths = np.array([len(item) for item in self._codes])
+            order = _roughly_sorted(order, lengths, batch_size, rng)
             self._minus = rng.random(len(sequences)) < (0.5 if mirrored else 0.0)
             if shifted:
                 self._skipped = rng.integers(0, tokenizer.stride, len(sequences))
+            if trimmed:
+                ends = (rng.random((2, len(sequences))) * TRIM_SHARE * lengths).astype(np.int64)
+                self._skipped, self._cut = self._skipped + ends[0], ends[1]
         cuts = list(range(batch_size, len(order), batch_size))
         if cuts and len(order) - cuts[-1] == 1:
             cuts.pop()
@@ -232,10 +240,10 @@ class LabelledWindows:
         return WindowBatch(tokens, lengths, self._labels[index], index)
 
     def _reading(self, row: int) -> np.ndarray:
-        """Return the base codes of a sequence as this pass reads it; a short one is not shifted."""
+        """Return the base codes of a sequence as this pass reads it; a short one is read whole."""
         codes = reverse_complement_codes(self._codes[row]) if self._minus[row] else self._codes[row]
-        later = codes[self._skipped[row] :]
-        return later if len(later) >= self._tokenizer.k else codes
+        part = codes[self._skipped[row] : len(codes) - self._cut[row]]
+        return part if len(part) >= self._tokenizer.k else codes
 
 
 def _roughly_sorted(

@@ -101,6 +101,7 @@ class Classify:
             epoch=epoch,
             mirrored=self._settings.mirrored,
             shifted=self._settings.shifted,
+            trimmed=self._settings.trimmed,
         )
 
     def loss(self, model: nn.Module, batch: WindowBatch, memory: Memory) -> tuple[Tensor, Memory]:

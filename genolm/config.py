@@ -198,6 +198,10 @@ class TrainingConfig:
     threads: int | None = None
 
 
+TRIM_SHARE = 0.15
+"""Most of a sequence that a training which trims leaves out at either end."""
+
+
 @dataclass(frozen=True)
 class ClassifierSettings:
     """How one classifier is trained.
@@ -210,6 +214,9 @@ class ClassifierSettings:
         A random half of the training sequences is read on the other strand, and answers are the mean of both.
     shifted : bool
         In each pass a training sequence is read from one of its first ``stride`` bases on, drawn anew.
+    trimmed : bool
+        In each pass a training sequence is read without some bases at either end, see
+        :class:`genolm.batches.LabelledWindows`.
     balanced : bool
         Rare classes weigh as much as common ones in the loss; the answers are brought back to the true shares
         afterwards.
@@ -226,6 +233,7 @@ class ClassifierSettings:
     clip: float = 1.0
     mirrored: bool = False
     shifted: bool = False
+    trimmed: bool = False
     balanced: bool = False
     watched: bool = False
     preset: str = "small"
@@ -299,6 +307,8 @@ class FinetuneSettings:
         The task has no strand.
     shifted : bool
         The sequences begin anywhere, see :class:`ClassifierSettings`.
+    trimmed : bool
+        The sequences are of uneven lengths, see :class:`ClassifierSettings`.
     lr, drop_mult, batch_size, epochs
         Of the whole network's phase.
     search_minutes : float
@@ -324,6 +334,7 @@ class FinetuneSettings:
     balance: bool | None = None
     mirrored: bool = False
     shifted: bool = False
+    trimmed: bool = False
     lr: float | None = None
     drop_mult: float | None = None
     batch_size: int | None = None

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from genolm.config import ClassifierSettings, FinetuneSettings, Schedule
+from genolm.config import TRIM_SHARE, ClassifierSettings, FinetuneSettings, Schedule
 from genolm.errors import TrainingError
 
 FEW_LABELS = 500
@@ -139,12 +139,17 @@ def plan_training(
         reasons.append("Both strands are learned from, and each answer is the mean of both strands.")
     if settings.shifted:
         reasons.append("Each sequence is read from a slightly different base in each pass, as it may begin anywhere.")
+    if settings.trimmed:
+        reasons.append(
+            f"In each pass up to {100 * TRIM_SHARE:.0f} % of a sequence is left out at either end, as it may end anywhere."
+        )
     classifier = ClassifierSettings(
         schedule=schedule,
         batch_size=batch,
         drop_mult=drop,
         mirrored=settings.mirrored,
         shifted=settings.shifted,
+        trimmed=settings.trimmed,
         balanced=balanced,
         watched=settings.watched,
         preset=settings.preset,

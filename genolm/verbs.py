@@ -215,6 +215,7 @@ VERBS: dict[str, Verb] = {
             "--balance": _setting("balance", bool, off="--no-balance"),
             "--mirrored": _setting("mirrored", bool, False),
             "--shifted": _setting("shifted", bool, False),
+            "--trimmed": _setting("trimmed", bool, False),
             "--lr": _setting("lr", float),
             "--drop-mult": _setting("drop_mult", float),
             "--batch-size": _setting("batch_size", int),

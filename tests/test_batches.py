@@ -96,6 +96,24 @@ def test_epochs_differ_and_repeat_by_seed(make_dna):
     assert rows[0] == rows[2] != rows[1]
 
 
+def test_trimmed_windows_lack_bases_at_either_end_and_other_draws_stay(make_dna):
+    tokenizer = KmerTokenizer(TokenizerConfig(k=1, stride=1))
+    sequences = [make_dna(100) for _ in range(300)] + ["A"]
+    options = {"batch_size": 301, "seed": 1, "mirrored": True, "shifted": True}
+    plain, batch = (
+        LabelledWindows(sequences, np.arange(301), tokenizer, **options, trimmed=trimmed)[0] for trimmed in (False, True)
+    )
+    whole = dict(zip(plain.rows.tolist(), plain.tokens, strict=True))
+    lost = {}
+    for row, tokens, length in zip(batch.rows.tolist(), batch.tokens, batch.lengths.tolist(), strict=True):
+        text, part = (item[item > SEPARATOR].tolist() for item in (whole[row], tokens))
+        places = [first for first in range(len(text)) if text[first : first + len(part)] == part]
+        lost[row] = places[0], len(text) - places[0] - len(part)
+    assert lost.pop(300) == (0, 0)
+    begun, ended = zip(*lost.values(), strict=True)
+    assert set(begun) == set(ended) == set(range(15))
+
+
 def test_shifted_windows_begin_at_each_of_the_first_bases_of_a_stride(make_dna):
     tokenizer = KmerTokenizer(TokenizerConfig(k=3, stride=3))
     sequences = [make_dna(30) for _ in range(60)] + ["ACGT"]

@@ -55,13 +55,14 @@ def test_a_rare_class_is_balanced_unless_told_otherwise():
 
 
 def test_what_the_user_says_is_done():
-    both = {"mirrored": True, "shifted": True}
+    both = {"mirrored": True, "shifted": True, "trimmed": True}
     settings = FinetuneSettings(lr=1e-3, drop_mult=0.7, batch_size=10, epochs=4, seeds=2, adapt=True, **both)
     plan = plan_training(SIZE, settings)
     last = plan.classifier.schedule[-1]
     assert (last.lr, last.epochs) == (1e-3, 4)
     assert (plan.classifier.drop_mult, plan.classifier.batch_size) == (0.7, 10)
-    assert plan.classifier.mirrored and plan.classifier.shifted
+    assert plan.classifier.mirrored and plan.classifier.shifted and plan.classifier.trimmed
+    assert "up to 15 % of a sequence" in " ".join(plan.reasons)
     assert plan.seeds == 2 and plan.adapt_passes > 0
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import streamlit as st
 
 from genolm.ascode import command_arguments
-from genolm.config import PRESETS, FinetuneSettings
+from genolm.config import PRESETS, TRIM_SHARE, FinetuneSettings
 from genolm.errors import GenolmError
 from genolm.estimates import Estimate, estimate_training
 from genolm.job_queue import slots, worker_threads
@@ -52,6 +52,11 @@ _ANY_START = (
     "For reads and other pieces that were cut at no particular base. In each pass the model then reads a "
     "sequence from another of its first bases on, so that it learns more from few. Leave it off where a site "
     "always stands at the same base, such as the transcription start."
+)
+_ANY_END = (
+    "For reads that may begin later or end earlier than those of your table. In each pass the model then "
+    f"reads a sequence without up to {100 * TRIM_SHARE:.0f} % of its bases at either end. Leave it off where a site always stands at the "
+    "same base, or where the length tells something."
 )
 
 
@@ -208,9 +213,10 @@ def choose_effort(wish: Wish) -> Wish:
     )
     mirrored = st.toggle("My question has no strand", key="train_mirrored", help=_NO_STRAND)
     shifted = st.toggle("My sequences begin anywhere", key="train_shifted", help=_ANY_START)
+    trimmed = st.toggle("My sequences may end anywhere", key="train_trimmed", help=_ANY_END)
     with st.expander("Expert panel"):
         given = _expert()
-    return wish.but(effort=effort, mirrored=mirrored, shifted=shifted, **given)
+    return wish.but(effort=effort, mirrored=mirrored, shifted=shifted, trimmed=trimmed, **given)
 
 
 def _expert() -> dict[str, Any]:

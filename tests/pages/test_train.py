@@ -65,7 +65,7 @@ def test_every_setting_of_the_form_reaches_the_command(open_page, language_model
     by_key(app, "text_input", "train_name_example_table.csv.gz").set_value("mine")
     by_key(app, "radio", "train_effort").set_value("best")
     by_key(app, "radio", "train_split_cluster_random").set_value("random")
-    for key in ("train_mirrored", "train_shifted", "train_reduction"):
+    for key in ("train_mirrored", "train_shifted", "train_trimmed", "train_reduction"):
         by_key(app, "toggle", key).set_value(True)
     by_key(app, "toggle", "train_watched").set_value(False)
     by_key(app, "selectbox", "train_adapt").set_value("no")
@@ -89,6 +89,7 @@ def test_every_setting_of_the_form_reaches_the_command(open_page, language_model
         "balance": True,
         "mirrored": True,
         "shifted": True,
+        "trimmed": True,
         "lr": 0.003,
         "drop_mult": 0.7,
         "batch_size": 32,
