@@ -86,7 +86,7 @@ class PlainClassifier(nn.Module):
 
     def __init__(self, model: SequenceClassifier) -> None:
         super().__init__()
-        self.embedding = nn.Embedding.from_pretrained(model.encoder.embedding.weight.detach())
+        self.embedding = nn.Embedding.from_pretrained(model.encoder.embedding.vectors().detach())
         self.layers = nn.ModuleList(self._layer(rnn) for rnn in model.encoder.rnns)
         self.head = model.head
         self.slots = model.slots

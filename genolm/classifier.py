@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from genolm.config import CLASSIFIER_DROPOUTS, Dropouts, EncoderConfig, HeadConfig
 from genolm.errors import SettingsError
 from genolm.model import AWDEncoder, PlainDropout, encoder_groups
+from genolm.tokenizer import UNKNOWN
 
 SECOND_DROPOUT = 0.1
 
@@ -82,6 +83,12 @@ class SequenceClassifier(nn.Module):
     vocab_size : int
     dropouts : Dropouts, optional
         ``output`` is the head's first dropout.
+
+    Notes
+    -----
+    An unknown k-mer is read as nothing, like one that embedding dropout took away in training. A language model
+    never has to foretell one, which drives its vector far from all others: read as it is, one N would outweigh
+    the rest of a sequence.
     """
 
     def __init__(
@@ -89,7 +96,7 @@ class SequenceClassifier(nn.Module):
     ) -> None:
         super().__init__()
         dropouts = dropouts or CLASSIFIER_DROPOUTS
-        self.encoder = AWDEncoder(encoder, vocab_size, dropouts)
+        self.encoder = AWDEncoder(encoder, vocab_size, dropouts, silent=UNKNOWN)
         self.head = PoolingHead(encoder.emb, head, dropouts.output)
         self.slots = head.slots
 

@@ -68,16 +68,33 @@ class PlainDropout(nn.Module):
 
 
 class EmbeddingDropout(nn.Module):
-    """An embedding that drops whole vocabulary rows, each token everywhere in the batch at once."""
+    """An embedding that drops whole vocabulary rows, each token everywhere in the batch at once.
 
-    def __init__(self, vocab_size: int, width: int, p: float) -> None:
+    Parameters
+    ----------
+    vocab_size, width : int
+    p : float
+        Share of the tokens that are dropped in training: their vectors are zero.
+    silent : int, optional
+        A token whose vector is always zero, as that of a dropped one, whatever its row holds.
+    """
+
+    heard: Tensor
+
+    def __init__(self, vocab_size: int, width: int, p: float, silent: int | None = None) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(vocab_size, width).uniform_(-0.1, 0.1))
         self.p = p
+        places = torch.arange(vocab_size)[:, None]
+        self.register_buffer("heard", (places != (-1 if silent is None else silent)).float(), persistent=False)
+
+    def vectors(self) -> Tensor:
+        """Return the vectors of all tokens, (vocab_size, width)."""
+        return self.weight * self.heard
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Look up ``tokens`` of any shape; returns (*shape, width)."""
-        weight = self.weight
+        weight = self.vectors()
         if self.training and self.p > 0:
             weight = weight * dropout_mask(weight, (weight.shape[0], 1), self.p)
         return functional.embedding(tokens, weight)
@@ -137,12 +154,16 @@ class AWDEncoder(nn.Module):
     vocab_size : int
     dropouts : Dropouts
         ``output`` is not used here: it belongs to whatever stands on the encoder.
+    silent : int, optional
+        A token that is read as nothing, see :class:`EmbeddingDropout`.
     """
 
-    def __init__(self, config: EncoderConfig, vocab_size: int, dropouts: Dropouts) -> None:
+    def __init__(
+        self, config: EncoderConfig, vocab_size: int, dropouts: Dropouts, *, silent: int | None = None
+    ) -> None:
         super().__init__()
         self.config = config
-        self.embedding = EmbeddingDropout(vocab_size, config.emb, dropouts.embedding)
+        self.embedding = EmbeddingDropout(vocab_size, config.emb, dropouts.embedding, silent)
         self.input_dropout = RNNDropout(dropouts.input)
         widths = config.widths()
         self.rnns = nn.ModuleList(WeightDropLSTM(*pair, dropouts.weight) for pair in widths)

@@ -132,7 +132,7 @@ def _member(graph: _Graph, model: SequenceClassifier, prefix: str, places: _Plac
 
 def _encoded(graph: _Graph, encoder: AWDEncoder, prefix: str) -> str:
     """Add the encoder; returns hidden states (batch, time, emb)."""
-    table = graph.constant(prefix + "embedding.weight", encoder.embedding.weight)
+    table = graph.constant(prefix + "embedding.weight", encoder.embedding.vectors())
     hidden = graph.node("Gather", table, graph.node("Transpose", "tokens", perm=[1, 0]))
     for layer, rnn in enumerate(encoder.rnns):
         name = f"{prefix}rnns.{layer}."

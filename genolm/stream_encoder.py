@@ -119,7 +119,7 @@ class FusedEncoder:
 
     def __init__(self, encoder: AWDEncoder, *, int8: bool) -> None:
         self.int8 = int8
-        embedding = encoder.embedding.weight.detach().float()
+        embedding = encoder.embedding.vectors().detach().float()
         self.layers = [
             self._layer(rnn, embedding if index == 0 else None) for index, rnn in enumerate(encoder.rnns)
         ]

@@ -45,16 +45,23 @@ def known_sites(kind, window):
     ]
 
 
-def called(name, kind):
-    """Return the share of known sites of a kind that a model calls positive."""
+def called(name, kind, *, unknown=0):
+    """Return the share of known sites of a kind that a model calls positive, with N in place of the last bases."""
     bundle = load_bundle(name)
-    predicted = Predictor(bundle, precision="fp32").predict(known_sites(kind, bundle.config.window)).predicted
+    pieces = [piece[: len(piece) - unknown] + "N" * unknown for piece in known_sites(kind, bundle.config.window)]
+    predicted = Predictor(bundle, precision="fp32").predict(pieces).predicted
     return sum(answer == bundle.config.head.classes[1] for answer in predicted) / len(predicted)
 
 
 def test_gene_starts_are_told_from_gene_interiors():
     assert called("ecoli-gene-start", "gene_start") >= 0.9
     assert called("ecoli-gene-start", "inside_gene") <= 0.2
+
+
+@pytest.mark.parametrize("unknown", [1, 15, 40])
+def test_unknown_bases_far_from_the_site_leave_the_answer(unknown):
+    assert called("ecoli-gene-start", "gene_start", unknown=unknown) >= 0.9
+    assert called("ecoli-gene-start", "inside_gene", unknown=unknown) <= 0.2
 
 
 def test_promoters_are_told_from_gene_interiors():

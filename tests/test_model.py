@@ -75,6 +75,20 @@ def test_embedding_dropout_drops_whole_words():
     assert torch.allclose(vectors[~gone], 2 * encoder.embedding.weight[~gone])
 
 
+def test_a_silent_token_is_read_as_a_dropped_one_and_learns_nothing():
+    encoder = AWDEncoder(SIZES, 30, Dropouts(0, 0, 0, 0, 0), silent=7)
+    loud = AWDEncoder(SIZES, 30, Dropouts(0, 0, 0, 0, 0))
+    assert set(encoder.state_dict()) == set(loud.state_dict())
+    loud.load_state_dict(encoder.state_dict())
+    tokens = torch.tensor([[3, 7, 9], [7, 7, 4]])
+    with torch.no_grad():
+        encoder.embedding.weight[7] = 1000
+        loud.embedding.weight[7] = 0
+    assert torch.equal(encoder.eval()(tokens).hidden, loud.eval()(tokens).hidden)
+    encoder(tokens).hidden.sum().backward()
+    assert encoder.embedding.weight.grad[7].abs().sum() == 0 < encoder.embedding.weight.grad[9].abs().sum()
+
+
 def test_weight_drop_acts_on_the_recurrent_matrix_in_training_only():
     torch.manual_seed(5)
     encoder = AWDEncoder(SIZES, 30, Dropouts(0, 0, 0, 0, 0.5))
