@@ -1,0 +1,85 @@
+"""Damaged sequences: each way does what its words say, and answers are counted by the classes' names."""
+
+import importlib
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+RECIPES = Path(__file__).parents[1] / "recipes"
+
+
+@pytest.fixture
+def damage(monkeypatch):
+    monkeypatch.syspath_prepend(RECIPES)
+    return importlib.import_module("damage")
+
+
+class Parrot:
+    """Says yes to sequences without N."""
+
+    def logits(self, pieces):
+        return pieces
+
+    def probabilities(self, pieces):
+        return pieces
+
+    def decide(self, pieces):
+        return ["no" if "N" in piece else "yes" for piece in pieces]
+
+
+def test_each_damage_is_what_it_is_called(damage):
+    rng = np.random.default_rng(1)
+    letters = "ACGTACGTAC"
+    found = {
+        way.title: way.apply(letters, rng)
+        for way in (
+            *(damage.unknown(place, 0.2) for place in ("left", "middle", "right")),
+            damage.unknown("middle", 0),
+            damage.cut("left", 0),
+            damage.cut("right", 0.3),
+        )
+    }
+    assert found == {
+        "N, left, 20 %": "NNGTACGTAC",
+        "N, middle, 20 %": "ACGTNNGTAC",
+        "N, right, 20 %": "ACGTACGTNN",
+        "N, middle, one": "ACGTNCGTAC",
+        "cut, left, one": "CGTACGTAC",
+        "cut, right, 30 %": "ACGTACG",
+    }
+    assert len({item.title for item in damage.DAMAGES}) == len(damage.DAMAGES)
+
+
+def test_misread_letters_are_others_at_the_wanted_rate(damage):
+    letters = "ACGT" * 2_000
+    found = damage.misread(0.05).apply(letters, np.random.default_rng(2))
+    changed = [(one, other) for one, other in zip(letters, found, strict=True) if one != other]
+    assert 0.04 < len(changed) / len(letters) < 0.06
+    assert set(changed) == {(one, other) for one in "ACGT" for other in "ACGT" if one != other}
+
+
+def test_answers_are_counted_and_stand_in_the_page(damage, monkeypatch):
+    rows = pd.DataFrame({"sequence": ["ACGTACGT"] * 4, "label": ["yes", "yes", "yes", "no"]})
+    ways = [damage.DAMAGES[0], damage.unknown("left", 0.1)]
+    shares = [damage.right_share(Parrot(), rows, way) for way in ways]
+    assert shares == [0.75, 0.25]
+    monkeypatch.setattr(damage, "DAMAGES", ways)
+    assert damage.page({"toy": shares}, 4).splitlines()[-2:] == ["| whole | 0.75 |", "| N, left, 10 % | 0.25 |"]
+
+
+def test_labels_by_number_are_the_classes_and_rows_with_other_letters_are_left_out(damage, tmp_path):
+    class Toy:
+        name = "toy"
+
+        class model:
+            protocol = "strict"
+
+    folder = tmp_path / "toy" / "tables"
+    folder.mkdir(parents=True)
+    rows = [("ACGT", 1, "test"), ("AAAA", 0, "test"), ("ACNT", 1, "test"), ("CCCC", 0, "train")]
+    pd.DataFrame(rows, columns=["sequence", "label", "split"]).to_csv(folder / "strict.csv.gz", index=False)
+    found = damage.rows_of(Toy, tmp_path, 10, ("inside", "start"))
+    assert sorted(zip(found["sequence"], found["label"], strict=True)) == [("AAAA", "inside"), ("ACGT", "start")]
+    assert damage.rows_of(Toy, tmp_path / "elsewhere", 10, ("inside", "start")) is None
