@@ -71,11 +71,13 @@ def known_bases(sequence: str) -> int:
 def least_known(lengths: np.ndarray, window: Window | None) -> np.ndarray:
     """Return how many known bases sequences need to be judged, int64 (n,).
 
-    Half of the model's window. A model that reads sequences of any length needs half of the sequence, and 20 bases.
+    Three quarters of the sequence, and half of the model's window, or 20 bases where it reads any length.
     """
-    if window is None:
-        return np.maximum((lengths + 1) // 2, LEAST_BASES)
-    return np.full(len(lengths), (window.length + 1) // 2, dtype=np.int64)
+    return np.maximum((3 * lengths + 3) // 4, _least_bases(window))
+
+
+def _least_bases(window: Window | None) -> int:
+    return LEAST_BASES if window is None else (window.length + 1) // 2
 
 
 def not_judged_words(names: Sequence[str], count: int, records: int, window: Window | None) -> str:
@@ -86,11 +88,11 @@ def not_judged_words(names: Sequence[str], count: int, records: int, window: Win
     if not count:
         return ""
     shown = ", ".join(names[:5]) + (f" and {count - 5:,} more" if count > 5 else "")
-    need = f"half of its letters, and {LEAST_BASES}" if window is None else f"{(window.length + 1) // 2}"
-    part = "" if window is None else f", half of the {window.length} that it reads"
+    part = "" if window is None else f" (half of the {window.length} that the model reads)"
     return (
         f"{count:,} of {records:,} record{'s' * (records != 1)} {'is' if count == 1 else 'are'} not judged: {shown}. "
-        f"The model needs at least {need} known bases (A, C, G, T){part}."
+        f"An answer needs known bases (A, C, G, T) in three quarters of a record, and {_least_bases(window)} at least"
+        f"{part}."
     )
 
 

@@ -96,18 +96,18 @@ def test_order_is_kept_and_case_and_u_do_not_matter():
 
 def test_sequences_with_too_few_known_bases_are_not_judged():
     some = dna(29)
-    found = predictor().predict(["A", "AC", "N" * 60, some + "N" * 31, some + "aNn" * 10, some + "u"])
+    found = predictor().predict(["A", "AC", "N" * 60, some + "N" * 10, some + "aNn" * 4, some + "u"])
     assert found.predicted[:4] == (NOT_JUDGED,) * 4 and NOT_JUDGED not in found.predicted[4:]
     assert np.isnan(found.probabilities[:4]).all() and np.isfinite(found.probabilities[4:]).all()
     assert found.judged.tolist() == [False] * 4 + [True] * 2
     # The raw outputs stay: those without a whole k-mer are alike.
     np.testing.assert_allclose(found.logits[0], found.logits[1], atol=FP32_TOLERANCE)
-    assert found.lengths.tolist() == [1, 2, 60, 60, 59, 30]
+    assert found.lengths.tolist() == [1, 2, 60, 39, 41, 30]
 
 
-def test_without_a_window_half_of_the_letters_and_twenty_bases_must_be_known():
+def test_without_a_window_three_quarters_of_the_letters_and_twenty_bases_must_be_known():
     free = predictor(head=HeadConfig("regression", ("level",)), window=None)
-    found = free.predict([dna(19), dna(20), dna(30) + "N" * 31, dna(30) + "N" * 30])
+    found = free.predict([dna(19), dna(20), dna(30) + "N" * 11, dna(30) + "N" * 10])
     assert found.judged.tolist() == [False, True, False, True]
     assert np.isnan(found.predicted[0]) and np.isfinite(found.predicted[1])
 
@@ -115,8 +115,8 @@ def test_without_a_window_half_of_the_letters_and_twenty_bases_must_be_known():
 def test_the_warning_names_the_records_and_the_reason():
     assert not_judged_words([], 0, 3, None) == ""
     assert not_judged_words(["a"], 1, 1, Window(251)) == (
-        "1 of 1 record is not judged: a. The model needs at least 126 known bases (A, C, G, T), half of the 251 that "
-        "it reads."
+        "1 of 1 record is not judged: a. An answer needs known bases (A, C, G, T) in three quarters of a record, and "
+        "126 at least (half of the 251 that the model reads)."
     )
     assert "7 of 9 records are not judged: a, b, c, d, e and 2 more." in not_judged_words(list("abcdefg"), 7, 9, None)
 

@@ -71,8 +71,8 @@ def test_a_record_of_n_alone_is_not_judged_and_named(open_page, toy_model):
     app.text_area[0].set_value(f">gap\n{'N' * 60}\n>fine\n{'ACGTT' * 12}\n").run()
     app = run(app)
     assert [item.value for item in app.warning] == [
-        "1 of 2 records is not judged: gap. The model needs at least 30 known bases (A, C, G, T), half of the 60 that "
-        "it reads."
+        "1 of 2 records is not judged: gap. An answer needs known bases (A, C, G, T) in three quarters of a record, and "
+        "30 at least (half of the 60 that the model reads)."
     ]
     table = app.dataframe[-1].value
     assert table["predicted"][0] == "not judged" and table["predicted"][1] in ("other", "promoter")
