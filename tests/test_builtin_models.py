@@ -58,7 +58,7 @@ def test_gene_starts_are_told_from_gene_interiors():
     assert called("ecoli-gene-start", "inside_gene") <= 0.2
 
 
-@pytest.mark.parametrize("unknown", [1, 15, 40])
+@pytest.mark.parametrize("unknown", [1, 15, 35])
 def test_unknown_bases_far_from_the_site_leave_the_answer(unknown):
     assert called("ecoli-gene-start", "gene_start", unknown=unknown) >= 0.9
     assert called("ecoli-gene-start", "inside_gene", unknown=unknown) <= 0.2
