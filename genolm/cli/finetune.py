@@ -47,7 +47,7 @@ CHOSEN = "chosen by the data"
 @click.option("--balance/--no-balance", default=None, help=f"Let rare classes count as much; {CHOSEN}.")
 @click.option("--mirrored", is_flag=True, help="The task has no strand: learn and answer from both.")
 @click.option("--shifted", is_flag=True, help="Sequences begin anywhere: read each from a random base on.")
-@click.option("--trimmed", is_flag=True, help="Sequences end anywhere: leave out bases at either end.")
+@click.option("--trimmed", is_flag=True, help="Sequences may be cut short: leave out bases at either end.")
 @click.option("--lr", type=float, metavar="RATE", help=f"Learning rate; {CHOSEN}.")
 @click.option("--drop-mult", type=float, metavar="FACTOR", help=f"Strength of dropout; {CHOSEN}.")
 @click.option("--batch-size", type=click.IntRange(2), help=f"Sequences in a step; {CHOSEN}.")

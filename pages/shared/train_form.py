@@ -213,7 +213,7 @@ def choose_effort(wish: Wish) -> Wish:
     )
     mirrored = st.toggle("My question has no strand", key="train_mirrored", help=_NO_STRAND)
     shifted = st.toggle("My sequences begin anywhere", key="train_shifted", help=_ANY_START)
-    trimmed = st.toggle("My sequences may end anywhere", key="train_trimmed", help=_ANY_END)
+    trimmed = st.toggle("My sequences may be cut short", key="train_trimmed", help=_ANY_END)
     with st.expander("Expert panel"):
         given = _expert()
     return wish.but(effort=effort, mirrored=mirrored, shifted=shifted, trimmed=trimmed, **given)
