@@ -141,7 +141,8 @@ def plan_training(
         reasons.append("Each sequence is read from a slightly different base in each pass, as it may begin anywhere.")
     if settings.trimmed:
         reasons.append(
-            f"In each pass up to {100 * TRIM_SHARE:.0f} % of a sequence is left out at either end, as it may be cut short."
+            f"In each pass up to {100 * TRIM_SHARE:.0f} % of a sequence is left out at either end, as it may be cut "
+            "short."
         )
     classifier = ClassifierSettings(
         schedule=schedule,

@@ -171,7 +171,8 @@ def _seems_same(earlier: Mapping[str, Any], method: Method, asked: Mapping[str, 
     settings = earlier["settings"]
     if not method.from_scratch and earlier["base"] != method.base:
         return False
-    usual = {key: asked.get(key, getattr(FinetuneSettings(), key)) for key in ("mirrored", "shifted", "trimmed", "preset")}
+    named = ("mirrored", "shifted", "trimmed", "preset")
+    usual = {key: asked.get(key, getattr(FinetuneSettings(), key)) for key in named}
     if any(settings.get(key, value) != value for key, value in usual.items()):
         return False
     told = {"drop_mult": settings.get("drop_mult"), **settings.get("schedule", [{}])[-1]}
