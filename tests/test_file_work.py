@@ -95,7 +95,9 @@ def test_a_run_that_goes_on_gives_the_same_bytes(verb, model, fasta, tmp_path, s
         done.append(watch.seen[0].done)
     calls.clear()
     work(fasta, tmp_path / "again" / "out.csv", model=model)
-    assert spent[2] < 0.6 * len(calls) and spent[1] < 0.8 * len(calls)
+    # Parts of a scan that other threads were at when it was stopped are done again.
+    most = (0.8, 1.0) if verb == "scan" else (0.6, 0.8)
+    assert spent[2] < most[0] * len(calls) and spent[1] < most[1] * len(calls)
     assert watch.seen[-1].done == watch.seen[-1].total == full.seen[-1].total
     assert contents(halves.parent) == contents(whole.parent)
     assert not list(halves.parent.rglob("*partial*")) and not list(halves.parent.rglob("*.part"))
