@@ -79,18 +79,18 @@ class EmbeddingDropout(nn.Module):
         A token whose vector is always zero, as that of a dropped one, whatever its row holds.
     """
 
-    heard: Tensor
-
     def __init__(self, vocab_size: int, width: int, p: float, silent: int | None = None) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.empty(vocab_size, width).uniform_(-0.1, 0.1))
-        self.p = p
-        places = torch.arange(vocab_size)[:, None]
-        self.register_buffer("heard", (places != (-1 if silent is None else silent)).float(), persistent=False)
+        self.p, self.silent = p, silent
 
     def vectors(self) -> Tensor:
         """Return the vectors of all tokens, (vocab_size, width)."""
-        return self.weight * self.heard
+        if self.silent is None:
+            return self.weight
+        weight = self.weight.clone()
+        weight[self.silent] = 0
+        return weight
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Look up ``tokens`` of any shape; returns (*shape, width)."""

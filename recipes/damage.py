@@ -46,21 +46,29 @@ def unknown(place: str, share: float) -> Damage:
     """Replace a share of the letters, one at least, by N at the left or right end or in the middle."""
 
     def apply(sequence: str, rng: np.random.Generator) -> str:
-        count = max(1, round(share * len(sequence)))
+        count = _letters(share, sequence)
         first = {"left": 0, "middle": (len(sequence) - count) // 2, "right": len(sequence) - count}[place]
         return sequence[:first] + "N" * count + sequence[first + count :]
 
-    return Damage(f"N, {place}, {100 * share:g} %" if share else f"N, {place}, one", apply)
+    return Damage(f"N, {place}, {_words(share)}", apply)
 
 
 def cut(place: str, share: float) -> Damage:
     """Cut a share of the letters off, one at least, at the left or right end."""
 
     def apply(sequence: str, rng: np.random.Generator) -> str:
-        count = max(1, round(share * len(sequence)))
+        count = _letters(share, sequence)
         return sequence[count:] if place == "left" else sequence[:-count]
 
-    return Damage(f"cut, {place}, {100 * share:g} %" if share else f"cut, {place}, one", apply)
+    return Damage(f"cut, {place}, {_words(share)}", apply)
+
+
+def _letters(share: float, sequence: str) -> int:
+    return max(1, round(share * len(sequence)))
+
+
+def _words(share: float) -> str:
+    return f"{100 * share:g} %" if share else "one"
 
 
 def misread(share: float) -> Damage:

@@ -13,11 +13,12 @@ The four files come with Debian packages:
 
 The answers are those of the sources: the features of the EMBL records say where transcription starts and what
 the exons are, GENCODE 19 says it for chromosome 22, and a reference has its genus in its header. What is known
-of the enhancer is in ``assets/samples/SOURCES.md``. The first records of each file have all kinds of answers in turn, since a model's card shows what it says of those.
+of the enhancer is in ``assets/samples/SOURCES.md``. The first records of each file have all kinds of answers in
+turn, since a model's card shows what it says of those.
 """
 
 import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,7 @@ SHUFFLED, SHUFFLED_STORY, SEED = "FOS_promoter", "the letters of FOS_promoter in
 
 Sources = Mapping[str, tuple[str, int]]
 """Name of a source -> its sequence and how many bases of its chromosome come before."""
+Row = tuple[str, str, str, list[tuple[int, int]], str, str]
 
 # name, kind, source, 1-based position of the site or of the middle, what it is; all on the + strand
 SITES = [
@@ -100,18 +102,19 @@ TRANSCRIPTS = [
     ),
 ]
 
-# name, kind, source, 1-based first and last base, what it is; all on the + strand
+# the same, of one piece each
 ENHANCERS = [
     (
         "OTC_enhancer",
         "enhancer",
         CHRX,
-        (38_202_316, 38_202_815),
+        [(38_202_316, 38_202_815)],
+        "+",
         "9.4 kb upstream of ornithine transcarbamylase, active in liver",
     ),
-    ("HBB_intron", "inside_gene", "U01317", (62_851, 63_350), "second intron of beta globin, not read in liver"),
-    ("BMP15_exon", "inside_gene", CHRX, (50_658_911, 50_659_410), "coding sequence of BMP15, read in the oocyte"),
-    ("globins_between", "between_genes", "U01317", (30_251, 30_750), "4 kb before the gene of G-gamma globin"),
+    ("HBB_intron", "inside_gene", "U01317", [(62_851, 63_350)], "+", "second intron of beta globin, not read in liver"),
+    ("BMP15_exon", "inside_gene", CHRX, [(50_658_911, 50_659_410)], "+", "coding sequence of BMP15, read in the oocyte"),
+    ("globins_between", "between_genes", "U01317", [(30_251, 30_750)], "+", "4 kb before the gene of G-gamma globin"),
 ]
 
 REFERENCES = [
@@ -160,20 +163,21 @@ def promoters(sources: Sources) -> Iterator[SequenceRecord]:
 
 def transcripts(sources: Sources) -> Iterator[SequenceRecord]:
     """Yield each transcript, its exons joined and read on its strand."""
-    for name, kind, source, exons, strand, story in TRANSCRIPTS:
+    return _joined(sources, TRANSCRIPTS)
+
+
+def enhancers(sources: Sources) -> Iterator[SequenceRecord]:
+    """Yield an enhancer that is active in liver, and places that are none."""
+    return _joined(sources, ENHANCERS)
+
+
+def _joined(sources: Sources, rows: Iterable[Row]) -> Iterator[SequenceRecord]:
+    for name, kind, source, exons, strand, story in rows:
         letters, offset = _source(sources, source)
         ordered = exons if strand == "+" else exons[::-1]
         spliced = "".join(cut(letters, first - 1 - offset, last - offset, strand) for first, last in ordered)
         place = ",".join(f"{first}-{last}" for first, last in exons)
         yield SequenceRecord(name, f"kind={kind} origin={source}:{place}({strand}) {story}", spliced)
-
-
-def enhancers(sources: Sources) -> Iterator[SequenceRecord]:
-    """Yield an enhancer that is active in liver, and places that are none."""
-    for name, kind, source, (first, last), story in ENHANCERS:
-        letters, offset = _source(sources, source)
-        note = f"kind={kind} origin={source}:{first}-{last}(+) {story}"
-        yield SequenceRecord(name, note, cut(letters, first - 1 - offset, last - offset, "+"))
 
 
 def reads(rrna: Path) -> Iterator[SequenceRecord]:

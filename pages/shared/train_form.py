@@ -55,8 +55,8 @@ _ANY_START = (
 )
 _ANY_END = (
     "For reads that may begin later or end earlier than those of your table. In each pass the model then "
-    f"reads a sequence without up to {100 * TRIM_SHARE:.0f} % of its bases at either end. Leave it off where a site always stands at the "
-    "same base, or where the length tells something."
+    f"reads a sequence without up to {100 * TRIM_SHARE:.0f} % of its bases at either end. Leave it off where a "
+    "site always stands at the same base, or where the length tells something."
 )
 
 
