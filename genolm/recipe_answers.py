@@ -16,7 +16,7 @@ import numpy as np
 
 from genolm.recipe_config import Recipe, RecipeError
 from genolm.recipe_steps import Answer, Ground, Step, what_differs
-from genolm.workspace import atomic_write, waiting_lock
+from genolm.workspace import atomic_write, lock_beside
 
 ANSWERS_FORMAT = 1
 _FIGURES, _TEST, _VALID = "figures", "/test", "/valid"
@@ -44,7 +44,7 @@ def write_answers(path: Path, steps: Iterable[Step]) -> None:
         The file is of a newer format or cannot be read.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with waiting_lock(path.with_name(f".{path.name}.lock")):
+    with lock_beside(path):
         _add_to(path, steps)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from genolm.recipe_config import Recipe, RecipeError
 from genolm.recipe_earlier import gaps_of, machines_of, pair_of
 from genolm.record import plain
-from genolm.workspace import atomic_write
+from genolm.workspace import atomic_write, lock_beside
 
 
 def of_same_sources(earlier: Mapping[str, Any], recipe: Recipe) -> Mapping[str, Any]:
@@ -174,7 +174,8 @@ def kept_parts(parts: Path, kept: Path | None) -> Iterator[None]:
     finally:
         if kept and parts.is_file():
             kept.parent.mkdir(parents=True, exist_ok=True)
-            _write_whole(kept, _parts_of_both(parts, kept))
+            with lock_beside(kept):
+                _write_whole(kept, _parts_of_both(parts, kept))
 
 
 def _parts_of_both(parts: Path, kept: Path) -> dict[str, Any]:

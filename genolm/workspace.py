@@ -4,7 +4,7 @@ import os
 import secrets
 import sysconfig
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -100,6 +100,11 @@ def waiting_lock(path: Path) -> Iterator[None]:
         if fcntl:
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield
+
+
+def lock_beside(path: Path) -> AbstractContextManager[None]:
+    """Return the lock of a file that several processes add to, a hidden file beside it; see :func:`waiting_lock`."""
+    return waiting_lock(path.with_name(f".{path.name}.lock"))
 
 
 def report_folder(path: str | os.PathLike[str]) -> Path:
