@@ -113,7 +113,14 @@ ENHANCERS = [
         "9.4 kb upstream of ornithine transcarbamylase, active in liver",
     ),
     ("HBB_intron", "inside_gene", "U01317", [(62_851, 63_350)], "+", "second intron of beta globin, not read in liver"),
-    ("BMP15_exon", "inside_gene", CHRX, [(50_658_911, 50_659_410)], "+", "coding sequence of BMP15, read in the oocyte"),
+    (
+        "BMP15_exon",
+        "inside_gene",
+        CHRX,
+        [(50_658_911, 50_659_410)],
+        "+",
+        "coding sequence of BMP15, read in the oocyte",
+    ),
     ("globins_between", "between_genes", "U01317", [(30_251, 30_750)], "+", "4 kb before the gene of G-gamma globin"),
 ]
 
