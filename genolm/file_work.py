@@ -5,7 +5,7 @@ the model and the device alone, so that a run that goes on gives the numbers of 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import repeat
 from typing import Any, NamedTuple, TypeVar
@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from genolm.errors import SequenceError, SettingsError
+from genolm.orientation import ReadStrand, check_strand, oriented_logits
 from genolm.partial import FinishedParts, Part, tokens_per_part
 from genolm.predict import Predictor
 from genolm.prediction import Prediction, known_bases
@@ -45,13 +46,17 @@ class Classification:
     ----------
     genome : Genome
     predictor : Predictor
+    strand : {"+", "-", "either"}
+        See :func:`genolm.orientation.oriented_logits`.
     """
 
     genome: Genome
     predictor: Predictor
+    strand: ReadStrand = "+"
 
     def check(self) -> None:
-        """Refuse a file with a record that cannot be classified as a whole."""
+        """Refuse a strand that the model cannot be asked for, and a record that cannot be classified as a whole."""
+        check_strand(self.predictor.config, self.strand)
         for name, length in self.genome.contigs.items():
             self.predictor.check_length(f"'{name}'", length)
 
@@ -83,12 +88,16 @@ class Classification:
     def _part(self, names: Sequence[str], ticker: Ticker) -> dict[str, np.ndarray]:
         sequences = [self.genome.fetch(name, 0, self.genome.contigs[name]) for name in names]
         known = np.array([known_bases(sequence) for sequence in sequences], dtype=np.int64)
-        logits = self.predictor.logits(sequences, names=names, progress=ticker.piece())
-        return {"logits": logits, "known": known}
+        options = {"names": names, "progress": ticker.piece()}
+        logits, minus = oriented_logits(self.predictor, sequences, self.strand, **options)
+        return {"logits": logits, "known": known, "minus": minus}
 
     def _prediction(self, names: Sequence[str], arrays: Mapping[str, np.ndarray]) -> Prediction:
         lengths = np.array([self.genome.contigs[name] for name in names], dtype=np.int64)
-        return self.predictor.answers(names, lengths, arrays["known"], arrays["logits"])
+        found = self.predictor.answers(names, lengths, arrays["known"], arrays["logits"])
+        if self.strand == "+":
+            return found
+        return replace(found, strands=tuple(np.where(arrays["minus"], "-", "+").tolist()))
 
 
 @dataclass(frozen=True)

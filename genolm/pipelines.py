@@ -23,6 +23,7 @@ from genolm.evaluation import Evaluation, evaluate
 from genolm.file_result import FileResult, Model, open_model, work_facts
 from genolm.file_work import SALIENCY_COLUMNS, STRIP_COLUMNS, Classification, FileSaliency
 from genolm.genome_files import open_genome
+from genolm.orientation import ReadStrand
 from genolm.outputs import check_suffix, rows_to
 from genolm.partial import FinishedParts, kept_parts
 from genolm.prediction import not_judged_words, value_columns
@@ -48,6 +49,7 @@ def classify_file(
     out: PathLike,
     *,
     model: Model,
+    strand: ReadStrand = "+",
     progress: ProgressCallback | None = None,
     **options: Any,
 ) -> FileResult:
@@ -60,6 +62,9 @@ def classify_file(
         (calibrated) per class; JSON is a list of objects with these keys. A record with too few known bases
         is ``not judged`` and has no probabilities (JSON: null), see :func:`genolm.prediction.least_known`.
     model : str, path or Predictor
+    strand : {"+", "-", "either"}
+        ``-`` reads reverse complements; ``either``, for records of unknown strand, reads both and keeps the surer
+        answer, see :func:`genolm.orientation.oriented_logits`. A column ``strand`` then follows the length.
     progress : callable, optional
         Told of finished records.
     **options
@@ -68,34 +73,37 @@ def classify_file(
     Returns
     -------
     FileResult
-        ``summary`` counts the records by predicted class and, as ``other_length``, those that are not as
-        long as the model's training window; ``warning`` says which records are not judged, if any.
+        ``summary`` counts the records by predicted class, as ``other_length`` those that are not as long as
+        the model's training window, and as ``minus`` those read on the minus strand; ``warning`` says which
+        records are not judged, if any.
     """
     out = Path(out)
     check_suffix(out)
-    run = Recording("classify", fasta=fasta, out=out, model=model)
+    run = Recording("classify", fasta=fasta, out=out, model=model, strand=strand)
     predictor = open_model(model, **options)
-    columns = ["record", "length", "predicted", *value_columns(predictor.classes, predictor.task)]
-    window = predictor.config.window
+    told = [] if strand == "+" else ["strand"]
+    columns = ["record", "length", *told, "predicted", *value_columns(predictor.classes, predictor.task)]
+    window, settings = predictor.config.window, {"strand": strand}
     counts: dict[str, int] = {}
-    other_length, unknown = 0, []
+    other_length, minus, unknown = 0, 0, []
     with open_genome(fasta, progress=progress) as genome:
-        work, source, records = Classification(genome, predictor), file_facts(fasta), len(genome.contigs)
+        work, source, records = Classification(genome, predictor, strand), file_facts(fasta), len(genome.contigs)
         work.check()
-        with kept_parts(_partial_folder(out), work_facts("classify", source, predictor, {"known": True})) as parts:
+        with kept_parts(_partial_folder(out), work_facts("classify", source, predictor, settings)) as parts:
             work.run(parts, progress)
             with rows_to(out, columns) as write:
                 for found in work.predictions(parts):
                     unknown += [found.names[row] for row in np.flatnonzero(~found.judged)]
                     for row in found.frame().itertuples(index=False, name=None):
                         write(None if value != value else value for value in row)
-                        if predictor.task != "regression":
-                            counts[row[2]] = counts.get(row[2], 0) + 1
+                    for answer in found.predicted if predictor.task != "regression" else ():
+                        counts[answer] = counts.get(answer, 0) + 1
+                    minus += (found.strands or ()).count("-")
                     other_length += 0 if window is None else int((found.lengths != window.length).sum())
-    summary = {"predicted": counts, "other_length": other_length, "model": model_facts(predictor)}
+    summary = {"predicted": counts, "other_length": other_length, "minus": minus, "model": model_facts(predictor)}
     if unknown:
         summary["warning"] = not_judged_words(unknown, len(unknown), records, window)
-    run.write_beside(out, predictor, inputs=[source], results={"records": records, **summary})
+    run.write_beside(out, predictor, inputs=[source], settings=settings, results={"records": records, **summary})
     return FileResult((out,), records, run.seconds, summary)
 
 

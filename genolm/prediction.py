@@ -36,6 +36,8 @@ class Prediction:
         regression the first quantity. For a sequence with too few known bases ``not judged``, for regression NaN.
     classes : tuple of str
     task : str
+    strands : tuple of str, optional
+        The strand that each was read on, ``+`` or ``-``; None where all were read as they are.
     """
 
     names: tuple[str, ...]
@@ -45,6 +47,7 @@ class Prediction:
     predicted: tuple[Any, ...]
     classes: tuple[str, ...]
     task: str = "binary"
+    strands: tuple[str, ...] | None = None
 
     @property
     def judged(self) -> np.ndarray:
@@ -54,9 +57,10 @@ class Prediction:
     def frame(self) -> pd.DataFrame:
         """Return the table ``record, length, predicted`` and one ``p_<class>`` per class.
 
-        For regression the last columns are ``value_<name>``.
+        For regression the last columns are ``value_<name>``. ``strand`` follows the length where there are strands.
         """
-        columns = {"record": self.names, "length": self.lengths, "predicted": self.predicted}
+        strand = {} if self.strands is None else {"strand": self.strands}
+        columns = {"record": self.names, "length": self.lengths, **strand, "predicted": self.predicted}
         for index, name in enumerate(value_columns(self.classes, self.task)):
             columns[name] = self.probabilities[:, index]
         return pd.DataFrame(columns)

@@ -102,7 +102,13 @@ _CLUSTER = {
 _MODEL = {"--model": Option("model"), "--out": Option("out")}
 
 VERBS: dict[str, Verb] = {
-    "classify": Verb("classify_file", ("fasta",), ("fasta", "out"), {**_MODEL, **_RUN}, beside=True),
+    "classify": Verb(
+        "classify_file",
+        ("fasta",),
+        ("fasta", "out"),
+        {**_MODEL, "--strand": Option("strand", default="+"), **_RUN},
+        beside=True,
+    ),
     "saliency": Verb(
         "saliency_file",
         ("fasta",),

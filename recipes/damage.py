@@ -15,31 +15,36 @@ import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is
 import numpy as np
 import pandas as pd
 
+from genolm.orientation import ReadStrand, oriented_logits, why_not_either
 from genolm.predict import Predictor
 from genolm.recipe_config import Recipe, list_recipes
 from genolm.registry import load_bundle
+from genolm.sequences import reverse_complement
 
 FOLDER = Path(__file__).parent
 HEAD = """# Answers on damaged sequences
 
 Written by `python recipes/damage.py`. Share of right answers of the built-in models on rows of their tests, whole and
 damaged: a part of each sequence replaced by N at its left end, its right end or in its middle, a part of it cut off,
-its first base lost, or letters misread at random. No model was shown N in training; it reads an unknown k-mer as
-nothing, as embedding dropout did to k-mers in training. Each figure is of {rows} rows at most, so that one in twenty
-differs by some hundredths by chance alone. Chance alone is right in half of the answers, for `genus-16s` in 1 of 96.
+its first base lost, letters misread at random, or the other strand given. No model was shown N in training; it reads
+an unknown k-mer as nothing, as embedding dropout did to k-mers in training. Each figure is of {rows} rows at most, so
+that one in twenty differs by some hundredths by chance alone. Chance alone is right in half of the answers, for
+`genus-16s` in 1 of 96.
 
 Models of a site (gene starts, promoters) look for it at its place in the window: a lost first base moves it, and where
 it is unknown itself the answer is mostly no. More than a quarter of unknown letters is not judged by `genolm classify`;
-the lines of 50 % show what such answers would be.
+the lines of 50 % show what such answers would be. `strand unknown` is `genolm classify --strand either`, the surer of
+the answers on both strands, which is the same whichever strand was given; enhancers are read on both as it is.
 
 """
 
 
 class Damage(NamedTuple):
-    """A way to damage a sequence, and its words for the table."""
+    """A way to damage a sequence, its words for the table, and the strand that it is then read on."""
 
     title: str
     apply: Callable[[str, np.random.Generator], str]
+    strand: ReadStrand = "+"
 
 
 def unknown(place: str, share: float) -> Damage:
@@ -91,6 +96,8 @@ DAMAGES = [
     *(cut("left", share) for share in (0, 0.1)),
     cut("right", 0.1),
     *(misread(share) for share in (0.01, 0.05)),
+    Damage("other strand", lambda sequence, rng: reverse_complement(sequence)),
+    Damage("strand unknown", lambda sequence, rng: sequence, "either"),
 ]
 
 
@@ -98,7 +105,8 @@ def right_share(predictor: Predictor, rows: pd.DataFrame, damage: Damage) -> flo
     """Return the share of rows, with ``sequence`` and ``label``, whose damaged sequence is answered right."""
     rng = np.random.default_rng(1)
     pieces = [damage.apply(sequence, rng) for sequence in rows["sequence"]]
-    said = predictor.decide(predictor.probabilities(predictor.logits(pieces)))
+    strand = "+" if why_not_either(predictor.config) else damage.strand
+    said = predictor.decide(predictor.probabilities(oriented_logits(predictor, pieces, strand)[0]))
     return float(np.mean([str(answer) == str(label) for answer, label in zip(said, rows["label"], strict=True)]))
 
 

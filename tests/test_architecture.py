@@ -30,7 +30,7 @@ LAYERS = (
     {"registry", "model_report", "language_scores", "table_facts", "seen"},
     {"predict", "baselines", "onnx_export", "classifier_training", "adaptation", "pretrain_plan"}
     | {"table_report"},
-    {"scan_plan", "streaming", "saliency", "evaluation", "language_training", "preparation", "unfinished"}
+    {"scan_plan", "streaming", "saliency", "orientation", "evaluation", "language_training", "preparation", "unfinished"}
     | {"stretch_training", "file_result", "novelty"},
     {"scan_work", "rerun", "estimates", "comparison", "tuning", "trained", "pretraining", "file_work"},
     {"engines", "scan_source", "reduction", "training_report"},

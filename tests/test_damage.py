@@ -2,6 +2,7 @@
 
 import importlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,9 @@ def damage(monkeypatch):
 class Parrot:
     """Says yes to sequences without N."""
 
-    def logits(self, pieces):
+    config = SimpleNamespace(name="parrot", mirrored=True, head=None)
+
+    def logits(self, pieces, **_):
         return pieces
 
     def probabilities(self, pieces):
@@ -39,6 +42,7 @@ def test_each_damage_is_what_it_is_called(damage):
             damage.unknown("middle", 0),
             damage.cut("left", 0),
             damage.cut("right", 0.3),
+            damage.DAMAGES[-2],
         )
     }
     assert found == {
@@ -48,6 +52,7 @@ def test_each_damage_is_what_it_is_called(damage):
         "N, middle, one": "ACGTNCGTAC",
         "cut, left, one": "CGTACGTAC",
         "cut, right, 30 %": "ACGTACG",
+        "other strand": "GTACGTACGT",
     }
     assert len({item.title for item in damage.DAMAGES}) == len(damage.DAMAGES)
 
@@ -65,6 +70,7 @@ def test_answers_are_counted_and_stand_in_the_page(damage, monkeypatch):
     ways = [damage.DAMAGES[0], damage.unknown("left", 0.1)]
     shares = [damage.right_share(Parrot(), rows, way) for way in ways]
     assert shares == [0.75, 0.25]
+    assert damage.DAMAGES[-1].strand == "either" and damage.right_share(Parrot(), rows, damage.DAMAGES[-1]) == 0.75
     monkeypatch.setattr(damage, "DAMAGES", ways)
     assert damage.page({"toy": shares}, 4).splitlines()[-2:] == ["| whole | 0.75 |", "| N, left, 10 % | 0.25 |"]
 

@@ -21,21 +21,30 @@ from genolm.cli.reporting import (
 @click.option(
     "--out", "-o", required=True, type=click.Path(path_type=Path), help="A .csv, .tsv or .json file."
 )
+@click.option(
+    "--strand",
+    type=click.Choice(["+", "-", "either"]),
+    default="+",
+    show_default=True,
+    help="Read records as they are, their reverse complements, or both, and keep the surer answer.",
+)
 @threads_option
 @precision_option
 @json_option
-def command(fasta: Path, model: str, out: Path, threads: int | None, precision: str, as_json: bool) -> None:
+def command(
+    fasta: Path, model: str, out: Path, strand: str, threads: int | None, precision: str, as_json: bool
+) -> None:
     """Classify every record of FASTA.
 
-    Columns of the result: record, length, predicted, and p_CLASS for each class (calibrated). A record
-    with too few known bases is "not judged" and has no probabilities. An interrupted run goes on where it stopped
-    when the same command is given again.
+    Columns of the result: record, length, predicted, and p_CLASS for each class (calibrated); strand too where it is
+    not +. A record with too few known bases is "not judged" and has no probabilities. An interrupted run goes on
+    where it stopped when the same command is given again.
     """
     from genolm.pipelines import classify_file
 
     with progress_reports() as progress:
         result = classify_file(
-            fasta, out, model=model, threads=threads, precision=precision, progress=progress
+            fasta, out, model=model, strand=strand, threads=threads, precision=precision, progress=progress
         )
     report_files(result, as_json=as_json)
     if warning := result.summary.get("warning"):

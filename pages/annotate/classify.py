@@ -3,6 +3,7 @@
 import streamlit as st
 
 from genolm.errors import SequenceError
+from genolm.orientation import why_not_either
 from genolm.pipelines import classify_file
 from genolm.predict import check_whole
 from genolm.registry import BundleInfo
@@ -10,6 +11,11 @@ from pages.shared import answers_view, code_view, inputs, running, samples, stat
 from pages.shared.answers_view import OUT_NAME
 
 IN_PAGE_BASES = 2_000_000
+STRANDS = {"plus": "+", "minus": "-", "unknown": "either"}
+STRAND_HELP = (
+    "Plus reads each record as it is in the file, minus its reverse complement. Of records of unknown strand, such as "
+    "the reads of a sequencer, both are read and the surer answer is kept; a column says which it was."
+)
 
 
 def show_lengths(overview: state.Overview, model: BundleInfo) -> None:
@@ -39,6 +45,19 @@ def check_lengths(overview: state.Overview, model: BundleInfo) -> None:
         st.stop()
 
 
+def choose_strand(model: BundleInfo) -> str:
+    """Ask which strand of the records to read; a model without strand is not asked about it."""
+    if model.config.mirrored:
+        return "+"
+    known = [word for word, strand in STRANDS.items() if strand != "either" or not why_not_either(model.config)]
+    return STRANDS[st.radio("Strand to read", known, horizontal=True, key="classify_strand", help=STRAND_HELP)]
+
+
+def kept_name(strand: str) -> str:
+    """Return under which name the answers on a strand are kept."""
+    return OUT_NAME if strand == "+" else f"{'minus' if strand == '-' else strand}-{OUT_NAME}"
+
+
 st.title("Classify sequences")
 st.markdown("Each record gets one answer as a whole, with a calibrated probability for every class.")
 if job := running.current("classify"):
@@ -53,14 +72,16 @@ overview = state.overview(source.path, source.name)
 inputs.show_overview(overview)
 check_lengths(overview, model)
 show_lengths(overview, model)
-result = state.results_folder(source.path, model) / OUT_NAME
+strand = choose_strand(model)
+result = state.results_folder(source.path, model) / kept_name(strand)
 arguments = ["classify", str(source.path), "--model", model.name, "--out", OUT_NAME]
+arguments += [] if strand == "+" else ["--strand", strand]
 if st.button(f"Classify {inputs.count_words(overview.summary.records)}", type="primary", icon=":material/play_arrow:"):
     if overview.summary.bases > IN_PAGE_BASES:
         running.start("classify", arguments, title=f"{source.name}: {model.name}")
     predictor = state.predictor(model)
     with state.shown_errors(source.path, source.name), state.progress_shown("Classifying") as tell:
-        classify_file(source.path, result, model=predictor, progress=tell)
+        classify_file(source.path, result, model=predictor, strand=strand, progress=tell)
 if result.is_file():
     answers_view.show_answers(result, model, source.sample)
 code_view.show_code(arguments, key="classify")

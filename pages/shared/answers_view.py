@@ -21,6 +21,13 @@ def show_not_judged(table: pd.DataFrame, judged: pd.Series, model: BundleInfo) -
         st.warning(state.plain(words), icon=":material/warning:")
 
 
+def show_strands(table: pd.DataFrame) -> None:
+    """Say how many records were read on the minus strand, where the table has strands."""
+    if "strand" in table:
+        minus = int((table["strand"] == "-").sum())
+        st.markdown(f"**{minus:,} of {len(table):,} read on the minus strand.**")
+
+
 def show_figure(table: pd.DataFrame, model: BundleInfo) -> None:
     """Draw the answers in the way that fits the task and the number of records."""
     head, threshold = model.config.head, model.config.calibration.threshold
@@ -104,6 +111,7 @@ def show_answers(out: Path, model: BundleInfo, sample: samples.Sample | None = N
     judged = table[list(empty)].notna().all(axis=1)
     table.loc[~judged, "predicted"] = NOT_JUDGED
     show_not_judged(table, judged, model)
+    show_strands(table)
     if judged.any():
         show_figure(table[judged], model)
     show_table(table, model, sample)

@@ -138,3 +138,33 @@ def test_why_yes_begins_where_it_does_is_said():
     assert threshold_words(Calibration(threshold=0.46)).startswith("From 0.46 up (filled, blue) the answer is yes")
     words = threshold_words(Calibration(threshold=0.01, scan_threshold=0.18))
     assert "sites are rare" in words and "yes from 0.01 up" in words and "calls from 0.18 up" in words
+
+
+def test_records_of_unknown_strand_are_read_on_both(open_page, toy_model, tmp_path):
+    app = open_page(PAGE)
+    sample = samples.site_sample(Window(60, 40, "TSS"))
+    expected = {}
+    for word, strand in {"minus": "-", "unknown": "either", "plus": "+"}.items():
+        expected[word] = tmp_path / f"{word}.csv"
+        classify_file(sample.path, expected[word], model="toy-promoter", strand=strand)
+        app.radio(key="classify_strand").set_value(word).run()
+        app = run(app)
+        shown = app.dataframe[-1].value.drop(columns="known")
+        pd.testing.assert_frame_equal(shown, pd.read_csv(expected[word]))
+        said = [item.value for item in app.markdown if "read on the minus strand" in item.value]
+        minus = int((shown["strand"] == "-").sum()) if strand != "+" else 0
+        assert said == ([] if strand == "+" else [f"**{minus} of {len(shown)} read on the minus strand.**"])
+    assert expected["unknown"].read_bytes() not in (expected["plus"].read_bytes(), expected["minus"].read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [({"mirrored": True}, None), ({"head": HeadConfig("regression", ("activity",))}, ["plus", "minus"])],
+)
+def test_a_strand_that_cannot_be_asked_for_is_not_offered(open_page, toy_model, changes, words):
+    config = replace(toy_model.config, name="other", **changes)
+    model = SequenceClassifier(config.encoder, config.head, 67)
+    save_bundle(toy_model.path.with_name("other"), config, model.state_dict(), {"sample": {"file": samples.SITES_FILE}})
+    app = open_page(PAGE, model="other")
+    assert [item.options for item in app.radio if item.key == "classify_strand"] == ([words] if words else [])
+    assert "strand" not in run(app).dataframe[-1].value
