@@ -1,7 +1,8 @@
 """What a model in a bundle is: its settings, in the form in which ``config.json`` holds them.
 
-Format 2 adds ``members``, ``mirrored``, ``streamed`` and a threshold for scans, and weights under ``members.N.`` where there are several. It is
-written only for models that need it: every other one is format 1, which readers of format 1 take as before.
+Format 2 adds ``members``, ``mirrored``, ``streamed`` and a threshold for scans, and weights under ``members.N.`` where
+there are several. It is written only for models that need it: every other one is format 1, which readers of format 1
+take as before.
 """
 
 import re

@@ -129,7 +129,8 @@ class Group:
         size = torch.tensor([len(content)])
         distributed.broadcast(size, rank)
         own = self.rank == rank
-        sent = torch.frombuffer(bytearray(content), dtype=torch.uint8) if own else torch.empty(int(size), dtype=torch.uint8)
+        given = bytearray(content) if own else bytearray(int(size))
+        sent = torch.frombuffer(given, dtype=torch.uint8)
         distributed.broadcast(sent, rank)
         return sent.numpy().tobytes()
 

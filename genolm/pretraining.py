@@ -133,7 +133,8 @@ def pretrain(
     Returns
     -------
     Path
-        The bundle's folder, written by the first of several processes. What is unfinished lies beside it in ``.<name>.training``.
+        The bundle's folder, written by the first of several processes. What is unfinished lies beside it in
+        ``.<name>.training``.
 
     Raises
     ------

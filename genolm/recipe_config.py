@@ -204,7 +204,8 @@ class Recipe:
             if part is None or part.average or part.from_scratch != method.from_scratch:
                 kind = "from scratch" if method.from_scratch else "from a language model"
                 raise SettingsError(f"methods.{key} averages '{name}', which is no method of one training {kind}.")
-            lacking = [one for one in self.protocols if key in self.methods_of(one) and name not in self.methods_of(one)]
+            asked = [one for one in self.protocols if key in self.methods_of(one)]
+            lacking = [one for one in asked if name not in self.methods_of(one)]
             if lacking:
                 raise SettingsError(f"methods.{key} averages '{name}', which is not run under '{lacking[0]}'.")
 

@@ -26,7 +26,9 @@ def read_earlier(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise RecipeError(f"{path} is no result of a recipe ({error!r}); remove it, or name another --into.") from error
     if not known:
-        raise RecipeError(f"{path} has format {found['format']}, this genolm writes {RESULT_FORMAT}: name another --into.")
+        raise RecipeError(
+            f"{path} has format {found['format']}, this genolm writes {RESULT_FORMAT}: name another --into."
+        )
     return found
 
 

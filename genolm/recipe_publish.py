@@ -56,8 +56,8 @@ def publish(recipe: Recipe, out: Path, target: Path) -> Path:
 def _published(recipe: Recipe, result: Mapping[str, Any], best: Step, target: Path) -> Path:
     if not model_folder(best).is_dir():
         raise RecipeError(
-            f"Of {best.name}, the best by its loss on validation rows, only the answers are here: remove {best.figures} "
-            "and run the recipe without --answers to train it here."
+            f"Of {best.name}, the best by its loss on validation rows, only the answers are here: remove "
+            f"{best.figures} and run the recipe without --answers to train it here."
         )
     bundle, model = load_bundle(model_folder(best)), recipe.model
     if best.read()[0].get("weights", bundle.sha256) != bundle.sha256:

@@ -235,7 +235,8 @@ class _TableRun:
         """Do all steps, writing the result after each."""
         grounds = self._grounds()
         self._take_up(grounds)
-        wanted = [ground for key, ground in grounds.items() if not self.limits.protocols or key in self.limits.protocols]
+        asked = self.limits.protocols or grounds
+        wanted = [ground for key, ground in grounds.items() if key in asked]
         pairs = [
             (ground, step, method)
             for ground in wanted

@@ -355,7 +355,8 @@ class Trainer:
         if position is None:
             return
         tensors = self.group.handed(found[1] if found else {})
-        self.random.set_state(tensors.get(f"random.{self.group.rank}" if self.group.rank else "random", self.random.get_state()))
+        own = f"random.{self.group.rank}" if self.group.rank else "random"
+        self.random.set_state(tensors.get(own, self.random.get_state()))
         tensors = {key: value.to(self.device) for key, value in tensors.items()}
         self.position = _Position(**position)
         self.model.load_state_dict(tensors_under(tensors, "model."))

@@ -39,8 +39,16 @@ def list_command(recipes: Path | None, as_json: bool) -> None:
 @click.argument("name")
 @click.option("--data", required=True, type=click.Path(path_type=Path), help="Folder that holds the sources.")
 @click.option("--out", type=click.Path(path_type=Path), help="Folder for runs; by default in the workspace.")
-@click.option("--into", type=click.Path(path_type=Path), help="Also write NAME.json into this folder of results, whose figures stay.")
-@click.option("--answers", type=click.Path(path_type=Path), help="Folder of finished answers to go on from and to add to.")
+@click.option(
+    "--into",
+    type=click.Path(path_type=Path),
+    help="Also write NAME.json into this folder of results, whose figures stay.",
+)
+@click.option(
+    "--answers",
+    type=click.Path(path_type=Path),
+    help="Folder of finished answers to go on from and to add to.",
+)
 @click.option("--protocol", "protocols", multiple=True, help="Only this protocol; may be given several times.")
 @click.option("--method", "methods", multiple=True, help="Only this method or baseline; may be repeated.")
 @click.option("--seeds", type=click.IntRange(1), help="At most so many seeds of each method.")
