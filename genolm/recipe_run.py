@@ -24,7 +24,15 @@ from genolm.recipe_earlier import missing_of, read_earlier, seconds_of, with_ear
 from genolm.recipe_own import check_nothing_lost, joined, kept_parts, of_same_sources
 from genolm.recipe_result import BASELINE_TITLES, Pairs, frame_of, method_scores, protocol_facts
 from genolm.recipe_steps import Ground, Step, check_bases, check_same, open_ground, steps_of
-from genolm.recipe_work import Baselines, baselines_of, is_average_due, is_current, run_average, run_training
+from genolm.recipe_work import (
+    Baselines,
+    averaged_steps,
+    baselines_of,
+    is_average_due,
+    is_current,
+    run_average,
+    run_training,
+)
 from genolm.record import file_facts, timestamp, write_json
 from genolm.registry import load_bundle
 from genolm.workspace import exclusive
@@ -254,6 +262,7 @@ class _TableRun:
         for ground, step, method in sorted(pairs, key=lambda item: (item[1].seed, bool(item[2].average))):
             if method.average:
                 if not is_average_due(step, ground, method):
+                    self._tell_lacking(step, ground, method)
                     continue
                 run_average(step, ground, method)
             elif step.done:
@@ -287,6 +296,13 @@ class _TableRun:
             self._baselines.run(step, ground, baseline)
             self._told(step)
             self._write(grounds)
+
+    def _tell_lacking(self, step: Step, ground: Ground, method: Method) -> None:
+        lacking = [part for part in averaged_steps(step, method) if not is_current(part, ground)]
+        if lacking:
+            names = ", ".join(part.name for part in lacking)
+            asked = " ".join(f"--method {part.method}" for part in lacking)
+            self.say(f"{self.recipe.name}: {step.name} is not made: it averages {names}, not finished; add {asked}")
 
     def _told(self, step: Step) -> None:
         found = step.read()[0]

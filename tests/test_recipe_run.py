@@ -295,6 +295,17 @@ def test_the_loss_that_chooses_is_that_of_the_answers_for_one_training_and_for_s
     assert kept["valid_loss"] == pytest.approx(log_loss(labels, chances), rel=1e-5)
 
 
+def test_an_average_whose_parts_are_not_there_says_which(folder, tmp_path, toy_language_model_path):
+    path, said = folder / "toy.toml", []
+    path.write_text(path.read_text().replace("[training]\n", AVERAGE.format(base=toy_language_model_path)))
+    limits = Limits(protocols=("easy",), methods=("mixed",), seeds=1)
+    run_recipe(find_recipe(folder, "toy"), tmp_path / "data", tmp_path / "runs", limits=limits, say=said.append)
+    assert said[-1] == (
+        "toy: easy-mixed-seed1 is not made: it averages easy-pretrained-seed1, easy-other-seed1, not finished; "
+        "add --method pretrained --method other"
+    )
+
+
 def test_an_average_is_made_of_finished_trainings_and_again_when_one_changes(
     run, folder, tmp_path, toy_language_model_path
 ):
