@@ -71,6 +71,15 @@ def test_classify_keeps_the_contract(call, toy, fasta, tmp_path):
     assert json.loads((tmp_path / "out.json").read_text())[2]["record"] == "r200_2"
 
 
+def test_classify_says_on_which_strand_reads_of_unknown_strand_were_read(call, toy, fasta, tmp_path):
+    result = call("classify", fasta, "--model", toy, "--out", tmp_path / "e.csv", "--strand", "either")
+    frame = pd.read_csv(tmp_path / "e.csv")
+    assert list(frame.columns) == ["record", "length", "strand", "predicted", "p_other", "p_promoter"]
+    assert f"{(frame['strand'] == '-').sum()} of 3 read on the minus strand." in result.stderr
+    refused = call("classify", fasta, "--model", toy, "--out", tmp_path / "e.csv", "--strand", "both")
+    assert refused.exit_code == 2 and "'both' is not one of '+', '-', 'either'" in refused.output
+
+
 def test_saliency_keeps_the_contract(call, toy, fasta, tmp_path):
     short = tmp_path / "one.fa"
     short.write_text("\n".join(fasta.read_text().splitlines()[:2]) + "\n")

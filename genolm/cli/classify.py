@@ -47,5 +47,7 @@ def command(
             fasta, out, model=model, strand=strand, threads=threads, precision=precision, progress=progress
         )
     report_files(result, as_json=as_json)
+    if strand == "either" and not as_json:
+        click.echo(f"{result.summary['minus']:,} of {result.records:,} read on the minus strand.", err=True)
     if warning := result.summary.get("warning"):
         click.echo(f"Warning: {warning}", err=True)
