@@ -21,11 +21,18 @@ def show_not_judged(table: pd.DataFrame, judged: pd.Series, model: BundleInfo) -
         st.warning(state.plain(words), icon=":material/warning:")
 
 
-def show_strands(table: pd.DataFrame) -> None:
-    """Say how many records were read on the minus strand, where the table has strands."""
-    if "strand" in table:
-        minus = int((table["strand"] == "-").sum())
-        st.markdown(f"**{minus:,} of {len(table):,} read on the minus strand.**")
+def show_strands(table: pd.DataFrame, model: BundleInfo) -> None:
+    """Say how many records were read on the minus strand, where the table has strands, and what that costs."""
+    if "strand" not in table:
+        return
+    minus = int((table["strand"] == "-").sum())
+    st.markdown(f"**{minus:,} of {len(table):,} read on the minus strand.**")
+    if model.config.head.task == "binary" and 0 < minus < len(table):
+        name = model.config.head.classes[1]
+        st.caption(
+            f"Of both strands the answer with more for {name} is kept, so that more records are called {name} than "
+            "where the strand is known."
+        )
 
 
 def show_figure(table: pd.DataFrame, model: BundleInfo) -> None:
@@ -111,7 +118,7 @@ def show_answers(out: Path, model: BundleInfo, sample: samples.Sample | None = N
     judged = table[list(empty)].notna().all(axis=1)
     table.loc[~judged, "predicted"] = NOT_JUDGED
     show_not_judged(table, judged, model)
-    show_strands(table)
+    show_strands(table, model)
     if judged.any():
         show_figure(table[judged], model)
     show_table(table, model, sample)
