@@ -63,7 +63,9 @@ def job_processes(mark: str, leader: int | None = None) -> set[int]:
 
 
 def stop_job_processes(mark: str, *, pid: int | None = None, began: str | None = None) -> None:
-    """End every process of a job within two seconds: asked first, then killed.
+    """End every process of a job within two seconds: asked first, then killed; the worker before its children.
+
+    A worker that outlived a child would go on as if that had come to its end, and could call the job done.
 
     Parameters
     ----------
@@ -76,13 +78,13 @@ def stop_job_processes(mark: str, *, pid: int | None = None, began: str | None =
     leader = pid if is_alive(pid, began) else None
     for number, seconds in ((signal.SIGTERM, TERMINATE_SECONDS), (signal.SIGKILL, KILL_SECONDS)):
         targets = job_processes(mark, leader)
-        _send(targets, number)
+        _send(targets, number, leader)
         ends = time.monotonic() + seconds
         while targets and time.monotonic() < ends:
             time.sleep(0.02)
             targets = job_processes(mark, leader)
             if number == signal.SIGKILL:
-                _send(targets, number)
+                _send(targets, number, leader)
         if not targets:
             return
 
@@ -117,7 +119,7 @@ def _belongs(entry: Path, sign: bytes, leader: int | None) -> bool:
     return leader is not None and int(fields[2]) == leader and fields[0] not in "ZX"
 
 
-def _send(targets: Collection[int], number: int) -> None:
-    for pid in targets:
+def _send(targets: Collection[int], number: int, first: int | None) -> None:
+    for pid in sorted(targets, key=lambda pid: pid != first):
         with suppress(ProcessLookupError, PermissionError):
             os.kill(pid, number)

@@ -143,6 +143,24 @@ def test_cancel_ends_a_stubborn_worker_and_its_children_within_two_seconds(start
     until(lambda: not any(map(processes.process_start, group)), seconds=1)
 
 
+def test_a_worker_is_ended_before_its_children(monkeypatch):
+    """A worker whose child was killed first could go on and call the job done."""
+    alive, sent = {7, 3, 9, 12}, []
+
+    def kill(pid, number):
+        sent.append((number, pid))
+        if number == signal.SIGKILL:
+            alive.discard(pid)
+
+    monkeypatch.setattr(processes, "TERMINATE_SECONDS", 0.0)
+    monkeypatch.setattr(processes, "job_processes", lambda mark, leader=None: set(alive))
+    monkeypatch.setattr(processes, "is_alive", lambda pid, began: True)
+    monkeypatch.setattr(processes.os, "kill", kill)
+    processes.stop_job_processes("job", pid=12, began="then")
+    asked = [[pid for number, pid in sent if number == one] for one in (signal.SIGTERM, signal.SIGKILL)]
+    assert [pids[0] for pids in asked] == [12, 12] and all(sorted(pids) == [3, 7, 9, 12] for pids in asked)
+
+
 def test_a_stop_comes_at_a_report_so_that_a_training_can_keep_what_it_has(start, wait_ready):
     program = """
 from genolm.errors import Cancelled
