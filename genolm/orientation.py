@@ -13,10 +13,12 @@ from dataclasses import replace
 from typing import Literal, get_args
 
 import numpy as np
+from scipy.special import entr
 
 from genolm.bundle_config import BundleConfig
 from genolm.errors import SettingsError
 from genolm.predict import Predictor
+from genolm.prediction import log_odds
 from genolm.progress import Progress, ProgressCallback
 from genolm.sequences import reverse_complement
 
@@ -96,8 +98,8 @@ def _surety(predictor: Predictor, logits: np.ndarray) -> np.ndarray:
     if predictor.task == "multilabel":
         return p.max(axis=1)
     if predictor.task == "binary":
-        return logits[:, predictor.positive_index] - logits[:, 1 - predictor.positive_index]
-    return (p * np.log(np.maximum(p, 1e-300))).sum(axis=1)
+        return log_odds(logits, predictor.positive_index, predictor.task)
+    return -entr(p).sum(axis=1)
 
 
 def _half(progress: ProgressCallback | None, before: int, began: float) -> ProgressCallback | None:

@@ -8,7 +8,7 @@ import importlib
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,15 +24,7 @@ from genolm.recipe_earlier import missing_of, read_earlier, seconds_of, with_ear
 from genolm.recipe_own import check_nothing_lost, joined, kept_parts, of_same_sources
 from genolm.recipe_result import BASELINE_TITLES, Pairs, frame_of, method_scores, protocol_facts
 from genolm.recipe_steps import Ground, Step, check_bases, check_same, open_ground, steps_of
-from genolm.recipe_work import (
-    Baselines,
-    averaged_steps,
-    baselines_of,
-    is_average_due,
-    is_current,
-    run_average,
-    run_training,
-)
+from genolm.recipe_work import Baselines, baselines_of, is_current, lacking_parts, run_average, run_training
 from genolm.record import file_facts, timestamp, write_json
 from genolm.registry import load_bundle
 from genolm.workspace import exclusive
@@ -261,8 +253,10 @@ class _TableRun:
                 self._baseline(grounds, ground, baseline)
         for ground, step, method in sorted(pairs, key=lambda item: (item[1].seed, bool(item[2].average))):
             if method.average:
-                if not is_average_due(step, ground, method):
-                    self._tell_lacking(step, ground, method)
+                if lacking := lacking_parts(step, ground, method):
+                    self._tell_lacking(step, lacking)
+                    continue
+                if is_current(step, ground):
                     continue
                 run_average(step, ground, method)
             elif step.done:
@@ -297,12 +291,10 @@ class _TableRun:
             self._told(step)
             self._write(grounds)
 
-    def _tell_lacking(self, step: Step, ground: Ground, method: Method) -> None:
-        lacking = [part for part in averaged_steps(step, method) if not is_current(part, ground)]
-        if lacking:
-            names = ", ".join(part.name for part in lacking)
-            asked = " ".join(f"--method {part.method}" for part in lacking)
-            self.say(f"{self.recipe.name}: {step.name} is not made: it averages {names}, not finished; add {asked}")
+    def _tell_lacking(self, step: Step, lacking: Sequence[Step]) -> None:
+        names = ", ".join(part.name for part in lacking)
+        asked = " ".join(f"--method {part.method}" for part in lacking)
+        self.say(f"{self.recipe.name}: {step.name} is not made: it averages {names}, not finished; add {asked}")
 
     def _told(self, step: Step) -> None:
         found = step.read()[0]

@@ -168,9 +168,9 @@ def is_current(step: Step, ground: Ground) -> bool:
     return all(is_current(part, ground) and part.figures.stat().st_mtime <= age for part in parts)
 
 
-def is_average_due(step: Step, ground: Ground, method: Method) -> bool:
-    """Return whether all trainings of an average are finished and it is not there, or is of others or older ones."""
-    return all(is_current(part, ground) for part in averaged_steps(step, method)) and not is_current(step, ground)
+def lacking_parts(step: Step, ground: Ground, method: Method) -> list[Step]:
+    """Return the trainings that an average is of and that are not finished, or are not what the recipe wants now."""
+    return [part for part in averaged_steps(step, method) if not is_current(part, ground)]
 
 
 def _tuned_on(part: Step) -> np.ndarray:
