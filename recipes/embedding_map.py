@@ -4,30 +4,31 @@ The k-mer map is t-SNE of the embedding matrix, the tokens that are no k-mers le
 vectors. The figure is how often the nearest other k-mer, by cosine in the embedding itself, begins with the
 same two bases.
 
-A sequence's embedding is the mean hidden state of the encoder over its tokens, and over all ways to cut it
-into k-mers that stand side by side. Over the 16S references, each once, the mean of all is taken off and the
-nearest neighbour is looked up by cosine: is it of the same genus, and is the nearest one of another genus of
-the same family? Counts of k-mers are treated alike, and so are the states of the first model's network before
-training, which is the naive one.
+A 16S gene's vector is the mean state of a layer of the encoder over its tokens, and over all ways to cut it into
+k-mers that stand side by side. The nearest neighbour is looked up by cosine: is it of the same genus, and is the
+nearest one of another genus of the same family? Which layer of a network is looked at, and how, is chosen by one
+half of the genera; figures are of the other half, and beside the chosen layer stands the last one as it is, which
+is what a classifier starts from. Counts of k-mers are treated alike, and so are the states of the first model's
+network before training, which is the naive one.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import genolm.compute  # before torch: it sets the OpenMP wait policy
+import genolm.compute  # noqa: F401  before torch: it sets the OpenMP wait policy
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import torch
 from common import source_file
+from gene_neighbours import FAMILY, GENUS, Read, choosing_half, cosines, read_by
 from genus_16s_data import REFERENCES, read_references
+from layer_states import ALIKE, AS_IT_IS, layer_means
 from run_parts import available, difference, figure_part, method, rounded, scored
 from scan_proof_ground import Store
 
 from genolm.baselines import kmer_counts
-from genolm.batches import pack
 from genolm.bootstrap import Array, Figures, Statistic, bootstrap, paired_bootstrap, wilson
 from genolm.bundle_config import network_words
 from genolm.figure_parts import PALETTE, laid_out, new_figure
@@ -35,26 +36,18 @@ from genolm.model import LanguageModel
 from genolm.recipe_run import RecipeTask
 from genolm.registry import ModelBundle
 from genolm.result_row import NAIVE
-from genolm.tokenizer import SPECIAL_COUNT, KmerTokenizer, encode_bases
+from genolm.tokenizer import SPECIAL_COUNT, KmerTokenizer
 
 LANGUAGE_MODELS = ("bacteria-lm", "bacteria-lm-dense")
 MAPPED = ("bacteria-lm", "mammal-lm")
 PERPLEXITY = 15
-KMERS, GENUS, FAMILY = "kmers", "genus", "family"
+KMERS = "kmers"
 ONE_HOT, COUNTS = "one-hot", "kmer-counts"
 TITLES = {GENUS: "Nearest other 16S gene", FAMILY: "Nearest 16S gene of another genus"}
 COUNT_SIZES = (6,)
-BATCH_TOKENS = 24_000
+LAST = f", last layer, {AS_IT_IS}"
 N_BOOT = 2000
 SYMBOLS = ("circle", "diamond", "square", "cross")
-
-
-@dataclass(frozen=True)
-class Answers:
-    """Whether each reference's nearest neighbour was right; ``rows`` are those that could be."""
-
-    right: np.ndarray
-    rows: np.ndarray
 
 
 def run(task: RecipeTask) -> dict[str, Any]:
@@ -80,13 +73,19 @@ def _add_kmers(task: RecipeTask, result: dict[str, Any], bundles: Mapping[str, M
         return
     scores = result["scores"].setdefault(KMERS, {})
     result["protocols"][KMERS] = {"title": "Nearest other k-mer begins with the same two bases", "rows": {}}
-    vectors = {name: embedding_matrix(bundle) for name, bundle in bundles.items()}
+    # The genes' methods of the same models are other layers of them.
+    embeddings = {f"{name}-embedding": bundle for name, bundle in bundles.items()}
+    vectors = {name: embedding_matrix(bundle) for name, bundle in embeddings.items()}
     kmers, matrix = next(iter(vectors.values()))
     for name, (words, rows) in {**vectors, ONE_HOT: (kmers, np.eye(len(matrix)))}.items():
         same = same_beginning(words, rows)
         scores[name] = {"seeds": [scored({"accuracy": wilson(same.sum(), len(same))})]}
         nothing = method("One-hot vectors, which know nothing", ours=False)
-        told = _own_method(bundles[name]) if name in bundles else nothing
+        told = (
+            nothing
+            if name == ONE_HOT
+            else _own_method(embeddings[name], f"{embeddings[name].config.title}, embedding")
+        )
         title = result["methods"].setdefault(name, told)["title"]
         result["figures"].append(_kmer_figure(name, title, words, flat(rows, seed=_seed(task))))
 
@@ -112,13 +111,6 @@ def same_beginning(kmers: Sequence[str], rows: np.ndarray) -> np.ndarray:
     return (nearest & same).sum(axis=1) / nearest.sum(axis=1)
 
 
-def cosines(rows: np.ndarray) -> np.ndarray:
-    """Return the cosine of each pair of rows, float64."""
-    wide = rows.astype(np.float64)
-    wide = wide / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), 1e-12)
-    return wide @ wide.T
-
-
 def flat(rows: np.ndarray, *, seed: int) -> np.ndarray:
     """Return the t-SNE map of the rows, float32 (rows, 2)."""
     from sklearn.manifold import TSNE
@@ -137,22 +129,29 @@ def _add_sequences(
     references = distinct(read_references(source_file(task.data, REFERENCES)), task.options.get("references"))
     names = ["class", "order", "family", "genus"]
     lineages = pd.DataFrame(references["lineage"].str.split().tolist(), columns=names)
-    vectors = {}
+    choosing = choosing_half(lineages["genus"], _seed(task))
+    found = {}
     for name, maker in _makers(bundles, references["sequence"].tolist(), _seed(task)).items():
         task.say(f"16S genes: {name}")
         models = {key: item.sha256 for key, item in bundles.items()}
         facts = {"models": models, "genes": len(references), "seed": _seed(task)}
-        facts["readings"] = "every first base"
-        vectors[name] = store.arrays(name, facts, maker)["rows"]
-    result["methods"] |= _sequence_methods(bundles)
+        facts |= {"readings": "every first base", "layers": "all"}
+        arrays = store.arrays(name, facts, lambda maker=maker: _numbered(maker()))
+        found[name] = read_by(list(arrays.values()), lineages, choosing)
+    _add_methods(result, found, bundles)
     for protocol in (GENUS, FAMILY):
-        answers = {name: neighbours(rows, lineages, protocol) for name, rows in vectors.items()}
-        _add_answers(result, protocol, answers, lineages["genus"])
-    first = next(iter(bundles))
-    for name in (first, COUNTS):
-        title = result["methods"][name]["title"]
-        places = flat(centred(vectors[name]), seed=_seed(task))
-        result["figures"].append(_gene_figure(name, title, lineages, places))
+        _add_answers(result, protocol, found, lineages["genus"], choosing)
+        networks = [name for name in found if name != COUNTS]
+        result["figures"].append(
+            _layer_figure(protocol, {name: found[name] for name in networks}, result, choosing)
+        )
+    for name in (next(iter(bundles)), COUNTS):
+        places = flat(found[name].looked(), seed=_seed(task))
+        result["figures"].append(_gene_figure(name, result["methods"][name]["title"], lineages, places))
+
+
+def _numbered(layers: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+    return {f"layer {number}": rows for number, rows in enumerate(layers)}
 
 
 def distinct(references: pd.DataFrame, most: int | None) -> pd.DataFrame:
@@ -163,115 +162,86 @@ def distinct(references: pd.DataFrame, most: int | None) -> pd.DataFrame:
     return found.iloc[np.linspace(0, len(found) - 1, most).astype(int)].reset_index(drop=True)
 
 
-def _makers(bundles: Mapping[str, ModelBundle], sequences: list[str], seed: int) -> dict[str, Any]:
-    """Return a function for each way to turn sequences into vectors."""
-    found: dict[str, Any] = {key: partial(_trained_states, item, sequences) for key, item in bundles.items()}
-    found[NAIVE] = partial(_untrained_states, next(iter(bundles.values())), sequences, seed)
-    found[COUNTS] = partial(_counts, sequences)
-    return found
-
-
-def _trained_states(bundle: ModelBundle, sequences: list[str]) -> dict[str, np.ndarray]:
-    return {"rows": mean_states(bundle.build(), KmerTokenizer(bundle.config.tokenizer), sequences)}
-
-
-def _untrained_states(bundle: ModelBundle, sequences: list[str], seed: int) -> dict[str, np.ndarray]:
-    torch.manual_seed(seed)
-    tokenizer = KmerTokenizer(bundle.config.tokenizer)
-    model = LanguageModel(bundle.config.encoder, tokenizer.vocab_size).eval()
-    return {"rows": mean_states(model, tokenizer, sequences)}
-
-
-def _counts(sequences: list[str]) -> dict[str, np.ndarray]:
-    """Return the share of each k-mer in each sequence."""
-    counts = kmer_counts(sequences, COUNT_SIZES).toarray().astype(np.float32)
-    return {"rows": counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)}
-
-
-def mean_states(model: LanguageModel, tokenizer: KmerTokenizer, sequences: Sequence[str]) -> np.ndarray:
-    """Return the mean hidden state of each sequence, float32 (sequences, width).
-
-    Where k-mers stand side by side, it is the mean over readings from each of the first bases on: genes begin
-    at different places, and other k-mers are read with each.
-    """
-    codes = [encode_bases(item) for item in sequences]
-    readings = [[item[first:] for item in codes] for first in range(tokenizer.stride)]
-    return np.mean([_read_from(model, tokenizer, reading) for reading in readings], axis=0)
-
-
-def _read_from(model: LanguageModel, tokenizer: KmerTokenizer, codes: Sequence[np.ndarray]) -> np.ndarray:
-    encoded = [tokenizer.encode(item) for item in codes]
-    order = np.argsort([len(item) for item in encoded], kind="stable")
-    size = max(1, BATCH_TOKENS // (1 + max(len(item) for item in encoded)))
-    found = np.empty((len(encoded), model.encoder.config.emb), dtype=np.float32)
-    dtype = genolm.compute.pick_dtype("auto", torch.device("cpu"))
-    with torch.inference_mode(), torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
-        for first in range(0, len(order), size):
-            rows = order[first : first + size]
-            tokens, lengths = pack([encoded[row] for row in rows])
-            hidden = model.encoder(tokens).hidden.float()
-            real = torch.arange(hidden.shape[1])[None, :] < lengths[:, None]
-            found[rows] = ((hidden * real[:, :, None]).sum(1) / lengths[:, None]).numpy()
-    return found
-
-
-def centred(rows: np.ndarray) -> np.ndarray:
-    """Return the rows without their mean, which is what all of them have in common."""
-    return rows - rows.mean(axis=0)
-
-
-def neighbours(rows: np.ndarray, lineages: pd.DataFrame, level: str) -> Answers:
-    """Look up nearest neighbours.
-
-    Parameters
-    ----------
-    rows : np.ndarray
-        A vector for each reference.
-    lineages : DataFrame
-        Columns ``family`` and ``genus``.
-    level : {"genus", "family"}
-        "family" passes over references of the same genus. References that have no other of the level to be
-        found are not asked.
-    """
-    likeness = cosines(centred(rows))
-    genus, group = (pd.factorize(lineages[key])[0] for key in ("genus", level))
-    barred = np.eye(len(rows), dtype=bool) if level == GENUS else genus[:, None] == genus
-    likeness[barred] = -np.inf
-    asked = np.flatnonzero(((group[:, None] == group) & ~barred).any(axis=1))
-    nearest = likeness[asked].argmax(axis=1)
-    return Answers((group[nearest] == group[asked]).astype(float), asked)
-
-
-def _sequence_methods(bundles: Mapping[str, ModelBundle]) -> dict[str, Any]:
-    words = "-mers and ".join(map(str, COUNT_SIZES))
-    return {name: _own_method(item) for name, item in bundles.items()} | {
-        NAIVE: _own_method(next(iter(bundles.values())), "The same network before training"),
-        COUNTS: method(f"Counts of {words}-mers", ours=False),
+def _makers(
+    bundles: Mapping[str, ModelBundle], sequences: list[str], seed: int
+) -> dict[str, Callable[[], list[np.ndarray]]]:
+    """Return a function for each way to turn sequences into vectors, one array for each layer."""
+    first = next(iter(bundles.values()))
+    found = {key: partial(_trained_states, item, sequences) for key, item in bundles.items()}
+    return found | {
+        NAIVE: partial(_untrained_states, first, sequences, seed),
+        COUNTS: partial(_counts, sequences),
     }
 
 
-def _own_method(bundle: ModelBundle, title: str = "") -> dict[str, Any]:
+def _trained_states(bundle: ModelBundle, sequences: list[str]) -> list[np.ndarray]:
+    return layer_means(bundle.build(), KmerTokenizer(bundle.config.tokenizer), sequences)
+
+
+def _untrained_states(bundle: ModelBundle, sequences: list[str], seed: int) -> list[np.ndarray]:
+    torch.manual_seed(seed)
+    tokenizer = KmerTokenizer(bundle.config.tokenizer)
+    model = LanguageModel(bundle.config.encoder, tokenizer.vocab_size).eval()
+    return layer_means(model, tokenizer, sequences)
+
+
+def _counts(sequences: list[str]) -> list[np.ndarray]:
+    """Return the share of each k-mer in each sequence."""
+    counts = kmer_counts(sequences, COUNT_SIZES).toarray().astype(np.float32)
+    return [counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)]
+
+
+def _add_methods(
+    result: dict[str, Any], found: Mapping[str, Read], bundles: Mapping[str, ModelBundle]
+) -> None:
+    """Add what is told of each network, of its last layer as it is, and of counts."""
+    first = next(iter(bundles.values()))
+    for name, item in found.items():
+        layer, look = item.chosen
+        if name == COUNTS:
+            words = "-mers and ".join(map(str, COUNT_SIZES))
+            result["methods"][name] = method(f"Counts of {words}-mers, {look}", ours=False)
+            continue
+        bundle = bundles.get(name, first)
+        title = bundle.config.title if name in bundles else "The same network before training"
+        said = f"{title}, {_layer_name(layer, len(item.layers))}, {look}"
+        result["methods"][name] = _own_method(bundle, said)
+        result["methods"][f"{name}-last"] = _own_method(bundle, title + LAST)
+
+
+def _layer_name(layer: int, count: int) -> str:
+    return f"LSTM {layer} of {count - 1}" if layer else "embedding"
+
+
+def _own_method(bundle: ModelBundle, title: str) -> dict[str, Any]:
     """Return what a result says of a network of ours; those of equal ``network`` are held side by side."""
     network = network_words(bundle.config.tokenizer, bundle.config.encoder)
-    return {**method(title or bundle.config.title), "network": network}
+    return {**method(title), "network": network}
 
 
 def _add_answers(
-    result: dict[str, Any], protocol: str, answers: Mapping[str, Answers], genera: pd.Series
+    result: dict[str, Any], protocol: str, found: Mapping[str, Read], genera: pd.Series, choosing: np.ndarray
 ) -> None:
     """Add the share of right neighbours of each method and the first one's lead; genera are drawn."""
+    answers = {}
+    for name, item in found.items():
+        answers[name] = item.answers[item.chosen][protocol].within(~choosing)
+        if name != COUNTS:
+            answers[f"{name}-last"] = item.answers[item.last()][protocol].within(~choosing)
     rows = next(iter(answers.values())).rows
+    chose = next(iter(found.values())).answers[0, AS_IT_IS][protocol].within(choosing).rows
     owners, names = pd.factorize(genera.iloc[rows])
-    result["protocols"][protocol] = {"title": TITLES[protocol], "rows": {"test": len(rows)}}
+    sizes = {"valid": len(chose), "test": len(rows)}
+    result["protocols"][protocol] = {"title": TITLES[protocol], "rows": sizes}
     statistics = {name: _share(item.right, owners, len(names)) for name, item in answers.items()}
     result["scores"][protocol] = {
         name: {"seeds": [scored(bootstrap(item, len(names), N_BOOT, 1))]} for name, item in statistics.items()
     }
     first, *others = statistics
     for other in others:
-        found = paired_bootstrap(statistics[first], statistics[other], len(names), n_boot=N_BOOT)["accuracy"]
-        change = found.difference.as_dict()
-        result["differences"].append(difference((protocol, first, other), "accuracy", change, found.p))
+        lead = paired_bootstrap(statistics[first], statistics[other], len(names), n_boot=N_BOOT)["accuracy"]
+        change = lead.difference.as_dict()
+        result["differences"].append(difference((protocol, first, other), "accuracy", change, lead.p))
 
 
 def _share(right: np.ndarray, owners: np.ndarray, count: int) -> Statistic:
@@ -306,6 +276,33 @@ def _kmer_figure(name: str, title: str, kmers: Sequence[str], places: np.ndarray
         " alike; distances between groups mean nothing."
     )
     return figure_part(f"kmers-{name}", f"Map of {len(kmers[0])}-mers: {title}", caption, _bare(plot))
+
+
+def _layer_figure(
+    protocol: str, found: Mapping[str, Read], result: Mapping[str, Any], choosing: np.ndarray
+) -> dict[str, Any]:
+    """Return how often the nearest neighbour is right by layer, as it is and with each unit alike."""
+    plot = new_figure()
+    for number, (name, item) in enumerate(found.items()):
+        places = [_layer_name(layer, len(item.layers)) for layer in range(len(item.layers))]
+        title = result["methods"][f"{name}-last"]["title"].removesuffix(LAST)
+        for look, dash in ((ALIKE, "solid"), (AS_IT_IS, "dot")):
+            answers = [item.answers[layer, look][protocol].within(~choosing) for layer in range(len(places))]
+            plot.add_trace(
+                go.Scatter(
+                    x=places,
+                    y=rounded([answer.right.mean() for answer in answers]),
+                    mode="lines+markers",
+                    name=f"{title}, {look}",
+                    line={"color": PALETTE[number], "dash": dash},
+                )
+            )
+    plot.update_yaxes(title_text="Share of genes", range=[0, 1.02])
+    caption = (
+        "How often the nearest neighbour is right, by the layer whose mean states are compared. Dotted: the states"
+        " as they are; solid: each unit brought to the same spread."
+    )
+    return figure_part(f"layers-{protocol}", f"{TITLES[protocol]}, by layer", caption, laid_out(plot, 460))
 
 
 def _gene_figure(name: str, title: str, lineages: pd.DataFrame, places: np.ndarray) -> dict[str, Any]:

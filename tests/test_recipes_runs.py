@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is loaded
+import torch
 
 from genolm.baselines import Majority
 from genolm.config import ClassifierSettings, Schedule, Window
@@ -353,31 +354,75 @@ def hash_of(word, size):
 
 
 def test_neighbours_of_a_family_are_of_another_genus(recipe):
-    module = recipe("embedding_map")
+    module = recipe("gene_neighbours")
     lineages = pd.DataFrame({"family": list("ffffgg"), "genus": ["a", "a", "b", "b", "c", "c"]})
     rows = np.array([[1, 0], [0.9, 0.1], [0.8, 0.3], [0.7, 0.4], [-1, 0.2], [-1, 0.1]])
     genus, family = (module.neighbours(rows, lineages, level) for level in ("genus", "family"))
     assert genus.right.tolist() == [1] * 6 and genus.rows.tolist() == [0, 1, 2, 3, 4, 5]
     # Genus c is alone in its family, so it is not asked.
     assert family.rows.tolist() == [0, 1, 2, 3] and family.right.tolist() == [1] * 4
-    assert module.distinct(pd.DataFrame({"sequence": ["A", "A", "C", "G"], "lineage": list("wxyz")}), None)[
+    assert family.within(np.arange(6) >= 2).rows.tolist() == [2, 3]
+    distinct = recipe("embedding_map").distinct
+    assert distinct(pd.DataFrame({"sequence": ["A", "A", "C", "G"], "lineage": list("wxyz")}), None)[
         "lineage"
     ].tolist() == ["w", "y", "z"]
 
 
-def test_mean_states_do_not_depend_on_the_batch(recipe, toy_language_model_path, make_dna, monkeypatch):
-    module = recipe("embedding_map")
+def test_a_layer_is_chosen_by_the_other_half_of_the_genera(recipe):
+    module = recipe("gene_neighbours")
+    lineages = pd.DataFrame({"genus": np.repeat(list("abcdef"), 4), "family": np.repeat(list("fgh"), 8)})
+    choosing = module.choosing_half(lineages["genus"], 1)
+    assert lineages["genus"][choosing].nunique() == lineages["genus"][~choosing].nunique() == 3
+    rng = np.random.default_rng(2)
+    noise, places = rng.normal(size=(24, 20)), rng.normal(size=(6, 20))[np.repeat(np.arange(6), 4)]
+    # A layer is right for one half of the genera and noise for the other; two loud units hide what both layers hold.
+    loud = 1000 * rng.normal(size=(24, 2))
+    layers = [np.hstack([np.where(half[:, None], places, noise), loud]) for half in (~choosing, choosing)]
+    read = module.read_by(layers, lineages, choosing)
+    layer, look = read.chosen
+    assert layer == 1 and look != module.AS_IT_IS
+    genus = read.answers[read.chosen]["genus"]
+    assert genus.within(choosing).right.mean() == 1 > genus.within(~choosing).right.mean() + 0.2
+    assert read.last() == (1, module.AS_IT_IS)
+    assert read.answers[read.last()]["genus"].within(choosing).right.mean() < 0.6
+
+
+def test_looks_bring_units_and_directions_to_one_spread(recipe):
+    module = recipe("layer_states")
+    rows = np.random.default_rng(1).normal(size=(200, 5)) * [1, 10, 100, 1, 0] + 7
+    assert np.allclose(module.centred(rows).mean(axis=0), 0)
+    assert np.allclose(module.evened(rows).std(axis=0), [1, 1, 1, 1, 0])
+    white = module.whitened(rows)
+    # The unit that never varies is no direction.
+    assert np.allclose(white.T @ white / len(rows), np.eye(4))
+
+
+def test_layer_means_do_not_depend_on_the_batch(recipe, toy_language_model_path, make_dna, monkeypatch):
+    module = recipe("layer_states")
     bundle = load_bundle(toy_language_model_path)
     sequences = [make_dna(length) for length in (90, 31, 60)]
     tokenizer = module.KmerTokenizer(bundle.config.tokenizer)
-    together = module.mean_states(bundle.build(), tokenizer, sequences)
+    model = bundle.build()
+    together = module.layer_means(model, tokenizer, sequences)
+    assert [layer.shape for layer in together] == [
+        (3, width) for width in (model.encoder.config.emb, *(out for _, out in model.encoder.config.widths()))
+    ]
     monkeypatch.setattr(module, "BATCH_TOKENS", 1)
-    alone = module.mean_states(bundle.build(), tokenizer, sequences)
-    np.testing.assert_allclose(together, alone, atol=0.02 * np.abs(alone).max())
+    alone = module.layer_means(model, tokenizer, sequences)
     # The toy reads a 3-mer every 2 bases, so a sequence and its rest from base 2 on share one of two readings.
-    shifted = module._read_from(bundle.build(), tokenizer, [encode_bases(item)[1:] for item in sequences])
-    first = module._read_from(bundle.build(), tokenizer, [encode_bases(item) for item in sequences])
-    np.testing.assert_allclose(together, (first + shifted) / 2, atol=0.02 * np.abs(alone).max())
+    codes = [encode_bases(item) for item in sequences]
+    first, shifted = (module.read_layers(model, tokenizer, [item[start:] for item in codes]) for start in (0, 1))
+    for number, layer in enumerate(together):
+        near = 0.02 * np.abs(layer).max()
+        np.testing.assert_allclose(layer, alone[number], atol=near)
+        np.testing.assert_allclose(layer, (first[number] + shifted[number]) / 2, atol=near)
+    # The first layer is the embedding and the last what the encoder gives, worked out here one sequence at a time.
+    tokens, lengths = module.pack([tokenizer.encode(codes[0])])
+    with torch.inference_mode():
+        given = model.encoder(tokens).hidden[0, : lengths[0]].mean(0).numpy()
+        looked_up = model.encoder.embedding.weight[tokens[0]].mean(0).numpy()
+    np.testing.assert_allclose(first[-1][0], given, atol=0.02 * np.abs(given).max())
+    np.testing.assert_allclose(first[0][0], looked_up, atol=0.02 * np.abs(looked_up).max())
 
 
 def test_maps_come_with_figures(recipe, task_of, toy_language_model_path, make_dna, tmp_path):
@@ -392,7 +437,8 @@ def test_maps_come_with_figures(recipe, task_of, toy_language_model_path, make_d
     result = module.run(task)
     assert set(result["missing"]) == {f"the model {name} is not there yet" for name in ("bacteria-lm-dense", "mammal-lm")}
     genus = result["scores"]["genus"]
-    assert set(genus) == {"bacteria-lm", "naive", "kmer-counts"}
+    assert set(genus) == {"bacteria-lm", "bacteria-lm-last", "naive", "naive-last", "kmer-counts"}
+    assert result["protocols"]["genus"]["rows"] == {"valid": 12, "test": 12}
     # The same network without pre-training is found as such.
     path = tmp_path / "result.json"
     frame = frame_of(find_recipe(RECIPES, "embedding-map"))
@@ -403,8 +449,11 @@ def test_maps_come_with_figures(recipe, task_of, toy_language_model_path, make_d
     assert row.methods["naive"].network == row.methods["bacteria-lm"].network is not None
     assert genus["kmer-counts"]["seeds"][0]["metrics"]["accuracy"]["value"] == 1.0
     assert result["scores"]["kmers"]["one-hot"]["seeds"][0]["metrics"]["accuracy"]["value"] == pytest.approx(3 / 63)
-    assert len(result["figures"]) == 4 and all("template" not in item["plotly"]["layout"] for item in result["figures"])
-    letters = [trace["text"][0] for trace in result["figures"][2]["plotly"]["data"]]
+    assert [item["name"] for item in result["figures"]] == [
+        *("layers-genus", "layers-family", "16s-bacteria-lm", "16s-kmer-counts", "kmers-bacteria-lm-embedding", "kmers-one-hot")
+    ]
+    assert all("template" not in item["plotly"]["layout"] for item in result["figures"])
+    letters = [trace["text"][0] for trace in result["figures"][4]["plotly"]["data"]]
     assert len(letters) == 64 and set("".join(letters)) == set("ACGT")
     assert json.loads(json.dumps(result)) == result
 
