@@ -293,8 +293,10 @@ def _layer_figure(
                     x=places,
                     y=rounded([answer.right.mean() for answer in answers]),
                     mode="lines+markers",
-                    name=f"{title}, {look}",
+                    name=title,
+                    showlegend=look == ALIKE,
                     line={"color": PALETTE[number], "dash": dash},
+                    hovertemplate=f"{title}, %{{x}}, {look}: %{{y}}<extra></extra>",
                 )
             )
     plot.update_yaxes(title_text="Share of genes", range=[0, 1.02])
