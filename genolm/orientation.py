@@ -3,8 +3,12 @@
 Reads of a sequencer lie on either strand, and most classifiers learned from one. A sequence of unknown strand is
 read on both, and the reading is kept of which the model is surer: of several classes the one whose probabilities
 have less entropy, of two that with more for the positive class, of labels that can stand together that with the
-higher probability of any. What is kept is the better of two answers, so that of things that are of no class, or of
-the negative one, more are taken for a class than on a known strand.
+higher probability of any.
+
+Of two classes, what is kept also counts the other reading. A sequence of the positive class has its site on one
+strand, either one as likely before it is read, so that its odds are the mean of the odds on both: with a site that
+only one strand shows, half of what that strand says; with two readings that agree, what they say. Of several classes
+the better of two answers is kept as it is, so that of sequences that are of no class more are taken for one.
 """
 
 import time
@@ -63,7 +67,7 @@ def oriented_logits(
     sequences : sequence of str
     strand : {"+", "-", "either"}
         ``+`` reads sequences as they are, ``-`` their reverse complements, ``either`` both: the reading is kept of
-        which the model is surer, ``+`` where it is equally sure.
+        which the model is surer, ``+`` where it is equally sure. Of two classes the odds are the mean of both.
     names, progress : optional
         See :meth:`genolm.predict.Predictor.logits`.
 
@@ -88,18 +92,22 @@ def oriented_logits(
     began = time.monotonic()
     plus = predictor.logits(sequences, names=names, progress=_half(progress, 0, began))
     minus = predictor.logits(turned, names=names, progress=_half(progress, count, began))
-    is_minus = _surety(predictor, minus) > _surety(predictor, plus)
-    return np.where(is_minus[:, None], minus, plus), is_minus
+    sure = np.stack([_surety(predictor, reading) for reading in (plus, minus)])
+    is_minus = sure[1] > sure[0]
+    kept = np.where(is_minus[:, None], minus, plus)
+    if predictor.task == "binary":
+        # The mean of the odds, calibrated, less what the surer reading says by itself; 0 where both say the same.
+        change = np.logaddexp(*sure) - np.log(2) - sure.max(axis=0)
+        kept[:, predictor.positive_index] += predictor.config.calibration.temperature * change
+    return kept, is_minus
 
 
 def _surety(predictor: Predictor, logits: np.ndarray) -> np.ndarray:
-    """Return how sure the model is of each row of raw outputs, to be compared between readings of one sequence."""
-    p = predictor.probabilities(logits).astype(np.float64)
-    if predictor.task == "multilabel":
-        return p.max(axis=1)
+    """Return how sure the model is of each row of raw outputs; of two classes the calibrated log odds."""
     if predictor.task == "binary":
-        return log_odds(logits, predictor.positive_index, predictor.task)
-    return -entr(p).sum(axis=1)
+        return log_odds(logits, predictor.positive_index, predictor.task) / predictor.config.calibration.temperature
+    p = predictor.probabilities(logits).astype(np.float64)
+    return p.max(axis=1) if predictor.task == "multilabel" else -entr(p).sum(axis=1)
 
 
 def _half(progress: ProgressCallback | None, before: int, began: float) -> ProgressCallback | None:

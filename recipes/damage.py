@@ -33,9 +33,19 @@ that one in twenty differs by some hundredths by chance alone. Chance alone is r
 
 Models of a site (gene starts, promoters) look for it at its place in the window: a lost first base moves it, and where
 it is unknown itself the answer is mostly no. More than a quarter of unknown letters is not judged by `genolm classify`;
-the lines of 50 % show what such answers would be. `strand unknown` is `genolm classify --strand either`, the surer of
-the answers on both strands, which is the same whichever strand was given; enhancers are read on both as it is.
+the lines of 50 % show what such answers would be. `strand unknown` is `genolm classify --strand either`, which reads
+both strands and answers the same whichever was given; enhancers are read on both as it is.
 
+"""
+SURE = """
+## How sure the answers are
+
+The mean probability that stands beside the answers, and the share of them that is right. Equal figures are honest
+ones; a probability above the share promises too much.
+
+| | {names} |
+| --- |{rule}
+{lines}
 """
 
 
@@ -89,25 +99,35 @@ def misread(share: float) -> Damage:
     return Damage(f"misread, {100 * share:g} %", apply)
 
 
+WHOLE, UNKNOWN_STRAND = "whole", "strand unknown"
 DAMAGES = [
-    Damage("whole", lambda sequence, rng: sequence),
+    Damage(WHOLE, lambda sequence, rng: sequence),
     *(unknown("middle", share) for share in (0, 0.05, 0.1, 0.25, 0.5)),
     *(unknown(place, share) for place in ("left", "right") for share in (0.1, 0.25, 0.5)),
     *(cut("left", share) for share in (0, 0.1)),
     cut("right", 0.1),
     *(misread(share) for share in (0.01, 0.05)),
     Damage("other strand", lambda sequence, rng: reverse_complement(sequence)),
-    Damage("strand unknown", lambda sequence, rng: sequence, "either"),
+    Damage(UNKNOWN_STRAND, lambda sequence, rng: sequence, "either"),
 ]
 
 
-def right_share(predictor: Predictor, rows: pd.DataFrame, damage: Damage) -> float:
-    """Return the share of rows, with ``sequence`` and ``label``, whose damaged sequence is answered right."""
+class Answered(NamedTuple):
+    """The share of right answers on damaged rows, and the mean probability that the answers were given."""
+
+    right: float
+    sure: float
+
+
+def answered(predictor: Predictor, rows: pd.DataFrame, damage: Damage) -> Answered:
+    """Ask about the damaged sequences of rows with ``sequence`` and ``label``."""
     rng = np.random.default_rng(1)
     pieces = [damage.apply(sequence, rng) for sequence in rows["sequence"]]
     strand = "+" if why_not_either(predictor.config) else damage.strand
-    said = predictor.decide(predictor.probabilities(oriented_logits(predictor, pieces, strand)[0]))
-    return float(np.mean([str(answer) == str(label) for answer, label in zip(said, rows["label"], strict=True)]))
+    probabilities = predictor.probabilities(oriented_logits(predictor, pieces, strand)[0])
+    said = [str(answer) for answer in predictor.decide(probabilities)]
+    given = probabilities[np.arange(len(said)), [predictor.classes.index(answer) for answer in said]]
+    return Answered(float(np.mean(np.array(said) == rows["label"].astype(str))), float(given.mean()))
 
 
 def rows_of(recipe: Recipe, runs: Path, most: int, classes: tuple[str, ...]) -> pd.DataFrame | None:
@@ -122,8 +142,8 @@ def rows_of(recipe: Recipe, runs: Path, most: int, classes: tuple[str, ...]) -> 
     return test.sample(min(most, len(test)), random_state=1)
 
 
-def columns(runs: Path, most: int) -> Iterator[tuple[str, list[float]]]:
-    """Yield each model's name and its shares of right answers, in the order of ``DAMAGES``."""
+def columns(runs: Path, most: int) -> Iterator[tuple[str, list[Answered]]]:
+    """Yield each model's name and how it answers, in the order of ``DAMAGES``."""
     for recipe in list_recipes(FOLDER):
         if recipe.model is None:
             continue
@@ -132,16 +152,23 @@ def columns(runs: Path, most: int) -> Iterator[tuple[str, list[float]]]:
         if rows is None:
             print(f"{recipe.model.name}: no table of '{recipe.name}' in {runs}")
             continue
-        yield recipe.model.name, [right_share(predictor, rows, damage) for damage in DAMAGES]
+        yield recipe.model.name, [answered(predictor, rows, damage) for damage in DAMAGES]
         print(f"{recipe.model.name}: done")
 
 
-def page(found: dict[str, list[float]], rows: int) -> str:
+def page(found: dict[str, list[Answered]], rows: int) -> str:
     """Return the page: a row for each way of damage, a column for each model."""
-    lines = [f"| Damage | {' | '.join(found)} |", f"| --- |{' ---: |' * len(found)}"]
+    names, rule = " | ".join(found), " ---: |" * len(found)
+    lines = [f"| Damage | {names} |", f"| --- |{rule}"]
+    sure = []
     for place, damage in enumerate(DAMAGES):
-        lines.append(f"| {damage.title} | {' | '.join(f'{shares[place]:.2f}' for shares in found.values())} |")
-    return HEAD.format(rows=rows) + "\n".join(lines) + "\n"
+        told = [answers[place] for answers in found.values()]
+        lines.append(f"| {damage.title} | {' | '.join(f'{item.right:.2f}' for item in told)} |")
+        if damage.title in (WHOLE, UNKNOWN_STRAND):
+            sure.append(f"| {damage.title}, probability | {' | '.join(f'{item.sure:.2f}' for item in told)} |")
+            sure.append(f"| {damage.title}, right | {' | '.join(f'{item.right:.2f}' for item in told)} |")
+    said = SURE.format(names=names, rule=rule, lines="\n".join(sure))
+    return HEAD.format(rows=rows) + "\n".join(lines) + "\n" + said
 
 
 def main() -> None:

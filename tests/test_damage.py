@@ -18,18 +18,19 @@ def damage(monkeypatch):
 
 
 class Parrot:
-    """Says yes to sequences without N."""
+    """Says yes, at 0.9, to sequences without N, and no to others, at 0.7."""
 
     config = SimpleNamespace(name="parrot", mirrored=True, head=None)
+    classes = ("no", "yes")
 
     def logits(self, pieces, **_):
         return pieces
 
     def probabilities(self, pieces):
-        return pieces
+        return np.array([[0.7, 0.3] if "N" in piece else [0.1, 0.9] for piece in pieces])
 
-    def decide(self, pieces):
-        return ["no" if "N" in piece else "yes" for piece in pieces]
+    def decide(self, probabilities):
+        return [self.classes[place] for place in probabilities.argmax(axis=1)]
 
 
 def test_each_damage_is_what_it_is_called(damage):
@@ -67,12 +68,19 @@ def test_misread_letters_are_others_at_the_wanted_rate(damage):
 
 def test_answers_are_counted_and_stand_in_the_page(damage, monkeypatch):
     rows = pd.DataFrame({"sequence": ["ACGTACGT"] * 4, "label": ["yes", "yes", "yes", "no"]})
-    ways = [damage.DAMAGES[0], damage.unknown("left", 0.1)]
-    shares = [damage.right_share(Parrot(), rows, way) for way in ways]
-    assert shares == [0.75, 0.25]
-    assert damage.DAMAGES[-1].strand == "either" and damage.right_share(Parrot(), rows, damage.DAMAGES[-1]) == 0.75
+    ways = [damage.DAMAGES[0], damage.unknown("left", 0.1), damage.DAMAGES[-1]]
+    found = [damage.answered(Parrot(), rows, way) for way in ways]
+    assert [item.right for item in found] == [0.75, 0.25, 0.75] and ways[2].strand == "either"
+    assert [item.sure for item in found] == pytest.approx([0.9, 0.7, 0.9])
     monkeypatch.setattr(damage, "DAMAGES", ways)
-    assert damage.page({"toy": shares}, 4).splitlines()[-2:] == ["| whole | 0.75 |", "| N, left, 10 % | 0.25 |"]
+    table, sure = damage.page({"toy": found}, 4).split("## How sure the answers are")
+    assert table.splitlines()[-4:-1] == ["| whole | 0.75 |", "| N, left, 10 % | 0.25 |", "| strand unknown | 0.75 |"]
+    assert sure.splitlines()[-4:] == [
+        "| whole, probability | 0.90 |",
+        "| whole, right | 0.75 |",
+        "| strand unknown, probability | 0.90 |",
+        "| strand unknown, right | 0.75 |",
+    ]
 
 
 def test_labels_by_number_are_the_classes_and_rows_with_other_letters_are_left_out(damage, tmp_path):
