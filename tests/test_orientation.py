@@ -7,37 +7,21 @@ import pandas as pd
 import pytest
 from scipy.stats import entropy
 
-from genolm import compute  # noqa: F401
-import torch
-
-from genolm.classifier import SequenceClassifier
-from genolm.config import Calibration, EncoderConfig, HeadConfig, TokenizerConfig
+from genolm.config import Calibration, EncoderConfig, HeadConfig
 from genolm.errors import Cancelled, SettingsError
 from genolm.orientation import oriented_logits
 from genolm.pipelines import classify_file, open_model
 from genolm.predict import Predictor
-from genolm.registry import BundleConfig
 from genolm.sequences import reverse_complement
+from tests.toys import loud_model, toy_config
 
 GENERA = HeadConfig("multiclass", ("Escherichia", "Vibrio", "Neisseria"))
 
 
 def predictor(head=GENERA, **config):
     """Return a model with random weights that are far from zero."""
-    full = BundleConfig(
-        name="toy",
-        kind="classifier",
-        tokenizer=TokenizerConfig(3, 2),
-        encoder=EncoderConfig(emb=12, hid=20),
-        head=head,
-        **config,
-    )
-    torch.manual_seed(3)
-    model = SequenceClassifier(full.encoder, full.head, full.vocab_size)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.mul_(3)
-    return Predictor.from_model(full, model, device="cpu", precision="fp32", threads=1)
+    full = toy_config(head=head, encoder=EncoderConfig(emb=12, hid=20), **config)
+    return Predictor.from_model(full, loud_model(full, seed=3), device="cpu", precision="fp32", threads=1)
 
 
 @pytest.fixture

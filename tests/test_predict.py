@@ -6,7 +6,7 @@ import pytest
 from genolm import compute  # noqa: F401
 import torch
 
-from genolm.classifier import Ensemble, SequenceClassifier
+from genolm.classifier import Ensemble
 from genolm.config import Calibration, EncoderConfig, HeadConfig, TokenizerConfig, Window
 from genolm.errors import BundleError, SequenceError, SettingsError
 from genolm.predict import BF16_TOLERANCE, FP32_TOLERANCE, MAX_TOKENS, Predictor, check_whole
@@ -15,6 +15,7 @@ from genolm.registry import BundleConfig
 from genolm.saliency import perturbation_saliency
 from genolm.scan import scan_genome
 from genolm.tokenizer import encode_bases, reverse_complement_codes
+from tests.toys import loud_model, toy_config
 
 RNG = np.random.default_rng(7)
 
@@ -25,21 +26,9 @@ def dna(length: int) -> str:
 
 def toy(head: HeadConfig | None = None, *, k: int = 3, stride: int = 2, **config: object):
     """Return configuration and a small classifier with random weights that are far from zero."""
-    settings = {"window": Window(60, 40, "TSS"), **config}
-    full = BundleConfig(
-        name="toy",
-        kind="classifier",
-        tokenizer=TokenizerConfig(k, stride),
-        encoder=EncoderConfig(emb=12, hid=20),
-        head=head or HeadConfig(),
-        **settings,
-    )
-    torch.manual_seed(3)
-    model = SequenceClassifier(full.encoder, full.head, full.vocab_size).eval()
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.mul_(3)
-    return full, model
+    settings = {"window": Window(60, 40, "TSS"), "encoder": EncoderConfig(emb=12, hid=20), **config}
+    full = toy_config(tokenizer=TokenizerConfig(k, stride), head=head or HeadConfig(), **settings)
+    return full, loud_model(full, seed=3)
 
 
 def predictor(precision: str = "fp32", **options: object) -> Predictor:
@@ -228,8 +217,7 @@ class Genome:
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", FP32_TOLERANCE), ("bf16", BF16_TOLERANCE)])
 def test_an_ensemble_answers_the_mean_of_what_its_members_answer_alone(precision, tolerance):
-    config, first = toy(members=2)
-    second = toy()[1]
+    config, (first, second) = toy(members=2)[0], (toy()[1] for _ in range(2))
     with torch.no_grad():
         for parameter in second.parameters():
             parameter.add_(0.2 * torch.randn_like(parameter))

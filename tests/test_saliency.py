@@ -3,16 +3,12 @@
 import numpy as np
 import pytest
 
-from genolm import compute  # noqa: F401
-import torch
-
-from genolm.classifier import SequenceClassifier
-from genolm.config import EncoderConfig, HeadConfig, TokenizerConfig, Window
+from genolm.config import HeadConfig, TokenizerConfig, Window
 from genolm.errors import SequenceError, SettingsError
 from genolm.predict import Predictor
-from genolm.registry import BundleConfig
 from genolm.saliency import LENGTHS, perturbation_saliency, saliency_windows
 from genolm.tokenizer import encode_bases
+from tests.toys import loud_model, toy_config
 
 RNG = np.random.default_rng(2)
 TURN = str.maketrans("ACGTN", "TGCAN")
@@ -23,20 +19,8 @@ def dna(length: int) -> str:
 
 
 def predictor(head: HeadConfig | None = None, window: Window | None = None) -> Predictor:
-    config = BundleConfig(
-        name="toy",
-        kind="classifier",
-        tokenizer=TokenizerConfig(3, 1),
-        encoder=EncoderConfig(emb=8, hid=12),
-        head=head or HeadConfig(),
-        window=window,
-    )
-    torch.manual_seed(5)
-    model = SequenceClassifier(config.encoder, config.head, config.vocab_size)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.mul_(3)
-    return Predictor.from_model(config, model, device="cpu", precision="fp32")
+    config = toy_config(tokenizer=TokenizerConfig(3, 1), head=head or HeadConfig(), window=window)
+    return Predictor.from_model(config, loud_model(config, seed=5), device="cpu", precision="fp32")
 
 
 class Additive(Predictor):

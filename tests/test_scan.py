@@ -3,19 +3,15 @@
 import numpy as np
 import pytest
 
-from genolm import compute  # noqa: F401
-import torch
-
 import genolm.scan_work
-from genolm.classifier import SequenceClassifier
-from genolm.config import Calibration, EncoderConfig, HeadConfig, TokenizerConfig, Window
+from genolm.config import Calibration, HeadConfig, TokenizerConfig, Window
 from genolm.errors import Cancelled, RegionError, SequenceError, SettingsError
 from genolm.predict import Predictor
-from genolm.registry import BundleConfig
 from genolm.scan import scan_genome
 from genolm.scan_plan import scan_layout, scan_windows
 from genolm.scan_work import ambiguous_share, window_tokens
 from genolm.tokenizer import KmerTokenizer
+from tests.toys import loud_model, toy_config
 
 RNG = np.random.default_rng(11)
 PAIR = {"A": "T", "C": "G", "G": "C", "T": "A", "N": "N"}
@@ -47,21 +43,8 @@ class Genome:
 
 
 def predictor(window: Window | None = Window(30, 20, "TSS"), head: HeadConfig | None = None) -> Predictor:
-    config = BundleConfig(
-        name="toy",
-        kind="classifier",
-        tokenizer=TokenizerConfig(3, 2),
-        encoder=EncoderConfig(emb=8, hid=12),
-        head=head or HeadConfig(),
-        window=window,
-        calibration=Calibration(temperature=1.5),
-    )
-    torch.manual_seed(5)
-    model = SequenceClassifier(config.encoder, config.head, config.vocab_size)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.mul_(3)
-    return Predictor.from_model(config, model, device="cpu", precision="fp32")
+    config = toy_config(window=window, head=head or HeadConfig(), calibration=Calibration(temperature=1.5))
+    return Predictor.from_model(config, loud_model(config, seed=5), device="cpu", precision="fp32")
 
 
 def by_strand(result):

@@ -7,17 +7,17 @@ from genolm import compute  # noqa: F401
 import torch
 
 from genolm import streaming
-from genolm.classifier import Ensemble, SequenceClassifier, pool
+from genolm.classifier import pool
 from genolm.config import Calibration, EncoderConfig, HeadConfig, TokenizerConfig, Window
 from genolm.engines import LocalEngine
 from genolm.errors import SettingsError
 from genolm.pooling import WindowPooling, sliding_max, slot_bounds
 from genolm.predict import Predictor
-from genolm.registry import BundleConfig
 from genolm.scan import scan_genome
 from genolm.stream_encoder import FusedEncoder, TorchEncoder
 from genolm.stream_pooling import pool_windows
 from genolm.tokenizer import encode_bases, reverse_complement_codes
+from tests.toys import loud_model, toy_config
 
 RNG = np.random.default_rng(3)
 ANCHOR, WIDTH = 20, 31
@@ -45,9 +45,7 @@ class Genome:
 
 
 def toy(*, stride=2, members=1, mirrored=False, slots=3):
-    config = BundleConfig(
-        name="toy",
-        kind="classifier",
+    config = toy_config(
         tokenizer=TokenizerConfig(3, stride),
         encoder=EncoderConfig(emb=8, hid=16),
         head=HeadConfig(slots=slots),
@@ -57,12 +55,7 @@ def toy(*, stride=2, members=1, mirrored=False, slots=3):
         mirrored=mirrored,
         streamed=True,
     )
-    torch.manual_seed(7)
-    models = [SequenceClassifier(config.encoder, config.head, config.vocab_size).eval() for _ in range(members)]
-    with torch.no_grad():
-        for parameter in (parameter for model in models for parameter in model.parameters()):
-            parameter.mul_(3)
-    return config, models[0] if members == 1 else Ensemble(models)
+    return config, loud_model(config, seed=7)
 
 
 def predictor(precision="fp32", **kind):

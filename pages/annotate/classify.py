@@ -14,7 +14,8 @@ IN_PAGE_BASES = 2_000_000
 STRANDS = {"plus": "+", "minus": "-", "unknown": "either"}
 STRAND_HELP = (
     "Plus reads each record as it is in the file, minus its reverse complement. Of records of unknown strand, such as "
-    "the reads of a sequencer, both are read and the surer answer is kept; a column says which it was."
+    "the reads of a sequencer, both are read and the surer answer is kept; a column says which it was. Of two classes "
+    "the probability counts both strands, either one as likely beforehand."
 )
 
 
