@@ -129,6 +129,8 @@ def pick_threshold(
 ) -> float:
     """Return the threshold of highest MCC, or the best one that reaches a wanted precision or recall.
 
+    Where no threshold has an MCC above 0, as of a model that says the same of all, it is one half.
+
     Parameters
     ----------
     probabilities, labels : np.ndarray
@@ -159,6 +161,8 @@ def pick_threshold(
         place = np.flatnonzero(table["recall"] >= recall)[0]
     else:
         place = table["mcc"].argmax()
+        if not table["mcc"].iloc[place] > 0:
+            return 0.5
     return float(table["threshold"].iloc[place])
 
 

@@ -99,12 +99,14 @@ def format_difference(estimate: Mapping[str, Any]) -> str:
 def headline(card: Card) -> str:
     """Return the one score to show beside a model's name, with its split, or "" when none was measured.
 
-    The test split is preferred; see :func:`headline_metric` for the metric.
+    The test split is preferred, with what it is of where the card names that; see :func:`headline_metric` for the
+    metric.
     """
     splits = card.get("metrics") or {}
     for split in [*(name for name in PREFERRED_SPLITS if name in splits), *splits]:
         if key := headline_metric(card, split):
-            return f"{metric_name(key)} {format_estimate(splits[split][key])} on {split}"
+            of = f", {card['test_of']}" if split == "test" and card.get("test_of") else ""
+            return f"{metric_name(key)} {format_estimate(splits[split][key])} on {split}{of}"
     return ""
 
 

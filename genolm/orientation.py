@@ -23,7 +23,7 @@ from genolm.bundle_config import BundleConfig
 from genolm.errors import SettingsError
 from genolm.predict import Predictor
 from genolm.prediction import log_odds
-from genolm.progress import Progress, ProgressCallback
+from genolm.progress import ProgressCallback
 from genolm.sequences import reverse_complement
 
 ReadStrand = Literal["+", "-", "either"]

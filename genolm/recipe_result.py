@@ -32,7 +32,10 @@ def frame_of(recipe: Recipe) -> dict[str, Any]:
         **{key: getattr(recipe, key) for key in ("name", "title", "section", "order", "question", "metric")},
         "metrics": list(recipe.metrics),
         "notes": list(recipe.notes),
-        "published": [vars(item) for item in recipe.published],
+        # Leads are measured; a recipe names none.
+        "published": [
+            {key: value for key, value in vars(item).items() if key != "leads"} for item in recipe.published
+        ],
         "sources": [vars(item) for item in recipe.sources],
         "protocols": {},
         "methods": {},

@@ -19,7 +19,7 @@ import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is
 from genolm.baselines import Baseline
 from genolm.progress import ProgressCallback
 from genolm.recipe_answers import answers_file, take_up, write_answers
-from genolm.recipe_config import Call, Method, Recipe, RecipeError
+from genolm.recipe_config import Call, Recipe, RecipeError
 from genolm.recipe_earlier import missing_of, read_earlier, seconds_of, with_earlier
 from genolm.recipe_own import check_nothing_lost, joined, kept_parts, of_same_sources
 from genolm.recipe_result import BASELINE_TITLES, Pairs, frame_of, method_scores, protocol_facts

@@ -15,9 +15,10 @@ from genolm.cards import LESS_IS_BETTER
 
 RESULT_FORMAT = 1
 PUBLISHED, STRICT, NAIVE = "published", "strict", "naive"
-OURS, BASELINE = "ours", "baseline"
+OURS, BASELINE, CONTROL = "ours", "baseline", "control"
 # Fixed beforehand, for rows that keep no loss on validation rows to choose by.
 MAIN_ORDER = ("adapted", "pretrained")
+READINGS = ("shifted", "trimmed")
 
 
 def is_naive(method: str) -> bool:
@@ -26,11 +27,19 @@ def is_naive(method: str) -> bool:
 
 
 @dataclass(frozen=True)
+class Lead:
+    """Ours minus another one's figure on the same test rows, by paired bootstrap."""
+
+    size: Estimate
+    p: float | None
+
+
+@dataclass(frozen=True)
 class Published:
     """Somebody else's figures for the same question; ``kind`` is original, best or other.
 
     ``protocol`` is the one of ours that they are comparable with, "" if there is none; ``source`` is where
-    the figures stand.
+    the figures stand. ``leads`` has what our main way is ahead where their answers were judged on our test rows.
     """
 
     name: str
@@ -38,6 +47,7 @@ class Published:
     protocol: str
     source: str
     scores: dict[str, float]
+    leads: dict[str, Lead] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -66,7 +76,9 @@ class Protocol:
 
 @dataclass(frozen=True)
 class Method:
-    """One way to answer: ``kind`` is ours or baseline, ``base`` the language model it starts from.
+    """One way to answer: ``kind`` is ours, baseline or control, ``base`` the language model it starts from.
+
+    A control answers by chance or by a rule that knows nothing; to be ahead of it is no merit.
 
     ``network`` says what it reads and how large it is, None where that was not kept. ``aside`` says why it is not
     among the ways that the loss on validation rows chooses from; "" where it is.
@@ -236,7 +248,8 @@ class RowResult:
 
         With a method it is None where none reads the same tokens with as large a network: two things would
         differ. Where that was not kept, it is taken to be so if all our ways start from one language model.
-        Of several that are left it is the one with the lowest loss on validation rows, else the first.
+        Of several that are left, those that read sequences as it does come first, and of them the one with the
+        lowest loss on validation rows, else the first.
         """
         found = [key for key in self.scores.get(protocol, {}) if self._is_ours(key) and is_naive(key)]
         found = [key for key in found if self._has_figure(protocol, key)]
@@ -245,7 +258,17 @@ class RowResult:
         losses = {key: self.scores[protocol][key].valid_loss for key in found}
         if all(loss is not None for loss in losses.values()):
             found = sorted(found, key=lambda key: losses[key])
+        if method is not None:
+            found = sorted(found, key=lambda key: self.reads_otherwise(key, method))
         return next(iter(found), None)
+
+    def reads_otherwise(self, naive: str, method: str) -> bool:
+        """Whether one of two ways learned from whole sequences and the other from shifted or trimmed ones."""
+        ways = [self.methods[key].settings if key in self.methods else {} for key in (naive, method)]
+        if any("average" in way for way in ways):
+            return False
+        one, other = ([bool(way.get(key)) for key in READINGS] for way in ways)
+        return one != other
 
     def main(self, protocol: str) -> str | None:
         """Return the way whose figure is called ours; None where none was scored."""
@@ -264,12 +287,16 @@ class RowResult:
         """Return the baseline that is best on the test rows, which favours it; None where there is none."""
         metric, found = metric or self.metric, {}
         for key in self.scores.get(protocol, {}):
-            figure = None if self._is_ours(key) else self.estimate(protocol, key, metric)
+            figure = self.estimate(protocol, key, metric) if self._kind(key) == BASELINE else None
             if figure and not math.isnan(figure.value):
                 found[key] = figure.value
         if not found:
             return None
         return (min if metric in LESS_IS_BETTER else max)(found, key=lambda key: found[key])
+
+    def controls(self, protocol: str) -> list[str]:
+        """Return the controls that were scored."""
+        return [key for key in self.scores.get(protocol, {}) if self._kind(key) == CONTROL]
 
     def gap(self, protocol: str, method: str, other: str, metric: str | None = None) -> Gap | None:
         """Return the paired difference of two methods, None where it was not worked out."""
@@ -329,4 +356,7 @@ class RowResult:
         return [key for key in self.scores.get(protocol, {}) if self._is_ours(key) and not is_naive(key)]
 
     def _is_ours(self, method: str) -> bool:
-        return method not in self.methods or self.methods[method].kind == OURS
+        return self._kind(method) == OURS
+
+    def _kind(self, method: str) -> str:
+        return self.methods[method].kind if method in self.methods else OURS

@@ -14,10 +14,12 @@ from genolm.bootstrap import Estimate
 from genolm.errors import GenolmError
 from genolm.result_row import (
     BASELINE,
+    CONTROL,
     OURS,
     RESULT_FORMAT,
     Figure,
     Gap,
+    Lead,
     Method,
     Protocol,
     Published,
@@ -137,7 +139,12 @@ def _published(item: Mapping[str, Any]) -> Published:
     scores = {key: _number(value, f"published.{key}") for key, value in item["scores"].items()}
     known = {key: value for key, value in scores.items() if value is not None}
     words = (str(item.get(key) or "") for key in ("kind", "protocol", "source"))
-    return Published(_text(item["name"], "name"), *words, known)
+    leads = {key: _lead(value, f"published.leads.{key}") for key, value in (item.get("leads") or {}).items()}
+    return Published(_text(item["name"], "name"), *words, known, leads)
+
+
+def _lead(item: Mapping[str, Any], place: str) -> Lead:
+    return Lead(_estimate(item, place), _number(item.get("p"), f"{place}.p"))
 
 
 def _source(item: Mapping[str, Any]) -> Source:
@@ -164,8 +171,8 @@ def _method(key: str, item: Mapping[str, Any] | str) -> Method:
     if isinstance(item, str):
         return Method(item, OURS, None, {})
     kind = str(item.get("kind") or OURS)
-    if kind not in (OURS, BASELINE):
-        raise ValueError(f"methods.{key}.kind is '{kind}', not {OURS} or {BASELINE}")
+    if kind not in (OURS, BASELINE, CONTROL):
+        raise ValueError(f"methods.{key}.kind is '{kind}', not {OURS}, {BASELINE} or {CONTROL}")
     settings = dict(item.get("settings") or {})
     title, aside = str(item.get("title") or key), str(item.get("aside") or "")
     return Method(title, kind, item.get("base"), settings, item.get("network"), aside)

@@ -6,16 +6,8 @@ from typing import NamedTuple
 from genolm.bootstrap import Estimate
 from genolm.cards import format_estimate, format_number, metric_name
 from genolm.result_row import PUBLISHED, STRICT, RowResult, View
-from genolm.results_reading import (
-    BEST,
-    ORIGINAL,
-    Contest,
-    against_baseline,
-    against_naive,
-    protocol_words,
-    published_contest,
-    verdict,
-)
+from genolm.results_contest import BEST, ORIGINAL, Contest, against_baseline, against_naive, published_contest
+from genolm.results_reading import protocol_words, verdict
 
 OVERVIEW = (
     "Question",

@@ -1,20 +1,25 @@
-"""What the figures of a row mean, in plain words, worked out from them by fixed rules.
+"""What the figures of a row mean, in plain words, by the rules of :mod:`genolm.results_contest`."""
 
-Two of our own methods are compared by the paired difference on the same test rows where it was worked out: it is
-within noise when its 95 % interval holds 0. Where there is none, when their intervals overlap. A published figure
-has no interval: it is within noise when it lies inside ours.
-"""
-
-import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from genolm.bootstrap import Estimate
-from genolm.cards import LESS_IS_BETTER, format_estimate, format_number, metric_name, p_words
+from genolm.cards import format_estimate, format_number, metric_name, p_words
 from genolm.result_row import PUBLISHED, STRICT, Published, RowResult, View
+from genolm.results_contest import (
+    BEST,
+    ORIGINAL,
+    Contest,
+    against_naive,
+    against_published,
+    apart,
+    contest,
+    is_defined,
+    published_contest,
+    shared_metric,
+    sign_of,
+)
 
-ORIGINAL, BEST = "original", "best"
 _NAN = float("nan")
 
 
@@ -23,76 +28,6 @@ class Point(NamedTuple):
 
     head: str
     sentences: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Contest:
-    """How far ours is ahead (negative: behind) and whether that is more than noise, None if that is unknown.
-
-    ``low``, ``high`` and ``p`` are NaN and None unless the difference was worked out in pairs.
-    """
-
-    ahead: float
-    clear: bool | None
-    low: float = _NAN
-    high: float = _NAN
-    p: float | None = None
-
-    @property
-    def is_paired(self) -> bool:
-        """Whether both answered the same test rows and were drawn together."""
-        return not math.isnan(self.low)
-
-    @property
-    def better(self) -> bool:
-        """Whether ours is better beyond noise."""
-        return self.clear is True and self.ahead > 0
-
-    @property
-    def worse(self) -> bool:
-        """Whether ours is worse beyond noise."""
-        return self.clear is True and self.ahead < 0
-
-    def size(self) -> str:
-        """Return how large the difference is, with its interval and p where they are known."""
-        if not self.is_paired:
-            return f"{abs(self.ahead):.3f}"
-        low, high = (self.low, self.high) if self.ahead >= 0 else (-self.high, -self.low)
-        chance = "" if self.p is None else f", {p_words(self.p)}"
-        return f"{abs(self.ahead):.3f} (95 % interval {low:.3f} to {high:.3f}{chance})"
-
-
-def contest(row: RowResult, protocol: str, method: str, other: str) -> Contest | None:
-    """Compare two methods in the headline figure; None where one of them was not scored."""
-    ours, theirs = (row.estimate(protocol, key) for key in (method, other))
-    if ours is None or theirs is None or math.isnan(ours.value - theirs.value):
-        return None
-    sign, gap = _sign(row.metric), row.gap(protocol, method, other)
-    if gap and not math.isnan(gap.size.value + gap.size.low + gap.size.high):
-        low, high = sorted((sign * gap.size.low, sign * gap.size.high))
-        return Contest(sign * gap.size.value, not low <= 0 <= high, low, high, gap.p)
-    return Contest(sign * (ours.value - theirs.value), _apart(ours, theirs))
-
-
-def shared_metric(row: RowResult, protocol: str, item: Published) -> str | None:
-    """Return the figure in which ours is compared with a published one: the headline one if both have it."""
-    method = row.main(protocol)
-    if method is None:
-        return None
-    both = (key for key in (row.metric, *row.metrics) if key in item.scores)
-    return next((key for key in both if _defined(row.estimate(protocol, method, key))), None)
-
-
-def against_published(row: RowResult, item: Published) -> Contest | None:
-    """Compare ours with a published figure under its protocol; None where they have nothing in common."""
-    metric, method = shared_metric(row, item.protocol, item), row.main(item.protocol)
-    if metric is None or method is None:
-        return None
-    ours, theirs = row.estimate(item.protocol, method, metric), item.scores[metric]
-    known = not math.isnan(ours.low + ours.high)
-    return Contest(
-        _sign(metric) * (ours.value - theirs), not ours.low <= theirs <= ours.high if known else None
-    )
 
 
 def protocol_words(row: RowResult, protocol: str) -> str:
@@ -128,25 +63,6 @@ def verdict(row: RowResult, view: View) -> str:
     return capital("; ".join(parts)) + "." if parts else "Nothing to compare with."
 
 
-def published_contest(row: RowResult, kind: str, view: View) -> tuple[tuple[str, float], Contest] | None:
-    """Return the source and the value of the first published figure that can be compared, and how ours stands to it."""
-    for item in row.figures_of(kind, view.published):
-        metric, found = shared_metric(row, item.protocol, item), against_published(row, item)
-        if metric and found:
-            return (item.source, item.scores[metric]), found
-    return None
-
-
-def against_naive(row: RowResult, protocol: str, method: str) -> Contest | None:
-    other = row.naive(protocol, method)
-    return contest(row, protocol, method, other) if other else None
-
-
-def against_baseline(row: RowResult, protocol: str, method: str) -> Contest | None:
-    other = row.best_baseline(protocol)
-    return contest(row, protocol, method, other) if other else None
-
-
 def _of_protocol(row: RowResult, protocol: str) -> list[str]:
     """Return what is to be said of one protocol: ours, then each that it is compared with."""
     method = row.main(protocol)
@@ -154,7 +70,7 @@ def _of_protocol(row: RowResult, protocol: str) -> list[str]:
         return ["No training from a language model is finished here."]
     said = [_own_words(row, protocol, method)]
     said += [_published_words(row, item) for item in row.published if item.protocol == protocol]
-    said += [make(row, protocol, method) for make in (_naive_words, _baseline_words, _variant_words)]
+    said += [make(row, protocol, method) for make in (_naive_words, _baseline_words, _control_words, _variant_words)]
     return [words for words in said if words]
 
 
@@ -168,7 +84,7 @@ def _own_words(row: RowResult, protocol: str, method: str) -> str:
         return f"{words}. {alone}".strip()
     low, high = map(format_number, spread)
     said = f"{words}, the mean of {count} {row.repeat}s (lowest {low}, highest {high})."
-    if _defined(scores.together.get(metric)):
+    if is_defined(scores.together.get(metric)):
         said += f" Together, their probabilities averaged, they reach {_figure(scores.together[metric])}."
     return said
 
@@ -187,6 +103,11 @@ def _published_words(row: RowResult, item: Published) -> str:
         said += f" (ours {_figure(mine)})"
     if found.clear is None:
         return f"{said}; ours has no interval to judge the difference of {found.ahead:+.3f} by."
+    if found.is_paired and not found.clear:
+        ends = f"95 % interval {found.low:+.3f} to {found.high:+.3f}, {p_words(found.p)}"
+        return f"{said}: the difference is {found.ahead:+.3f} ({ends}) on the same test rows, within noise."
+    if found.is_paired:
+        return f"{said}: ours is {_side(found)} by {found.size()} on the same test rows."
     if not found.clear:
         return f"{said}: within noise, as it lies inside our 95 % interval (difference {abs(found.ahead):.3f})."
     return f"{said}: ours is {_side(found)} by {found.size()}; that figure lies outside our 95 % interval."
@@ -209,6 +130,8 @@ def _naive_words(row: RowResult, protocol: str, method: str) -> str:
         said += f"pre-training does harm here, {found.size()}{_basis(row, protocol, method, found)}."
     else:
         said += f"what pre-training gives is {_open_words(row, protocol, method, found)}."
+    if row.reads_otherwise(same, method):
+        said += " One of the two learned from shifted or trimmed sequences, the other did not: that is part of it."
     # Of all networks from scratch ``other`` has the lowest loss on validation rows.
     if same == other:
         return said
@@ -230,14 +153,21 @@ def _baseline_words(row: RowResult, protocol: str, method: str) -> str:
     return f"{said}: a simple method does as well here; the difference is {size}."
 
 
+def _control_words(row: RowResult, protocol: str, method: str) -> str:
+    """Name what answers by chance or knows nothing, which ours need not be held beside."""
+    found = row.controls(protocol)
+    figures = "; ".join(f"{row.title_of(key)} {_figure(row.estimate(protocol, key))}" for key in found)
+    return f"A control, not a rival: {figures}." if found else ""
+
+
 def _variant_words(row: RowResult, protocol: str, method: str) -> str:
     """Say what other ways of ours reach; the main one stays what it is."""
-    others = [key for key in row.ours(protocol) if key != method and _defined(row.estimate(protocol, key))]
+    others = [key for key in row.ours(protocol) if key != method and is_defined(row.estimate(protocol, key))]
     if not others:
         return ""
     figures = {key: _figure(row.estimate(protocol, key)) for key in others}
     listed = "; ".join(f"{row.title_of(key)} {figures[key]}{_aside_words(row, key)}" for key in others)
-    sign, own = _sign(row.metric), row.estimate(protocol, method)
+    sign, own = sign_of(row.metric), row.estimate(protocol, method)
     if own and any(sign * (row.estimate(protocol, key).value - own.value) > 0 for key in others):
         how = "has the lowest loss on validation rows" if row.is_chosen(protocol) else "was fixed beforehand"
         return f"Other ways of ours: {listed}. The one named first {how}; the test rows chose nothing."
@@ -264,18 +194,18 @@ def _strict_words(row: RowResult) -> Iterator[str]:
     if pair is None:
         return
     method, before, after = pair
-    lost = _sign(row.metric) * (before.value - after.value)
+    lost = sign_of(row.metric) * (before.value - after.value)
     figures = f"{row.title_of(method)} has {format_number(before.value)} and {format_number(after.value)}"
-    apart = _apart(before, after)
+    are_apart = apart(before, after)
     rule = {
         True: "more than noise, as the intervals do not overlap",
         False: "within noise, as the intervals overlap",
         None: "not judged for want of an interval",
-    }[apart]
+    }[are_apart]
     if lost <= 0:
         yield f"{figures}: the strict protocol takes nothing away (difference {-lost:+.3f}, {rule})."
     else:
-        more = " So much of the first figure rests on how the data were divided." if apart else ""
+        more = " So much of the first figure rests on how the data were divided." if are_apart else ""
         yield f"{figures}: the strict protocol takes {lost:.3f} away ({rule}).{more}"
 
 
@@ -283,7 +213,7 @@ def _both_protocols(row: RowResult) -> tuple[str, Estimate, Estimate] | None:
     """Return a way of ours with its figure under the published and under the strict protocol."""
     for method in row.ours(STRICT):
         before, after = (row.estimate(protocol, method) for protocol in (PUBLISHED, STRICT))
-        if _defined(before) and _defined(after):
+        if is_defined(before) and is_defined(after):
             return method, before, after
     return None
 
@@ -305,8 +235,8 @@ def _short_strict(row: RowResult) -> Iterator[str]:
     if pair is None:
         return
     method, before, after = pair
-    lost = _sign(row.metric) * (before.value - after.value)
-    noise = _noise(_apart(before, after))
+    lost = sign_of(row.metric) * (before.value - after.value)
+    noise = _noise(apart(before, after))
     if {row.main(PUBLISHED), row.main(STRICT)} != {method}:
         # The columns show other ways, so that their difference is not this one.
         figures = f"{format_number(before.value)} to {format_number(after.value)}"
@@ -317,7 +247,10 @@ def _short_strict(row: RowResult) -> Iterator[str]:
 
 def _short_own(row: RowResult, protocol: str, method: str) -> Iterator[str]:
     if found := against_naive(row, protocol, method):
-        yield f"pre-training gives {found.ahead:+.3f}{_noise(found.clear)}"
+        best, more = row.naive(protocol), ""
+        if best and best != row.naive(protocol, method) and (other_found := contest(row, protocol, method, best)):
+            more = f", {other_found.ahead:+.3f} over another network from scratch{_noise(other_found.clear)}"
+        yield f"pre-training gives {found.ahead:+.3f}{_noise(found.clear)}{more}"
     other = row.best_baseline(protocol)
     if other and (found := contest(row, protocol, method, other)):
         words = "better than simple baselines" if found.better else "a simple baseline is better"
@@ -348,27 +281,12 @@ def _noise(clear: bool | None) -> str:
     return {True: "", False: ", within noise", None: ", no interval"}[clear]
 
 
-def _apart(one: Estimate, other: Estimate) -> bool | None:
-    """Return whether two intervals do not overlap, None where one is not known."""
-    if any(math.isnan(end) for end in (one.low, one.high, other.low, other.high)):
-        return None
-    return one.low > other.high or one.high < other.low
-
-
 def _figure(estimate: Estimate | None) -> str:
     return format_estimate(estimate.as_dict()) if estimate else format_number(_NAN)
 
 
-def _defined(estimate: Estimate | None) -> bool:
-    return estimate is not None and not math.isnan(estimate.value)
-
-
 def _side(found: Contest) -> str:
     return "better" if found.ahead > 0 else "worse"
-
-
-def _sign(metric: str) -> int:
-    return -1 if metric in LESS_IS_BETTER else 1
 
 
 def capital(text: str) -> str:

@@ -9,23 +9,25 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from genolm.cards import format_difference, format_number, metric_name, p_words
-from genolm.result_row import PUBLISHED, STRICT, RowResult
+from genolm.result_row import OURS, PUBLISHED, STRICT, Method, RowResult, is_naive
 from genolm.results_overview import NONE, OVERVIEW, Cell, Line, figure_words, overview, tally_cells
 from genolm.results_reading import points, protocol_words
 
 PARTS = {"train": "training", "valid": "validation", "test": "test"}
 HOW_TO_READ = (
     "Every figure of ours is on test rows that no training learned from and no choice was made by, with its 95 % "
-    "interval in brackets. Under the published protocol a test row may have a twin or a near relative among them, "
-    "as it did in the original: a row's notes and record say how many. Of several seeds it is their mean, and so are "
-    "the ends of the interval. Published figures are those of the papers and have no interval.",
+    "interval in brackets, unless the protocol's name says that it is not. Under the published protocol a test row may "
+    "have a twin or a near relative among them, as it did in the original: a row's notes and record say how many. Of "
+    "several seeds it is their mean, and so are the ends of the interval. Published figures are those of the papers "
+    "and have no interval; of one whose answers were judged on our test rows the difference to ours is one in pairs.",
     "Published protocol: the data divided as the original did. Strict protocol: relatives of a sequence are kept "
     "on one side, by similarity, chromosome, species or reference, so that its figure is the one to expect on "
     "something new. A row that is divided in other ways has a line for each, in the column of the strict one.",
     "Ours is one way that starts from a language model: of several the one with the lowest loss on validation "
     "rows, or where that was not kept one fixed beforehand, so that the test rows choose nothing. Naive is the same "
     "network without pre-training, or where it is named another one. Of the simple baselines the one that is best on "
-    "the test rows is shown, which favours it. Both are under the strict protocol where there is one.",
+    "the test rows is shown, which favours it; a control, which knows nothing, is no baseline. Both are under the "
+    "strict protocol where there is one.",
     "Two methods of ours are within noise of each other when the 95 % interval of their difference, drawn in "
     "pairs on the same test rows, holds 0; where that was not worked out, when their intervals overlap. A "
     "published figure is within noise when it lies inside our interval. Of many rows some differ by chance; in their "
@@ -175,9 +177,16 @@ def method_cells(result: RowResult) -> tuple[list[str], list[list[str]]]:
     for key, method in result.methods.items():
         times = (f"{protocol_words(result, name)} {said}" for name, said in _times(result, key))
         settings = "; ".join(f"{name} {value}" for name, value in _flat(method.settings))
-        start = method.base or ("no language model" if method.kind == "baseline" else "random weights")
+        start = method.base or _start_words(key, method)
         rows.append([method.title, start, settings or NONE, "; ".join(times) or NONE])
     return ["Method", "Starts from", "Settings", "Wall time"], rows
+
+
+def _start_words(key: str, method: Method) -> str:
+    """Return what a method without a language model starts from; a model that was only asked says nothing of it."""
+    if method.kind != OURS:
+        return "no language model"
+    return "random weights" if is_naive(key) else NONE
 
 
 def machine_words(result: RowResult) -> str:

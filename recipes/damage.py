@@ -28,8 +28,7 @@ Written by `python recipes/damage.py`. Share of right answers of the built-in mo
 damaged: a part of each sequence replaced by N at its left end, its right end or in its middle, a part of it cut off,
 its first base lost, letters misread at random, or the other strand given. No model was shown N in training; it reads
 an unknown k-mer as nothing, as embedding dropout did to k-mers in training. Each figure is of {rows} rows at most, so
-that one in twenty differs by some hundredths by chance alone. Chance alone is right in half of the answers, for
-`genus-16s` in 1 of 96.
+that one in twenty differs by some hundredths by chance alone; the last line has what one answer to all would reach.
 
 Models of a site (gene starts, promoters) look for it at its place in the window: a lost first base moves it, and where
 it is unknown itself the answer is mostly no. More than a quarter of unknown letters is not judged by `genolm classify`;
@@ -112,6 +111,13 @@ DAMAGES = [
 ]
 
 
+class Column(NamedTuple):
+    """What a model answered, in the order of ``DAMAGES``, and the share of its rows that are of the commonest class."""
+
+    answers: list["Answered"]
+    commonest: float
+
+
 class Answered(NamedTuple):
     """The share of right answers on damaged rows, and the mean probability that the answers were given."""
 
@@ -142,8 +148,8 @@ def rows_of(recipe: Recipe, runs: Path, most: int, classes: tuple[str, ...]) -> 
     return test.sample(min(most, len(test)), random_state=1)
 
 
-def columns(runs: Path, most: int) -> Iterator[tuple[str, list[Answered]]]:
-    """Yield each model's name and how it answers, in the order of ``DAMAGES``."""
+def columns(runs: Path, most: int) -> Iterator[tuple[str, Column]]:
+    """Yield each model's name and how it answers."""
     for recipe in list_recipes(FOLDER):
         if recipe.model is None:
             continue
@@ -152,21 +158,24 @@ def columns(runs: Path, most: int) -> Iterator[tuple[str, list[Answered]]]:
         if rows is None:
             print(f"{recipe.model.name}: no table of '{recipe.name}' in {runs}")
             continue
-        yield recipe.model.name, [answered(predictor, rows, damage) for damage in DAMAGES]
+        answers = [answered(predictor, rows, damage) for damage in DAMAGES]
+        yield recipe.model.name, Column(answers, float(rows["label"].value_counts(normalize=True).max()))
         print(f"{recipe.model.name}: done")
 
 
-def page(found: dict[str, list[Answered]], rows: int) -> str:
+def page(found: dict[str, Column], rows: int) -> str:
     """Return the page: a row for each way of damage, a column for each model."""
     names, rule = " | ".join(found), " ---: |" * len(found)
     lines = [f"| Damage | {names} |", f"| --- |{rule}"]
     sure = []
     for place, damage in enumerate(DAMAGES):
-        told = [answers[place] for answers in found.values()]
+        told = [column.answers[place] for column in found.values()]
         lines.append(f"| {damage.title} | {' | '.join(f'{item.right:.2f}' for item in told)} |")
         if damage.title in (WHOLE, UNKNOWN_STRAND):
             sure.append(f"| {damage.title}, probability | {' | '.join(f'{item.sure:.2f}' for item in told)} |")
             sure.append(f"| {damage.title}, right | {' | '.join(f'{item.right:.2f}' for item in told)} |")
+    shares = " | ".join(f"{column.commonest:.2f}" for column in found.values())
+    lines.append(f"| nothing read, always the commonest class | {shares} |")
     said = SURE.format(names=names, rule=rule, lines="\n".join(sure))
     return HEAD.format(rows=rows) + "\n".join(lines) + "\n" + said
 

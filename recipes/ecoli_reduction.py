@@ -288,7 +288,7 @@ def _methods(curve: Curve) -> dict[str, Any]:
         NAIVE: ("Without pre-training", None),
     }
     ours = {name: method(title, base=base) for name, (title, base) in titles.items()}
-    others = {key: method(BASELINE_TITLES[key], ours=False, refit=key in REFITTED) for key in BASELINES}
+    others = {key: method(BASELINE_TITLES[key], kind="baseline", refit=key in REFITTED) for key in BASELINES}
     return {name: {**(ours | others)[name], "facts": curve.facts(name)} for name in curve.methods}
 
 

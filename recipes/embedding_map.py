@@ -80,7 +80,7 @@ def _add_kmers(task: RecipeTask, result: dict[str, Any], bundles: Mapping[str, M
     for name, (words, rows) in {**vectors, ONE_HOT: (kmers, np.eye(len(matrix)))}.items():
         same = same_beginning(words, rows)
         scores[name] = {"seeds": [scored({"accuracy": wilson(same.sum(), len(same))})]}
-        nothing = method("One-hot vectors, which know nothing", ours=False)
+        nothing = method("One-hot vectors, which know nothing", kind="control")
         told = (
             nothing
             if name == ONE_HOT
@@ -200,7 +200,7 @@ def _add_methods(
         layer, look = item.chosen
         if name == COUNTS:
             words = "-mers and ".join(map(str, COUNT_SIZES))
-            result["methods"][name] = method(f"Counts of {words}-mers, {look}", ours=False)
+            result["methods"][name] = method(f"Counts of {words}-mers, {look}", kind="baseline")
             continue
         bundle = bundles.get(name, first)
         title = bundle.config.title if name in bundles else "The same network before training"

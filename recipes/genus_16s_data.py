@@ -6,8 +6,8 @@ done by Heyer (2019), and at most ``per_reference`` reads of each reference are 
 
 The published protocol divides reads at random. A read of the test then has a twin in training, above all
 among amplicon reads, which are equal for one reference and often for several. The strict one holds out
-whole references, one to three of each genus, and keeps together those that are equal or have a read in
-common. Reads that are equal and of one genus count once in its validation and test rows.
+whole references and keeps together those that are equal or have a read in common: one or two such groups of
+each genus are for the test. Reads that are equal and of one genus count once in its validation and test rows.
 """
 
 import re

@@ -57,8 +57,12 @@ def run(task: RecipeTask) -> dict[str, Any]:
     found[OWN]["window_auprc"] = load_bundle(model).card["metrics"]["test"]["auprc"]
     found[NAIVE]["window_auprc"] = naive["scores"]["test"]["auprc"]
     promotech = curves(parts["held-out/promotech"]["result"])
+    beside = parts["differences"]["result"]
     return {
-        "published": [PROMOTECH | {"scores": {key: item["value"] for key, item in promotech.items()}}],
+        "published": [
+            PROMOTECH
+            | {"scores": {key: item["value"] for key, item in promotech.items()}, "leads": promotech_leads(beside)}
+        ],
         "protocols": {PROTOCOL: {"title": "750,000 bp held out, both strands, starts within 20 bp", "rows": {}}},
         "methods": methods(task.options),
         "scores": {
@@ -67,7 +71,7 @@ def run(task: RecipeTask) -> dict[str, Any]:
                 for key, item in found.items()
             }
         },
-        "differences": differences(scans, scratch, parts["differences"]["result"]),
+        "differences": differences(scans, scratch, beside),
     }
 
 
@@ -113,6 +117,12 @@ def seconds_of(key: str, naive: Mapping[str, Any], model: Any) -> float | None:
     if key == NAIVE:
         return naive["seconds"]
     return load_bundle(model).card["training"]["seconds"] if key == OWN else None
+
+
+def promotech_leads(found: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return the model minus Promotech, blocks of the genome drawn for both alike."""
+    against = {metric: found[f"{truth} {NEAR}"]["promotech"] for truth, metric in FIGURES.items()}
+    return {metric: {**item["difference"], "p": item["p"]} for metric, item in against.items()}
 
 
 def differences(scans: Scans, scratch: Scans, found: Mapping[str, Any]) -> list[dict[str, Any]]:

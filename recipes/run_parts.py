@@ -27,9 +27,9 @@ def available(task: RecipeTask, names: Iterable[str]) -> tuple[dict[str, ModelBu
     return found, missing
 
 
-def method(title: str, *, ours: bool = True, base: str | None = None, **settings: Any) -> dict[str, Any]:
-    """Return what a result says of a method."""
-    return {"title": title, "kind": "ours" if ours else "baseline", "base": base, "settings": settings}
+def method(title: str, *, kind: str = "ours", base: str | None = None, **settings: Any) -> dict[str, Any]:
+    """Return what a result says of a method; ``kind`` is ours, baseline or control."""
+    return {"title": title, "kind": kind, "base": base, "settings": settings}
 
 
 def scored(metrics: Mapping[str, Any], *, seed: int = 1, seconds: float | None = None) -> dict[str, Any]:

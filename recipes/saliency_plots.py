@@ -93,7 +93,7 @@ def _add_ecoli(task: RecipeTask, store: Store, result: dict[str, Any], bundle: M
         }
     result["methods"] = {
         bundle.name: method(bundle.config.title),
-        EVEN: method("If all bases counted alike", ours=False),
+        EVEN: method("If all bases counted alike", kind="control"),
     }
     result["figures"].append(_mean_figure(profiles, window.anchor))
 

@@ -1,7 +1,7 @@
 """The original's figure of a scan as a scored result: 40,000 bases of E. coli, known starts, by strand.
 
 The original looked at bases 800,001 to 840,000 of its genome, which hold promoters that our model was trained
-on too: that stretch is given as published, and beside it a stretch of a test block that no training saw. What
+on too: that stretch is told as one of a training block, and beside it one of a test block that no training saw. What
 is found is compared with the starts of RegulonDB within some bases of each, on their own strand, and with the
 5' ends of genes.
 
@@ -41,7 +41,10 @@ from genolm.tracks import Track
 
 ORIGINAL_RULES = "original-rules"
 BASELINES = (KMER, POSITIONAL)
-PROTOCOLS = {"published": "The original's stretch", "strict": "A stretch of a test block"}
+TITLES = {
+    "original": "The original's stretch, on whose block the model was trained",
+    "held_out": "A stretch of a test block",
+}
 ALL, GENES = "all", "genes"
 NEAR = 20
 ORIGINAL_STEP, ORIGINAL_THRESHOLD = 50, 0.5
@@ -165,7 +168,7 @@ def _methods(bundle: ModelBundle) -> dict[str, Any]:
     return {
         bundle.name: method(bundle.config.title),
         ORIGINAL_RULES: method("The same model by the original's rules"),
-        **{name: method(name.replace("-", " "), ours=False) for name in BASELINES},
+        **{name: method(name.replace("-", " "), kind="baseline") for name in BASELINES},
     }
 
 
@@ -181,7 +184,7 @@ def _add_stretch(scan: Scan40, key: str, result: dict[str, Any]) -> None:
         for kind in ("strong", ALL):
             _add_auprc(scan, key, (own, other, kind), tracks, (figures, result))
     result["protocols"][key] = {
-        "title": f"{PROTOCOLS.get(key, key)}, {span[0] + 1:,} to {span[1]:,}",
+        "title": f"{TITLES.get(key, key)}, {span[0] + 1:,} to {span[1]:,}",
         "rows": {"test": len(sites["strong"])},
         "record": {
             "blocks": scan.parts_of(span),

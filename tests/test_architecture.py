@@ -18,12 +18,12 @@ LAYERS = (
     {"compute", "remote_jobs", "workspace", "fasta_check", "labels", "metrics", "methods_text", "plans", "watchdog"}
     | {"topology", "feature_readers", "score_files", "result_row"},
     {"fasta_index", "tokenizer", "tracks", "cell", "pooling", "prediction", "recipe_config", "job_database", "recording", "table_text"}
-    | {"results", "results_reading"},
+    | {"results", "results_contest"},
     {"sequences", "genbank", "twobit", "features", "peaks", "lstm", "calibration", "bundle_config"}
-    | {"results_overview", "stream_cell", "stream_pooling", "truth_intervals", "job_store", "shortcuts"},
+    | {"results_reading", "stream_cell", "stream_pooling", "truth_intervals", "job_store", "shortcuts"},
     {"outputs", "genome_files", "genbank_calls", "answers", "tables", "model", "corpus", "job_queue", "table_warnings"}
-    | {"results_text", "samples", "truth", "significance", "background", "gene_finding"},
-    {"batches", "checkpoints", "distributed", "report_data", "classifier", "partial", "jobs", "worker"}
+    | {"results_overview", "samples", "truth", "significance", "background", "gene_finding"},
+    {"batches", "checkpoints", "results_text", "distributed", "report_data", "classifier", "partial", "jobs", "worker"}
     | {"stream_encoder", "scan_outputs", "annotation"},
     {"training", "report_figures", "splits", "onnx_graph"},
     {"language", "table_split", "bundles"},

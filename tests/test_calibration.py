@@ -85,6 +85,14 @@ def test_threshold_table_by_hand_and_against_scikit_learn():
         assert row.f1 == pytest.approx(reference.f1_score(labels, called))
 
 
+def test_a_model_that_says_the_same_of_all_is_called_at_one_half():
+    labels = np.array([1, 0, 0, 0, 0])
+    assert calibration.pick_threshold(np.full(5, 0.2), labels) == 0.5
+    # The other way round than it should be is no better than chance either.
+    assert calibration.pick_threshold(np.array([0.1, 0.6, 0.7, 0.8, 0.9]), labels) == 0.5
+    assert calibration.pick_threshold(np.array([0.2, 0.1, 0.1, 0.1, 0.1]), labels) == 0.2
+
+
 def test_pick_threshold():
     scores, labels = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4]), np.array([1, 1, 0, 1, 0, 0])
     assert calibration.pick_threshold(scores, labels) == 0.8

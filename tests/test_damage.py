@@ -73,8 +73,13 @@ def test_answers_are_counted_and_stand_in_the_page(damage, monkeypatch):
     assert [item.right for item in found] == [0.75, 0.25, 0.75] and ways[2].strand == "either"
     assert [item.sure for item in found] == pytest.approx([0.9, 0.7, 0.9])
     monkeypatch.setattr(damage, "DAMAGES", ways)
-    table, sure = damage.page({"toy": found}, 4).split("## How sure the answers are")
-    assert table.splitlines()[-4:-1] == ["| whole | 0.75 |", "| N, left, 10 % | 0.25 |", "| strand unknown | 0.75 |"]
+    table, sure = damage.page({"toy": damage.Column(found, 0.75)}, 4).split("## How sure the answers are")
+    assert table.splitlines()[-5:-1] == [
+        "| whole | 0.75 |",
+        "| N, left, 10 % | 0.25 |",
+        "| strand unknown | 0.75 |",
+        "| nothing read, always the commonest class | 0.75 |",
+    ]
     assert sure.splitlines()[-4:] == [
         "| whole, probability | 0.90 |",
         "| whole, right | 0.75 |",

@@ -18,6 +18,8 @@ from packaging.utils import canonicalize_name
 
 import genolm
 from genolm import workspace
+from genolm.bundle_config import config_facts
+from genolm.cards import render_card
 from genolm.cli import commands
 
 ROOT = Path(__file__).parents[1]
@@ -230,6 +232,14 @@ def test_what_is_imported_is_declared():
 def test_the_version_is_in_the_changelog():
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert re.search(rf"^## (Unreleased|{re.escape(genolm.__version__)})", changelog, re.MULTILINE)
+
+
+def test_the_page_of_each_built_in_card_is_made_of_the_card():
+    for info in genolm.list_bundles():
+        if info.builtin:
+            bundle = genolm.load_bundle(info.name)
+            page = render_card(bundle.card, facts=config_facts(bundle.config))
+            assert (bundle.path / "card.md").read_text(encoding="utf-8") == page, info.name
 
 
 def test_the_readme_tells_of_each_built_in_model_what_its_card_says():

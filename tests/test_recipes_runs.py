@@ -557,11 +557,11 @@ def test_a_scan_of_a_toy_genome(recipe, task_of, toy_bundle_path, make_dna, monk
     monkeypatch.setattr(module, "read_tss", lambda path, genome: (tss, {}))
     monkeypatch.setattr(module, "build", lambda genome, tss, settings: type("Built", (), {"table": table}))
     monkeypatch.setattr(module, "DRAWS", 20)
-    task = task_of({"ecoli-promoter": toy_bundle_path}, stride=10, stretches={"published": [1_000, 3_000]})
+    task = task_of({"ecoli-promoter": toy_bundle_path}, stride=10, stretches={"original": [1_000, 3_000]})
     result = module.run(task)
-    facts = result["protocols"]["published"]
+    facts = result["protocols"]["original"]
     assert facts["rows"] == {"test": 2} and facts["record"]["known_starts"] == {"strong": 2, "all": 3, "genes": 0}
-    scores = result["scores"]["published"]
+    scores = result["scores"]["original"]
     assert set(scores) == {"toy-promoter", "original-rules", "kmer-logistic", "positional-logistic"}
     assert {"auprc", "precision", "recall", "auprc_all", "recall_genes"} <= set(
         scores["toy-promoter"]["seeds"][0]["metrics"]
@@ -580,8 +580,8 @@ def test_a_scan_of_the_reserved_region_is_refused(recipe, task_of, toy_bundle_pa
     monkeypatch.setattr(module, "read_genbank", lambda path: genome)
     monkeypatch.setattr(module, "source_file", lambda data, name: None)
     monkeypatch.setattr(module, "read_tss", lambda path, genome: (pd.DataFrame(), {}))
-    task = task_of({"ecoli-promoter": toy_bundle_path}, stretches={"published": [3_599_000, 3_600_100]})
-    with pytest.raises(GenolmError, match="published overlaps the reserved bases"):
+    task = task_of({"ecoli-promoter": toy_bundle_path}, stretches={"original": [3_599_000, 3_600_100]})
+    with pytest.raises(GenolmError, match="original overlaps the reserved bases"):
         module.run(task)
 
 

@@ -11,9 +11,10 @@ from genolm.cli import commands
 from genolm.recipe_answers import read_answers
 from genolm.result_row import PUBLISHED, STRICT
 from genolm.results import ResultError, open_results, read_result, read_results
+from genolm.results_contest import against_published, contest
 from genolm.results_overview import OVERVIEW, overview, tally
-from genolm.results_reading import against_published, contest, points, verdict
-from genolm.results_text import document, duration, row_text, seed_cells
+from genolm.results_reading import points, verdict
+from genolm.results_text import document, duration, method_cells, row_text, seed_cells
 
 
 def around(value, margin=0.02):
@@ -204,6 +205,45 @@ def test_of_two_alike_from_scratch_the_one_better_on_validation_rows_is_compared
         for run in scores[STRICT][method]["seeds"]:
             run["valid_loss"] = loss
     assert written(scores=scores, differences=[]).naive(STRICT, "pretrained") == "naive-shifted"
+
+
+def test_of_networks_from_scratch_one_that_reads_as_ours_does_is_compared(written):
+    ways = {"shifted": {"shifted": True}, "naive": {}, "naive-shifted": {"shifted": True}}
+    methods = {key: {"title": key, "base": None, "settings": item, "network": "small"} for key, item in ways.items()}
+    scores = {STRICT: {"shifted": seeds(0.9), "naive": seeds(0.8), "naive-shifted": seeds(0.6)}}
+    for method, loss in (("naive", 0.1), ("naive-shifted", 0.2)):
+        scores[STRICT][method]["seeds"][0]["valid_loss"] = loss
+    row = written(scores=scores, methods=methods, differences=[])
+    assert row.naive(STRICT, "shifted") == "naive-shifted" and row.naive(STRICT) == "naive"
+    assert "Pre-training gives +0.300, +0.100 over another network from scratch" in verdict(row, row.views()[0])
+    assert "One of the two" not in said(row)["Strict protocol"]
+    del scores[STRICT]["naive-shifted"]
+    row = written(scores=scores, methods=methods, differences=[])
+    assert row.naive(STRICT, "shifted") == "naive"
+    assert "One of the two learned from shifted or trimmed sequences" in said(row)["Strict protocol"]
+
+
+def test_a_control_is_told_and_is_no_rival(written):
+    scores = {STRICT: {"pretrained": seeds(0.5), "even": seeds(0.9)}}
+    methods = {"pretrained": {"title": "Ours", "base": "lm"}, "even": {"title": "All alike", "kind": "control"}}
+    row = written(scores=scores, methods=methods, differences=[])
+    assert row.best_baseline(STRICT) is None and row.ours(STRICT) == ["pretrained"]
+    assert "A control, not a rival: All alike 0.900" in said(row)["Strict protocol"]
+    assert {item.other for item in tally([row])} == set()
+    assert {line[0]: line[1] for line in method_cells(row)[1]} == {"Ours": "lm", "All alike": "no language model"}
+
+
+def test_a_published_figure_that_was_judged_on_our_rows_is_compared_in_pairs(written):
+    item = {"name": "Second", "kind": "best", "protocol": PUBLISHED, "source": "its answers", "scores": {"mcc": 0.9}}
+    within = {"value": -0.1, "low": -0.2, "high": 0.01, "p": 0.08}
+    row = written(published=[{**item, "leads": {"mcc": within}}])
+    found = against_published(row, row.published[0])
+    assert found.clear is False and found.ahead == pytest.approx(-0.1) and found.is_paired
+    words = "the difference is -0.100 (95 % interval -0.200 to +0.010, p = 0.080) on the same test rows, within noise"
+    assert words in said(row)["Published protocol"]
+    row = written(published=[{**item, "leads": {"mcc": {**within, "high": -0.02, "p": 0.01}}}])
+    assert "ours is worse by 0.100 (95 % interval 0.020 to 0.200, p = 0.010)" in said(row)["Published protocol"]
+    assert not against_published(written(published=[item]), written(published=[item]).published[0]).is_paired
 
 
 @pytest.mark.parametrize(

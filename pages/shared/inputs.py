@@ -90,6 +90,9 @@ def describe_model(info: BundleInfo) -> None:
     classes = ", ".join(config.head.classes[:8]) + (" …" if len(config.head.classes) > 8 else "")
     st.markdown(f"**Answers** {state.plain(classes)}  \n**Was trained on** {state.plain(reads(info))}")
     st.markdown(f"**How good** {_quality(info)}")
+    if limits := (info.card or {}).get("limits"):
+        with st.expander("Known limits", icon=":material/rule:"):
+            st.markdown("\n".join(f"- {state.plain(item)}" for item in limits))
 
 
 def reads(info: BundleInfo) -> str:

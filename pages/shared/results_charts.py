@@ -13,8 +13,13 @@ from genolm.results_overview import figure_words
 
 # Lines in a colour and a pattern of their own, so that nobody has to tell colours apart.
 _LINES = {"original": (VERMILION, "dash"), "best": (PURPLE, "dot"), "other": (GREY, "dashdot")}
-_MARKS = {"ours": (BLUE, "circle"), "naive": (GREEN, "square"), "baseline": (GREY, "diamond")}
-_NAMES = {"ours": "ours", "naive": "ours, without pre-training", "baseline": "simple baseline"}
+_MARKS = {
+    "ours": (BLUE, "circle"),
+    "naive": (GREEN, "square"),
+    "baseline": (GREY, "diamond"),
+    "control": (GREY, "x"),
+}
+_NAMES = {"ours": "ours", "naive": "ours, without pre-training", "baseline": "simple baseline", "control": "control"}
 _NAME_ROOM, _LINE_ROOM, _WIDTH = 120, 48, 26
 _ROW, _TEXT_LINE = 46, 15
 # Share of the axis that is left free at both ends, and within which the numbers of two lines would touch; height of a
@@ -92,8 +97,7 @@ def _is_there(row: RowResult, protocol: str, method: str, metric: str) -> bool:
 
 def _of_kind(row: RowResult, methods: list[str], kind: str) -> Iterator[str]:
     for key in methods:
-        ours = key not in row.methods or row.methods[key].kind == OURS
-        if kind == ("naive" if is_naive(key) else "ours" if ours else "baseline"):
+        if kind == ("naive" if is_naive(key) else row.methods[key].kind if key in row.methods else OURS):
             yield key
 
 

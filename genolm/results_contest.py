@@ -1,0 +1,135 @@
+"""How ours stands to others: to published figures, networks from scratch and baselines, and whether that is noise.
+
+Two of our own methods are compared by the paired difference on the same test rows where it was worked out: it is
+within noise when its 95 % interval holds 0. Where there is none, when their intervals overlap. A published figure
+has no interval: it is within noise when it lies inside ours. One whose answers were judged on our test rows is
+compared with ours in pairs.
+"""
+
+import math
+from dataclasses import dataclass
+
+from genolm.bootstrap import Estimate
+from genolm.cards import LESS_IS_BETTER, p_words
+from genolm.result_row import Gap, Lead, Published, RowResult, View
+
+ORIGINAL, BEST = "original", "best"
+_NAN = float("nan")
+
+
+@dataclass(frozen=True)
+class Contest:
+    """How far ours is ahead (negative: behind) and whether that is more than noise, None if that is unknown.
+
+    ``low``, ``high`` and ``p`` are NaN and None unless the difference was worked out in pairs.
+    """
+
+    ahead: float
+    clear: bool | None
+    low: float = _NAN
+    high: float = _NAN
+    p: float | None = None
+
+    @property
+    def is_paired(self) -> bool:
+        """Whether both answered the same test rows and were drawn together."""
+        return not math.isnan(self.low)
+
+    @property
+    def better(self) -> bool:
+        """Whether ours is better beyond noise."""
+        return self.clear is True and self.ahead > 0
+
+    @property
+    def worse(self) -> bool:
+        """Whether ours is worse beyond noise."""
+        return self.clear is True and self.ahead < 0
+
+    def size(self) -> str:
+        """Return how large the difference is, with its interval and p where they are known."""
+        if not self.is_paired:
+            return f"{abs(self.ahead):.3f}"
+        low, high = (self.low, self.high) if self.ahead >= 0 else (-self.high, -self.low)
+        chance = "" if self.p is None else f", {p_words(self.p)}"
+        return f"{abs(self.ahead):.3f} (95 % interval {low:.3f} to {high:.3f}{chance})"
+
+
+def contest(row: RowResult, protocol: str, method: str, other: str) -> Contest | None:
+    """Compare two methods in the headline figure; None where one of them was not scored."""
+    ours, theirs = (row.estimate(protocol, key) for key in (method, other))
+    if ours is None or theirs is None or math.isnan(ours.value - theirs.value):
+        return None
+    gap = row.gap(protocol, method, other)
+    if gap and (found := _paired(row.metric, gap)):
+        return found
+    return Contest(sign_of(row.metric) * (ours.value - theirs.value), apart(ours, theirs))
+
+
+def _paired(metric: str, lead: Gap | Lead) -> Contest | None:
+    """Return the contest that a paired difference is, None where it has no interval."""
+    sign, size = sign_of(metric), lead.size
+    if math.isnan(size.value + size.low + size.high):
+        return None
+    low, high = sorted((sign * size.low, sign * size.high))
+    return Contest(sign * size.value, not low <= 0 <= high, low, high, lead.p)
+
+
+def shared_metric(row: RowResult, protocol: str, item: Published) -> str | None:
+    """Return the figure in which ours is compared with a published one: the headline one if both have it."""
+    method = row.main(protocol)
+    if method is None:
+        return None
+    both = (key for key in (row.metric, *row.metrics) if key in item.scores)
+    return next((key for key in both if is_defined(row.estimate(protocol, method, key))), None)
+
+
+def against_published(row: RowResult, item: Published) -> Contest | None:
+    """Compare ours with a published figure under its protocol; None where they have nothing in common."""
+    metric, method = shared_metric(row, item.protocol, item), row.main(item.protocol)
+    if metric is None or method is None:
+        return None
+    if metric in item.leads and (found := _paired(metric, item.leads[metric])):
+        return found
+    ours, theirs = row.estimate(item.protocol, method, metric), item.scores[metric]
+    known = not math.isnan(ours.low + ours.high)
+    return Contest(
+        sign_of(metric) * (ours.value - theirs), not ours.low <= theirs <= ours.high if known else None
+    )
+
+
+def published_contest(row: RowResult, kind: str, view: View) -> tuple[tuple[str, float], Contest] | None:
+    """Return the source and the value of the first published figure that can be compared, and how ours stands to it."""
+    for item in row.figures_of(kind, view.published):
+        metric, found = shared_metric(row, item.protocol, item), against_published(row, item)
+        if metric and found:
+            return (item.source, item.scores[metric]), found
+    return None
+
+
+def against_naive(row: RowResult, protocol: str, method: str) -> Contest | None:
+    """Compare a way of ours with the same network from scratch."""
+    other = row.naive(protocol, method)
+    return contest(row, protocol, method, other) if other else None
+
+
+def against_baseline(row: RowResult, protocol: str, method: str) -> Contest | None:
+    """Compare a way of ours with the best simple baseline."""
+    other = row.best_baseline(protocol)
+    return contest(row, protocol, method, other) if other else None
+
+
+def apart(one: Estimate, other: Estimate) -> bool | None:
+    """Return whether two intervals do not overlap, None where one is not known."""
+    if any(math.isnan(end) for end in (one.low, one.high, other.low, other.high)):
+        return None
+    return one.low > other.high or one.high < other.low
+
+
+def is_defined(estimate: Estimate | None) -> bool:
+    """Return whether a figure is there and is a number."""
+    return estimate is not None and not math.isnan(estimate.value)
+
+
+def sign_of(metric: str) -> int:
+    """Return 1 where more is better, -1 where less is."""
+    return -1 if metric in LESS_IS_BETTER else 1
