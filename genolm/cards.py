@@ -105,7 +105,7 @@ def headline(card: Card) -> str:
     splits = card.get("metrics") or {}
     for split in [*(name for name in PREFERRED_SPLITS if name in splits), *splits]:
         if key := headline_metric(card, split):
-            of = f", {card['test_of']}" if split == "test" and card.get("test_of") else ""
+            of = f" ({card['test_of']})" if split == "test" and card.get("test_of") else ""
             return f"{metric_name(key)} {format_estimate(splits[split][key])} on {split}{of}"
     return ""
 

@@ -64,7 +64,8 @@ def classify_file(
     model : str, path or Predictor
     strand : {"+", "-", "either"}
         ``-`` reads reverse complements; ``either``, for records of unknown strand, reads both and keeps the surer
-        answer, see :func:`genolm.orientation.oriented_logits`. A column ``strand`` then follows the length.
+        answer, of two classes with a probability that counts both, see
+        :func:`genolm.orientation.oriented_logits`. A column ``strand`` then follows the length.
     progress : callable, optional
         Told of finished records.
     **options

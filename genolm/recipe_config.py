@@ -283,6 +283,8 @@ def _recipe(path: Path, given: Mapping[str, Any]) -> Recipe:
         if item.kind not in _PUBLISHED_KINDS:
             wanted = ", ".join(_PUBLISHED_KINDS)
             raise SettingsError(f"published[{number}].kind is '{item.kind}'; it must be one of {wanted}.")
+        if item.leads:
+            raise SettingsError(f"published[{number}].leads is measured by a recipe, not said by it; leave it out.")
     return Recipe(name=path.stem, folder=path.parent, **parts)
 
 

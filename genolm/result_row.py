@@ -28,8 +28,9 @@ def is_naive(method: str) -> bool:
 
 @dataclass(frozen=True)
 class Lead:
-    """Ours minus another one's figure on the same test rows, by paired bootstrap."""
+    """What ``method`` of ours is ahead of another one's figure on the same test rows, by paired bootstrap."""
 
+    method: str
     size: Estimate
     p: float | None
 
@@ -39,7 +40,7 @@ class Published:
     """Somebody else's figures for the same question; ``kind`` is original, best or other.
 
     ``protocol`` is the one of ours that they are comparable with, "" if there is none; ``source`` is where
-    the figures stand. ``leads`` has what our main way is ahead where their answers were judged on our test rows.
+    the figures stand. ``leads`` has what a way of ours is ahead where their answers were judged on our test rows.
     """
 
     name: str
@@ -66,19 +67,23 @@ class Source:
 
 @dataclass(frozen=True)
 class Protocol:
-    """One way to divide the data: ``rows`` per part, and ``record``, how the table was made."""
+    """One way to divide the data: ``rows`` per part, and ``record``, how the table was made.
+
+    ``seen`` tells that our models were trained on its test rows, so that its figures are no test.
+    """
 
     title: str
     rows: dict[str, int]
     table_sha256: str
     record: dict[str, Any]
+    seen: bool = False
 
 
 @dataclass(frozen=True)
 class Method:
     """One way to answer: ``kind`` is ours, baseline or control, ``base`` the language model it starts from.
 
-    A control answers by chance or by a rule that knows nothing; to be ahead of it is no merit.
+    A control is no answer to the question, only what chance gives; to be ahead of it is no merit.
 
     ``network`` says what it reads and how large it is, None where that was not kept. ``aside`` says why it is not
     among the ways that the loss on validation rows chooses from; "" where it is.
@@ -263,16 +268,23 @@ class RowResult:
         return next(iter(found), None)
 
     def reads_otherwise(self, naive: str, method: str) -> bool:
-        """Whether one of two ways learned from whole sequences and the other from shifted or trimmed ones."""
-        ways = [self.methods[key].settings if key in self.methods else {} for key in (naive, method)]
-        if any("average" in way for way in ways):
-            return False
-        one, other = ([bool(way.get(key)) for key in READINGS] for way in ways)
-        return one != other
+        """Whether two ways differ in whether sequences were shifted or trimmed when they learned."""
+        return self._readings(naive) != self._readings(method)
+
+    def _readings(self, method: str) -> set[tuple[bool, ...]]:
+        """Return how a way reads sequences, of an average how each of its parts does."""
+        settings = self.methods[method].settings if method in self.methods else {}
+        if "average" in settings:
+            return set().union(*(self._readings(part) for part in settings["average"]))
+        return {tuple(bool(settings.get(key)) for key in READINGS)}
 
     def main(self, protocol: str) -> str | None:
         """Return the way whose figure is called ours; None where none was scored."""
         return next(iter(self.ours(protocol)), None)
+
+    def is_seen(self, protocol: str) -> bool:
+        """Whether our models were trained on the test rows of a protocol, so that its figures are no test."""
+        return protocol in self.protocols and self.protocols[protocol].seen
 
     def title_of(self, method: str) -> str:
         """Return how a method is called."""

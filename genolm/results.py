@@ -144,7 +144,7 @@ def _published(item: Mapping[str, Any]) -> Published:
 
 
 def _lead(item: Mapping[str, Any], place: str) -> Lead:
-    return Lead(_estimate(item, place), _number(item.get("p"), f"{place}.p"))
+    return Lead(_text(item["method"], f"{place}.method"), _estimate(item, place), _number(item.get("p"), f"{place}.p"))
 
 
 def _source(item: Mapping[str, Any]) -> Source:
@@ -162,9 +162,8 @@ def _figure(item: Mapping[str, Any]) -> Figure:
 
 def _protocol(key: str, item: Mapping[str, Any]) -> Protocol:
     rows = {part: int(count) for part, count in (item.get("rows") or {}).items()}
-    return Protocol(
-        str(item.get("title") or key), rows, str(item.get("table_sha256") or ""), dict(item.get("record") or {})
-    )
+    title, digest = str(item.get("title") or key), str(item.get("table_sha256") or "")
+    return Protocol(title, rows, digest, dict(item.get("record") or {}), bool(item.get("seen")))
 
 
 def _method(key: str, item: Mapping[str, Any] | str) -> Method:

@@ -50,8 +50,14 @@ class Contest:
         if not self.is_paired:
             return f"{abs(self.ahead):.3f}"
         low, high = (self.low, self.high) if self.ahead >= 0 else (-self.high, -self.low)
-        chance = "" if self.p is None else f", {p_words(self.p)}"
-        return f"{abs(self.ahead):.3f} (95 % interval {low:.3f} to {high:.3f}{chance})"
+        return f"{abs(self.ahead):.3f} (95 % interval {low:.3f} to {high:.3f}{self._chance()})"
+
+    def signed(self) -> str:
+        """Return a paired difference with its sign, its interval, and p where it is known."""
+        return f"{self.ahead:+.3f} (95 % interval {self.low:+.3f} to {self.high:+.3f}{self._chance()})"
+
+    def _chance(self) -> str:
+        return "" if self.p is None else f", {p_words(self.p)}"
 
 
 def contest(row: RowResult, protocol: str, method: str, other: str) -> Contest | None:
@@ -88,7 +94,8 @@ def against_published(row: RowResult, item: Published) -> Contest | None:
     metric, method = shared_metric(row, item.protocol, item), row.main(item.protocol)
     if metric is None or method is None:
         return None
-    if metric in item.leads and (found := _paired(metric, item.leads[metric])):
+    lead = item.leads.get(metric)
+    if lead and lead.method == method and (found := _paired(metric, lead)):
         return found
     ours, theirs = row.estimate(item.protocol, method, metric), item.scores[metric]
     known = not math.isnan(ours.low + ours.high)

@@ -62,10 +62,12 @@ def overview(rows: Sequence[RowResult]) -> dict[str, list[Line]]:
 def tally(rows: Sequence[RowResult]) -> list[Tally]:
     """Count over the overview's lines how ours stands to the original, the best published, naive and baselines.
 
-    A published figure that stands in several rows is counted in the first of them alone.
+    A published figure that stands in several rows is counted in the first of them alone; a protocol whose test rows
+    our models were trained on is not counted.
     """
     views = [(row, view) for row in rows for view in row.views()]
     known = [(row, view.main, row.main(view.main)) for row, view in views if view.main and row.main(view.main)]
+    known = [item for item in known if not item[0].is_seen(item[1])]
     found = {
         "the original": _contests(views, ORIGINAL),
         "the best published": _contests(views, BEST),
@@ -158,7 +160,7 @@ def _other_words(row: RowResult, protocol: str, same: str | None, other: str) ->
     if same == other:
         return ""
     title = row.title_of(other)
-    return f"another network, {title}: {figure_words(row.estimate(protocol, other))}" if same else title
+    return f"another training, {title}: {figure_words(row.estimate(protocol, other))}" if same else title
 
 
 def _baseline_cell(row: RowResult, view: View) -> Cell:

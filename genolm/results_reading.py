@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from genolm.bootstrap import Estimate
-from genolm.cards import format_estimate, format_number, metric_name, p_words
+from genolm.cards import format_estimate, format_number, metric_name
 from genolm.result_row import PUBLISHED, STRICT, Published, RowResult, View
 from genolm.results_contest import (
     BEST,
     ORIGINAL,
     Contest,
+    against_baseline,
     against_naive,
     against_published,
     apart,
@@ -55,6 +56,8 @@ def verdict(row: RowResult, view: View) -> str:
     if view.main is None:
         titles = ", ".join(item.title or item.name for item in row.figures)
         return f"Figures only: {titles}." if titles else "Not run yet."
+    if row.is_seen(view.main):
+        return "No test: our models were trained on these rows."
     parts = [*_short_published(row, view), *(_short_strict(row) if view.is_usual else ())]
     if method := row.main(view.main):
         parts += _short_own(row, view.main, method)
@@ -104,8 +107,7 @@ def _published_words(row: RowResult, item: Published) -> str:
     if found.clear is None:
         return f"{said}; ours has no interval to judge the difference of {found.ahead:+.3f} by."
     if found.is_paired and not found.clear:
-        ends = f"95 % interval {found.low:+.3f} to {found.high:+.3f}, {p_words(found.p)}"
-        return f"{said}: the difference is {found.ahead:+.3f} ({ends}) on the same test rows, within noise."
+        return f"{said}: the difference is {found.signed()} on the same test rows, within noise."
     if found.is_paired:
         return f"{said}: ours is {_side(found)} by {found.size()} on the same test rows."
     if not found.clear:
@@ -131,16 +133,15 @@ def _naive_words(row: RowResult, protocol: str, method: str) -> str:
     else:
         said += f"what pre-training gives is {_open_words(row, protocol, method, found)}."
     if row.reads_otherwise(same, method):
-        said += " One of the two learned from shifted or trimmed sequences, the other did not: that is part of it."
+        said += " The two learned from differently shifted or trimmed sequences, which is a part of it."
     # Of all networks from scratch ``other`` has the lowest loss on validation rows.
     if same == other:
         return said
-    return f"{said} Of other networks without it the best by validation, {row.title_of(other)}, has {figure}."
+    return f"{said} Of other trainings without it the best by validation, {row.title_of(other)}, has {figure}."
 
 
 def _baseline_words(row: RowResult, protocol: str, method: str) -> str:
-    other = row.best_baseline(protocol)
-    found = contest(row, protocol, method, other) if other else None
+    other, found = row.best_baseline(protocol), against_baseline(row, protocol, method)
     if other is None or found is None:
         return ""
     said = f"The best simple baseline, {row.title_of(other)}, has {_figure(row.estimate(protocol, other))}"
@@ -249,10 +250,9 @@ def _short_own(row: RowResult, protocol: str, method: str) -> Iterator[str]:
     if found := against_naive(row, protocol, method):
         best, more = row.naive(protocol), ""
         if best and best != row.naive(protocol, method) and (other_found := contest(row, protocol, method, best)):
-            more = f", {other_found.ahead:+.3f} over another network from scratch{_noise(other_found.clear)}"
+            more = f", {other_found.ahead:+.3f} over another training from scratch{_noise(other_found.clear)}"
         yield f"pre-training gives {found.ahead:+.3f}{_noise(found.clear)}{more}"
-    other = row.best_baseline(protocol)
-    if other and (found := contest(row, protocol, method, other)):
+    if found := against_baseline(row, protocol, method):
         words = "better than simple baselines" if found.better else "a simple baseline is better"
         open_words = "a simple baseline is as good" if found.clear is False else "simple baselines not judged"
         yield words if found.clear else open_words
@@ -266,8 +266,7 @@ def _open_words(row: RowResult, protocol: str, method: str, found: Contest) -> s
         return f"{found.ahead:+.3f}, not judged for want of an interval"
     if not found.is_paired:
         return f"{found.ahead:+.3f}, within noise, as the intervals overlap"
-    ends = f"95 % interval {found.low:+.3f} to {found.high:+.3f}, {p_words(found.p)}"
-    return f"{found.ahead:+.3f} ({ends}), within noise{_basis(row, protocol, method, found)}"
+    return f"{found.signed()}, within noise{_basis(row, protocol, method, found)}"
 
 
 def _basis(row: RowResult, protocol: str, method: str, found: Contest) -> str:

@@ -30,8 +30,8 @@ HOW_TO_READ = (
     "strict protocol where there is one.",
     "Two methods of ours are within noise of each other when the 95 % interval of their difference, drawn in "
     "pairs on the same test rows, holds 0; where that was not worked out, when their intervals overlap. A "
-    "published figure is within noise when it lies inside our interval. Of many rows some differ by chance; in their "
-    "count a published figure that stands in two rows is counted once, in the first.",
+    "published figure that was not judged on our rows is within noise when it lies inside our interval. Of many rows "
+    "some differ by chance; in their count a published figure that stands in two rows is counted once, in the first.",
 )
 
 

@@ -7,8 +7,8 @@ same two bases.
 A 16S gene's vector is the mean state of a layer of the encoder over its tokens, and over all ways to cut it into
 k-mers that stand side by side. The nearest neighbour is looked up by cosine: is it of the same genus, and is the
 nearest one of another genus of the same family? Which layer of a network is looked at, and how, is chosen by one
-half of the genera; figures are of the other half, and beside the chosen layer stands the last one as it is, which
-is what a classifier starts from. Counts of k-mers are treated alike, and so are the states of the first model's
+half of the families; figures are of the other half, and beside the chosen layer stands the last one, which is what a
+classifier starts from. Counts of k-mers are treated alike, and so are the states of the first model's
 network before training, which is the naive one.
 """
 
@@ -24,7 +24,7 @@ import torch
 from common import source_file
 from gene_neighbours import FAMILY, GENUS, Read, choosing_half, cosines, read_by
 from genus_16s_data import REFERENCES, read_references
-from layer_states import ALIKE, AS_IT_IS, layer_means
+from layer_states import LOOKS, PLAIN, layer_means
 from run_parts import available, difference, figure_part, method, rounded, scored
 from scan_proof_ground import Store
 
@@ -45,7 +45,8 @@ KMERS = "kmers"
 ONE_HOT, COUNTS = "one-hot", "kmer-counts"
 TITLES = {GENUS: "Nearest other 16S gene", FAMILY: "Nearest 16S gene of another genus"}
 COUNT_SIZES = (6,)
-LAST = f", last layer, {AS_IT_IS}"
+LAST = f", last layer, {PLAIN}"
+DASHES = ("dot", "dash", "solid")
 N_BOOT = 2000
 SYMBOLS = ("circle", "diamond", "square", "cross")
 
@@ -129,7 +130,7 @@ def _add_sequences(
     references = distinct(read_references(source_file(task.data, REFERENCES)), task.options.get("references"))
     names = ["class", "order", "family", "genus"]
     lineages = pd.DataFrame(references["lineage"].str.split().tolist(), columns=names)
-    choosing = choosing_half(lineages["genus"], _seed(task))
+    choosing = choosing_half(lineages["family"], _seed(task))
     found = {}
     for name, maker in _makers(bundles, references["sequence"].tolist(), _seed(task)).items():
         task.say(f"16S genes: {name}")
@@ -140,11 +141,10 @@ def _add_sequences(
         found[name] = read_by(list(arrays.values()), lineages, choosing)
     _add_methods(result, found, bundles)
     for protocol in (GENUS, FAMILY):
-        _add_answers(result, protocol, found, lineages["genus"], choosing)
+        _add_answers(result, protocol, found, lineages[protocol], choosing)
         networks = [name for name in found if name != COUNTS]
-        result["figures"].append(
-            _layer_figure(protocol, {name: found[name] for name in networks}, result, choosing)
-        )
+        titles = {name: _title_of(name, bundles) for name in networks}
+        result["figures"].append(_layer_figure(protocol, found, titles, choosing))
     for name in (next(iter(bundles)), COUNTS):
         places = flat(found[name].looked(), seed=_seed(task))
         result["figures"].append(_gene_figure(name, result["methods"][name]["title"], lineages, places))
@@ -194,7 +194,7 @@ def _counts(sequences: list[str]) -> list[np.ndarray]:
 def _add_methods(
     result: dict[str, Any], found: Mapping[str, Read], bundles: Mapping[str, ModelBundle]
 ) -> None:
-    """Add what is told of each network, of its last layer as it is, and of counts."""
+    """Add what is told of each network, of its last layer, and of counts."""
     first = next(iter(bundles.values()))
     for name, item in found.items():
         layer, look = item.chosen
@@ -203,10 +203,14 @@ def _add_methods(
             result["methods"][name] = method(f"Counts of {words}-mers, {look}", kind="baseline")
             continue
         bundle = bundles.get(name, first)
-        title = bundle.config.title if name in bundles else "The same network before training"
+        title = _title_of(name, bundles)
         said = f"{title}, {_layer_name(layer, len(item.layers))}, {look}"
         result["methods"][name] = _own_method(bundle, said)
         result["methods"][f"{name}-last"] = _own_method(bundle, title + LAST)
+
+
+def _title_of(name: str, bundles: Mapping[str, ModelBundle]) -> str:
+    return bundles[name].config.title if name in bundles else "The same network before training"
 
 
 def _layer_name(layer: int, count: int) -> str:
@@ -220,17 +224,17 @@ def _own_method(bundle: ModelBundle, title: str) -> dict[str, Any]:
 
 
 def _add_answers(
-    result: dict[str, Any], protocol: str, found: Mapping[str, Read], genera: pd.Series, choosing: np.ndarray
+    result: dict[str, Any], protocol: str, found: Mapping[str, Read], groups: pd.Series, choosing: np.ndarray
 ) -> None:
-    """Add the share of right neighbours of each method and the first one's lead; genera are drawn."""
+    """Add the share of right neighbours of each method and the first one's lead; whole groups are drawn."""
     answers = {}
     for name, item in found.items():
         answers[name] = item.answers[item.chosen][protocol].within(~choosing)
         if name != COUNTS:
             answers[f"{name}-last"] = item.answers[item.last()][protocol].within(~choosing)
     rows = next(iter(answers.values())).rows
-    chose = next(iter(found.values())).answers[0, AS_IT_IS][protocol].within(choosing).rows
-    owners, names = pd.factorize(genera.iloc[rows])
+    chose = next(iter(found.values())).answers[0, PLAIN][protocol].within(choosing).rows
+    owners, names = pd.factorize(groups.iloc[rows])
     sizes = {"valid": len(chose), "test": len(rows)}
     result["protocols"][protocol] = {"title": TITLES[protocol], "rows": sizes}
     statistics = {name: _share(item.right, owners, len(names)) for name, item in answers.items()}
@@ -279,14 +283,14 @@ def _kmer_figure(name: str, title: str, kmers: Sequence[str], places: np.ndarray
 
 
 def _layer_figure(
-    protocol: str, found: Mapping[str, Read], result: Mapping[str, Any], choosing: np.ndarray
+    protocol: str, found: Mapping[str, Read], titles: Mapping[str, str], choosing: np.ndarray
 ) -> dict[str, Any]:
-    """Return how often the nearest neighbour is right by layer, as it is and with each unit alike."""
+    """Return how often the nearest neighbour is right by layer and look, of the networks that have a title."""
     plot = new_figure()
-    for number, (name, item) in enumerate(found.items()):
+    for number, (name, title) in enumerate(titles.items()):
+        item = found[name]
         places = [_layer_name(layer, len(item.layers)) for layer in range(len(item.layers))]
-        title = result["methods"][f"{name}-last"]["title"].removesuffix(LAST)
-        for look, dash in ((ALIKE, "solid"), (AS_IT_IS, "dot")):
+        for look, dash in zip(LOOKS, DASHES, strict=True):
             answers = [item.answers[layer, look][protocol].within(~choosing) for layer in range(len(places))]
             plot.add_trace(
                 go.Scatter(
@@ -294,7 +298,7 @@ def _layer_figure(
                     y=rounded([answer.right.mean() for answer in answers]),
                     mode="lines+markers",
                     name=title,
-                    showlegend=look == ALIKE,
+                    showlegend=dash == "solid",
                     line={"color": PALETTE[number], "dash": dash},
                     hovertemplate=f"{title}, %{{x}}, {look}: %{{y}}<extra></extra>",
                 )
@@ -302,7 +306,8 @@ def _layer_figure(
     plot.update_yaxes(title_text="Share of genes", range=[0, 1.02])
     caption = (
         "How often the nearest neighbour is right, by the layer whose mean states are compared. Dotted: the states"
-        " as they are; solid: each unit brought to the same spread."
+        " less the mean of all genes; dashed: each unit brought to one spread; solid: the main directions brought to"
+        " one spread."
     )
     return figure_part(f"layers-{protocol}", f"{TITLES[protocol]}, by layer", caption, laid_out(plot, 460))
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from layer_states import AS_IT_IS, LOOKS, centred
+from layer_states import LOOKS, PLAIN
 
 GENUS, FAMILY = "genus", "family"
 Look = tuple[int, str]
@@ -35,7 +35,7 @@ class Read:
     answers : mapping of (int, str) to mapping of str to Answers
         By layer and look, then by protocol.
     chosen : (int, str)
-        The layer and look with the most right answers in the half of the genera that chooses, all protocols
+        The layer and look with the most right answers in the half of the families that chooses, all protocols
         alike; the first of several.
     """
 
@@ -49,14 +49,14 @@ class Read:
         return LOOKS[look](self.layers[layer])
 
     def last(self) -> Look:
-        """Return the last layer as it is."""
-        return len(self.layers) - 1, AS_IT_IS
+        """Return the last layer, less the mean of all."""
+        return len(self.layers) - 1, PLAIN
 
 
-def choosing_half(genera: pd.Series, seed: int) -> np.ndarray:
-    """Return a mask of the references in the half of the genera by which layers and looks are chosen."""
-    names = np.random.default_rng(seed).permutation(np.sort(genera.unique()))
-    return genera.isin(names[: len(names) // 2]).to_numpy()
+def choosing_half(families: pd.Series, seed: int) -> np.ndarray:
+    """Return a mask of the references in the half of the families by which layers and looks are chosen."""
+    names = np.random.default_rng(seed).permutation(np.sort(families.unique()))
+    return families.isin(names[: len(names) // 2]).to_numpy()
 
 
 def read_by(layers: Sequence[np.ndarray], lineages: pd.DataFrame, choosing: np.ndarray) -> Read:
@@ -80,14 +80,14 @@ def neighbours(rows: np.ndarray, lineages: pd.DataFrame, level: str) -> Answers:
     Parameters
     ----------
     rows : np.ndarray
-        A vector for each reference.
+        A vector for each reference, looked at in one of the ways of ``LOOKS``.
     lineages : DataFrame
         Columns ``family`` and ``genus``.
     level : {"genus", "family"}
         "family" passes over references of the same genus. References that have no other of the level to be
         found are not asked.
     """
-    likeness = cosines(centred(rows))
+    likeness = cosines(rows)
     genus, group = (pd.factorize(lineages[key])[0] for key in ("genus", level))
     barred = np.eye(len(rows), dtype=bool) if level == GENUS else genus[:, None] == genus
     likeness[barred] = -np.inf

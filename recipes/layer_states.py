@@ -1,9 +1,9 @@
 """A vector for each sequence from each layer of a language model, and ways to make its units comparable.
 
 The mean state of a layer over a sequence is what that layer knows of it. Units differ widely in how much they
-vary, and in a trained network a few loud ones that tell base composition or reading frame drown the rest in a
-cosine. So three ways to look at the vectors are on offer: without their common mean, with each unit brought to
-one spread, and along their main directions, each brought to one spread (whitening).
+vary, and a few loud ones can drown the rest in a cosine. So three ways to look at the vectors are on offer:
+without their common mean, with each unit brought to one spread, and along their main directions, each brought to
+one spread (whitening).
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ from genolm.tokenizer import KmerTokenizer, encode_bases
 
 BATCH_TOKENS = 24_000
 DIRECTIONS = 32
-AS_IT_IS, ALIKE = "as it is", "each unit alike"
+PLAIN, ALIKE, WHITE = "less the mean of all", "each unit alike", f"its {DIRECTIONS} main directions alike"
 
 
 def centred(rows: np.ndarray) -> np.ndarray:
@@ -41,9 +41,9 @@ def whitened(rows: np.ndarray) -> np.ndarray:
 
 
 LOOKS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    AS_IT_IS: centred,
+    PLAIN: centred,
     ALIKE: evened,
-    f"its {DIRECTIONS} main directions alike": whitened,
+    WHITE: whitened,
 }
 """How vectors are looked at, by what a reader is told."""
 

@@ -122,7 +122,7 @@ def seconds_of(key: str, naive: Mapping[str, Any], model: Any) -> float | None:
 def promotech_leads(found: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Return the model minus Promotech, blocks of the genome drawn for both alike."""
     against = {metric: found[f"{truth} {NEAR}"]["promotech"] for truth, metric in FIGURES.items()}
-    return {metric: {**item["difference"], "p": item["p"]} for metric, item in against.items()}
+    return {metric: {"method": OWN, **item["difference"], "p": item["p"]} for metric, item in against.items()}
 
 
 def differences(scans: Scans, scratch: Scans, found: Mapping[str, Any]) -> list[dict[str, Any]]:

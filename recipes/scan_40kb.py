@@ -186,6 +186,7 @@ def _add_stretch(scan: Scan40, key: str, result: dict[str, Any]) -> None:
     result["protocols"][key] = {
         "title": f"{TITLES.get(key, key)}, {span[0] + 1:,} to {span[1]:,}",
         "rows": {"test": len(sites["strong"])},
+        "seen": "train" in scan.parts_of(span),
         "record": {
             "blocks": scan.parts_of(span),
             "known_starts": {name: len(frame) for name, frame in sites.items()},

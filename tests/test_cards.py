@@ -43,7 +43,7 @@ def test_a_card_can_name_the_metric_to_show_first():
     both = {"auroc": {"value": 0.99}, "accuracy": {"value": 0.8}}
     assert headline({"metrics": {"test": both}, "headline": "accuracy"}) == "Accuracy 0.800 on test"
     assert headline({"metrics": {"test": both}, "headline": "mcc"}) == "AUROC 0.990 on test"
-    assert headline({"metrics": {"test": both}, "test_of": "tested on human"}) == "AUROC 0.990 on test, tested on human"
+    assert headline({"metrics": {"test": both}, "test_of": "tested on human"}) == "AUROC 0.990 on test (tested on human)"
     assert headline({"metrics": {"valid": both}, "test_of": "tested on human"}) == "AUROC 0.990 on valid"
 
 

@@ -81,7 +81,11 @@ def test_either_strand_by_itself_is_read_as_asked(reads):
 
 
 def test_a_sequence_that_is_its_own_reverse_complement_is_read_as_it_is():
-    assert oriented_logits(predictor(), ["ACGTACGTTTAAACGTACGT"], "either")[1].tolist() == [False]
+    for head in (GENERA, HeadConfig("binary", ("other", "promoter"))):
+        model, same = predictor(head, calibration=Calibration(temperature=1.7)), ["ACGTACGTTTAAACGTACGT"]
+        logits, minus = oriented_logits(model, same, "either")
+        assert minus.tolist() == [False]
+        np.testing.assert_allclose(logits, model.logits(same), atol=1e-6)
 
 
 def test_progress_counts_each_sequence_once(reads, monkeypatch):

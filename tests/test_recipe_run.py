@@ -769,6 +769,11 @@ def test_figures_of_more_seeds_than_the_recipe_wants_now_go(folder, again):
         ('preset = "tiny"', "preset = 1", "methods.naive.settings.preset is 1; it must be a text"),
         ("auroc = 0.9", 'auroc = "high"', r"published\[1\].scores.auroc is 'high'; it must be a number"),
         ('kind = "original"', 'kind = "first"', r"published\[1\].kind is 'first'; it must be one of original, best, other"),
+        (
+            'kind = "original"',
+            'kind = "original"\nleads = { accuracy = { method = "lm", size = { value = 0.1, low = 0.0, high = 0.2 }, p = 0.1 } }',
+            r"published\[1\].leads is measured by a recipe, not said by it; leave it out",
+        ),
         ('licence = "public"', "", r"sources\[1\] has no entry 'licence'"),
         ("options = { rows = 120 }", "options = 120", "prepare.options is 120; it must be a table"),
         ('[judge]\nmodule = "toy_tables"', "[judge]", "judge has no entry 'module'"),

@@ -26,7 +26,8 @@ from genolm.cli.reporting import (
     type=click.Choice(["+", "-", "either"]),
     default="+",
     show_default=True,
-    help="Read records as they are, their reverse complements, or both, and keep the surer answer.",
+    help="Read records as they are, their reverse complements, or both, and keep the surer answer; of two classes "
+    "the probability counts both strands.",
 )
 @threads_option
 @precision_option

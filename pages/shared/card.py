@@ -64,8 +64,8 @@ def _scores(info: BundleInfo) -> None:
 
 def _limits(info: BundleInfo) -> None:
     """Show what the model cannot do."""
-    if limits := info.card.get("limits"):
-        st.markdown("**Known limits**\n" + "\n".join(f"- {state.plain(text)}" for text in limits))
+    if limits := inputs.limits_words(info):
+        st.markdown(f"**Known limits**\n{limits}")
 
 
 def _details(info: BundleInfo) -> None:

@@ -90,9 +90,14 @@ def describe_model(info: BundleInfo) -> None:
     classes = ", ".join(config.head.classes[:8]) + (" …" if len(config.head.classes) > 8 else "")
     st.markdown(f"**Answers** {state.plain(classes)}  \n**Was trained on** {state.plain(reads(info))}")
     st.markdown(f"**How good** {_quality(info)}")
-    if limits := (info.card or {}).get("limits"):
+    if limits := limits_words(info):
         with st.expander("Known limits", icon=":material/rule:"):
-            st.markdown("\n".join(f"- {state.plain(item)}" for item in limits))
+            st.markdown(limits)
+
+
+def limits_words(info: BundleInfo) -> str:
+    """Return what a model's card says that it cannot do, as a list in Markdown; "" where it says nothing."""
+    return "\n".join(f"- {state.plain(item)}" for item in (info.card or {}).get("limits", ()))
 
 
 def reads(info: BundleInfo) -> str:

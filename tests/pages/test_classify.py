@@ -38,6 +38,12 @@ def test_the_sample_is_classified_as_the_package_does(open_page, toy_model, tmp_
     assert any("agree with what is known" in item.value for item in app.markdown)
 
 
+def test_the_known_limits_of_the_model_are_shown(open_page, toy_model):
+    said = [item.value for box in open_page(PAGE).expander if box.label == "Known limits" for item in box.markdown]
+    (limits,) = said
+    assert limits == "\n".join(f"- {item}" for item in toy_model.card["limits"])
+
+
 def test_of_many_classes_the_likeliest_are_shown(open_page, toy_model, tmp_path):
     config = replace(toy_model.config, name="many", head=HeadConfig("multiclass", tuple("abcdefghij")))
     card = {"sample": {"file": samples.SITES_FILE}}
