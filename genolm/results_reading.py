@@ -21,6 +21,7 @@ from genolm.results_contest import (
     sign_of,
 )
 
+SEEN = "No test: our models were trained on these rows."
 _NAN = float("nan")
 
 
@@ -57,7 +58,7 @@ def verdict(row: RowResult, view: View) -> str:
         titles = ", ".join(item.title or item.name for item in row.figures)
         return f"Figures only: {titles}." if titles else "Not run yet."
     if row.is_seen(view.main):
-        return "No test: our models were trained on these rows."
+        return SEEN
     parts = [*_short_published(row, view), *(_short_strict(row) if view.is_usual else ())]
     if method := row.main(view.main):
         parts += _short_own(row, view.main, method)
@@ -71,7 +72,8 @@ def _of_protocol(row: RowResult, protocol: str) -> list[str]:
     method = row.main(protocol)
     if method is None:
         return ["No training from a language model is finished here."]
-    said = [_own_words(row, protocol, method)]
+    said = [SEEN] if row.is_seen(protocol) else []
+    said.append(_own_words(row, protocol, method))
     said += [_published_words(row, item) for item in row.published if item.protocol == protocol]
     said += [make(row, protocol, method) for make in (_naive_words, _baseline_words, _control_words, _variant_words)]
     return [words for words in said if words]

@@ -33,6 +33,7 @@ from genolm.errors import GenolmError
 from genolm.figure_parts import BLUE, GREEN, GREY, VERMILION, laid_out, new_figure
 from genolm.peaks import call_peaks
 from genolm.predict import Predictor
+from genolm.recipe_result import BASELINE_TITLES
 from genolm.recipe_run import RecipeTask
 from genolm.registry import ModelBundle
 from genolm.scan import scan_genome
@@ -168,7 +169,7 @@ def _methods(bundle: ModelBundle) -> dict[str, Any]:
     return {
         bundle.name: method(bundle.config.title),
         ORIGINAL_RULES: method("The same model by the original's rules"),
-        **{name: method(name.replace("-", " "), kind="baseline") for name in BASELINES},
+        **{name: method(BASELINE_TITLES[name], kind="baseline") for name in BASELINES},
     }
 
 
