@@ -241,6 +241,7 @@ def test_rows_that_training_saw_are_no_test_and_are_not_counted(written):
     assert only.other == "the best simple baseline" and len(only.contests) == 1 and only.contests[0].better
     verdicts = {view.main: verdict(row, view) for view in row.views()}
     assert verdicts["seen"] == "No test: our models were trained on these rows."
+    assert said(row)["A training block"].startswith("No test") and "No test" not in said(row)["A test block"]
     assert verdicts["unseen"].startswith("Better than simple baselines")
 
 
