@@ -9,8 +9,8 @@ Of two classes, what is kept also counts the other reading. A sequence of the po
 strand, either one as likely before it is read, so that its odds are the mean of the odds on both, if a sequence without
 a site looks alike on both strands: with a site that only one strand shows, half of what that strand says; with two
 readings that agree, what they say. A model whose negatives were all shown on one strand, such as gene interiors, says
-yes too often even so. Of several classes
-the better of two answers is kept as it is, so that of sequences that are of no class more are taken for one.
+yes too often even so. Of several classes the better of two answers is kept as it is, so that of sequences that are of
+no class more are taken for one.
 """
 
 import time
