@@ -13,6 +13,7 @@ from pathlib import Path
 MARK_VARIABLE, NICE_VARIABLE = "GENOLM_JOB", "GENOLM_JOB_NICENESS"
 TERMINATE_SECONDS, KILL_SECONDS = 1.3, 0.5
 _PROC = Path("/proc")
+_EXITING = 0x4  # PF_EXITING of include/linux/sched.h
 
 
 @cache
@@ -26,19 +27,30 @@ def machine() -> str:
 
 
 def process_start(pid: int) -> str | None:
-    """Return when a process began, in the system's own words; None if there is none or it is a zombie.
+    """Return when a process began, in the system's own words; None if there is none or it will do nothing more.
 
-    With the number it makes a process unmistakable: numbers are used again.
+    With the number it makes a process unmistakable: numbers are used again. A process that was killed does
+    nothing more, even if on busy cores it takes a while until it is gone; nor does a zombie.
     """
     try:
         fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
-        return None if fields[0] in "ZX" else fields[19]
+        is_over = fields[0] in "ZX" or int(fields[6]) & _EXITING or _is_killed(pid)
+        return None if is_over else fields[19]
     except (FileNotFoundError, ProcessLookupError):
         if (_PROC / "self" / "stat").exists():
             return None
     listed = subprocess.run(["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True)
     state, _, began = listed.stdout.strip().partition(" ")
     return began.strip() if state and not state.startswith("Z") else None
+
+
+def _is_killed(pid: int) -> bool:
+    """Return whether a SIGKILL is on its way to a process, which no process can hold off (proc_pid_status(5))."""
+    for line in (_PROC / str(pid) / "status").read_text().splitlines():
+        name, _, mask = line.partition(":")
+        if name in ("SigPnd", "ShdPnd") and int(mask, 16) >> (signal.SIGKILL - 1) & 1:
+            return True
+    return False
 
 
 def is_alive(pid: int | None, began: str | None) -> bool:

@@ -143,6 +143,26 @@ def test_cancel_ends_a_stubborn_worker_and_its_children_within_two_seconds(start
     until(lambda: not any(map(processes.process_start, group)), seconds=1)
 
 
+def test_a_process_that_will_do_nothing_more_is_gone(tmp_path, monkeypatch):
+    """On busy cores a killed process can take longer than its time to be gone."""
+    monkeypatch.setattr(processes, "_PROC", tmp_path)
+
+    def listed(pid, state="S", flags=0x400000, pending=0):
+        folder = tmp_path / str(pid)
+        folder.mkdir()
+        (folder / "stat").write_text(f"{pid} (a (b) c) {state} 1 {pid} {pid} 0 -1 {flags} " + "0 " * 12 + "5511 0")
+        (folder / "status").write_text(f"Name:\ta\nSigPnd:\t{0:016x}\nShdPnd:\t{pending:016x}\nSigBlk:\t{1 << 8:016x}\n")
+
+    (tmp_path / "self").mkdir()
+    (tmp_path / "self" / "stat").touch()
+    listed(1)
+    listed(2, pending=1 << (signal.SIGTERM - 1))
+    listed(3, pending=1 << (signal.SIGKILL - 1))
+    listed(4, flags=0x400004)
+    listed(5, state="Z")
+    assert [processes.process_start(pid) for pid in range(1, 7)] == ["5511", "5511", None, None, None, None]
+
+
 def test_a_worker_is_ended_before_its_children(monkeypatch):
     """A worker whose child was killed first could go on and call the job done."""
     alive, sent = {7, 3, 9, 12}, []
