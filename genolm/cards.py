@@ -105,9 +105,14 @@ def headline(card: Card) -> str:
     splits = card.get("metrics") or {}
     for split in [*(name for name in PREFERRED_SPLITS if name in splits), *splits]:
         if key := headline_metric(card, split):
-            of = f" ({card['test_of']})" if split == "test" and card.get("test_of") else ""
-            return f"{metric_name(key)} {format_estimate(splits[split][key])} on {split}{of}"
+            of = what_split(card, split)
+            return f"{metric_name(key)} {format_estimate(splits[split][key])} on {split}" + (f" ({of})" if of else "")
     return ""
+
+
+def what_split(card: Card, split: str) -> str:
+    """Return what the rows of a split are of, where there are other tests and the card says it; "" elsewhere."""
+    return (card.get("test_of") or "") if split == "test" else ""
 
 
 def headline_metric(card: Card, split: str) -> str:
@@ -174,10 +179,12 @@ def _facts_part(facts: Mapping[str, str]) -> str:
 
 
 def _scores_part(card: Card) -> str:
-    of = f", {card['test_of']}" if card.get("test_of") else ""
+    def called(rows: str, split: str) -> str:
+        return ", ".join(filter(None, (rows, what_split(card, split))))
+
     splits, baselines = (card.get(key) or {} for key in ("metrics", "baselines"))
-    rows = [(f"this model, {split}{of if split == 'test' else ''}", scores) for split, scores in splits.items()]
-    rows += [(f"baseline{of}: {name}", scores) for name, scores in baselines.items()]
+    rows = [(called(f"this model, {split}", split), scores) for split, scores in splits.items()]
+    rows += [(f"{called('baseline', 'test')}: {name}", scores) for name, scores in baselines.items()]
     if not rows:
         return ""
     keys = list(dict.fromkeys(key for _, scores in rows for key in scores))

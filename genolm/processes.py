@@ -33,7 +33,7 @@ def process_start(pid: int) -> str | None:
     nothing more, even if on busy cores it takes a while until it is gone; nor does a zombie.
     """
     try:
-        fields = (_PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+        fields = _stat(_PROC / str(pid))
         is_over = fields[0] in "ZX" or int(fields[6]) & _EXITING or _is_killed(pid)
         return None if is_over else fields[19]
     except (FileNotFoundError, ProcessLookupError):
@@ -42,6 +42,11 @@ def process_start(pid: int) -> str | None:
     listed = subprocess.run(["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True)
     state, _, began = listed.stdout.strip().partition(" ")
     return began.strip() if state and not state.startswith("Z") else None
+
+
+def _stat(entry: Path) -> list[str]:
+    """Return what a process's ``stat`` says after its name, which may hold anything: its state comes first."""
+    return (entry / "stat").read_text().rpartition(")")[2].split()
 
 
 def _is_killed(pid: int) -> bool:
@@ -125,7 +130,7 @@ def _belongs(entry: Path, sign: bytes, leader: int | None) -> bool:
     try:
         if sign in (entry / "environ").read_bytes().split(b"\0"):
             return True
-        fields = (entry / "stat").read_text().rpartition(")")[2].split()
+        fields = _stat(entry)
     except OSError:
         return False
     return leader is not None and int(fields[2]) == leader and fields[0] not in "ZX"

@@ -111,18 +111,18 @@ DAMAGES = [
 ]
 
 
-class Column(NamedTuple):
-    """What a model answered, in the order of ``DAMAGES``, and the share of its rows that are of the commonest class."""
-
-    answers: list["Answered"]
-    commonest: float
-
-
 class Answered(NamedTuple):
     """The share of right answers on damaged rows, and the mean probability that the answers were given."""
 
     right: float
     sure: float
+
+
+class Column(NamedTuple):
+    """What a model answered, in the order of ``DAMAGES``, and the share of its rows that are of the commonest class."""
+
+    answers: list[Answered]
+    commonest: float
 
 
 def answered(predictor: Predictor, rows: pd.DataFrame, damage: Damage) -> Answered:

@@ -81,13 +81,11 @@ def _add_kmers(task: RecipeTask, result: dict[str, Any], bundles: Mapping[str, M
     for name, (words, rows) in {**vectors, ONE_HOT: (kmers, np.eye(len(matrix)))}.items():
         same = same_beginning(words, rows)
         scores[name] = {"seeds": [scored({"accuracy": wilson(same.sum(), len(same))})]}
-        nothing = method("One-hot vectors, which know nothing", kind="control")
-        told = (
-            nothing
-            if name == ONE_HOT
-            else _own_method(embeddings[name], f"{embeddings[name].config.title}, embedding")
-        )
-        title = result["methods"].setdefault(name, told)["title"]
+        if name == ONE_HOT:
+            told = method("One-hot vectors, which know nothing", kind="control")
+        else:
+            told = _own_method(embeddings[name], f"{embeddings[name].config.title}, embedding")
+        result["methods"][name], title = told, told["title"]
         result["figures"].append(_kmer_figure(name, title, words, flat(rows, seed=_seed(task))))
 
 

@@ -184,12 +184,13 @@ def _add_stretch(scan: Scan40, key: str, result: dict[str, Any]) -> None:
     for other in BASELINES:
         for kind in ("strong", ALL):
             _add_auprc(scan, key, (own, other, kind), tracks, (figures, result))
+    blocks = scan.parts_of(span)
     result["protocols"][key] = {
         "title": f"{TITLES.get(key, key)}, {span[0] + 1:,} to {span[1]:,}",
         "rows": {"test": len(sites["strong"])},
-        "seen": "train" in scan.parts_of(span),
+        "seen": "train" in blocks,
         "record": {
-            "blocks": scan.parts_of(span),
+            "blocks": blocks,
             "known_starts": {name: len(frame) for name, frame in sites.items()},
             "thresholds": {name: round(scan.threshold(name), 4) for name in names},
             "calls": {name: len(found) for name, found in calls.items()},

@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from genolm import cards
-from genolm.cards import LESS_IS_BETTER, PREFERRED_SPLITS, metric_name
+from genolm.cards import LESS_IS_BETTER, PREFERRED_SPLITS, metric_name, what_split
 
 MEANINGS = {
     "accuracy": "share of right answers",
@@ -87,7 +87,7 @@ def compared(card: Mapping[str, Any], metric: str) -> pd.DataFrame:
 def split_words(card: Mapping[str, Any], split: str) -> str:
     """Return what the rows of a split are called: "valid" are the validation rows."""
     words = {"valid": "validation rows", "validation": "validation rows", "test": "test rows"}.get(split, split)
-    return f"{words}, {card['test_of']}" if split == "test" and card.get("test_of") else words
+    return ", ".join(filter(None, (words, what_split(card, split))))
 
 
 def wide_table(card: Mapping[str, Any]) -> pd.DataFrame:
