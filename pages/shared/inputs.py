@@ -22,7 +22,7 @@ SEQUENCE_ENDINGS = ".fa,.fasta,.fna,.ffn,.fas,.fsa,.txt,.gz,.bgz"
 GENOME_ENDINGS = SEQUENCE_ENDINGS + ",.gb,.gbk,.gbff,.genbank,.embl,.2bit"
 MAX_PASTED = 2_000_000
 SAMPLE, PASTE, UPLOAD, SERVER = "Sample", "Paste", "Upload", "File on the server"
-FACT_WIDTH = 190
+FACT_WIDTH = 210
 """Of a figure about the input, px: such that its words fit; a narrow window shows fewer beside each other."""
 _ROWS_SHOWN = 500
 
