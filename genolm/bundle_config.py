@@ -1,28 +1,38 @@
 """What a model in a bundle is: its settings, in the form in which ``config.json`` holds them.
 
 Format 2 adds ``members``, ``mirrored``, ``streamed`` and a threshold for scans, and weights under ``members.N.`` where
-there are several. It is written only for models that need it: every other one is format 1, which readers of format 1
-take as before.
+there are several; format 3 a calibration for sequences of unknown strand. Each is written only for models that need
+it, so that older readers take every other one as before.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, get_args
 
-from genolm.config import Calibration, EncoderConfig, HeadConfig, TokenizerConfig, Window, from_json, to_json
+from genolm.config import (
+    Calibration,
+    EncoderConfig,
+    HeadConfig,
+    TokenizerConfig,
+    Window,
+    from_json,
+    read_calibration,
+    to_json,
+)
 from genolm.errors import BundleError, SettingsError
 from genolm.tokenizer import SPECIAL_COUNT
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 MAX_MEMBERS = 32
 Kind = Literal["language-model", "classifier"]
-_PARTS = {
-    "tokenizer": TokenizerConfig,
-    "encoder": EncoderConfig,
-    "head": HeadConfig,
-    "window": Window,
-    "calibration": Calibration,
+_PARTS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
+    "tokenizer": partial(from_json, TokenizerConfig),
+    "encoder": partial(from_json, EncoderConfig),
+    "head": partial(from_json, HeadConfig),
+    "window": partial(from_json, Window),
+    "calibration": read_calibration,
 }
 _SINCE_FORMAT_2 = ("members", "mirrored", "streamed")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
@@ -72,7 +82,10 @@ class BundleConfig:
         self._check_averaging()
         if not isinstance(self.streamed, bool) or (self.streamed and self.window is None):
             raise BundleError(f"streamed is {self.streamed!r}; it is true or false, and true needs a window.")
-        if self._averages or self.streamed or self.calibration.scan_threshold is not None:
+        self._check_either()
+        if self.calibration.either is not None:
+            object.__setattr__(self, "format_version", 3)
+        elif self._averages or self.streamed or self.calibration.scan_threshold is not None:
             object.__setattr__(self, "format_version", 2)
 
     @property
@@ -86,6 +99,11 @@ class BundleConfig:
             raise BundleError(f"mirrored is {self.mirrored!r}; it must be true or false.")
         if self.kind != "classifier" and self._averages:
             raise BundleError(f"Model '{self.name}' is a {self.kind}; it has no answers to be averaged.")
+
+    def _check_either(self) -> None:
+        binary = self.head is not None and self.head.task == "binary"
+        if self.calibration.either is not None and (self.mirrored or not binary):
+            raise BundleError(f"Model '{self.name}' does not choose between strands, but is calibrated for either one.")
 
     @property
     def vocab_size(self) -> int:
@@ -140,9 +158,17 @@ def stored_settings(config: BundleConfig) -> dict[str, Any]:
     """Return the settings as ``config.json`` holds them; format 1 has not those of format 2."""
     left_out = _SINCE_FORMAT_2 if config.format_version == 1 else ()
     settings = {key: value for key, value in to_json(config).items() if key not in left_out}
-    if config.calibration.scan_threshold is None:
-        del settings["calibration"]["scan_threshold"]
+    for key in ("scan_threshold", "either"):
+        if settings["calibration"][key] is None:
+            del settings["calibration"][key]
     return settings
+
+
+def _newer_settings(data: Mapping[str, Any], version: int) -> list[str]:
+    """Return which settings a format does not have yet."""
+    found = [key for key in _SINCE_FORMAT_2 if version < 2 and key in data]
+    either = (data.get("calibration") or {}).get("either")
+    return [*found, "calibration.either"] if version < 3 and either else found
 
 
 def read_settings(data: Mapping[str, Any]) -> BundleConfig:
@@ -158,12 +184,10 @@ def read_settings(data: Mapping[str, Any]) -> BundleConfig:
         raise BundleError(f"format_version is {version!r}; it is no bundle of genolm.")
     if version > FORMAT_VERSION:
         raise BundleError(f"it has format {version}; this genolm reads up to {FORMAT_VERSION}; update it.")
-    newer = [key for key in _SINCE_FORMAT_2 if key in data]
-    if version == 1 and newer:
-        raise BundleError(f"it has format 1, which knows no {', '.join(newer)}; export the model again.")
     try:
-        given = {key: kind for key, kind in _PARTS.items() if data.get(key) is not None}
-        nested = {key: from_json(kind, data[key]) for key, kind in given.items()}
+        if newer := _newer_settings(data, version):
+            raise BundleError(f"it has format {version}, which knows no {', '.join(newer)}; export the model again.")
+        nested = {key: read(data[key]) for key, read in _PARTS.items() if data.get(key) is not None}
         flat = {key: value for key, value in data.items() if key != "format_version"}
         return from_json(BundleConfig, {**flat, **nested})
     except (SettingsError, TypeError, ValueError, AttributeError) as error:

@@ -206,7 +206,7 @@ class TrainedClassifier:
         return calibrate.apply(self.logits(sequences), self.calibration, self.head.task)
 
     def calibrated(self, valid: Samples) -> "TrainedClassifier":
-        """Return the classifier with temperature, and threshold of a binary task, fitted on ``valid``."""
+        """Return the classifier with temperature, and what a binary task says yes by, fitted on ``valid``."""
         task = self.head.task
         if task == "regression":
             return self
@@ -215,7 +215,11 @@ class TrainedClassifier:
         if task == "binary" and len(set(valid.labels.tolist())) == 2:
             positive = calibrate.apply(logits, calibration, task)[:, 1]
             threshold = calibrate.pick_threshold(positive, valid.labels)
-            calibration = Calibration(calibration.temperature, threshold)
+            calibration = replace(calibration, threshold=threshold)
+            if not self.settings.get("mirrored"):
+                turned = self.logits([reverse_complement(item) for item in valid.sequences])
+                readings = (np.diff(item)[:, 0] / calibration.temperature for item in (logits, turned))
+                calibration = replace(calibration, either=calibrate.fit_either(*readings, valid.labels))
         return replace(self, calibration=calibration)
 
 

@@ -135,22 +135,51 @@ class HeadConfig:
 
 
 @dataclass(frozen=True)
+class EitherStrand:
+    """How a binary model answers of a sequence of unknown strand, which it reads on both.
+
+    The log odds of the positive class are ``surer`` times the higher calibrated log odds of the two readings, plus
+    ``other`` times the lower ones, plus ``offset``; the answer is yes from the probability ``threshold`` on.
+    """
+
+    surer: float
+    other: float
+    offset: float
+    threshold: float
+
+    def __post_init__(self) -> None:
+        if not all(map(math.isfinite, (self.surer, self.other, self.offset))) or min(self.surer, self.other) < 0:
+            raise SettingsError(f"{self} is no way to count both strands; the two shares are 0 or more.")
+
+
+@dataclass(frozen=True)
 class Calibration:
     """How raw outputs become probabilities: logits are divided by ``temperature``.
 
     ``threshold`` is the calibrated probability of the positive class from which a binary model says yes of a
     sequence, ``scan_threshold`` that from which a window of a scan is a hit, where it is another: a scan meets
-    many more windows without a site.
+    many more windows without a site. ``either`` is for sequences of unknown strand, where that was fitted.
     """
 
     temperature: float = 1.0
     threshold: float = 0.5
     scan_threshold: float | None = None
+    either: EitherStrand | None = None
 
     @property
     def for_scans(self) -> float:
         """Threshold of a scan."""
         return self.threshold if self.scan_threshold is None else self.scan_threshold
+
+    def threshold_on(self, strand: str) -> float:
+        """Return the threshold of a sequence that is read on a strand, ``+``, ``-`` or ``either``."""
+        return self.either.threshold if strand == "either" and self.either else self.threshold
+
+
+def read_calibration(data: Mapping[str, Any]) -> Calibration:
+    """Build a calibration from JSON data, as :func:`from_json` does."""
+    either = data.get("either")
+    return from_json(Calibration, {**data, "either": either if either is None else from_json(EitherStrand, either)})
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,7 @@ class Classification:
 
     def _prediction(self, names: Sequence[str], arrays: Mapping[str, np.ndarray]) -> Prediction:
         lengths = np.array([self.genome.contigs[name] for name in names], dtype=np.int64)
-        found = self.predictor.answers(names, lengths, arrays["known"], arrays["logits"])
+        found = self.predictor.answers(names, lengths, arrays["known"], arrays["logits"], strand=self.strand)
         if self.strand == "+":
             return found
         return replace(found, strands=tuple(np.where(arrays["minus"], "-", "+").tolist()))

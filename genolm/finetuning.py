@@ -20,7 +20,14 @@ from genolm.adaptation import Adapted, adapt_language_model
 from genolm.bundles import WEIGHTS_FILE
 from genolm.classifier import Ensemble, SequenceClassifier
 from genolm.classifier_training import TrainedClassifier, train_classifier
-from genolm.config import Calibration, ClassifierSettings, FinetuneSettings, encoder_preset
+from genolm.config import (
+    Calibration,
+    ClassifierSettings,
+    FinetuneSettings,
+    encoder_preset,
+    read_calibration,
+    to_json,
+)
 from genolm.distributed import refuse_several
 from genolm.errors import TrainingError
 from genolm.preparation import Preparation, prepare_training
@@ -271,7 +278,7 @@ def _member(run: _Run, key: str, settings: ClassifierSettings, name: str) -> Tra
             progress=run.stages.reporter(name),
         ),
     )
-    facts = {"history": trained.history.to_json(), "calibration": vars(trained.calibration)}
+    facts = {"history": trained.history.to_json(), "calibration": to_json(trained.calibration)}
     run.kept.write_weights(key, {**facts, "settings": trained.settings}, trained.model.state_dict())
     remove_checkpoint(run.kept.folder / f"{key}.training")
     run.stages.finish(name)
@@ -286,7 +293,7 @@ def _read_member(
     sizes = encoder_preset(preset) if preparation.from_scratch else preparation.bundle.config.encoder
     model = SequenceClassifier(sizes, preparation.head, tokenizer.vocab_size)
     model.load_state_dict(state)
-    history, calibration = History.from_json(kept["history"]), Calibration(**kept["calibration"])
+    history, calibration = History.from_json(kept["history"]), read_calibration(kept["calibration"])
     return TrainedClassifier(
         model.eval(), tokenizer, preparation.head, calibration, history, dict(kept["settings"])
     )

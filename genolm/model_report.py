@@ -23,6 +23,7 @@ from genolm import report_data
 from genolm.answers import Answers
 from genolm.bundles import BUNDLE_FILES, CARD_PAGE, read_bundle
 from genolm.cards import headline_metrics
+from genolm.config import to_json
 from genolm.errors import BundleError, SettingsError
 from genolm.labels import SEPARATOR
 from genolm.methods_text import methods_text
@@ -196,7 +197,7 @@ def _described(
         "task": test.task,
         "classes": test.classes,
         "slots": test.head.slots,
-        "calibration": vars(test.calibration),
+        "calibration": to_json(test.calibration),
         "reduction": extra.get("reduction") or [],
         "extra": {key: value for key, value in extra.items() if key != "reduction"},
         "card": _without_digest(card),

@@ -5,12 +5,11 @@ read on both, and the reading is kept of which the model is surer: of several cl
 have less entropy, of two that with more for the positive class, of labels that can stand together that with the
 higher probability of any.
 
-Of two classes, what is kept also counts the other reading. A sequence of the positive class has its site on one
-strand, either one as likely before it is read, so that its odds are the mean of the odds on both, if a sequence without
-a site looks alike on both strands: with a site that only one strand shows, half of what that strand says; with two
-readings that agree, what they say. A model whose negatives were all shown on one strand, such as gene interiors, says
-yes too often even so. Of several classes the better of two answers is kept as it is, so that of sequences that are of
-no class more are taken for one.
+Of two classes, what is kept also counts the other reading, in the shares that were fitted on sequences kept apart from
+the training (:func:`genolm.calibration.fit_either`), and a yes has a threshold of its own. Models without such a fit,
+as those for scans and of an older genolm, take the mean of the odds on both strands, and say yes too often where their
+negatives were all shown on one strand. Of several classes the better of two answers is kept as it is, so that of
+sequences that are of no class more are taken for one.
 """
 
 import time
@@ -22,6 +21,7 @@ import numpy as np
 from scipy.special import entr
 
 from genolm.bundle_config import BundleConfig
+from genolm.calibration import either_odds
 from genolm.errors import SettingsError
 from genolm.predict import Predictor
 from genolm.prediction import log_odds
@@ -69,7 +69,8 @@ def oriented_logits(
     sequences : sequence of str
     strand : {"+", "-", "either"}
         ``+`` reads sequences as they are, ``-`` their reverse complements, ``either`` both: the reading is kept of
-        which the model is surer, ``+`` where it is equally sure. Of two classes the odds are the mean of both.
+        which the model is surer, ``+`` where it is equally sure. Of two classes the odds count both, see
+        :func:`genolm.calibration.either_odds`; a yes is from ``calibration.threshold_on("either")`` on.
     names, progress : optional
         See :meth:`genolm.predict.Predictor.logits`.
 
@@ -98,9 +99,9 @@ def oriented_logits(
     is_minus = sure[1] > sure[0]
     kept = np.where(is_minus[:, None], minus, plus)
     if predictor.task == "binary":
-        # The mean of the odds, calibrated, less what the surer reading says by itself; 0 where both say the same.
-        change = np.logaddexp(*sure) - np.log(2) - sure.max(axis=0)
-        kept[:, predictor.positive_index] += predictor.config.calibration.temperature * change
+        # What both readings say together, calibrated, less what the surer one says by itself.
+        known = predictor.config.calibration
+        kept[:, predictor.positive_index] += known.temperature * (either_odds(*sure, known.either) - sure.max(axis=0))
     return kept, is_minus
 
 

@@ -262,19 +262,22 @@ class Predictor:
         return self.answers(names, lengths, known, logits)
 
     def answers(
-        self, names: Sequence[str], lengths: np.ndarray, known: np.ndarray, logits: np.ndarray
+        self, names: Sequence[str], lengths: np.ndarray, known: np.ndarray, logits: np.ndarray, *, strand: str = "+"
     ) -> Prediction:
         """Return what raw outputs (n, outputs) say of sequences with so many bases and so many known ones."""
         values = self.probabilities(logits)
-        predicted = self.decide(values)
+        predicted = self.decide(values, strand)
         nothing = float("nan") if self.task == "regression" else NOT_JUDGED
         for row in np.flatnonzero(known < least_known(lengths, self.config.window)):
             predicted[row], values[row] = nothing, np.nan
         return Prediction(tuple(names), lengths, logits, values, tuple(predicted), self.classes, self.task)
 
-    def decide(self, probabilities: np.ndarray) -> list[Any]:
-        """Return the answer for each row of probabilities; see :class:`Prediction`, ``predicted``."""
-        threshold = self.config.calibration.threshold
+    def decide(self, probabilities: np.ndarray, strand: str = "+") -> list[Any]:
+        """Return the answer for each row of probabilities; see :class:`Prediction`, ``predicted``.
+
+        ``strand`` is what was read, ``either`` has a threshold of its own.
+        """
+        threshold = self.config.calibration.threshold_on(strand)
         if self.task == "regression":
             return [float(value) for value in probabilities[:, 0]]
         if self.task == "multilabel":

@@ -131,7 +131,7 @@ def answered(predictor: Predictor, rows: pd.DataFrame, damage: Damage) -> Answer
     pieces = [damage.apply(sequence, rng) for sequence in rows["sequence"]]
     strand = "+" if why_not_either(predictor.config) else damage.strand
     probabilities = predictor.probabilities(oriented_logits(predictor, pieces, strand)[0])
-    said = [str(answer) for answer in predictor.decide(probabilities)]
+    said = [str(answer) for answer in predictor.decide(probabilities, strand)]
     given = probabilities[np.arange(len(said)), [predictor.classes.index(answer) for answer in said]]
     return Answered(float(np.mean(np.array(said) == rows["label"].astype(str))), float(given.mean()))
 

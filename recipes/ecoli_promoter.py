@@ -28,7 +28,7 @@ from scan_card import scan_facts
 
 from genolm import calibration as calibrate
 from genolm.classifier_training import Samples, TrainedClassifier
-from genolm.config import Calibration, HeadConfig, Schedule, TokenizerConfig, Window
+from genolm.config import Calibration, HeadConfig, Schedule, TokenizerConfig, Window, to_json
 from genolm.novelty import training_profile
 from genolm.predict import Predictor
 from genolm.progress import Progress
@@ -120,7 +120,7 @@ def run_once(task: Task, base: str, seed: int) -> dict[str, Any]:
     trained = replace(trained, calibration=calibrated(task, trained, load_bundle(task.out / name)))
     save(task, name, trained, base)
     scores = {part: score_classifier(trained, task.parts[part]) for part in ("valid", "test")}
-    found = {"name": name, "base": base, "seed": seed, "scores": scores, "calibration": vars(trained.calibration)}
+    found = {"name": name, "base": base, "seed": seed, "scores": scores, "calibration": to_json(trained.calibration)}
     found |= {"seconds": round(trained.history.seconds), "best_epoch": trained.history.best_epoch}
     result.write_text(json.dumps(found, indent=1))
     remove_checkpoint(scratch)

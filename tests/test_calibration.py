@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
+from scipy.special import expit
 from sklearn import metrics as reference
+from sklearn.linear_model import LogisticRegression
 
 from genolm import calibration
 from genolm.config import Calibration
@@ -116,6 +118,43 @@ def test_pick_threshold():
 def test_thresholds_that_cannot_be_are_refused(labels, options, reason):
     with pytest.raises(SettingsError, match=reason):
         calibration.pick_threshold(np.array([0.9, 0.1]), np.array(labels), **options)
+
+
+def two_readings(rng, count, weights):
+    """Return the log odds of both strands and labels that were drawn by these weights of the higher and the lower."""
+    readings = rng.normal(0, 3, (2, count))
+    high, low = readings.max(axis=0), readings.min(axis=0)
+    return *readings, (rng.random(count) < expit(weights[0] * high + weights[1] * low + weights[2])).astype(int)
+
+
+def test_how_both_strands_are_counted_is_a_logistic_regression(rng):
+    plus, minus, labels = two_readings(rng, 40_000, (0.4, 0.8, 1.5))
+    either = calibration.fit_either(plus, minus, labels)
+    inputs = np.stack([np.maximum(plus, minus), np.minimum(plus, minus)], axis=1)
+    other = LogisticRegression(C=1e6).fit(inputs, labels)
+    fitted = [either.surer, either.other, either.offset]
+    assert fitted == pytest.approx([*other.coef_[0], *other.intercept_], abs=0.005)
+    assert fitted == pytest.approx([0.4, 0.8, 1.5], abs=0.06)
+    odds = calibration.either_odds(plus, minus, either)
+    np.testing.assert_allclose(odds, calibration.either_odds(minus, plus, either))
+    np.testing.assert_allclose(expit(odds), other.predict_proba(inputs)[:, 1], atol=0.005)
+    assert either.threshold == calibration.pick_threshold(expit(odds), labels)
+
+
+def test_no_reading_of_a_strand_speaks_against_what_it_says(rng):
+    plus, minus, labels = two_readings(rng, 2000, (1.0, -0.5, 0.0))
+    either = calibration.fit_either(plus, minus, labels)
+    assert either.other == 0 and either.surer > 0.5
+
+
+def test_a_few_items_barely_move_how_strands_are_counted():
+    either = calibration.fit_either(np.array([1.0, -1.0]), np.array([-1.5, -2.0]), np.array([1, 0]))
+    assert [either.surer, either.other, either.offset] == pytest.approx([1, 0, 0], abs=0.3)
+
+
+def test_without_a_fit_the_odds_of_both_strands_are_averaged():
+    odds = calibration.either_odds(np.log([3.0, 0.5]), np.log([1.0, 0.5]), None)
+    np.testing.assert_allclose(np.exp(odds), [2.0, 0.5])
 
 
 def test_reliability_by_hand():

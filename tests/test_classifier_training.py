@@ -1,7 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
+from genolm.calibration import fit_either
 from genolm.classifier_training import (
     Samples,
     TrainedClassifier,
@@ -14,6 +17,7 @@ from genolm.classifier import SequenceClassifier
 from genolm.config import Calibration, ClassifierSettings, HeadConfig, Schedule, TokenizerConfig
 from genolm.errors import TrainingError
 from genolm.registry import load_bundle
+from genolm.sequences import reverse_complement
 from genolm.tokenizer import KmerTokenizer
 from genolm.training import History
 
@@ -84,8 +88,6 @@ def test_numbers_are_learned_in_their_own_unit(rng):
 
 
 def test_a_mirrored_classifier_answers_alike_on_both_strands(rng, make_dna):
-    from genolm.sequences import reverse_complement
-
     model = SequenceClassifier(load_sizes(), HEAD, 67).eval()
     trained = TrainedClassifier(model, TOKENS, HEAD, Calibration(), History(), {"mirrored": True})
     sequences = [make_dna(50) for _ in range(3)]
@@ -94,6 +96,19 @@ def test_a_mirrored_classifier_answers_alike_on_both_strands(rng, make_dna):
     single = TrainedClassifier(model, TOKENS, HEAD, Calibration(), History(), {})
     mean = (single.logits(sequences) + single.logits(turned)) / 2
     np.testing.assert_allclose(trained.logits(sequences), mean, atol=1e-6)
+
+
+def test_both_strands_are_counted_as_the_validation_rows_say(rng, make_dna):
+    model = SequenceClassifier(load_sizes(), HEAD, 67).eval()
+    valid = Samples([make_dna(50) for _ in range(60)], rng.permutation(np.repeat([0, 1], 30)))
+    trained = TrainedClassifier(model, TOKENS, HEAD, Calibration(), History(), {}).calibrated(valid)
+    turned = Samples([reverse_complement(item) for item in valid.sequences], valid.labels)
+    odds = [np.diff(trained.logits(part.sequences))[:, 0] / trained.calibration.temperature for part in (valid, turned)]
+    assert trained.calibration.either == fit_either(*odds, valid.labels)
+    mirrored = replace(trained, settings={"mirrored": True}).calibrated(valid)
+    assert mirrored.calibration.either is None
+    lone = trained.calibrated(valid.subset(np.flatnonzero(valid.labels)))
+    assert lone.calibration.either is None and lone.calibration.threshold == 0.5
 
 
 def test_labels_that_are_not_in_the_sequence_stop_the_training(rng):

@@ -29,7 +29,7 @@ class Parrot:
     def probabilities(self, pieces):
         return np.array([[0.7, 0.3] if "N" in piece else [0.1, 0.9] for piece in pieces])
 
-    def decide(self, probabilities):
+    def decide(self, probabilities, strand):
         return [self.classes[place] for place in probabilities.argmax(axis=1)]
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy.stats import entropy
 
-from genolm.config import Calibration, EncoderConfig, HeadConfig
+from genolm.config import Calibration, EitherStrand, EncoderConfig, HeadConfig
 from genolm.errors import Cancelled, SettingsError
 from genolm.orientation import oriented_logits
 from genolm.pipelines import classify_file, open_model
@@ -69,6 +69,21 @@ def test_of_two_classes_the_odds_are_the_mean_of_both_readings(reads):
     p = model.probabilities(logits)[:, 1]
     np.testing.assert_allclose(p / (1 - p), (site / (1 - site)).mean(axis=0), rtol=1e-4)
     assert (p < site.max(axis=0)).all() and (p > site.min(axis=0)).all()
+
+
+def test_a_fit_says_how_both_readings_are_counted_and_where_yes_begins(reads):
+    head = HeadConfig("binary", ("other", "promoter"))
+    odds = np.diff(readings(predictor(head), reads), axis=2)[:, :, 0] / 1.7
+    weighed = 0.5 * odds.max(axis=1) + 0.25 * odds.min(axis=1)
+    either = EitherStrand(surer=0.5, other=0.25, offset=-float(np.median(weighed)), threshold=0.47)
+    model = predictor(head, calibration=Calibration(temperature=1.7, threshold=0.53, either=either))
+    expected = 1 / (1 + np.exp(-(weighed + either.offset)))
+    logits, _ = oriented_logits(model, reads, "either")
+    p = model.probabilities(logits)
+    np.testing.assert_allclose(p[:, 1], expected, atol=1e-5)
+    assert ((p[:, 1] >= 0.47) != (p[:, 1] >= 0.53)).any()
+    assert model.decide(p, "either") == ["promoter" if value >= 0.47 else "other" for value in p[:, 1]]
+    assert model.decide(p) == ["promoter" if value >= 0.53 else "other" for value in p[:, 1]]
 
 
 def test_either_strand_by_itself_is_read_as_asked(reads):

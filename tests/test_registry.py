@@ -13,12 +13,13 @@ import torch
 from safetensors.numpy import load_file, save_file
 
 from genolm import bundles, registry, workspace
-from genolm.config import PRESETS, Calibration, EncoderConfig, HeadConfig, TokenizerConfig, Window
+from genolm.config import PRESETS, Calibration, EitherStrand, EncoderConfig, HeadConfig, TokenizerConfig, Window
 from genolm.errors import BundleError, SettingsError
 from genolm.model import LanguageModel
 
 TOKENS = torch.tensor([[2, 5, 9, 30, 66]])
 LENGTHS = torch.tensor([5])
+EITHER = {"surer": 0.6, "other": 0.4, "offset": -0.2, "threshold": 0.45}
 
 
 @pytest.fixture
@@ -60,6 +61,16 @@ def language_config(**changes):
         "encoder": PRESETS["tiny"],
     }
     return registry.BundleConfig(**{**given, **changes})
+
+
+def test_a_calibration_for_either_strand_is_kept_in_a_format_of_its_own(bundle_folder):
+    assert "either" not in json.loads((bundle_folder / "config.json").read_text())["calibration"]
+    edit_config(bundle_folder, format_version=3, calibration={"temperature": 1.5, "threshold": 0.4, "either": EITHER})
+    loaded = registry.load_bundle(bundle_folder)
+    assert loaded.config.calibration == Calibration(1.5, 0.4, either=EitherStrand(**EITHER))
+    saved = registry.save_bundle(bundle_folder.with_name("again"), loaded.config, loaded.state_dict(), {})
+    assert json.loads((saved.path / "config.json").read_text())["format_version"] == 3
+    assert saved.config == registry.load_bundle(saved.path).config == loaded.config
 
 
 def test_every_setting_survives_the_round_trip(tmp_path):
@@ -186,7 +197,7 @@ def test_corrupt_bundles_are_refused_with_a_sentence(bundle_folder):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"format_version": 3}, "has format 3; this genolm reads up to 2"),
+        ({"format_version": 4}, "has format 4; this genolm reads up to 3"),
         ({"format_version": True}, "it is no bundle of genolm"),
         ({"members": 2}, "format 1, which knows no members"),
         ({"format_version": 2, "members": 0}, "members is 0; a model has 1 to 32"),
@@ -196,6 +207,10 @@ def test_corrupt_bundles_are_refused_with_a_sentence(bundle_folder):
         ({"format_version": 2, "members": None}, "members is None"),
         ({"format_version": 2, "mirrored": "yes"}, "mirrored is 'yes'; it must be true or false"),
         ({"format_version": 2, "mirrored": 1}, "mirrored is 1"),
+        ({"format_version": 2, "calibration": {"either": EITHER}}, "format 2, which knows no calibration.either"),
+        ({"format_version": 3, "calibration": {"either": {**EITHER, "other": -0.1}}}, "no way to count both strands"),
+        ({"format_version": 3, "calibration": {"either": {"surer": 1}}}, "missing 3 required"),
+        ({"format_version": 3, "calibration": {"either": EITHER}, "mirrored": True}, "does not choose between strands"),
         ({"format_version": "1"}, "it is no bundle of genolm"),
         ({"format_version": None}, "it is no bundle of genolm"),
         ({"colour": "red"}, "has no setting colour"),

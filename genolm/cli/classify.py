@@ -27,7 +27,7 @@ from genolm.cli.reporting import (
     default="+",
     show_default=True,
     help="Read records as they are, their reverse complements, or both, and keep the surer answer; of two classes "
-    "the probability counts both strands.",
+    "the probability counts what the model says of both strands.",
 )
 @threads_option
 @precision_option

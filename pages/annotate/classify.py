@@ -1,5 +1,7 @@
 """Classify: a FASTA file and a model -> the class of each record with calibrated probabilities."""
 
+from collections.abc import Sequence
+
 import streamlit as st
 
 from genolm.errors import SequenceError
@@ -15,7 +17,7 @@ STRANDS = {"plus": "+", "minus": "-", "unknown": "either"}
 STRAND_HELP = (
     "Plus reads each record as it is in the file, minus its reverse complement. Of records of unknown strand, such as "
     "the reads of a sequencer, both are read and the surer answer is kept; a column says which it was. Of two classes "
-    "the probability counts both strands, either one as likely beforehand."
+    "the probability counts what the model says of both strands."
 )
 
 
@@ -54,6 +56,11 @@ def choose_strand(model: BundleInfo) -> str:
     return STRANDS[st.radio("Strand to read", known, horizontal=True, key="classify_strand", help=STRAND_HELP)]
 
 
+def strand_of(arguments: Sequence[str]) -> str:
+    """Return the strand that a command asks for."""
+    return arguments[arguments.index("--strand") + 1] if "--strand" in arguments else "+"
+
+
 def kept_name(strand: str) -> str:
     """Return under which name the answers on a strand are kept."""
     return OUT_NAME if strand == "+" else f"{'minus' if strand == '-' else strand}-{OUT_NAME}"
@@ -64,7 +71,7 @@ st.markdown("Each record gets one answer as a whole, with a calibrated probabili
 if job := running.current("classify"):
     running.header(job, again="New classification")
     running.wait_until_over(job)
-    answers_view.show_answers(job.result / OUT_NAME, running.model_of(job))
+    answers_view.show_answers(job.result / OUT_NAME, running.model_of(job), strand=strand_of(job.arguments))
     code_view.show_code(job.arguments, key=job.id)
     st.stop()
 model = inputs.pick_model("classify_model")
@@ -84,5 +91,5 @@ if st.button(f"Classify {inputs.count_words(overview.summary.records)}", type="p
     with state.shown_errors(source.path, source.name), state.progress_shown("Classifying") as tell:
         classify_file(source.path, result, model=predictor, strand=strand, progress=tell)
 if result.is_file():
-    answers_view.show_answers(result, model, source.sample)
+    answers_view.show_answers(result, model, source.sample, strand=strand)
 code_view.show_code(arguments, key="classify")

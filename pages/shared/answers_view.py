@@ -21,23 +21,23 @@ def show_not_judged(table: pd.DataFrame, judged: pd.Series, model: BundleInfo) -
         st.warning(state.plain(words), icon=":material/warning:")
 
 
-def show_strands(table: pd.DataFrame, model: BundleInfo) -> None:
+def show_strands(table: pd.DataFrame, model: BundleInfo, strand: str) -> None:
     """Say how many records were read on the minus strand, where the table has strands, and what that costs."""
     if "strand" not in table:
         return
     minus = int((table["strand"] == "-").sum())
     st.markdown(f"**{minus:,} of {len(table):,} read on the minus strand.**")
-    if model.config.head.task == "binary" and 0 < minus < len(table):
+    if strand == "either" and model.config.head.task == "binary":
         name = model.config.head.classes[1]
         st.caption(
-            f"Of both strands the answer with more for {name} is kept, so that more records are called {name} than "
-            "where the strand is known."
+            f"The strand told is that with more for {name}; the probability counts what the model says of both. "
+            "Answers are less sure than where the strand is known."
         )
 
 
-def show_figure(table: pd.DataFrame, model: BundleInfo) -> None:
+def show_figure(table: pd.DataFrame, model: BundleInfo, strand: str) -> None:
     """Draw the answers in the way that fits the task and the number of records."""
-    head, threshold = model.config.head, model.config.calibration.threshold
+    head, threshold = model.config.head, model.config.calibration.threshold_on(strand)
     columns = value_columns(head.classes, head.task)
     few = len(table) <= charts.MANY_RECORDS
     if head.task == "regression":
@@ -63,21 +63,22 @@ def show_figure(table: pd.DataFrame, model: BundleInfo) -> None:
     st.caption(
         "A calibrated probability of 0.8 means: of pieces that get 0.8, about eight in ten are of that "
         "class, if they resemble the data on the model's card."
-        + (f" {threshold_words(model.config.calibration)}" if head.task == "binary" else "")
+        + (f" {threshold_words(model.config.calibration, strand)}" if head.task == "binary" else "")
     )
 
 
-def threshold_words(calibration: Calibration) -> str:
+def threshold_words(calibration: Calibration, strand: str = "+") -> str:
     """Say from which probability on the answer is yes, and why there."""
     if calibration.scan_threshold is None:
         return (
-            f"From {calibration.threshold:.2f} up (filled, blue) the answer is yes: there the answers agreed best with "
-            "what was known of sequences kept apart from the training."
+            f"From {calibration.threshold_on(strand):.2f} up (filled, blue) the answer is yes: there the answers "
+            "agreed best with what was known of sequences kept apart from the training."
         )
     return (
         "This model's probabilities are those of a genome, where such sites are rare, so that even most true ones stay "
         f"far below 1. Of a piece that was chosen with care the answer is yes from {calibration.threshold:.2f} up "
-        f"(filled, blue); a scan, which meets many more windows without a site, calls from {calibration.for_scans:.2f} up."
+        f"(filled, blue); a scan, which meets many more windows without a site, calls from "
+        f"{calibration.for_scans:.2f} up."
     )
 
 
@@ -109,8 +110,8 @@ def show_table(table: pd.DataFrame, model: BundleInfo, sample: samples.Sample | 
         st.caption(f"The first {ROWS_SHOWN:,} of {len(table):,} rows; the download has all.")
 
 
-def show_answers(out: Path, model: BundleInfo, sample: samples.Sample | None = None) -> None:
-    """Show a finished classification: figure, table, download."""
+def show_answers(out: Path, model: BundleInfo, sample: samples.Sample | None = None, *, strand: str = "+") -> None:
+    """Show a finished classification of what was read on a strand: figure, table, download."""
     st.header("Answers", divider="gray")
     head = model.config.head
     empty = dict.fromkeys(value_columns(head.classes, head.task), [""])
@@ -118,8 +119,8 @@ def show_answers(out: Path, model: BundleInfo, sample: samples.Sample | None = N
     judged = table[list(empty)].notna().all(axis=1)
     table.loc[~judged, "predicted"] = NOT_JUDGED
     show_not_judged(table, judged, model)
-    show_strands(table, model)
+    show_strands(table, model, strand)
     if judged.any():
-        show_figure(table[judged], model)
+        show_figure(table[judged], model, strand)
     show_table(table, model, sample)
     st.download_button("Download CSV", out.read_bytes(), OUT_NAME, "text/csv", icon=":material/download:")
