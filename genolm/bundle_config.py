@@ -1,7 +1,7 @@
 """What a model in a bundle is: its settings, in the form in which ``config.json`` holds them.
 
 Format 2 adds ``members``, ``mirrored``, ``streamed`` and a threshold for scans, and weights under ``members.N.`` where
-there are several; format 3 a calibration for sequences of unknown strand. Each is written only for models that need
+there are several; format 3 ``framed`` and a calibration for sequences of unknown strand. Each is written only for models that need
 it, so that older readers take every other one as before.
 """
 
@@ -34,7 +34,7 @@ _PARTS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "window": partial(from_json, Window),
     "calibration": read_calibration,
 }
-_SINCE_FORMAT_2 = ("members", "mirrored", "streamed")
+_SINCE = {2: ("members", "mirrored", "streamed"), 3: ("framed",)}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")
 
 
@@ -53,6 +53,9 @@ class BundleConfig:
         Networks of a classifier whose logits are averaged, 1 to 32.
     mirrored : bool
         Whether the logits of a sequence are averaged with those of its reverse complement.
+    framed : bool
+        Whether the logits of a sequence are averaged over readings from each of its first bases, as many as the
+        k-mers' stride.
     streamed : bool
         Whether it was trained on windows with sequence before them, so that a scan reads a strand as one stream.
     format_version : int
@@ -71,6 +74,7 @@ class BundleConfig:
     calibration: Calibration = Calibration()
     members: int = 1
     mirrored: bool = False
+    framed: bool = False
     streamed: bool = False
 
     def __post_init__(self) -> None:
@@ -83,20 +87,22 @@ class BundleConfig:
         if not isinstance(self.streamed, bool) or (self.streamed and self.window is None):
             raise BundleError(f"streamed is {self.streamed!r}; it is true or false, and true needs a window.")
         self._check_either()
-        if self.calibration.either is not None:
+        if self.calibration.either is not None or self.framed:
             object.__setattr__(self, "format_version", 3)
         elif self._averages or self.streamed or self.calibration.scan_threshold is not None:
             object.__setattr__(self, "format_version", 2)
 
     @property
     def _averages(self) -> bool:
-        return self.members > 1 or self.mirrored
+        return self.members > 1 or self.mirrored or self.framed
 
     def _check_averaging(self) -> None:
         if type(self.members) is not int or not 1 <= self.members <= MAX_MEMBERS:
             raise BundleError(f"members is {self.members!r}; a model has 1 to {MAX_MEMBERS} of them.")
         if not isinstance(self.mirrored, bool):
             raise BundleError(f"mirrored is {self.mirrored!r}; it must be true or false.")
+        if not isinstance(self.framed, bool) or (self.framed and self.streamed):
+            raise BundleError(f"framed is {self.framed!r}; it is true or false, and false with streamed.")
         if self.kind != "classifier" and self._averages:
             raise BundleError(f"Model '{self.name}' is a {self.kind}; it has no answers to be averaged.")
 
@@ -145,6 +151,8 @@ def config_facts(config: BundleConfig) -> dict[str, str]:
         facts["Members"] = f"{config.members} networks, the mean of their answers"
     if config.mirrored:
         facts["Strands"] = "each answer is the mean of both strands' readings"
+    if config.framed:
+        facts["Frames"] = f"each answer is the mean of readings from each of the first {config.tokenizer.stride} bases"
     if config.streamed:
         facts["Scans"] = "read each strand as one stream"
     if config.window:
@@ -155,8 +163,8 @@ def config_facts(config: BundleConfig) -> dict[str, str]:
 
 
 def stored_settings(config: BundleConfig) -> dict[str, Any]:
-    """Return the settings as ``config.json`` holds them; format 1 has not those of format 2."""
-    left_out = _SINCE_FORMAT_2 if config.format_version == 1 else ()
+    """Return the settings as ``config.json`` holds them; an older format has not those of a newer one."""
+    left_out = _newer_than(config.format_version)
     settings = {key: value for key, value in to_json(config).items() if key not in left_out}
     for key in ("scan_threshold", "either"):
         if settings["calibration"][key] is None:
@@ -164,9 +172,13 @@ def stored_settings(config: BundleConfig) -> dict[str, Any]:
     return settings
 
 
+def _newer_than(version: int) -> list[str]:
+    return [key for since, keys in _SINCE.items() if since > version for key in keys]
+
+
 def _newer_settings(data: Mapping[str, Any], version: int) -> list[str]:
-    """Return which settings a format does not have yet."""
-    found = [key for key in _SINCE_FORMAT_2 if version < 2 and key in data]
+    """Return which settings are given that a format does not have yet."""
+    found = [key for key in _newer_than(version) if key in data]
     either = (data.get("calibration") or {}).get("either")
     return [*found, "calibration.either"] if version < 3 and either else found
 

@@ -17,6 +17,8 @@ from genolm.errors import SettingsError
 
 TEMPERATURE_RANGE = (0.2, 10.0)
 RELIABILITY_BINS = 15
+CALM = 5.0
+"""Prior of a model's temperature: a dozen validation rows that are all right do not make it certain."""
 _Z95 = 1.959963984540054
 
 
@@ -64,6 +66,29 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray, task: str, *, prior:
         lambda place: loss(place) + weight * place**2, bounds=bounds, method="bounded", options={"xatol": 1e-5}
     )
     return math.exp(found.x)
+
+
+def fit_calibration(
+    logits: np.ndarray, labels: np.ndarray, task: str, *, turned: np.ndarray | None = None
+) -> Calibration:
+    """Return the temperature, and what a binary task says yes by, fitted on held-out items.
+
+    Parameters
+    ----------
+    logits, labels, task
+        See :func:`fit_temperature`, which is kept calm; of regression nothing is fitted.
+    turned : np.ndarray, optional
+        (n, outputs) of the reverse complements of the items of a binary task, for sequences of unknown strand.
+    """
+    if task == "regression":
+        return Calibration()
+    found = Calibration(temperature=fit_temperature(logits, labels, task, prior=CALM))
+    if task != "binary" or len(set(labels.tolist())) != 2:
+        return found
+    found = replace(found, threshold=pick_threshold(apply(logits, found, task)[:, 1], labels))
+    if turned is None:
+        return found
+    return replace(found, either=fit_either(*(np.diff(item)[:, 0] / found.temperature for item in (logits, turned)), labels))
 
 
 def fit_either(plus: np.ndarray, minus: np.ndarray, labels: np.ndarray) -> EitherStrand:

@@ -36,8 +36,6 @@ from genolm.watchdog import Watchdog, constant_loss
 
 VALID_BATCH = 256
 SETTLE_BELOW = 50
-CALM = 5.0
-"""Prior of a temperature: a dozen validation rows that are all right do not make a model certain."""
 GRADUAL = (
     Schedule(1, 1e-2, unfreeze=1),
     Schedule(1, 5e-3, unfreeze=2),
@@ -190,13 +188,18 @@ class TrainedClassifier:
         return self.model.encoders()[0].config  # type: ignore[operator]
 
     def logits(self, sequences: Sequence[str]) -> np.ndarray:
-        """Return logits (n, outputs), float32; of a mirrored classifier the mean of both strands."""
-        found = self._one_strand(sequences)
+        """Return logits (n, outputs), float32, the mean of all readings, see :mod:`genolm.readings`."""
+        strands = [sequences]
         if self.settings.get("mirrored"):
-            found = (found + self._one_strand([reverse_complement(item) for item in sequences])) / 2
-        return found
+            strands.append([reverse_complement(item) for item in sequences])
+        frames = range(self.tokenizer.stride if self.settings.get("framed") else 1)
+        found = [self._one_reading(self._from_base(first, strand)) for strand in strands for first in frames]
+        return np.mean(found, axis=0)
 
-    def _one_strand(self, sequences: Sequence[str]) -> np.ndarray:
+    def _from_base(self, first: int, sequences: Sequence[str]) -> list[str]:
+        return [item[first if len(item) - first >= self.tokenizer.k else 0 :] for item in sequences]
+
+    def _one_reading(self, sequences: Sequence[str]) -> np.ndarray:
         blank = np.zeros(len(sequences), dtype=np.int64)
         batches = LabelledWindows(sequences, blank, self.tokenizer, batch_size=VALID_BATCH)
         return run_batches(self.model, batches)[0].numpy()
@@ -206,21 +209,12 @@ class TrainedClassifier:
         return calibrate.apply(self.logits(sequences), self.calibration, self.head.task)
 
     def calibrated(self, valid: Samples) -> "TrainedClassifier":
-        """Return the classifier with temperature, and what a binary task says yes by, fitted on ``valid``."""
-        task = self.head.task
-        if task == "regression":
-            return self
-        logits = self.logits(valid.sequences)
-        calibration = Calibration(temperature=calibrate.fit_temperature(logits, valid.labels, task, prior=CALM))
-        if task == "binary" and len(set(valid.labels.tolist())) == 2:
-            positive = calibrate.apply(logits, calibration, task)[:, 1]
-            threshold = calibrate.pick_threshold(positive, valid.labels)
-            calibration = replace(calibration, threshold=threshold)
-            if not self.settings.get("mirrored"):
-                turned = self.logits([reverse_complement(item) for item in valid.sequences])
-                readings = (np.diff(item)[:, 0] / calibration.temperature for item in (logits, turned))
-                calibration = replace(calibration, either=calibrate.fit_either(*readings, valid.labels))
-        return replace(self, calibration=calibration)
+        """Return the classifier with what :func:`genolm.calibration.fit_calibration` says of ``valid``."""
+        turned, chooses = None, self.head.task == "binary" and not self.settings.get("mirrored")
+        if chooses:
+            turned = self.logits([reverse_complement(item) for item in valid.sequences])
+        fitted = calibrate.fit_calibration(self.logits(valid.sequences), valid.labels, self.head.task, turned=turned)
+        return replace(self, calibration=fitted)
 
 
 def train_classifier(

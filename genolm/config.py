@@ -246,6 +246,8 @@ class ClassifierSettings:
     trimmed : bool
         In each pass a training sequence is read without some bases at either end, see
         :class:`genolm.batches.LabelledWindows`.
+    framed : bool
+        Answers are the mean of readings from each of the first ``stride`` bases, see :mod:`genolm.readings`.
     balanced : bool
         Rare classes weigh as much as common ones in the loss; the answers are brought back to the true shares
         afterwards.
@@ -263,6 +265,7 @@ class ClassifierSettings:
     mirrored: bool = False
     shifted: bool = False
     trimmed: bool = False
+    framed: bool = False
     balanced: bool = False
     watched: bool = False
     preset: str = "small"
@@ -338,6 +341,8 @@ class FinetuneSettings:
         The sequences begin anywhere, see :class:`ClassifierSettings`.
     trimmed : bool
         The sequences are of uneven lengths, see :class:`ClassifierSettings`.
+    framed : bool, optional
+        See :class:`ClassifierSettings`; where sequences are shifted or trimmed unless it is said.
     lr, drop_mult, batch_size, epochs
         Of the whole network's phase.
     search_minutes : float
@@ -364,6 +369,7 @@ class FinetuneSettings:
     mirrored: bool = False
     shifted: bool = False
     trimmed: bool = False
+    framed: bool | None = None
     lr: float | None = None
     drop_mult: float | None = None
     batch_size: int | None = None

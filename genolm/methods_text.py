@@ -195,6 +195,8 @@ def _training(report: Facts, record: Facts) -> list[str]:
         found.append("In each pass a training sequence was read from one of its first bases on, drawn at random.")
     if settings.get("trimmed"):
         found.append("In each pass a part of a training sequence was left out at either end, drawn at random.")
+    if settings.get("framed"):
+        found.append("Answers are means of readings from each of a sequence's first bases, one for each frame of k-mers.")
     if int(settings.get("members") or 1) > 1:
         found.append(f"The answers of {settings['members']} such networks with different seeds are averaged.")
     return found

@@ -8,7 +8,7 @@ Needs the extra ``onnx``. With onnxruntime, in any of its languages, the file is
 
 :data:`USAGE` says what tokens, lengths and logits are. It stands in the file itself as its description,
 beside metadata whose values are JSON: ``tokenizer``, ``classes``, ``task``, ``temperature``, ``threshold``,
-``window``, ``mirrored``, ``members`` and more. With genolm at hand,
+``window``, ``mirrored``, ``framed``, ``members`` and more. With genolm at hand,
 ``pack([KmerTokenizer(config).encode(sequence)])`` makes tokens and lengths (:func:`genolm.batches.pack`).
 """
 
@@ -44,8 +44,9 @@ base highest, with A 0, C 1, G 2, T or U 3 in either case; with any other letter
 lengths, int64 (batch,): tokens of each sequence, the separator counted, padding not.
 logits, float32 (batch, classes), in the order of 'classes'. Probabilities are softmax(logits / temperature),
 for the task multilabel 1 / (1 + exp(-logits / temperature)); for regression the logits are the values. If
-'mirrored' is true, average the logits of each sequence with those of its reverse complement first. 'window'
-is the length of the sequences that the model was trained on, where they had one length.
+'mirrored' is true, average the logits of each sequence with those of its reverse complement first; if
+'framed' is, those of what is read from base 0, 1, ... stride - 1 on, of either strand. 'window' is the length
+of the sequences that the model was trained on, where they had one length.
 """
 _TRIAL_LENGTH = 60
 
@@ -142,6 +143,7 @@ def file_metadata(bundle: ModelBundle) -> dict[str, str]:
         "threshold": config.calibration.threshold,
         "window": asdict(config.window) if config.window else None,
         "mirrored": config.mirrored,
+        "framed": config.framed,
         "members": config.members,
         "weights_sha256": bundle.sha256,
     }

@@ -23,6 +23,7 @@ from safetensors.numpy import load, save
 from genolm.bundle_config import BundleConfig
 from genolm.errors import SettingsError
 from genolm.outputs import make_folder
+from genolm.readings import count_readings
 from genolm.workspace import atomic_write
 
 FORMAT_VERSION = 1
@@ -161,7 +162,7 @@ def tokens_per_part(config: BundleConfig, device: str) -> int:
     parts.
     """
     weights = sum(4 * units * (inputs + units) for inputs, units in config.encoder.widths())
-    readings = config.members * (2 if config.mirrored else 1)
+    readings = config.members * count_readings(config)
     share = PART_WORK.get(device, PART_WORK["cpu"]) / PART_WORK["cpu"]
     return max(1, int(share * min(MOST_TOKENS, PART_WORK["cpu"] / weights) / readings))
 

@@ -144,6 +144,11 @@ def plan_training(
             f"In each pass up to {100 * TRIM_SHARE:.0f} % of a sequence is left out at either end, as it may be cut "
             "short."
         )
+    framed = settings.framed
+    if framed is None:
+        framed = settings.shifted or settings.trimmed
+    if framed:
+        reasons.append("Each answer is the mean of readings from each of the first bases, one for each frame of k-mers.")
     classifier = ClassifierSettings(
         schedule=schedule,
         batch_size=batch,
@@ -151,6 +156,7 @@ def plan_training(
         mirrored=settings.mirrored,
         shifted=settings.shifted,
         trimmed=settings.trimmed,
+        framed=framed,
         balanced=balanced,
         watched=settings.watched,
         preset=settings.preset,

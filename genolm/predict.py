@@ -4,8 +4,8 @@ Sequences of like length share a batch, so that little is padded and a batch nev
 a sequence gets does not depend on its batch: within 1e-5 of a logit in fp32; in bf16 within 0.05, since
 the matrix library may round differently for another batch shape.
 
-The logits of a mirrored model are the mean of two readings, the sequence and its reverse complement, and so
-the same for both.
+The logits of a mirrored or framed model are the mean of several readings of a sequence, see :mod:`genolm.readings`;
+those of a mirrored one are the same for a sequence and its reverse complement.
 """
 
 import copy
@@ -23,7 +23,8 @@ from genolm import calibration
 from genolm.errors import BundleError, SequenceError, SettingsError
 from genolm.prediction import NOT_JUDGED, Prediction, known_bases, least_known
 from genolm.progress import ProgressCallback, Ticker
-from genolm.tokenizer import KmerTokenizer, encode_bases, reverse_complement_codes
+from genolm.readings import count_readings, readings_of
+from genolm.tokenizer import KmerTokenizer, encode_bases
 
 if TYPE_CHECKING:
     from genolm.registry import BundleConfig
@@ -177,12 +178,8 @@ class Predictor:
         ticker = Ticker(progress, len(codes), stage="predicting")
         with compute.torch_threads(self.threads):
             for rows in _batches(lengths, self._cap(batch_tokens)):
-                readings = [[codes[row] for row in rows]]
-                if self.config.mirrored:
-                    readings.append([reverse_complement_codes(item) for item in readings[0]])
-                out[rows] = self._mean(
-                    [self._padded(reading, lengths[rows]) for reading in readings], lengths[rows]
-                )
+                readings = zip(*(readings_of(codes[row], self.config) for row in rows), strict=True)
+                out[rows] = np.mean([self._forward(*self._padded(reading)) for reading in readings], axis=0)
                 ticker.advance(len(rows))
         return self._finite(out)
 
@@ -197,18 +194,13 @@ class Predictor:
         rows = max(1, self._cap(batch_tokens) * 4 // max(1, codes.shape[1]))
         encode, parts = self.tokenizer.encode, []
         for first in range(0, len(codes), rows):
-            part = codes[first : first + rows]
-            mirror = encode(reverse_complement_codes(part)) if self.config.mirrored else None
-            parts.append(
-                self.logits_of_tokens(encode(part), mirror=mirror, batch_tokens=batch_tokens, ticker=ticker)
-            )
+            readings = [encode(part) for part in readings_of(codes[first : first + rows], self.config)]
+            parts.append(self.logits_of_tokens(*readings, batch_tokens=batch_tokens, ticker=ticker))
         return np.concatenate(parts) if parts else np.empty((0, len(self.classes)), dtype=np.float32)
 
     def logits_of_tokens(
         self,
-        tokens: np.ndarray,
-        *,
-        mirror: np.ndarray | None = None,
+        *readings: np.ndarray,
         batch_tokens: int | None = None,
         ticker: Ticker | None = None,
     ) -> np.ndarray:
@@ -216,29 +208,29 @@ class Predictor:
 
         Parameters
         ----------
-        tokens : integer array (n, tokens)
-            Without the separator in front; may be a strided view, it is copied batch by batch.
-        mirror : integer array (n, tokens), optional
-            The tokens of the reverse complements; a mirrored model needs them, another takes none.
+        *readings : integer array (n, tokens)
+            Without the separator in front; may be a strided view, it is copied batch by batch. One for each way in
+            which the model reads, see :func:`genolm.readings.readings_of`.
         batch_tokens : int, optional
             Cap on tokens in a batch.
         ticker : Ticker, optional
             Told of finished rows.
         """
-        if (mirror is not None) != self.config.mirrored:
-            strands = "both strands" if self.config.mirrored else "one strand"
-            raise SettingsError(f"Model '{self.config.name}' reads the tokens of {strands}; give those.")
-        readings = [tokens] if mirror is None else [tokens, mirror]
-        count, width = tokens.shape[0], tokens.shape[1] + 1
+        if len(readings) != (wanted := count_readings(self.config)):
+            raise SettingsError(
+                f"Model '{self.config.name}' answers by {wanted} reading{'s' * (wanted != 1)} of a sequence, not "
+                f"{len(readings)}; give the tokens of each."
+            )
+        count, width = readings[0].shape[0], max(tokens.shape[1] for tokens in readings) + 1
         out = np.empty((count, len(self.classes)), dtype=np.float32)
         rows = max(1, self._cap(batch_tokens) // width)
         with compute.torch_threads(self.threads):
             for first in range(0, count, rows):
-                blocks = [self._with_separator(reading[first : first + rows]) for reading in readings]
-                lengths = np.full(len(blocks[0]), width, dtype=np.int64)
-                out[first : first + rows] = self._mean(blocks, lengths)
+                blocks = [self._with_separator(tokens[first : first + rows]) for tokens in readings]
+                found = [self._forward(block, np.full(len(block), block.shape[1])) for block in blocks]
+                out[first : first + rows] = np.mean(found, axis=0)
                 if ticker:
-                    ticker.advance(len(lengths))
+                    ticker.advance(len(blocks[0]))
         return self._finite(out)
 
     def predict(
@@ -310,24 +302,20 @@ class Predictor:
             name = f"sequence {index + 1}" if names is None else f"'{names[index]}'"
             self.check_length(name, len(sequence))
 
-    def _padded(self, codes: Sequence[np.ndarray], lengths: np.ndarray) -> np.ndarray:
-        """Return the tokens of base codes as one batch: a separator before each, padding after."""
+    def _padded(self, codes: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the tokens of base codes as one batch, a separator before each, padding after, and their lengths."""
+        lengths = np.array([self.tokenizer.count(len(item)) + 1 for item in codes], dtype=np.int64)
         block = np.full((len(codes), lengths.max()), self.tokenizer.pad_id, dtype=np.int64)
         block[:, 0] = self.tokenizer.sep_id
         for line, item, length in zip(block, codes, lengths, strict=True):
             line[1:length] = self.tokenizer.encode(item)
-        return block
+        return block, lengths
 
     def _with_separator(self, tokens: np.ndarray) -> np.ndarray:
         block = np.empty((len(tokens), tokens.shape[1] + 1), dtype=np.int64)
         block[:, 0] = self.tokenizer.sep_id
         block[:, 1:] = tokens
         return block
-
-    def _mean(self, blocks: Sequence[np.ndarray], lengths: np.ndarray) -> np.ndarray:
-        """Return the mean logits of readings of the same sequences, each a batch of tokens."""
-        found = [self._forward(block, lengths) for block in blocks]
-        return found[0] if len(found) == 1 else np.mean(found, axis=0)
 
     def _forward(self, tokens: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         if self.int8:

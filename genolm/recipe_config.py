@@ -39,23 +39,26 @@ class RecipeError(GenolmError):
 
 @dataclass(frozen=True)
 class Method:
-    """One way to train, or to average others that were trained.
+    """One way to train, or to answer by what others have trained.
 
     Attributes
     ----------
     title : str
     base : str
-        Language model to start from; name or path. "" of an average.
+        Language model to start from; name or path. "" where nothing is trained.
     seeds : int
         Runs with seeds 1, 2, ...
     from_scratch : bool
-        Take only the tokens of ``base``; of an average, whether its parts do.
+        Take only the tokens of ``base``; where nothing is trained, whether those that are taken do.
     protocols : tuple of str
         Where it is run; all if empty.
     settings : dict
         Of :class:`FinetuneSettings`, over those that hold for all methods.
     average : tuple of str
         Other methods, whose probabilities are averaged, seed by seed.
+    framed_of : str
+        Another method, whose networks answer again by readings from each of the first bases
+        (:mod:`genolm.readings`).
     made_by : str
         Command that makes ``base``, where that is no built-in model.
     aside : str
@@ -69,8 +72,14 @@ class Method:
     protocols: tuple[str, ...] = ()
     settings: dict[str, Any] = field(default_factory=dict)
     average: tuple[str, ...] = ()
+    framed_of: str = ""
     made_by: str = ""
     aside: str = ""
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The methods that it is made of without a training."""
+        return self.average or ((self.framed_of,) if self.framed_of else ())
 
 
 @dataclass(frozen=True)
@@ -188,26 +197,36 @@ class Recipe:
                 raise SettingsError(f"methods.{key}.seeds is {method.seeds}; it must be 1 or more.")
             if is_naive(key) != method.from_scratch:
                 raise SettingsError(f"methods.{key}: from_scratch goes with a name that begins with {NAIVE}.")
-            self._check_average(key, method)
+            self._check_parts(key, method)
         if self.model and self.model.method not in self.methods:
             raise SettingsError(f"model names the method '{self.model.method}', which is not there.")
         if self.model and self.methods[self.model.method].average:
             raise SettingsError(f"model names the method '{self.model.method}', an average, which is no model.")
 
-    def _check_average(self, key: str, method: Method) -> None:
-        if bool(method.base) == bool(method.average):
-            raise SettingsError(f"methods.{key} has to have either a base or an average.")
-        if len(method.average) == 1 or (method.average and method.settings):
-            raise SettingsError(f"methods.{key}: an average is of two methods or more and has no settings.")
-        for name in method.average:
+    def _check_parts(self, key: str, method: Method) -> None:
+        if sum(map(bool, (method.base, method.average, method.framed_of))) != 1:
+            raise SettingsError(f"methods.{key} has to have one of base, average and framed_of.")
+        if len(method.average) == 1 or (method.parts and method.settings):
+            raise SettingsError(f"methods.{key}: an average is of two methods or more, and only a base has settings.")
+        does = "averages" if method.average else "reads again"
+        for name in method.parts:
             part = self.methods.get(name)
-            if part is None or part.average or part.from_scratch != method.from_scratch:
+            is_made = part is None or part.average or (part.framed_of and method.framed_of)
+            if is_made or part.from_scratch != method.from_scratch:
                 kind = "from scratch" if method.from_scratch else "from a language model"
-                raise SettingsError(f"methods.{key} averages '{name}', which is no method of one training {kind}.")
+                raise SettingsError(f"methods.{key} {does} '{name}', which is no method of one training {kind}.")
+            if method.framed_of and part.seeds < method.seeds:
+                raise SettingsError(f"methods.{key} has {method.seeds} seeds, '{name}' only {part.seeds}.")
             asked = [one for one in self.protocols if key in self.methods_of(one)]
             lacking = [one for one in asked if name not in self.methods_of(one)]
             if lacking:
-                raise SettingsError(f"methods.{key} averages '{name}', which is not run under '{lacking[0]}'.")
+                raise SettingsError(f"methods.{key} {does} '{name}', which is not run under '{lacking[0]}'.")
+
+    def bases_of(self, method: Method) -> tuple[str, ...]:
+        """Return the language models that a method starts from, each once; those of its parts where it is of some."""
+        if not method.parts:
+            return (method.base,)
+        return tuple(dict.fromkeys(base for name in method.parts for base in self.bases_of(self.methods[name])))
 
     def _named_protocols(self) -> list[tuple[str, str]]:
         named = [(f"methods.{key}", item) for key, method in self.methods.items() for item in method.protocols]

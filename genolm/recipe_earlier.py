@@ -84,9 +84,10 @@ def _usable(
         told, ours = earlier["scores"].get(protocol, {}), recipe.methods_of(protocol)
         same = {key for key in told if _is_same(earlier["methods"][key], ours.get(key), recipe)}
         same = {key for key in same if key in ours or recipe.baselines is None or key in recipe.baselines}
-        # An average stays only with all that it is of.
+        # What is made of others stays only with all that it is of.
         own = result["scores"][protocol]
-        same -= {key for key in same & ours.keys() if not set(ours[key].average) <= same - own.keys()}
+        same -= {key for key in same & ours.keys() if not set(ours[key].parts) <= same - own.keys()}
+        same -= {key for key in same & ours.keys() if not set(ours[key].parts) <= same}
         for method in told:
             if method in same:
                 found = _first_seeds(told[method], ours[method].seeds if method in ours else 1)
@@ -126,7 +127,7 @@ def seconds_of(result: Mapping[str, Any], recipe: Recipe) -> float:
     """Return how long all trainings and baselines took; an average takes nothing, a network of two protocols once."""
     averages = {key for key, method in recipe.methods.items() if method.average}
     every = {
-        item.get("weights") or (protocol, key, item["seed"]): item["seconds"]
+        (key, item.get("weights") or (protocol, item["seed"])): item["seconds"]
         for protocol, methods in result["scores"].items()
         for key, found in methods.items()
         for item in found["seeds"]
@@ -157,6 +158,8 @@ def _is_same(earlier: Mapping[str, Any], method: Method | None, recipe: Recipe) 
     settings = earlier["settings"]
     if method.average:
         return settings.get("average") == list(method.average)
+    if method.framed_of:
+        return settings.get("framed_of") == method.framed_of
     if "network" in earlier and not is_absent(method) and earlier["network"] != network_of(recipe, method):
         return False
     if "base_weights" in earlier and not is_absent(method) and earlier["base_weights"] != base_weights(method):

@@ -19,12 +19,20 @@ import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is
 from genolm.baselines import Baseline
 from genolm.progress import ProgressCallback
 from genolm.recipe_answers import answers_file, take_up, write_answers
-from genolm.recipe_config import Call, Recipe, RecipeError
+from genolm.recipe_config import Call, Method, Recipe, RecipeError
 from genolm.recipe_earlier import missing_of, read_earlier, seconds_of, with_earlier
 from genolm.recipe_own import check_nothing_lost, joined, kept_parts, of_same_sources
 from genolm.recipe_result import BASELINE_TITLES, Pairs, frame_of, method_scores, protocol_facts
 from genolm.recipe_steps import Ground, Step, check_bases, check_same, open_ground, steps_of
-from genolm.recipe_work import Baselines, baselines_of, is_current, lacking_parts, run_average, run_training
+from genolm.recipe_work import (
+    Baselines,
+    baselines_of,
+    is_current,
+    lacking_parts,
+    run_average,
+    run_framed,
+    run_training,
+)
 from genolm.record import file_facts, timestamp, write_json
 from genolm.registry import load_bundle
 from genolm.workspace import exclusive
@@ -215,6 +223,11 @@ def _write(folder: Path, result: dict[str, Any], *, seconds: float) -> Path:
     return path
 
 
+def _turn(step: Step, method: Method) -> tuple[int, int]:
+    """Return when a step is done: seed by seed, trainings first, then networks read again, then averages."""
+    return step.seed, 2 if method.average else 1 if method.framed_of else 0
+
+
 @dataclass
 class _TableRun:
     """One run of a table recipe."""
@@ -245,28 +258,32 @@ class _TableRun:
         ]
         check_bases(self.recipe, [method for _, step, method in pairs if not step.done])
         for ground, step, method in pairs:
-            if step.done and not method.average:
+            if step.done and not method.parts:
                 check_same(step, ground, method)
         self._write(grounds)
         for ground in wanted:
             for baseline in baselines_of(ground):
                 self._baseline(grounds, ground, baseline)
-        for ground, step, method in sorted(pairs, key=lambda item: (item[1].seed, bool(item[2].average))):
-            if method.average:
-                if lacking := lacking_parts(step, ground, method):
-                    self._tell_lacking(step, lacking)
-                    continue
-                if is_current(step, ground):
-                    continue
-                run_average(step, ground, method)
-            elif step.done:
-                continue
-            else:
-                self.say(f"{self.recipe.name}: training {step.name}")
-                run_training(step, ground, method, others=grounds.values(), progress=self.progress)
-            self._told(step)
-            self._write(grounds)
+        for ground, step, method in sorted(pairs, key=lambda item: _turn(*item[1:])):
+            if self._do(grounds, ground, step, method):
+                self._told(step)
+                self._write(grounds)
         return self.folder / RESULT
+
+    def _do(self, grounds: Mapping[str, Ground], ground: Ground, step: Step, method: Method) -> bool:
+        """Do a step that is not finished; return whether it was done now."""
+        if is_current(step, ground) if method.parts else step.done:
+            return False
+        if method.parts:
+            if lacking := lacking_parts(step, ground, method):
+                self._tell_lacking(step, method, lacking)
+                return False
+            make = run_framed if method.framed_of else run_average
+            make(step, ground, method)
+        else:
+            self.say(f"{self.recipe.name}: training {step.name}")
+            run_training(step, ground, method, others=grounds.values(), progress=self.progress)
+        return True
 
     @property
     def _steps(self) -> Path:
@@ -291,10 +308,15 @@ class _TableRun:
             self._told(step)
             self._write(grounds)
 
-    def _tell_lacking(self, step: Step, lacking: Sequence[Step]) -> None:
+    def _tell_lacking(self, step: Step, method: Method, lacking: Sequence[Step]) -> None:
         names = ", ".join(part.name for part in lacking)
         asked = " ".join(f"--method {part.method}" for part in lacking)
-        self.say(f"{self.recipe.name}: {step.name} is not made: it averages {names}, not finished; add {asked}")
+        why = f"it averages {names}, not finished; add {asked}"
+        if method.framed_of:
+            (part,) = lacking
+            why = f"it reads the network of {names}, which is not here; "
+            why += f"remove {part.figures} and run without --answers to train it" if part.done else f"add {asked}"
+        self.say(f"{self.recipe.name}: {step.name} is not made: {why}")
 
     def _told(self, step: Step) -> None:
         found = step.read()[0]
@@ -371,8 +393,7 @@ class _TableRun:
         found = step.read()[0]
         if key in self.recipe.methods:
             method = self.recipe.methods[key]
-            bases = [self.recipe.methods[name].base for name in method.average] or [method.base]
-            base = None if method.from_scratch else " and ".join(dict.fromkeys(bases))
+            base = None if method.from_scratch else " and ".join(self.recipe.bases_of(method))
             facts = {"title": method.title, "kind": "ours", "base": base, "network": found.get("network")}
             facts |= {key: found[key] for key in ("asked", "base_weights") if key in found}
             facts |= {"aside": method.aside} if method.aside else {}

@@ -93,7 +93,7 @@ class Ground:
 
 @dataclass(frozen=True)
 class Step:
-    """One baseline, or one training with one seed, under a protocol.
+    """One baseline, or one training with one seed or what is made of such ones, under a protocol.
 
     Attributes
     ----------
@@ -148,7 +148,7 @@ class Step:
 
 def open_ground(recipe: Recipe, protocol: str, path: Path, judge: Judge | None) -> Ground:
     """Read a protocol's table for the first of its methods that is trained."""
-    method = next(item for item in recipe.methods_of(protocol).values() if not item.average)
+    method = next(item for item in recipe.methods_of(protocol).values() if not item.parts)
     settings = training_settings(recipe, method, 1)
     preparation = prepare_training(path, method.base, settings, from_scratch=method.from_scratch)
     return Ground(recipe, protocol, path, preparation, judge)
@@ -156,7 +156,7 @@ def open_ground(recipe: Recipe, protocol: str, path: Path, judge: Judge | None) 
 
 def training_settings(recipe: Recipe, method: Method, seed: int) -> FinetuneSettings:
     """Return the settings of a method's training."""
-    own = {"split": "given", "adapt": False, "watched": False}
+    own = {"split": "given", "adapt": False, "watched": False, "framed": False}
     return FinetuneSettings(**{**own, **recipe.training, **method.settings, "seed": seed})
 
 
@@ -188,7 +188,9 @@ def what_differs(found: Mapping[str, Any], ground: Ground, method: Method | None
     """
     pairs = {"the table": (found["table"][:12], ground.table_sha256[:12])} if "table" in found else {}
     if method and method.average:
-        pairs["average"] = (found["settings"]["average"], list(method.average))
+        pairs["average"] = (found["settings"].get("average"), list(method.average))
+    elif method and method.framed_of:
+        pairs["framed_of"] = (found["settings"].get("framed_of"), method.framed_of)
     elif method:
         if "network" in found and not is_absent(method):
             pairs["network"] = (found["network"], network_of(ground.recipe, method))
@@ -242,8 +244,8 @@ def network_of(recipe: Recipe, method: Method) -> str:
 
     Of an average it is what each of its networks does, so that one network is not taken for its like.
     """
-    if method.average:
-        return "; ".join(sorted(network_of(recipe, recipe.methods[name]) for name in method.average))
+    if method.parts:
+        return "; ".join(sorted(network_of(recipe, recipe.methods[name]) for name in method.parts))
     config = load_bundle(method.base).config
     encoder = PRESETS[training_settings(recipe, method, 1).preset] if method.from_scratch else config.encoder
     return network_words(config.tokenizer, encoder)

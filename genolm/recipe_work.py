@@ -1,4 +1,8 @@
-"""What is done for a step of a table recipe: a baseline is fitted, a network trained, or finished ones averaged."""
+"""What is done for a step of a table recipe: a baseline is fitted, a network trained, or finished ones answer again.
+
+What is no training is made of the steps of the same seed: an average of their probabilities, or the answers of a network
+that reads each sequence from each of its first bases.
+"""
 
 import shutil
 import time
@@ -14,6 +18,7 @@ from genolm.baselines import Baseline, Examples, standard_baselines
 from genolm.bundle_config import network_words
 from genolm.config import Calibration
 from genolm.finetuning import finetune
+from genolm.metrics import as_json, score
 from genolm.predict import Predictor
 from genolm.progress import ProgressCallback
 from genolm.recipe_config import Method, RecipeError
@@ -29,7 +34,8 @@ from genolm.recipe_steps import (
     training_settings,
     what_differs,
 )
-from genolm.registry import load_bundle
+from genolm.registry import ModelBundle, load_bundle, save_bundle
+from genolm.sequences import reverse_complement
 
 
 def baselines_of(ground: Ground) -> Iterator[Baseline]:
@@ -102,25 +108,58 @@ def run_training(
             progress=progress,
         )
     bundle = load_bundle(bundle_path)
+    training = bundle.card["training"]
+    _keep_answers(
+        step,
+        ground,
+        bundle,
+        seconds=training["seconds"],
+        best_epoch=training["best_epoch"],
+        settings=bundle.card["settings"],
+        asked=asked_of(ground.recipe, method),
+        base_weights=base_weights(method),
+    )
+
+
+def _keep_answers(step: Step, ground: Ground, bundle: ModelBundle, **facts: Any) -> None:
+    """Keep what a network says of the validation and the test rows, with ``facts`` of how it came to be."""
     predictor = Predictor(bundle)
     valid, test = (predictor.logits(ground.preparation.samples(part).sequences) for part in ("valid", "test"))
     answer = Answer(predictor.probabilities(test), bundle.config.calibration.threshold)
-    training = bundle.card["training"]
+    is_choice = _is_choice(ground)
     step.keep(
         answer,
         tuned_on=valid,
         scores=ground.scores(answer),
-        seconds=training["seconds"],
-        best_epoch=training["best_epoch"],
-        valid_loss=_valid_loss(ground, [valid]) if _is_choice(ground) else _best_loss(training["epochs"]),
-        settings=bundle.card["settings"],
+        valid_loss=_valid_loss(ground, [valid]) if is_choice else _best_loss(bundle.card["training"]["epochs"]),
         network=network_words(bundle.config.tokenizer, bundle.config.encoder),
-        asked=asked_of(ground.recipe, method),
-        base_weights=base_weights(method),
         temperature=bundle.config.calibration.temperature,
         table=ground.table_sha256,
         weights=bundle.sha256,
+        **facts,
     )
+
+
+def run_framed(step: Step, ground: Ground, method: Method) -> None:
+    """Let a trained network answer by readings from each of the first bases, calibrated anew on the validation rows."""
+    if not _is_choice(ground):
+        raise RecipeError(f"The recipe '{ground.recipe.name}' reads networks again, which needs a choice of classes.")
+    began, (part,) = time.monotonic(), _parts(step, method)
+    bundle, path = load_bundle(model_folder(part)), model_folder(step)
+    config = replace(bundle.config, name=path.name, framed=True, calibration=Calibration())
+    predictor, valid = Predictor(replace(bundle, config=config)), ground.preparation.samples("valid")
+    logits, turned, task = predictor.logits(valid.sequences), None, predictor.task
+    if task == "binary" and not config.mirrored:
+        turned = predictor.logits([reverse_complement(item) for item in valid.sequences])
+    known = calibration.fit_calibration(logits, valid.labels, task, turned=turned)
+    scores = score(task, calibration.apply(logits, known, task), valid.labels, threshold=known.threshold)
+    settings = {**bundle.card["settings"], "framed": True, "framed_of": part.method}
+    card = {**bundle.card, "settings": settings, "metrics": {"valid": as_json(scores)}}
+    framed = save_bundle(path, replace(config, calibration=known), bundle.state_dict(), card)
+    found = part.read()[0]
+    facts = {key: found[key] for key in ("best_epoch", "base_weights") if key in found}
+    seconds = round(time.monotonic() - began, 1)
+    _keep_answers(step, ground, framed, settings=settings, seconds=seconds, **facts)
 
 
 def _is_choice(ground: Ground) -> bool:
@@ -150,27 +189,41 @@ def _twin(step: Step, ground: Ground, method: Method, others: Iterable[Ground]) 
     return None
 
 
-def averaged_steps(step: Step, method: Method) -> list[Step]:
-    """Return the trainings that an average is of."""
-    return [replace(step, method=name) for name in method.average]
+def _parts(step: Step, method: Method) -> list[Step]:
+    """Return the steps that one without a training is made of."""
+    return [replace(step, method=name) for name in method.parts]
 
 
 def is_current(step: Step, ground: Ground) -> bool:
-    """Return whether a step is finished and is what the recipe wants now; an average also has to be of such ones.
+    """Return whether a step is finished and is what the recipe wants now; its parts have to be so too.
 
-    An average that is older than one of its parts is not.
+    An average that is older than one of its parts is not, nor is one that read another network than its part's now.
     """
     method = ground.recipe.methods.get(step.method)
     if not step.done or what_differs(step.read()[0], ground, method):
         return False
-    parts = averaged_steps(step, method) if method else []
-    age = step.figures.stat().st_mtime
-    return all(is_current(part, ground) and part.figures.stat().st_mtime <= age for part in parts)
+    parts = _parts(step, method) if method else []
+    return all(is_current(part, ground) and _is_of(step, part, method) for part in parts)
+
+
+def _is_of(step: Step, part: Step, method: Method) -> bool:
+    if method.framed_of:
+        return step.read()[0].get("weights") == part.read()[0].get("weights")
+    return part.figures.stat().st_mtime <= step.figures.stat().st_mtime
 
 
 def lacking_parts(step: Step, ground: Ground, method: Method) -> list[Step]:
-    """Return the trainings that an average is of and that are not finished, or are not what the recipe wants now."""
-    return [part for part in averaged_steps(step, method) if not is_current(part, ground)]
+    """Return the steps that one is made of and that are not finished, or are not what the recipe wants now.
+
+    To read again, the network has to be here too.
+    """
+    parts = _parts(step, method)
+    return [part for part in parts if not is_current(part, ground) or (method.framed_of and not _has_network(part))]
+
+
+def _has_network(part: Step) -> bool:
+    path = model_folder(part)
+    return path.is_dir() and load_bundle(path).sha256 == part.read()[0].get("weights")
 
 
 def _tuned_on(part: Step) -> np.ndarray:
@@ -188,7 +241,7 @@ def run_average(step: Step, ground: Ground, method: Method) -> None:
     task, valid = ground.preparation.head.task, ground.preparation.samples("valid")
     if not _is_choice(ground):
         raise RecipeError(f"The recipe '{ground.recipe.name}' averages answers, which needs a choice of classes.")
-    parts = averaged_steps(step, method)
+    parts = _parts(step, method)
     read = [part.read() for part in parts]
     logits = [_tuned_on(part) for part in parts]
     warmed = zip(logits, (Calibration(found["temperature"]) for found, _ in read), strict=True)

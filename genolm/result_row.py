@@ -18,7 +18,7 @@ PUBLISHED, STRICT, NAIVE = "published", "strict", "naive"
 OURS, BASELINE, CONTROL = "ours", "baseline", "control"
 # Fixed beforehand, for rows that keep no loss on validation rows to choose by.
 MAIN_ORDER = ("adapted", "pretrained")
-READINGS = ("shifted", "trimmed")
+LEARNED, READINGS = ("shifted", "trimmed"), ("shifted", "trimmed", "framed")
 
 
 def is_naive(method: str) -> bool:
@@ -267,16 +267,16 @@ class RowResult:
             found = sorted(found, key=lambda key: self.reads_otherwise(key, method))
         return next(iter(found), None)
 
-    def reads_otherwise(self, naive: str, method: str) -> bool:
-        """Whether two ways differ in whether sequences were shifted or trimmed when they learned."""
-        return self._readings(naive) != self._readings(method)
+    def reads_otherwise(self, naive: str, method: str, settings: tuple[str, ...] = READINGS) -> bool:
+        """Whether two ways differ in how sequences were read, by default when they learned or answered."""
+        return self._readings(naive, settings) != self._readings(method, settings)
 
-    def _readings(self, method: str) -> set[tuple[bool, ...]]:
+    def _readings(self, method: str, keys: tuple[str, ...]) -> set[tuple[bool, ...]]:
         """Return how a way reads sequences, of an average how each of its parts does."""
         settings = self.methods[method].settings if method in self.methods else {}
         if "average" in settings:
-            return set().union(*(self._readings(part) for part in settings["average"]))
-        return {tuple(bool(settings.get(key)) for key in READINGS)}
+            return set().union(*(self._readings(part, keys) for part in settings["average"]))
+        return {tuple(bool(settings.get(key)) for key in keys)}
 
     def main(self, protocol: str) -> str | None:
         """Return the way whose figure is called ours; None where none was scored."""

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from genolm.bootstrap import Estimate
 from genolm.cards import format_estimate, format_number, metric_name
-from genolm.result_row import PUBLISHED, STRICT, Published, RowResult, View
+from genolm.result_row import LEARNED, PUBLISHED, STRICT, Published, RowResult, View
 from genolm.results_contest import (
     BEST,
     ORIGINAL,
@@ -134,8 +134,10 @@ def _naive_words(row: RowResult, protocol: str, method: str) -> str:
         said += f"pre-training does harm here, {found.size()}{_basis(row, protocol, method, found)}."
     else:
         said += f"what pre-training gives is {_open_words(row, protocol, method, found)}."
-    if row.reads_otherwise(same, method):
+    if row.reads_otherwise(same, method, LEARNED):
         said += " The two learned from differently shifted or trimmed sequences, which is a part of it."
+    if row.reads_otherwise(same, method, ("framed",)):
+        said += " Only one of the two reads each sequence from each of its first bases, which is a part of it."
     # Of all networks from scratch ``other`` has the lowest loss on validation rows.
     if same == other:
         return said

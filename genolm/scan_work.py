@@ -17,6 +17,7 @@ from genolm.errors import SettingsError
 from genolm.partial import tokens_per_part
 from genolm.predict import Predictor
 from genolm.progress import Ticker
+from genolm.readings import frames_of, readings_of
 from genolm.regions import Contigs
 from genolm.scan_plan import Layout, Part, Stretch
 from genolm.stream_encoder import StreamEncoder, stream_encoder
@@ -69,6 +70,11 @@ class ScanWork:
     def __post_init__(self) -> None:
         if self.mode == "exact" and self.predictor.int8:
             raise SettingsError("Precision int8 is for streamed scans; use --mode stream, or another precision.")
+        if self.mode == "stream" and self.predictor.config.framed:
+            raise SettingsError(
+                f"Model '{self.predictor.config.name}' reads each window from several bases on, which a stream does not; "
+                "leave --mode at auto."
+            )
 
     @property
     def windows_per_part(self) -> int:
@@ -135,16 +141,17 @@ class ScanWork:
         """Return the raw outputs of the usable windows, each read by itself."""
         layout, tokenizer = self.layout, self.predictor.tokenizer
         codes = strand.read(first, strand.start + len(strand.codes))
-        tokens, mirror = window_tokens(codes, tokenizer, layout.window, layout.stride), None
-        if self.predictor.config.mirrored:
-            # The codes end with a window's end, so that their reverse complement has the same windows, last first.
-            turned = reverse_complement_codes(codes)
-            mirror = window_tokens(turned, tokenizer, layout.window, layout.stride)[::-1]
-        if not usable.all():
-            tokens, mirror = tokens[usable], None if mirror is None else mirror[usable]
+        readings = []
+        for number, read in enumerate(readings_of(codes, self.predictor.config)):
+            # What is left out before the first window is left out of each. The codes end with a window's end, so
+            # that their reverse complement has the same windows, last first.
+            tokens = window_tokens(read, tokenizer, layout.window - (len(codes) - len(read)), layout.stride)
+            turned = number >= frames_of(self.predictor.config)
+            tokens = tokens[::-1] if turned else tokens
+            readings.append(tokens if usable.all() else tokens[usable])
         cap = self.batch_tokens or _BATCH_TOKENS.get(self.predictor.device.type, _BATCH_TOKENS["cpu"])
         alone = self.predictor.with_threads(1)
-        return alone.logits_of_tokens(tokens, mirror=mirror, batch_tokens=cap, ticker=_Counter(tick))
+        return alone.logits_of_tokens(*readings, batch_tokens=cap, ticker=_Counter(tick))
 
     def _stream_logits(self, strand: _Codes, first: int, usable: np.ndarray, tick: Tick) -> np.ndarray:
         """Return the raw outputs of the usable windows from streams over the runs of them."""

@@ -137,6 +137,7 @@ def save_classifier(
         calibration=trained.calibration,
         members=members,
         mirrored=bool(trained.settings.get("mirrored")),
+        framed=bool(trained.settings.get("framed")) and trained.tokenizer.config.stride > 1,
         streamed=streamed,
     )
     save_bundle(folder, config, trained.model.state_dict(), card)

@@ -222,6 +222,7 @@ VERBS: dict[str, Verb] = {
             "--mirrored": _setting("mirrored", bool, False),
             "--shifted": _setting("shifted", bool, False),
             "--trimmed": _setting("trimmed", bool, False),
+            "--framed": _setting("framed", bool, off="--no-framed"),
             "--lr": _setting("lr", float),
             "--drop-mult": _setting("drop_mult", float),
             "--batch-size": _setting("batch_size", int),

@@ -19,7 +19,7 @@ LAYERS = (
     | {"topology", "feature_readers", "score_files", "result_row"},
     {"fasta_index", "tokenizer", "tracks", "cell", "pooling", "prediction", "recipe_config", "job_database", "recording", "table_text"}
     | {"results", "results_contest"},
-    {"sequences", "genbank", "twobit", "features", "peaks", "lstm", "calibration", "bundle_config"}
+    {"sequences", "genbank", "twobit", "features", "peaks", "lstm", "calibration", "bundle_config", "readings"}
     | {"results_reading", "stream_cell", "stream_pooling", "truth_intervals", "job_store", "shortcuts"},
     {"outputs", "genome_files", "genbank_calls", "answers", "tables", "model", "corpus", "job_queue", "table_warnings"}
     | {"results_overview", "samples", "truth", "significance", "background", "gene_finding"},

@@ -63,7 +63,16 @@ def test_what_the_user_says_is_done():
     assert (plan.classifier.drop_mult, plan.classifier.batch_size) == (0.7, 10)
     assert plan.classifier.mirrored and plan.classifier.shifted and plan.classifier.trimmed
     assert "up to 15 % of a sequence" in " ".join(plan.reasons)
+    assert plan.classifier.framed and "each of the first bases" in " ".join(plan.reasons)
     assert plan.seeds == 2 and plan.adapt_passes > 0
+
+
+@pytest.mark.parametrize("way", ["shifted", "trimmed"])
+def test_sequences_that_begin_anywhere_are_read_in_every_frame_unless_it_is_said(way):
+    assert plan_training(SIZE, FinetuneSettings(**{way: True})).classifier.framed
+    assert not plan_training(SIZE, FinetuneSettings(**{way: True}, framed=False)).classifier.framed
+    assert not plan_training(SIZE, FinetuneSettings()).classifier.framed
+    assert plan_training(SIZE, FinetuneSettings(framed=True)).classifier.framed
 
 
 def test_a_wish_that_cannot_be_met_is_told():

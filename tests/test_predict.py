@@ -253,12 +253,43 @@ def test_a_mirrored_model_gives_a_sequence_and_its_other_strand_the_mean_of_both
     np.testing.assert_allclose(ours.logits_of_codes(codes), ours.logits(letters), atol=FP32_TOLERANCE)
 
 
-def test_tokens_alone_are_too_little_for_a_mirrored_model():
+def test_a_model_wants_the_tokens_of_each_of_its_readings():
     tokens = np.full((2, 9), 5)
-    with pytest.raises(SettingsError, match="reads the tokens of both strands"):
+    with pytest.raises(SettingsError, match="answers by 2 readings of a sequence, not 1; give the tokens of each"):
         predictor(mirrored=True).logits_of_tokens(tokens)
-    with pytest.raises(SettingsError, match="reads the tokens of one strand"):
-        predictor().logits_of_tokens(tokens, mirror=tokens)
+    with pytest.raises(SettingsError, match="answers by 1 reading of a sequence, not 2"):
+        predictor().logits_of_tokens(tokens, tokens)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_framed_model_gives_the_mean_of_readings_from_each_of_the_first_bases(mirrored):
+    ours, plain = predictor(stride=3, framed=True, mirrored=mirrored), predictor(stride=3)
+    sequences = [dna(length) for length in (60, 61, 7, 5, 4, 3, 2, 133)]
+    strands = [sequences, [turned(item) for item in sequences]] if mirrored else [sequences]
+    # Of 4 bases the third has no whole 3-mer from it on, so that they are read whole once more.
+    cut = [[item[first if len(item) - first >= 3 else 0 :] for item in strand] for strand in strands for first in range(3)]
+    readings = [plain.logits(items) for items in cut]
+    found = ours.logits(sequences)
+    np.testing.assert_allclose(found, np.mean(readings, axis=0), atol=FP32_TOLERANCE)
+    assert np.abs(found - readings[0]).max() > 0.05
+    codes = np.stack([encode_bases(dna(61)) for _ in range(9)])
+    codes[3, 20] = 4
+    letters = ["".join("ACGTN"[code] for code in row) for row in codes]
+    of_codes = ours.logits_of_codes(codes, batch_tokens=70)
+    np.testing.assert_allclose(of_codes, ours.logits(letters), atol=FP32_TOLERANCE)
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_framed_scan_says_of_each_window_what_is_said_of_it_alone(mirrored):
+    ours = predictor(stride=3, framed=True, mirrored=mirrored, calibration=Calibration(temperature=20.0))
+    sequence = dna(135)
+    plus, minus = scan_genome(Genome(sequence), ours, stride=7).tracks
+    for strand, values in ((sequence, plus.values), (turned(sequence), minus.values[::-1])):
+        alone = ours.predict([strand[start : start + 60] for start in range(0, 71, 7)]).probabilities[:, 1]
+        np.testing.assert_allclose(values, alone, atol=1e-4)
+        assert np.std(alone) > 1e-3
+    with pytest.raises(SettingsError, match="reads each window from several bases on, which a stream does not"):
+        scan_genome(Genome(sequence), ours, stride=7, mode="stream")
 
 
 @pytest.mark.parametrize(("window", "stride"), [(60, 1), (61, 7)])

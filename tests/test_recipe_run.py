@@ -7,12 +7,14 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.special import softmax
 from sklearn.metrics import log_loss
 
 from genolm import recipe_publish, recipe_run, recipe_work
 from genolm.baselines import KmerLogistic
+from genolm.calibration import fit_calibration
 from genolm.config import Window
 from genolm.errors import GenolmError
 from genolm.metrics import binary_metrics
@@ -295,6 +297,74 @@ def test_the_loss_that_chooses_is_that_of_the_answers_for_one_training_and_for_s
     assert kept["valid_loss"] == pytest.approx(log_loss(labels, chances), rel=1e-5)
 
 
+FRAMED = """
+[methods.framed]
+title = "Read from each of the first bases"
+framed_of = "pretrained"
+seeds = 2
+protocols = ["easy"]
+[methods.both]
+title = "Both, averaged"
+average = ["pretrained", "framed"]
+protocols = ["easy"]
+[training]
+"""
+
+
+def test_a_network_answers_again_from_each_of_the_first_bases(run, folder, tmp_path):
+    path = folder / "toy.toml"
+    path.write_text(path.read_text().replace("[training]\n", FRAMED))
+    found = run(protocols=("easy",), seeds=1)
+    home = tmp_path / "runs" / "toy"
+    trained, framed = (load_bundle(home / "models" / f"toy-easy-{key}-seed1") for key in ("pretrained", "framed"))
+    assert framed.config.framed and not trained.config.framed and framed.sha256 == trained.sha256
+    table = pd.read_csv(home / "tables" / "easy.csv")
+    rows = {part: table[table["split"] == part] for part in ("valid", "test")}
+    plain, frames, logits = Predictor(trained), trained.config.tokenizer.stride, {}
+    assert frames > 1
+    for part, chosen in rows.items():
+        readings = [plain.logits([item[first:] for item in chosen["sequence"]]) for first in range(frames)]
+        logits[part] = np.mean(readings, axis=0)
+    known = fit_calibration(logits["valid"], (rows["valid"]["label"] == "y").to_numpy().astype(int), "binary")
+    steps = home / "steps"
+    expected = softmax(logits["test"] / known.temperature, axis=1)
+    np.testing.assert_allclose(np.load(steps / "easy-framed-seed1.npy"), expected, atol=0.02)
+    kept = json.loads((steps / "easy-framed-seed1.json").read_text())
+    assert kept["temperature"] == pytest.approx(known.temperature, rel=0.05)
+    assert kept["settings"]["framed"] and kept["settings"]["framed_of"] == "pretrained"
+    assert kept["network"] == found["methods"]["pretrained"]["network"] == found["methods"]["framed"]["network"]
+    assert found["methods"]["framed"]["base"] == found["methods"]["pretrained"]["base"]
+    assert {"both", "framed"} <= set(found["scores"]["easy"])
+    assert "Easy: Read from each of the first bases, seed 2" in found["missing"]
+
+    def kept_apart():
+        limits = Limits(protocols=("easy",), seeds=1)
+        options = {"limits": limits, "answers": tmp_path / "answers", "say": said.append}
+        result = run_recipe(find_recipe(folder, "toy"), tmp_path / "data", tmp_path / "runs", **options)
+        return json.loads(result.read_text())["scores"]["easy"]
+
+    said = []
+    assert kept_apart()["framed"] == found["scores"]["easy"]["framed"]
+    shutil.rmtree(home)
+    assert kept_apart()["framed"] == found["scores"]["easy"]["framed"]
+    # Only the average was worked out again.
+    assert [line.split()[1] for line in said if "taken from" not in line] == ["making", "easy-both-seed1"]
+
+
+def test_what_cannot_read_again_says_where_the_network_should_be(run, folder, tmp_path):
+    path, said = folder / "toy.toml", []
+    path.write_text(path.read_text().replace("[training]\n", FRAMED))
+    recipe, limits = find_recipe(folder, "toy"), Limits(protocols=("easy",), methods=("framed",), seeds=1)
+    options = {"limits": limits, "say": said.append}
+    run_recipe(recipe, tmp_path / "data", tmp_path / "runs", **options)
+    assert said[-1].endswith("the network of easy-pretrained-seed1, which is not here; add --method pretrained")
+    run(protocols=("easy",), methods=("pretrained",), seeds=1)
+    shutil.rmtree(tmp_path / "runs" / "toy" / "models")
+    run_recipe(recipe, tmp_path / "data", tmp_path / "runs", **options)
+    assert said[-1].endswith("easy-pretrained-seed1.json and run without --answers to train it")
+    assert not (tmp_path / "runs" / "toy" / "steps" / "easy-framed-seed1.json").exists()
+
+
 def test_an_average_whose_parts_are_not_there_says_which(folder, tmp_path, toy_language_model_path):
     path, said = folder / "toy.toml", []
     path.write_text(path.read_text().replace("[training]\n", AVERAGE.format(base=toy_language_model_path)))
@@ -355,13 +425,17 @@ def test_an_average_is_made_of_finished_trainings_and_again_when_one_changes(
         ('average = ["pretrained", "naive"]', "averages 'naive', which is no method of one training from a language"),
         ('average = ["pretrained", "absent"]', "averages 'absent'"),
         ('average = ["pretrained"]', "an average is of two methods or more"),
-        ('average = ["pretrained", "pretrained"]\nbase = "x"', "either a base or an average"),
-        ("", "either a base or an average"),
+        ('average = ["pretrained", "pretrained"]\nbase = "x"', "has to have one of base, average and framed_of"),
+        ("", "has to have one of base, average and framed_of"),
+        ('framed_of = "naive"', "reads again 'naive', which is no method of one training from a language"),
+        ('framed_of = "absent"', "reads again 'absent'"),
+        ('framed_of = "pretrained"\nseeds = 9', "methods.mixed has 9 seeds, 'pretrained' only"),
+        ('framed_of = "pretrained"\nsettings = { epochs = 2 }', "only a base has settings"),
         ('average = ["pretrained", "easy-only"]\n[methods.easy-only]\ntitle = "Easy"\nbase = "x"\nprotocols = ["easy"]',
          "averages 'easy-only', which is not run under 'too_hard'"),
     ],
 )
-def test_an_average_of_what_cannot_be_averaged_is_refused(folder, entry, message):
+def test_what_cannot_be_made_of_other_methods_is_refused(folder, entry, message):
     path = folder / "toy.toml"
     path.write_text(path.read_text().replace("[training]\n", f'[methods.mixed]\ntitle = "Both"\n{entry}\n[training]\n'))
     with pytest.raises(GenolmError, match=message):
@@ -763,7 +837,7 @@ def test_figures_of_more_seeds_than_the_recipe_wants_now_go(folder, again):
         ("seeds = 2", "seeds = 0", "methods.pretrained.seeds is 0; it must be 1 or more"),
         ("[training]", '[methods.own]\ntitle = "Own"\nbase = 5\n[training]', "methods.own.base is 5; it must be a text"),
         ("from_scratch = true", 'from_scratch = "yes"', "methods.naive.from_scratch is 'yes'; it must be true or false"),
-        ("seeds = 2", "seed = 2", "methods.pretrained has an entry 'seed'; there can be aside, average, base, from_scratch"),
+        ("seeds = 2", "seed = 2", "methods.pretrained has an entry 'seed'; there can be aside, average, base, framed_of, from_scratch"),
         ("epochs = 1", 'epochs = "1"', "training.epochs is '1'; it must be a whole number"),
         ("lr = 0.01", "lr = 0.01\nfractions = [0.5, 0.5]", r"training.fractions is \[0.5, 0.5\]; it must be a list of 3"),
         ('preset = "tiny"', "preset = 1", "methods.naive.settings.preset is 1; it must be a text"),

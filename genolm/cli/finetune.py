@@ -48,6 +48,12 @@ CHOSEN = "chosen by the data"
 @click.option("--mirrored", is_flag=True, help="The task has no strand: learn and answer from both.")
 @click.option("--shifted", is_flag=True, help="Sequences begin anywhere: read each from a random base on.")
 @click.option("--trimmed", is_flag=True, help="Sequences may be cut short: leave out bases at either end.")
+@click.option(
+    "--framed/--no-framed",
+    default=None,
+    help="Answer by the mean of readings from each of the first bases, one for each frame of k-mers; "
+    "done with --shifted and --trimmed unless it is said.",
+)
 @click.option("--lr", type=float, metavar="RATE", help=f"Learning rate; {CHOSEN}.")
 @click.option("--drop-mult", type=float, metavar="FACTOR", help=f"Strength of dropout; {CHOSEN}.")
 @click.option("--batch-size", type=click.IntRange(2), help=f"Sequences in a step; {CHOSEN}.")
