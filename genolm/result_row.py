@@ -253,8 +253,8 @@ class RowResult:
 
         With a method it is None where none reads the same tokens with as large a network: two things would
         differ. Where that was not kept, it is taken to be so if all our ways start from one language model.
-        Of several that are left, those that read sequences as it does come first, and of them the one with the
-        lowest loss on validation rows, else the first.
+        Of several that are left, those that read sequences as it does come first, when they learned and then when
+        they answer, and of them the one with the lowest loss on validation rows, else the first.
         """
         found = [key for key in self.scores.get(protocol, {}) if self._is_ours(key) and is_naive(key)]
         found = [key for key in found if self._has_figure(protocol, key)]
@@ -264,7 +264,7 @@ class RowResult:
         if all(loss is not None for loss in losses.values()):
             found = sorted(found, key=lambda key: losses[key])
         if method is not None:
-            found = sorted(found, key=lambda key: self.reads_otherwise(key, method))
+            found = sorted(found, key=lambda key: [self.reads_otherwise(key, method, item) for item in (LEARNED, READINGS)])
         return next(iter(found), None)
 
     def reads_otherwise(self, naive: str, method: str, settings: tuple[str, ...] = READINGS) -> bool:

@@ -223,6 +223,24 @@ def test_of_networks_from_scratch_one_that_reads_as_ours_does_is_compared(writte
     assert "The two learned from differently shifted or trimmed sequences" in said(row)["Strict protocol"]
 
 
+def test_from_scratch_what_learned_alike_comes_before_what_only_answers_otherwise(written):
+    shifted = {"shifted": True}
+    ways = {"framed": shifted | {"framed": True}, "naive": {}, "naive-shifted": shifted}
+    methods = {key: {"title": key, "base": None, "settings": item, "network": "small"} for key, item in ways.items()}
+    scores = {STRICT: {"framed": seeds(0.9), "naive": seeds(0.8), "naive-shifted": seeds(0.6)}}
+    for method, loss in (("naive", 0.1), ("naive-shifted", 0.2)):
+        scores[STRICT][method]["seeds"][0]["valid_loss"] = loss
+    row = written(scores=scores, methods=methods, differences=[])
+    assert row.naive(STRICT, "framed") == "naive-shifted"
+    told = said(row)["Strict protocol"]
+    assert "Only one of the two reads each sequence from each of its first bases" in told
+    assert "differently shifted" not in told
+    methods["naive-framed"], scores[STRICT]["naive-framed"] = methods["framed"] | {"title": "naive-framed"}, seeds(0.7)
+    row = written(scores=scores, methods=methods, differences=[])
+    assert row.naive(STRICT, "framed") == "naive-framed"
+    assert "each of its first bases" not in said(row)["Strict protocol"]
+
+
 def test_a_control_is_told_and_is_no_rival(written):
     scores = {STRICT: {"pretrained": seeds(0.5), "even": seeds(0.9)}}
     methods = {"pretrained": {"title": "Ours", "base": "lm"}, "even": {"title": "All alike", "kind": "control"}}

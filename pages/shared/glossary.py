@@ -18,6 +18,8 @@ WORDS = {
     "k-mer logistic regression": "a baseline that counts short words of DNA and weighs the counts, wherever in the "
     "sequence they stand",
     "From scratch": "the same network, started from random numbers and not from a language model of genomes",
+    "Frame": "where words of 3 bases begin: a sequence read in all three frames is read from its first, second and third "
+    "base on, and the answer is the mean of the three",
     "Seed": "the number that a training draws its random numbers from; several seeds show how much chance alone changes",
     "Draw": "one random choice of the sequences to learn from, where only few are used; several show how much hangs on it",
     "Incomplete": "of this result not every training was run yet; its page says what is missing",
