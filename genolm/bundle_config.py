@@ -1,8 +1,8 @@
 """What a model in a bundle is: its settings, in the form in which ``config.json`` holds them.
 
 Format 2 adds ``members``, ``mirrored``, ``streamed`` and a threshold for scans, and weights under ``members.N.`` where
-there are several; format 3 ``framed`` and a calibration for sequences of unknown strand. Each is written only for models that need
-it, so that older readers take every other one as before.
+there are several; format 3 ``framed`` and a calibration for sequences of unknown strand. Each is written only for
+models that need it, so that older readers take every other one as before.
 """
 
 import re

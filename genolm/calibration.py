@@ -88,7 +88,8 @@ def fit_calibration(
     found = replace(found, threshold=pick_threshold(apply(logits, found, task)[:, 1], labels))
     if turned is None:
         return found
-    return replace(found, either=fit_either(*(np.diff(item)[:, 0] / found.temperature for item in (logits, turned)), labels))
+    plus, minus = (np.diff(item)[:, 0] / found.temperature for item in (logits, turned))
+    return replace(found, either=fit_either(plus, minus, labels))
 
 
 def fit_either(plus: np.ndarray, minus: np.ndarray, labels: np.ndarray) -> EitherStrand:

@@ -196,7 +196,7 @@ def _training(report: Facts, record: Facts) -> list[str]:
     if settings.get("trimmed"):
         found.append("In each pass a part of a training sequence was left out at either end, drawn at random.")
     if settings.get("framed"):
-        found.append("Answers are means of readings from each of a sequence's first bases, one for each frame of k-mers.")
+        found.append("Answers are means of readings from each of the first bases, one for each frame of k-mers.")
     if int(settings.get("members") or 1) > 1:
         found.append(f"The answers of {settings['members']} such networks with different seeds are averaged.")
     return found

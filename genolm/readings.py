@@ -1,4 +1,4 @@
-"""The ways in which a model reads one sequence: on its strand or on both, from its first base or from each of the first.
+"""The ways in which a model reads one sequence: on one strand or on both, from its first base or each of the first.
 
 A model whose k-mers are ``stride`` bases apart sees other k-mers from the second base on. Where a sequence begins
 anywhere, each of these frames says as much as the first, and the mean of their logits is surer than one.

@@ -23,7 +23,7 @@ from genolm.recipe_config import Call, Method, Recipe, RecipeError
 from genolm.recipe_earlier import missing_of, read_earlier, seconds_of, with_earlier
 from genolm.recipe_own import check_nothing_lost, joined, kept_parts, of_same_sources
 from genolm.recipe_result import BASELINE_TITLES, Pairs, frame_of, method_scores, protocol_facts
-from genolm.recipe_steps import Ground, Step, check_bases, check_same, open_ground, steps_of
+from genolm.recipe_steps import Ground, Step, check_bases, check_same, open_ground, steps_of, turn_of
 from genolm.recipe_work import (
     Baselines,
     baselines_of,
@@ -223,11 +223,6 @@ def _write(folder: Path, result: dict[str, Any], *, seconds: float) -> Path:
     return path
 
 
-def _turn(step: Step, method: Method) -> tuple[int, int]:
-    """Return when a step is done: seed by seed, trainings first, then networks read again, then averages."""
-    return step.seed, 2 if method.average else 1 if method.framed_of else 0
-
-
 @dataclass
 class _TableRun:
     """One run of a table recipe."""
@@ -264,7 +259,7 @@ class _TableRun:
         for ground in wanted:
             for baseline in baselines_of(ground):
                 self._baseline(grounds, ground, baseline)
-        for ground, step, method in sorted(pairs, key=lambda item: _turn(*item[1:])):
+        for ground, step, method in sorted(pairs, key=lambda item: turn_of(*item[1:])):
             if self._do(grounds, ground, step, method):
                 self._told(step)
                 self._write(grounds)

@@ -265,3 +265,8 @@ def steps_of(recipe: Recipe, protocol: str, folder: Path, seeds: int | None = No
         for seed in range(1, (min(seeds, method.seeds) if seeds else method.seeds) + 1)
     ]
     return sorted(found, key=lambda pair: pair[0].seed)
+
+
+def turn_of(step: Step, method: Method) -> tuple[int, int]:
+    """Return when a step is done: seed by seed, trainings first, then networks read again, then averages."""
+    return step.seed, 2 if method.average else 1 if method.framed_of else 0

@@ -1,7 +1,7 @@
 """What is done for a step of a table recipe: a baseline is fitted, a network trained, or finished ones answer again.
 
-What is no training is made of the steps of the same seed: an average of their probabilities, or the answers of a network
-that reads each sequence from each of its first bases.
+What is no training is made of the steps of the same seed: an average of their probabilities, or the answers of a
+network that reads each sequence from each of its first bases.
 """
 
 import shutil

@@ -264,7 +264,8 @@ class RowResult:
         if all(loss is not None for loss in losses.values()):
             found = sorted(found, key=lambda key: losses[key])
         if method is not None:
-            found = sorted(found, key=lambda key: [self.reads_otherwise(key, method, item) for item in (LEARNED, READINGS)])
+            ways = (LEARNED, READINGS)
+            found = sorted(found, key=lambda key: [self.reads_otherwise(key, method, settings) for settings in ways])
         return next(iter(found), None)
 
     def reads_otherwise(self, naive: str, method: str, settings: tuple[str, ...] = READINGS) -> bool:

@@ -72,8 +72,8 @@ class ScanWork:
             raise SettingsError("Precision int8 is for streamed scans; use --mode stream, or another precision.")
         if self.mode == "stream" and self.predictor.config.framed:
             raise SettingsError(
-                f"Model '{self.predictor.config.name}' reads each window from several bases on, which a stream does not; "
-                "leave --mode at auto."
+                f"Model '{self.predictor.config.name}' reads each window from several bases on, which a stream does "
+                "not; leave --mode at auto."
             )
 
     @property
