@@ -16,6 +16,7 @@ from torch import nn
 from genolm.classifier import SequenceClassifier, pool
 from genolm.config import encoder_preset
 from genolm.predict import Predictor
+from genolm.readings import count_readings, frames_of
 from genolm.registry import load_bundle
 from genolm.scan import ScanResult, scan_genome
 from genolm.scan_plan import scan_layout
@@ -178,10 +179,10 @@ def original_scan(job: Job) -> tuple[Predictor, Callable[[Prefix], np.ndarray]]:
         found = []
         for letters, windows in piece.blocks(job, length, ORIGINAL_BATCH):
             texts = [letters[first * job.stride :][:length] for first in range(windows)]
-            answers = logits(texts)
-            if predictor.config.mirrored:
-                answers = (answers + logits([reverse_complement(text) for text in texts])) / 2
-            found.append(answers.numpy())
+            strands = [texts, [reverse_complement(text) for text in texts]][: 1 + predictor.config.mirrored]
+            frames = range(frames_of(predictor.config))
+            answers = [logits([text[first:] for text in strand]) for strand in strands for first in frames]
+            found.append(torch.stack(answers).mean(0).numpy())
         return predictor.score_of(predictor.probabilities(np.concatenate(found)))
 
     return predictor, scan
@@ -223,7 +224,7 @@ def way_of(job: Job) -> Way:
 
 def readings(predictor: Predictor) -> int:
     """Return how often a model reads each token."""
-    return predictor.config.members * (2 if predictor.config.mirrored else 1)
+    return predictor.config.members * count_readings(predictor.config)
 
 
 def token_work(predictor: Predictor) -> float:

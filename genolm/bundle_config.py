@@ -101,8 +101,10 @@ class BundleConfig:
             raise BundleError(f"members is {self.members!r}; a model has 1 to {MAX_MEMBERS} of them.")
         if not isinstance(self.mirrored, bool):
             raise BundleError(f"mirrored is {self.mirrored!r}; it must be true or false.")
-        if not isinstance(self.framed, bool) or (self.framed and self.streamed):
-            raise BundleError(f"framed is {self.framed!r}; it is true or false, and false with streamed.")
+        if not isinstance(self.framed, bool) or (self.framed and (self.streamed or self.tokenizer.stride == 1)):
+            raise BundleError(
+                f"framed is {self.framed!r}; it is true or false, and false with streamed and where k-mers overlap."
+            )
         if self.kind != "classifier" and self._averages:
             raise BundleError(f"Model '{self.name}' is a {self.kind}; it has no answers to be averaged.")
 

@@ -1,7 +1,7 @@
 """One classifier from labelled sequences: the last stage of ULMFiT."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -29,8 +29,9 @@ from genolm.config import (
 )
 from genolm.progress import ProgressCallback
 from genolm.registry import ModelBundle
+from genolm.readings import Ways, readings_of
 from genolm.sequences import reverse_complement
-from genolm.tokenizer import KmerTokenizer
+from genolm.tokenizer import Bases, KmerTokenizer, encode_bases
 from genolm.training import Batches, History, Memory, Trainer
 from genolm.watchdog import Watchdog, constant_loss
 
@@ -189,17 +190,12 @@ class TrainedClassifier:
 
     def logits(self, sequences: Sequence[str]) -> np.ndarray:
         """Return logits (n, outputs), float32, the mean of all readings, see :mod:`genolm.readings`."""
-        strands = [sequences]
-        if self.settings.get("mirrored"):
-            strands.append([reverse_complement(item) for item in sequences])
-        frames = range(self.tokenizer.stride if self.settings.get("framed") else 1)
-        found = [self._one_reading(self._from_base(first, strand)) for strand in strands for first in frames]
-        return np.mean(found, axis=0)
+        flags = (bool(self.settings.get(key)) for key in ("mirrored", "framed"))
+        ways = Ways(self.tokenizer.config, *flags)
+        readings = zip(*(readings_of(encode_bases(item), ways) for item in sequences), strict=True)
+        return np.mean([self._one_reading(reading) for reading in readings], axis=0)
 
-    def _from_base(self, first: int, sequences: Sequence[str]) -> list[str]:
-        return [item[first if len(item) - first >= self.tokenizer.k else 0 :] for item in sequences]
-
-    def _one_reading(self, sequences: Sequence[str]) -> np.ndarray:
+    def _one_reading(self, sequences: Sequence[Bases]) -> np.ndarray:
         blank = np.zeros(len(sequences), dtype=np.int64)
         batches = LabelledWindows(sequences, blank, self.tokenizer, batch_size=VALID_BATCH)
         return run_batches(self.model, batches)[0].numpy()
@@ -209,12 +205,25 @@ class TrainedClassifier:
         return calibrate.apply(self.logits(sequences), self.calibration, self.head.task)
 
     def calibrated(self, valid: Samples) -> "TrainedClassifier":
-        """Return the classifier with what :func:`genolm.calibration.fit_calibration` says of ``valid``."""
-        turned, chooses = None, self.head.task == "binary" and not self.settings.get("mirrored")
-        if chooses:
-            turned = self.logits([reverse_complement(item) for item in valid.sequences])
-        fitted = calibrate.fit_calibration(self.logits(valid.sequences), valid.labels, self.head.task, turned=turned)
-        return replace(self, calibration=fitted)
+        """Return the classifier with what :func:`calibration_of` says of ``valid``."""
+        mirrored = bool(self.settings.get("mirrored"))
+        return replace(self, calibration=calibration_of(self.logits, valid, self.head.task, mirrored=mirrored))
+
+
+def calibration_of(
+    logits: Callable[[Sequence[str]], np.ndarray], valid: Samples, task: str, *, mirrored: bool
+) -> Calibration:
+    """Return the calibration of what gives logits (n, outputs) of sequences, fitted on ``valid``.
+
+    That for sequences of unknown strand is fitted too where a binary model reads one strand, see
+    :func:`genolm.calibration.fit_calibration`.
+    """
+    if task == "regression":
+        return Calibration()
+    turned = None
+    if task == "binary" and not mirrored:
+        turned = logits([reverse_complement(item) for item in valid.sequences])
+    return calibrate.fit_calibration(logits(valid.sequences), valid.labels, task, turned=turned)
 
 
 def train_classifier(

@@ -294,9 +294,12 @@ def _read_member(
     model = SequenceClassifier(sizes, preparation.head, tokenizer.vocab_size)
     model.load_state_dict(state)
     history, calibration = History.from_json(kept["history"]), read_calibration(kept["calibration"])
-    return TrainedClassifier(
-        model.eval(), tokenizer, preparation.head, calibration, history, dict(kept["settings"])
+    settings, framed = dict(kept["settings"]), preparation.plan.classifier.framed
+    trained = TrainedClassifier(
+        model.eval(), tokenizer, preparation.head, calibration, history, settings | {"framed": framed}
     )
+    # One that was finished before there were frames answered by the first alone.
+    return trained if settings.get("framed", False) == framed else trained.calibrated(preparation.samples("valid"))
 
 
 def _judge(run: _Run) -> tuple[dict[str, np.ndarray], TableReport]:

@@ -122,12 +122,15 @@ def prepare_training(
     extra = sum(map(len, table.unlabelled))
     size = task_size(code.head.task, code.values, table.sequences, split.parts, extra_bases=extra)
     is_language_model = bundle.config.kind == "language-model"
-    plan = plan_training(size, settings, from_scratch=from_scratch, can_adapt=is_language_model)
+    # Of k-mers at every base there is one frame.
+    planned = replace(settings, framed=False) if bundle.config.tokenizer.stride == 1 else settings
+    plan = plan_training(size, planned, from_scratch=from_scratch, can_adapt=is_language_model)
     facts = {
         "table": source_facts(Path(table_path)),
         "base": {"name": bundle.name, "sha256": bundle.sha256},
         "from_scratch": from_scratch,
-        "settings": asdict(settings),
+        # A training that was begun before there were frames goes on as what it is.
+        "settings": {key: value for key, value in asdict(settings).items() if (key, value) != ("framed", None)},
     }
     return Preparation(Path(table_path), table, code, split, bundle, from_scratch, settings, plan, facts)
 

@@ -4,7 +4,7 @@ A model whose k-mers are ``stride`` bases apart sees other k-mers from the secon
 anywhere, each of these frames says as much as the first, and the mean of their logits is surer than one.
 """
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -14,6 +14,14 @@ from genolm.tokenizer import reverse_complement_codes
 
 class Reads(Protocol):
     """What of a model's configuration tells how it reads."""
+
+    tokenizer: TokenizerConfig
+    mirrored: bool
+    framed: bool
+
+
+class Ways(NamedTuple):
+    """How a classifier in training reads; a model in a bundle has the same in its configuration."""
 
     tokenizer: TokenizerConfig
     mirrored: bool
@@ -30,11 +38,12 @@ def count_readings(config: Reads) -> int:
     return frames_of(config) * (2 if config.mirrored else 1)
 
 
-def readings_of(codes: np.ndarray, config: Reads) -> list[np.ndarray]:
+def readings_of(codes: np.ndarray, config: Reads, *, length: int | None = None) -> list[np.ndarray]:
     """Return the base codes of sequences of one length, (length,) or (n, length), in each way that a model reads them.
 
-    A sequence that is too short for a k-mer from a later base on is read whole again.
+    A sequence that is too short for a k-mer from a later base on is read whole again; ``length`` is that of a
+    sequence where ``codes`` is a stretch of many that begin at any of its bases.
     """
     strands = [codes, reverse_complement_codes(codes)] if config.mirrored else [codes]
-    most = codes.shape[-1] - config.tokenizer.k
+    most = (codes.shape[-1] if length is None else length) - config.tokenizer.k
     return [strand[..., first if first <= most else 0 :] for strand in strands for first in range(frames_of(config))]

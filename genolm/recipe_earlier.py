@@ -84,15 +84,23 @@ def _usable(
         told, ours = earlier["scores"].get(protocol, {}), recipe.methods_of(protocol)
         same = {key for key in told if _is_same(earlier["methods"][key], ours.get(key), recipe)}
         same = {key for key in same if key in ours or recipe.baselines is None or key in recipe.baselines}
-        # What is made of others stays only with all that it is of.
+        # An average stays only with all that it is of, a network read again where it is the same network.
         own = result["scores"][protocol]
-        same -= {key for key in same & ours.keys() if not set(ours[key].parts) <= same - own.keys()}
-        same -= {key for key in same & ours.keys() if not set(ours[key].parts) <= same}
+        same -= {key for key in same & ours.keys() if _is_of_others(ours[key], told[key], own)}
+        averages = {key for key in same & ours.keys() if ours[key].average}
+        same -= {key for key in averages if not set(ours[key].average) <= same - own.keys()}
         for method in told:
             if method in same:
                 found = _first_seeds(told[method], ours[method].seeds if method in ours else 1)
                 if found["seeds"]:
                     yield protocol, method, found
+
+
+def _is_of_others(method: Method, found: Mapping[str, Any], own: Mapping[str, Any]) -> bool:
+    """Return whether a result's networks that answer again are others than those that were trained since."""
+    part = own.get(method.framed_of, {"seeds": ()})
+    now = {run["seed"]: run.get("weights") for run in part["seeds"]}
+    return any(now.get(run["seed"], run.get("weights")) != run.get("weights") for run in found["seeds"])
 
 
 def _first_seeds(found: Mapping[str, Any], most: int) -> dict[str, Any]:
@@ -124,14 +132,17 @@ def _figures(found: Mapping[str, Any]) -> dict[int, Any]:
 
 
 def seconds_of(result: Mapping[str, Any], recipe: Recipe) -> float:
-    """Return how long all trainings and baselines took; an average takes nothing, a network of two protocols once."""
-    averages = {key for key, method in recipe.methods.items() if method.average}
+    """Return how long all trainings and baselines took; what is made of others counts for nothing.
+
+    A network of two protocols counts once.
+    """
+    made = {key for key, method in recipe.methods.items() if method.parts}
     every = {
-        (key, item.get("weights") or (protocol, item["seed"])): item["seconds"]
+        item.get("weights") or (protocol, key, item["seed"]): item["seconds"]
         for protocol, methods in result["scores"].items()
         for key, found in methods.items()
         for item in found["seeds"]
-        if key not in averages
+        if key not in made
     }
     return sum(every.values())
 

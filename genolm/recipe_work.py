@@ -16,6 +16,7 @@ import numpy as np
 from genolm import calibration
 from genolm.baselines import Baseline, Examples, standard_baselines
 from genolm.bundle_config import network_words
+from genolm.classifier_training import calibration_of
 from genolm.config import Calibration
 from genolm.finetuning import finetune
 from genolm.metrics import as_json, score
@@ -35,7 +36,6 @@ from genolm.recipe_steps import (
     what_differs,
 )
 from genolm.registry import ModelBundle, load_bundle, save_bundle
-from genolm.sequences import reverse_complement
 
 
 def baselines_of(ground: Ground) -> Iterator[Baseline]:
@@ -146,19 +146,20 @@ def run_framed(step: Step, ground: Ground, method: Method) -> None:
         raise RecipeError(f"The recipe '{ground.recipe.name}' reads networks again, which needs a choice of classes.")
     began, (part,) = time.monotonic(), _parts(step, method)
     bundle, path = load_bundle(model_folder(part)), model_folder(step)
+    if bundle.config.tokenizer.stride == 1:
+        raise RecipeError(f"methods.{step.method}: the k-mers of '{part.method}' overlap, so that there is one frame.")
     config = replace(bundle.config, name=path.name, framed=True, calibration=Calibration())
     predictor, valid = Predictor(replace(bundle, config=config)), ground.preparation.samples("valid")
-    logits, turned, task = predictor.logits(valid.sequences), None, predictor.task
-    if task == "binary" and not config.mirrored:
-        turned = predictor.logits([reverse_complement(item) for item in valid.sequences])
-    known = calibration.fit_calibration(logits, valid.labels, task, turned=turned)
-    scores = score(task, calibration.apply(logits, known, task), valid.labels, threshold=known.threshold)
+    known = calibration_of(predictor.logits, valid, predictor.task, mirrored=config.mirrored)
+    config = replace(config, calibration=known)
     settings = {**bundle.card["settings"], "framed": True, "framed_of": part.method}
+    chances = calibration.apply(predictor.logits(valid.sequences), known, predictor.task)
+    scores = score(predictor.task, chances, valid.labels, threshold=known.threshold)
     card = {**bundle.card, "settings": settings, "metrics": {"valid": as_json(scores)}}
-    framed = save_bundle(path, replace(config, calibration=known), bundle.state_dict(), card)
+    framed = save_bundle(path, config, bundle.state_dict(), card)
     found = part.read()[0]
     facts = {key: found[key] for key in ("best_epoch", "base_weights") if key in found}
-    seconds = round(time.monotonic() - began, 1)
+    seconds = round(found["seconds"] + time.monotonic() - began, 1)
     _keep_answers(step, ground, framed, settings=settings, seconds=seconds, **facts)
 
 

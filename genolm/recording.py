@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,15 @@ from genolm.verbs import VERBS
 
 
 def model_facts(predictor: Any) -> dict[str, Any]:
-    """Return name and sha256 of a predictor's bundle for the record of a run."""
-    return {"name": predictor.config.name, "sha256": getattr(predictor.bundle, "sha256", None)}
+    """Return name and sha256 of a predictor's bundle, and by what it answers, for the record of a run."""
+    config, sha256 = predictor.config, getattr(predictor.bundle, "sha256", None)
+    return {"name": config.name, "sha256": sha256, "answers": answer_settings(config)}
+
+
+def answer_settings(config: Any) -> dict[str, Any]:
+    """Return what of a model's configuration changes its answers though its weights stay the same."""
+    named = {key: getattr(config, key) for key in ("mirrored", "framed")}
+    return {**named, **asdict(config.calibration)}
 
 
 def run_arguments(command: str, **values: Any) -> list[str]:

@@ -11,6 +11,7 @@ from genolm.ascode import Call, command_arguments, parse_arguments
 from genolm.errors import BundleError, SettingsError
 from genolm.preparation import source_facts
 from genolm.record import RECORD_ENDING, RECORD_NAME, RECORD_VERSION, code_facts
+from genolm.recording import answer_settings
 from genolm.registry import load_bundle
 from genolm.verbs import VERBS
 
@@ -186,12 +187,16 @@ def _changed_model(call: Call, record: Mapping[str, Any]) -> list[str]:
     if not named or not before.get("sha256"):
         return []
     try:
-        now = load_bundle(named).sha256
+        bundle = load_bundle(named)
     except BundleError as error:
         raise SettingsError(f"The model of that run cannot be used: {error}") from error
-    if now == before["sha256"]:
+    if bundle.sha256 != before["sha256"]:
+        return [f"The model {named} has other weights: SHA-256 {bundle.sha256[:12]}, and then {before['sha256'][:12]}."]
+    then, now = before.get("answers") or {}, answer_settings(bundle.config)
+    other = [key for key in now if key in then and then[key] != now[key]]
+    if not other:
         return []
-    return [f"The model {named} has other weights: SHA-256 {now[:12]}, and then {before['sha256'][:12]}."]
+    return [f"The model {named} has the same weights and answers otherwise: its {', '.join(other)} changed since."]
 
 
 def _notes(record: Mapping[str, Any]) -> tuple[str, ...]:

@@ -137,7 +137,7 @@ def _naive_words(row: RowResult, protocol: str, method: str) -> str:
     if row.reads_otherwise(same, method, LEARNED):
         said += " The two learned from differently shifted or trimmed sequences, which is a part of it."
     if row.reads_otherwise(same, method, ("framed",)):
-        said += " Only one of the two reads each sequence from each of its first bases, which is a part of it."
+        said += " The two do not answer by the same frames, which has a share in it."
     # Of all networks from scratch ``other`` has the lowest loss on validation rows.
     if same == other:
         return said

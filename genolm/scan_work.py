@@ -68,13 +68,13 @@ class ScanWork:
     batch_tokens: int | None = None
 
     def __post_init__(self) -> None:
-        if self.mode == "exact" and self.predictor.int8:
-            raise SettingsError("Precision int8 is for streamed scans; use --mode stream, or another precision.")
-        if self.mode == "stream" and self.predictor.config.framed:
+        if self.predictor.config.framed and (self.mode == "stream" or self.predictor.int8):
             raise SettingsError(
                 f"Model '{self.predictor.config.name}' reads each window from several bases on, which a stream does "
-                "not; leave --mode at auto."
+                "not; leave --mode and --precision at auto."
             )
+        if self.mode == "exact" and self.predictor.int8:
+            raise SettingsError("Precision int8 is for streamed scans; use --mode stream, or another precision.")
 
     @property
     def windows_per_part(self) -> int:
@@ -142,7 +142,7 @@ class ScanWork:
         layout, tokenizer = self.layout, self.predictor.tokenizer
         codes = strand.read(first, strand.start + len(strand.codes))
         readings = []
-        for number, read in enumerate(readings_of(codes, self.predictor.config)):
+        for number, read in enumerate(readings_of(codes, self.predictor.config, length=layout.window)):
             # What is left out before the first window is left out of each. The codes end with a window's end, so
             # that their reverse complement has the same windows, last first.
             tokens = window_tokens(read, tokenizer, layout.window - (len(codes) - len(read)), layout.stride)

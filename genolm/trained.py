@@ -137,7 +137,7 @@ def save_classifier(
         calibration=trained.calibration,
         members=members,
         mirrored=bool(trained.settings.get("mirrored")),
-        framed=bool(trained.settings.get("framed")) and trained.tokenizer.config.stride > 1,
+        framed=bool(trained.settings.get("framed")),
         streamed=streamed,
     )
     save_bundle(folder, config, trained.model.state_dict(), card)

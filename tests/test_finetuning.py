@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -6,13 +7,16 @@ import pytest
 import torch
 
 import genolm.compute as compute
-from genolm.config import FinetuneSettings, PRESETS
+from genolm.classifier_training import TrainedClassifier
+from genolm.config import Calibration, FinetuneSettings, PRESETS
 from genolm.errors import Cancelled, SettingsError, TableError, TrainingError
 from genolm.finetuning import finetune
 from genolm.model_report import read_report
 from genolm.predict import Predictor
+from genolm.preparation import prepare_training
 from genolm.registry import list_bundles, load_bundle
 from genolm.seen import count_seen
+from genolm.training import History
 from genolm.workspace import models_dir
 
 QUICK = FinetuneSettings(epochs=2, batch_size=16, lr=1e-2, drop_mult=0.1, seed=2)
@@ -45,6 +49,33 @@ def base(toy_language_model_path):
 
 def changed(**values):
     return FinetuneSettings(**{**vars(QUICK), **values})
+
+
+def test_what_begins_anywhere_is_answered_in_every_frame(table_path, frame, base):
+    """The trained classifier, its bundle and the record of it read alike, short sequences too."""
+    bundle = load_bundle(finetune(table_path, base, "in-frames", settings=changed(shifted=True, epochs=1)))
+    assert bundle.config.framed and bundle.card["settings"]["framed"] and bundle.config.tokenizer.stride == 2
+    sequences = [item[:size] for item, size in zip(frame["sequence"], (2, 3, 4, 5, 30, 45), strict=False)]
+    config = replace(bundle.config, framed=False, calibration=Calibration())
+    plain = Predictor(replace(bundle, config=config), precision="fp32", threads=1)
+    cut = [[item[first if len(item) - first >= 3 else 0 :] for item in sequences] for first in (0, 1)]
+    first, second = (plain.logits(items) for items in cut)
+    np.testing.assert_allclose(Predictor(bundle, precision="fp32").logits(sequences), (first + second) / 2, rtol=1e-4)
+    ways = ({"framed": True}, {})
+    parts = (bundle.build(), plain.tokenizer, plain.head, Calibration(), History())
+    framed, single = (TrainedClassifier(*parts, settings) for settings in ways)
+    expected = np.mean([single.logits(items) for items in cut], axis=0)
+    np.testing.assert_allclose(framed.logits(sequences), expected, rtol=1e-4)
+    assert not np.allclose(expected, single.logits(sequences), rtol=1e-3)
+    plainly = changed(shifted=True, epochs=1, framed=False)
+    assert not load_bundle(finetune(table_path, base, "in-one", settings=plainly)).config.framed
+
+
+def test_a_training_that_was_begun_before_there_were_frames_goes_on(table_path, base):
+    """Its kept settings do not name them, nor do those of now unless they are asked for."""
+    for given, named in ((None, False), (True, True), (False, True)):
+        facts = prepare_training(table_path, base, changed(shifted=True, framed=given)).facts
+        assert ("framed" in facts["settings"]) == named
 
 
 def test_a_table_becomes_a_model_that_every_command_finds(table_path, frame, base, tmp_path):

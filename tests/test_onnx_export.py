@@ -1,5 +1,6 @@
 """ONNX files: read with onnxruntime and the file's own metadata alone, they answer as the predictor does."""
 
+import dataclasses
 import json
 import stat
 
@@ -12,9 +13,9 @@ import torch
 
 from genolm import bundles, onnx_export, registry
 from genolm.cli import commands
-from genolm.config import Calibration, EncoderConfig, HeadConfig, TokenizerConfig, Window
+from genolm.config import Calibration, EitherStrand, EncoderConfig, HeadConfig, TokenizerConfig, Window
 from genolm.errors import BundleError, SettingsError
-from genolm.onnx_export import export_onnx
+from genolm.onnx_export import export_onnx, file_metadata
 from genolm.predict import Predictor
 
 onnx = pytest.importorskip("onnx", reason="the extra onnx is not installed")
@@ -140,7 +141,17 @@ def test_the_file_says_what_it_is(tmp_path, toy_bundle_path):
     assert facts["classes"] == ["other", "promoter"] and facts["task"] == "binary"
     assert facts["window"] == {"length": 60, "anchor": 40, "anchor_name": "TSS"}
     assert (facts["temperature"], facts["mirrored"], facts["members"]) == (1.0, False, 1)
+    assert facts["framed"] is False and facts["either"] is None
     assert facts["weights_sha256"] == registry.load_bundle(toy_bundle_path).sha256
+
+
+def test_a_file_says_how_frames_and_an_unknown_strand_are_read(toy_bundle_path):
+    bundle = registry.load_bundle(toy_bundle_path)
+    either = EitherStrand(surer=0.5, other=0.25, offset=-0.1, threshold=0.4)
+    config = dataclasses.replace(bundle.config, framed=True, calibration=Calibration(2.0, 0.3, either=either))
+    facts = file_metadata(dataclasses.replace(bundle, config=config))
+    assert json.loads(facts["framed"]) is True
+    assert json.loads(facts["either"]) == {"surer": 0.5, "other": 0.25, "offset": -0.1, "threshold": 0.4}
 
 
 def test_a_file_that_answers_otherwise_is_not_written(tmp_path, toy_bundle_path, monkeypatch):

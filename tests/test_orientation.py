@@ -1,6 +1,7 @@
 """Sequences of unknown strand: what is kept of two readings, and who may be asked."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from genolm.errors import Cancelled, SettingsError
 from genolm.orientation import oriented_logits
 from genolm.pipelines import classify_file, open_model
 from genolm.predict import Predictor
+from genolm.registry import load_bundle
 from genolm.sequences import reverse_complement
 from tests.toys import loud_model, toy_config
 
@@ -148,6 +150,18 @@ def test_a_file_of_reads_of_unknown_strand(toy_bundle_path, reads, tmp_path):
     assert record["settings"] == {"strand": "either"}
     place = record["arguments"].index("--strand")
     assert record["arguments"][place + 1] == "either"
+
+
+def test_a_file_of_unknown_strand_is_called_by_the_threshold_of_its_own(toy_bundle_path, reads, tmp_path):
+    bundle = load_bundle(toy_bundle_path)
+    fasta = tmp_path / "reads.fa"
+    fasta.write_text("".join(f">r{number}\n{read}\n" for number, read in enumerate(reads)))
+    for own, strand, answer in ((0.0, "either", "promoter"), (1.1, "either", "other"), (0.0, "+", "other")):
+        either = EitherStrand(surer=1.0, other=0.0, offset=0.0, threshold=own)
+        config = replace(bundle.config, calibration=Calibration(1.0, 1.1, either=either))
+        model = Predictor(replace(bundle, config=config), device="cpu", precision="fp32", threads=1)
+        result = classify_file(fasta, tmp_path / f"{strand}{own}.csv", model=model, strand=strand)
+        assert result.summary["predicted"] == {answer: len(reads)}
 
 
 def test_parts_of_one_strand_are_not_taken_for_those_of_another(toy_bundle_path, reads, tmp_path, monkeypatch):

@@ -237,7 +237,9 @@ def test_run_record_says_what_ran_on_what(model, fasta, tmp_path):
     record = json.loads((tmp_path / "scan" / "run.json").read_text())
     assert record["command"] == "scan"
     assert record["record_version"] == 1
-    assert record["model"] == {"name": "toy-promoter", "sha256": model.bundle.sha256}
+    known = {"temperature": 1.3, "threshold": 0.6, "scan_threshold": None, "either": None}
+    answers = {"mirrored": False, "framed": False, **known}
+    assert record["model"] == {"name": "toy-promoter", "sha256": model.bundle.sha256, "answers": answers}
     source = record["inputs"][0]
     assert source["sha256"] == hashlib.sha256(fasta.read_bytes()).hexdigest()
     assert (source["name"], source["bytes"], source["records"]) == ("in.fa", fasta.stat().st_size, 3)

@@ -267,7 +267,8 @@ def test_a_framed_model_gives_the_mean_of_readings_from_each_of_the_first_bases(
     sequences = [dna(length) for length in (60, 61, 7, 5, 4, 3, 2, 133)]
     strands = [sequences, [turned(item) for item in sequences]] if mirrored else [sequences]
     # Of 4 bases the third has no whole 3-mer from it on, so that they are read whole once more.
-    cut = [[item[first if len(item) - first >= 3 else 0 :] for item in strand] for strand in strands for first in range(3)]
+    ways = [(strand, first) for strand in strands for first in range(3)]
+    cut = [[item[first if len(item) - first >= 3 else 0 :] for item in strand] for strand, first in ways]
     readings = [plain.logits(items) for items in cut]
     found = ours.logits(sequences)
     np.testing.assert_allclose(found, np.mean(readings, axis=0), atol=FP32_TOLERANCE)
@@ -290,6 +291,16 @@ def test_a_framed_scan_says_of_each_window_what_is_said_of_it_alone(mirrored):
         assert np.std(alone) > 1e-3
     with pytest.raises(SettingsError, match="reads each window from several bases on, which a stream does not"):
         scan_genome(Genome(sequence), ours, stride=7, mode="stream")
+
+
+@pytest.mark.parametrize("window", [3, 4, 5])
+def test_a_framed_scan_reads_a_window_without_a_later_frame_whole(window):
+    calibration = Calibration(temperature=20.0)
+    ours = predictor(stride=3, framed=True, window=Window(window, 1, "TSS"), calibration=calibration)
+    sequence = dna(window + 20)
+    plus = scan_genome(Genome(sequence), ours, stride=1, strands="+").tracks[0]
+    alone = ours.logits([sequence[start : start + window] for start in range(21)])
+    np.testing.assert_allclose(plus.values, ours.probabilities(alone)[:, 1], atol=1e-5)
 
 
 @pytest.mark.parametrize(("window", "stride"), [(60, 1), (61, 7)])

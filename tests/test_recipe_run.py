@@ -1,5 +1,6 @@
 """Recipes: what a file may say, and a whole run on a generated table with a toy language model."""
 
+import copy
 import hashlib
 import json
 import os
@@ -336,6 +337,20 @@ def test_a_network_answers_again_from_each_of_the_first_bases(run, folder, tmp_p
     assert found["methods"]["framed"]["base"] == found["methods"]["pretrained"]["base"]
     assert {"both", "framed"} <= set(found["scores"]["easy"])
     assert "Easy: Read from each of the first bases, seed 2" in found["missing"]
+    seconds = {key: found["scores"]["easy"][key]["seeds"][0]["seconds"] for key in found["scores"]["easy"]}
+    assert seconds["framed"] > seconds["pretrained"] > 0
+    assert seconds["both"] == pytest.approx(seconds["framed"] + seconds["pretrained"])
+    made = {"framed", "both"}
+    assert found["seconds"] == pytest.approx(sum(seconds[key] for key in seconds if key not in made), abs=0.1)
+
+    # What answers again needs its network, so it stays in a result where that is the same one.
+    recipe = find_recipe(folder, "toy")
+    own = copy.deepcopy(found)
+    for key in ("framed", "both"):
+        del own["scores"]["easy"][key], own["methods"][key]
+    assert set(with_earlier(own, found, recipe)["scores"]["easy"]) == set(found["scores"]["easy"]) - {"both"}
+    own["scores"]["easy"]["pretrained"]["seeds"][0]["weights"] = "another"
+    assert "framed" not in with_earlier(own, found, recipe)["scores"]["easy"]
 
     def kept_apart():
         limits = Limits(protocols=("easy",), seeds=1)

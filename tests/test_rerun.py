@@ -75,6 +75,17 @@ def test_changed_input_and_model_stop_it_and_are_named(toy, fasta, tmp_path):
     assert plan.arguments[1] == str(kept)
 
 
+def test_a_model_that_answers_otherwise_with_the_same_weights_is_named(toy, fasta, tmp_path):
+    scan_file(fasta, tmp_path / "scan", model=toy, stride=9)
+    record = tmp_path / "scan" / "run.json"
+    data = json.loads(record.read_text())
+    answers = {**data["model"]["answers"], "framed": True, "threshold": 0.9}
+    record.write_text(json.dumps({**data, "model": {**data["model"], "answers": answers}}))
+    ran = call("rerun", record, "--out", tmp_path / "again")
+    assert ran.exit_code == 2
+    assert f"The model {toy} has the same weights and answers otherwise: its framed, threshold changed" in ran.stderr
+
+
 def test_a_moved_input_is_found_beside_the_record_or_asked_for(toy, fasta, tmp_path):
     scan_file(fasta, tmp_path / "scan", model=toy, stride=9)
     record = tmp_path / "scan" / "run.json"

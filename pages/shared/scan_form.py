@@ -229,13 +229,11 @@ def _more(model: BundleInfo) -> dict[str, object]:
     """Ask for what few change; return it by the names of :class:`Options`."""
     left, right = st.columns(2)
     streamed = bool(model.config and model.config.streamed)
-    own = "stream" if streamed else "exact"
-    mode = left.selectbox(
-        "How to read",
-        list(MODES),
-        key="scan_mode",
-        help=f"Automatic is as this model was trained: {own}. Streaming is much faster.",
-    )
+    framed = bool(model.config and model.config.framed)
+    words = f"Automatic is as this model was trained: {'stream' if streamed else 'exact'}. "
+    words += "It reads each window in every frame, which no stream does." if framed else "Streaming is much faster."
+    modes = [key for key, mode in MODES.items() if not (framed and mode == "stream")]
+    mode = left.selectbox("How to read", modes, key="scan_mode", help=words)
     method = right.selectbox("Calls", list(METHODS), key="scan_method")
     whole = has_fast_int8() and (MODES[mode] == "stream" or (MODES[mode] == "auto" and streamed))
     int8 = whole and left.toggle(

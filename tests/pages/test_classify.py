@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from genolm.classifier import SequenceClassifier
-from genolm.config import Calibration, HeadConfig, Window
+from genolm.config import Calibration, EitherStrand, HeadConfig, Window
 from genolm.jobs import Job
 from genolm.pipelines import classify_file
 from genolm.registry import save_bundle
@@ -161,6 +161,20 @@ def test_records_of_unknown_strand_are_read_on_both(open_page, toy_model, tmp_pa
         minus = int((shown["strand"] == "-").sum()) if strand != "+" else 0
         assert said == ([] if strand == "+" else [f"**{minus} of {len(shown)} read on the minus strand.**"])
     assert expected["unknown"].read_bytes() not in (expected["plus"].read_bytes(), expected["minus"].read_bytes())
+
+
+def test_the_threshold_of_an_unknown_strand_is_its_own(open_page, toy_model):
+    either = EitherStrand(surer=1.0, other=0.5, offset=0.0, threshold=0.77)
+    config = replace(toy_model.config, name="other", calibration=Calibration(1.0, 0.33, either=either))
+    model = SequenceClassifier(config.encoder, config.head, 67)
+    save_bundle(toy_model.path.with_name("other"), config, model.state_dict(), {"sample": {"file": samples.SITES_FILE}})
+    app = open_page(PAGE, model="other")
+    for word, threshold in {"unknown": "0.77", "plus": "0.33"}.items():
+        app.radio(key="classify_strand").set_value(word).run()
+        app = run(app)
+        captions = " ".join(item.value for item in app.caption)
+        assert f"From {threshold} up" in captions
+        assert ("counts what the model says of both" in captions) == (word == "unknown")
 
 
 @pytest.mark.parametrize(

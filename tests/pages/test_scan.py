@@ -14,7 +14,8 @@ from genolm.genome_files import open_genome
 from genolm.jobs import Job
 from genolm.predict import Predictor
 from genolm.progress import Progress
-from genolm.registry import load_bundle
+from genolm.classifier import SequenceClassifier
+from genolm.registry import load_bundle, save_bundle
 from genolm.scan import scan_genome
 from genolm.scan_pipeline import scan_file
 from pages.shared import results, running, samples, scan_data, scan_downloads, scan_table
@@ -337,3 +338,16 @@ def test_every_option_of_the_form_is_one_of_the_command(tmp_path):
     )
     assert found["background"] is False and found["tolerance"] == 30
     assert found["mode"] == "stream" and found["precision"] == "int8"
+
+
+def test_a_model_that_reads_every_frame_is_not_offered_to_stream(open_page, toy_model):
+    config = dataclasses.replace(toy_model.config, name="in-frames", framed=True)
+    model = SequenceClassifier(config.encoder, config.head, 67)
+    save_bundle(toy_model.path.with_name("in-frames"), config, model.state_dict(), load_bundle(toy_model.path).card)
+    for name, count in (("in-frames", 2), ("toy-promoter", 3)):
+        app = open_page(PAGE, model=name)
+        modes = app.selectbox(key="scan_mode").options
+        assert not app.exception and len(modes) == count
+        assert any("streaming" in mode for mode in modes) == (name == "toy-promoter")
+        app.selectbox(key="scan_mode").set_value(modes[-1]).run()
+        assert not app.exception
