@@ -86,7 +86,9 @@ def _usable(
         same = {key for key in same if key in ours or recipe.baselines is None or key in recipe.baselines}
         # An average stays only with all that it is of, a network read again where it is the same network.
         own = result["scores"][protocol]
-        same -= {key for key in same & ours.keys() if _is_of_others(ours[key], told[key], own)}
+        framed = {key: ours[key].framed_of for key in same & ours.keys() if ours[key].framed_of}
+        same -= {key for key, part in framed.items() if part not in same | own.keys()}
+        same -= {key for key, part in framed.items() if part in own and _is_of_others(told[key], own[part])}
         averages = {key for key in same & ours.keys() if ours[key].average}
         same -= {key for key in averages if not set(ours[key].average) <= same - own.keys()}
         for method in told:
@@ -96,9 +98,8 @@ def _usable(
                     yield protocol, method, found
 
 
-def _is_of_others(method: Method, found: Mapping[str, Any], own: Mapping[str, Any]) -> bool:
+def _is_of_others(found: Mapping[str, Any], part: Mapping[str, Any]) -> bool:
     """Return whether a result's networks that answer again are others than those that were trained since."""
-    part = own.get(method.framed_of, {"seeds": ()})
     now = {run["seed"]: run.get("weights") for run in part["seeds"]}
     return any(now.get(run["seed"], run.get("weights")) != run.get("weights") for run in found["seeds"])
 

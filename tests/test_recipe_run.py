@@ -351,6 +351,11 @@ def test_a_network_answers_again_from_each_of_the_first_bases(run, folder, tmp_p
     assert set(with_earlier(own, found, recipe)["scores"]["easy"]) == set(found["scores"]["easy"]) - {"both"}
     own["scores"]["easy"]["pretrained"]["seeds"][0]["weights"] = "another"
     assert "framed" not in with_earlier(own, found, recipe)["scores"]["easy"]
+    del own["scores"]["easy"]["pretrained"], own["methods"]["pretrained"]
+    assert "framed" in with_earlier(own, found, recipe)["scores"]["easy"]
+    changed = copy.deepcopy(recipe)
+    changed.methods["pretrained"].settings["epochs"] = 7
+    assert "framed" not in with_earlier(own, found, changed)["scores"]["easy"]
 
     def kept_apart():
         limits = Limits(protocols=("easy",), seeds=1)
