@@ -148,7 +148,7 @@ def plan_training(
     if framed is None:
         framed = settings.shifted or settings.trimmed
     if framed:
-        reasons.append("Each answer is the mean of readings from each of the first bases, one a frame of k-mers.")
+        reasons.append("Each answer is the mean of readings from each of the first bases: all frames of k-mers.")
     classifier = ClassifierSettings(
         schedule=schedule,
         batch_size=batch,

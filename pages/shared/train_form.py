@@ -52,6 +52,10 @@ _FRAMES = (
     "Its answers are the mean of readings from each of the first bases, which is surer and takes three times as long "
     "with words every 3 bases."
 )
+_EVERY_FRAME = (
+    "The mean of readings from each of the first bases; as planned is yes for sequences that begin anywhere or may be "
+    "cut short. It takes three times as long with words every 3 bases, and changes nothing with words at every base."
+)
 _ANY_START = (
     "For reads and other pieces that were cut at no particular base. In each pass the model then reads a "
     f"sequence from another of its first bases on, so that it learns more from few. {_FRAMES} Leave it off where "
@@ -245,6 +249,9 @@ def _expert() -> dict[str, Any]:
         "search_minutes": middle.number_input(
             "Minutes to try settings in", 0.0, 600.0, 0.0, 1.0, key="train_search", help="0: none are tried."
         ),
+        "framed": _CHOSEN[
+            right.selectbox("Answer in every frame", list(_CHOSEN), key="train_framed", help=_EVERY_FRAME)
+        ],
     }
     words = "Also trains on smaller parts of the rows, to see if more would help. About doubles the time."
     given["reduction"] = st.toggle("Measure models from fewer sequences", key="train_reduction", help=words)

@@ -70,6 +70,7 @@ def test_every_setting_of_the_form_reaches_the_command(open_page, language_model
     by_key(app, "toggle", "train_watched").set_value(False)
     by_key(app, "selectbox", "train_adapt").set_value("no")
     by_key(app, "selectbox", "train_balance").set_value("yes")
+    by_key(app, "selectbox", "train_framed").set_value("no")
     first = next(item for item in app.selectbox if item.key.startswith("train_positive"))
     first.set_value("made up")
     numbers = {"valid": 20, "test": 15, "seed": 5, "seeds": 2, "epochs": 3, "batch": 32, "lr": 0.003}
@@ -90,6 +91,7 @@ def test_every_setting_of_the_form_reaches_the_command(open_page, language_model
         "mirrored": True,
         "shifted": True,
         "trimmed": True,
+        "framed": False,
         "lr": 0.003,
         "drop_mult": 0.7,
         "batch_size": 32,
