@@ -80,8 +80,6 @@ def fit_calibration(
     turned : np.ndarray, optional
         (n, outputs) of the reverse complements of the items of a binary task, for sequences of unknown strand.
     """
-    if task == "regression":
-        return Calibration()
     found = Calibration(temperature=fit_temperature(logits, labels, task, prior=CALM))
     if task != "binary" or len(set(labels.tolist())) != 2:
         return found
