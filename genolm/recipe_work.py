@@ -66,7 +66,7 @@ class Baselines:
         step.keep(
             answer,
             scores=ground.scores(answer),
-            seconds=round(time.monotonic() - began, 1),
+            seconds=round(time.monotonic() - began, 3),
             settings=fitted.settings(),
             table=ground.table_sha256,
         )
@@ -159,7 +159,7 @@ def run_framed(step: Step, ground: Ground, method: Method) -> None:
     framed = save_bundle(path, config, bundle.state_dict(), card)
     found = part.read()[0]
     facts = {key: found[key] for key in ("best_epoch", "base_weights") if key in found}
-    seconds = round(found["seconds"] + time.monotonic() - began, 1)
+    seconds = round(found["seconds"] + time.monotonic() - began, 3)
     _keep_answers(step, ground, framed, settings=settings, seconds=seconds, **facts)
 
 
