@@ -18,6 +18,7 @@ from genolm.evaluation import coded_labels
 from genolm.predict import Predictor
 from genolm.preparation import source_facts
 from genolm.progress import ProgressCallback, part_reporter
+from genolm.recording import model_facts
 from genolm.registry import ModelBundle, load_bundle
 from genolm.seen import count_seen
 from genolm.tables import LabelledTable, labelled_rows, read_table
@@ -33,7 +34,7 @@ class Comparison:
     Attributes
     ----------
     a, b : dict
-        ``name`` and ``sha256`` of each model.
+        ``name`` and ``sha256`` of each model, and ``answers``, the settings by which it answers.
     table : dict
         ``name``, ``bytes`` and ``sha256`` of the file or folder.
     split : str or None
@@ -175,8 +176,8 @@ def compare_models(
         judged.append(_judged(predictor, found[:, order] if place else found, labels))
     (statistic_a, right_a), (statistic_b, right_b) = judged
     return Comparison(
-        a=_model_facts(bundles[0]),
-        b=_model_facts(bundles[1]),
+        a=model_facts(predictors[0]),
+        b=model_facts(predictors[1]),
         table=facts,
         split=split,
         rows=len(frame),
@@ -263,10 +264,6 @@ def _agreement(a: np.ndarray | None, b: np.ndarray | None) -> dict[str, int]:
         return {}
     cells = {"both": a & b, "only_a": a & ~b, "only_b": ~a & b, "neither": ~(a | b)}
     return {key: int(cell.sum()) for key, cell in cells.items()}
-
-
-def _model_facts(bundle: ModelBundle) -> dict[str, Any]:
-    return {"name": bundle.name, "sha256": bundle.sha256}
 
 
 def _left_out(data: LabelledTable) -> Iterator[str]:

@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any
 
 import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is loaded
@@ -121,11 +122,18 @@ def run_training(
     )
 
 
-def _keep_answers(step: Step, ground: Ground, bundle: ModelBundle, **facts: Any) -> None:
-    """Keep what a network says of the validation and the test rows, with ``facts`` of how it came to be."""
-    predictor = Predictor(bundle)
-    valid, test = (predictor.logits(ground.preparation.samples(part).sequences) for part in ("valid", "test"))
-    answer = Answer(predictor.probabilities(test), bundle.config.calibration.threshold)
+def _keep_answers(
+    step: Step, ground: Ground, bundle: ModelBundle, *, valid: np.ndarray | None = None, **facts: Any
+) -> None:
+    """Keep what a network says of the validation and the test rows, with ``facts`` of how it came to be.
+
+    ``valid`` are its logits of the validation rows where they are known.
+    """
+    predictor, samples = Predictor(bundle), ground.preparation.samples
+    if valid is None:
+        valid = predictor.logits(samples("valid").sequences)
+    chances = predictor.probabilities(predictor.logits(samples("test").sequences))
+    answer = Answer(chances, bundle.config.calibration.threshold)
     is_choice = _is_choice(ground)
     step.keep(
         answer,
@@ -150,17 +158,19 @@ def run_framed(step: Step, ground: Ground, method: Method) -> None:
         raise RecipeError(f"methods.{step.method}: the k-mers of '{part.method}' overlap, so that there is one frame.")
     config = replace(bundle.config, name=path.name, framed=True, calibration=Calibration())
     predictor, valid = Predictor(replace(bundle, config=config)), ground.preparation.samples("valid")
-    known = calibration_of(predictor.logits, valid, predictor.task, mirrored=config.mirrored)
+    once = lru_cache(predictor.logits)
+    logits = once(tuple(valid.sequences))
+    known = calibration_of(lambda items: once(tuple(items)), valid, predictor.task, mirrored=config.mirrored)
     config = replace(config, calibration=known)
     settings = {**bundle.card["settings"], "framed": True, "framed_of": part.method}
-    chances = calibration.apply(predictor.logits(valid.sequences), known, predictor.task)
+    chances = calibration.apply(logits, known, predictor.task)
     scores = score(predictor.task, chances, valid.labels, threshold=known.threshold)
     card = {**bundle.card, "settings": settings, "metrics": {"valid": as_json(scores)}}
     framed = save_bundle(path, config, bundle.state_dict(), card)
     found = part.read()[0]
     facts = {key: found[key] for key in ("best_epoch", "base_weights") if key in found}
     seconds = round(found["seconds"] + time.monotonic() - began, 3)
-    _keep_answers(step, ground, framed, settings=settings, seconds=seconds, **facts)
+    _keep_answers(step, ground, framed, valid=logits, settings=settings, seconds=seconds, **facts)
 
 
 def _is_choice(ground: Ground) -> bool:

@@ -11,7 +11,7 @@ import torch
 from genolm.bundles import read_bundle
 from genolm.cli import commands
 from genolm.comparison import Comparison, compare_models
-from genolm.config import HeadConfig
+from genolm.config import Calibration, HeadConfig
 from genolm.errors import SettingsError, TableError
 from genolm.metrics import score
 from genolm.predict import Predictor
@@ -25,15 +25,14 @@ OPTIONS = {"precision": "fp32", "threads": 1, "n_boot": 300}
 
 @pytest.fixture
 def variant(toy_bundle_path, tmp_path):
-    """A function name, change of its state, card, head -> path of a variant of the toy classifier."""
+    """A function name, change of its state, card, changes of its config -> path of a variant of the toy classifier."""
 
-    def made(name, change=None, *, card=None, head=None):
+    def made(name, change=None, *, card=None, **given):
         bundle = read_bundle(toy_bundle_path)
         state = bundle.state_dict()
         if change:
             change(state)
-        given = {"name": name, **({"head": head} if head else {})}
-        config = dataclasses.replace(bundle.config, **given)
+        config = dataclasses.replace(bundle.config, name=name, **given)
         save_bundle(tmp_path / name, config, state, card or {}, dtype="fp32")
         return tmp_path / name
 
@@ -95,6 +94,17 @@ def test_a_model_and_itself_cannot_be_told_apart(variant, toy_bundle_path, table
     assert "cannot be told apart" in found.verdict
     assert found.agreement["only_a"] == found.agreement["only_b"] == 0
     assert any("40 rows are few" in warning for warning in found.warnings)
+
+
+def test_models_of_the_same_weights_are_told_apart_by_how_they_answer(variant, toy_bundle_path, table):
+    sequences = [line.split(",")[0] for line in table.read_text().splitlines()[1:]]
+    predictor = Predictor(read_bundle(toy_bundle_path), precision="fp32", threads=1)
+    middle = float(np.median(predictor.probabilities(predictor.logits(sequences))[:, 1]))
+    every, halved = (variant(name, calibration=Calibration(threshold=at)) for name, at in (("all", 0.0), ("half", middle)))
+    found = compare_models(every, halved, table, **OPTIONS)
+    assert found.a["sha256"] == found.b["sha256"] and found.metrics["auroc"].difference.value == 0
+    assert [item["answers"]["threshold"] for item in (found.a, found.b)] == [0.0, middle]
+    assert found.metrics["mcc"].b.value > 0.3 > found.metrics["mcc"].a.value == 0
 
 
 def test_rows_in_the_training_are_counted(variant, table):
