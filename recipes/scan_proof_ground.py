@@ -136,11 +136,14 @@ class Store:
                 )
             self.parts = found["parts"]
 
+    def has(self, name: str, facts: Mapping[str, Any]) -> bool:
+        """Return whether a part is there that was made from the same."""
+        return name in self.parts and self.parts[name]["facts"] == json.loads(json.dumps(facts))
+
     def part(self, name: str, facts: Mapping[str, Any], make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         """Return a part's result: as it is there if it was made from the same, else made and written now."""
-        facts = json.loads(json.dumps(facts))
-        kept = self.parts.get(name)
-        if kept is None or kept["facts"] != facts:
+        if not self.has(name, facts):
+            facts = json.loads(json.dumps(facts))
             began = time.monotonic()
             result = make()
             self.parts[name] = {
