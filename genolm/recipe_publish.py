@@ -9,19 +9,25 @@ from typing import Any
 import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is loaded
 import numpy as np
 
+from genolm.calibration import fit_either
 from genolm.cards import merged_data
+from genolm.metrics import as_json, score
+from genolm.orientation import oriented_logits, why_not_either
 from genolm.predict import Predictor
 from genolm.recipe_config import Recipe, RecipeError
 from genolm.recipe_run import RESULT
-from genolm.recipe_steps import Step, model_folder
+from genolm.recipe_steps import Ground, Step, model_folder, open_ground
 from genolm.record import file_facts
-from genolm.registry import load_bundle, save_bundle
+from genolm.registry import ModelBundle, load_bundle, save_bundle
 from genolm.result_row import BASELINE, is_naive
 from genolm.samples import sample_pieces
+from genolm.sequences import reverse_complement
 from genolm.trained import own_headline
 from genolm.workspace import samples_dir
 
 SAMPLE_CLASSES = 5
+UNKNOWN_STRAND = "the same test, strand unknown (both are read)"
+"""What a card calls the figures on the test rows without a word on their strand."""
 
 
 def publish(recipe: Recipe, out: Path, target: Path) -> Path:
@@ -62,18 +68,20 @@ def _published(recipe: Recipe, result: Mapping[str, Any], best: Step, target: Pa
     bundle, model = load_bundle(model_folder(best)), recipe.model
     if best.read()[0].get("weights", bundle.sha256) != bundle.sha256:
         raise RecipeError(f"{model_folder(best)} is not the network of {best.figures}: remove both and train again.")
+    ground = _ground_of(recipe, best)
+    bundle = _calibrated_for_either(bundle, ground)
     scores = result["scores"][best.protocol]
     others = {
         result["methods"][key]["title"]: item.get("together") or item["seeds"][0]["metrics"]
         for key, item in scores.items()
         if result["methods"][key]["kind"] == BASELINE or is_naive(key)
     }
-    further = _further_tests(recipe, best)
+    unknown, further = _of_unknown_strand(bundle, ground), _further_tests(recipe, best)
     card = {
         **bundle.card,
         **{key: getattr(model, key) for key in ("title", "purpose", "licence")},
         "recipe": f"recipes/{recipe.name}.toml",
-        "metrics": {**bundle.card["metrics"], "test": best.read()[0]["scores"], **further},
+        "metrics": {**bundle.card["metrics"], "test": best.read()[0]["scores"], **unknown, **further},
         **({"test_of": _title_of(recipe, best.protocol)} if further else {}),
         **own_headline(bundle.config.head.task),
         "baselines": others,
@@ -99,6 +107,35 @@ def _further_tests(recipe: Recipe, best: Step) -> dict[str, Any]:
         if weights and other != best and other.done and other.read()[0].get("weights") == weights:
             found[_title_of(recipe, protocol)] = other.read()[0]["scores"]
     return found
+
+
+def _ground_of(recipe: Recipe, step: Step) -> Ground:
+    """Return the rows of a step's protocol, from the tables that its run made."""
+    tables = step.folder.parent / "tables"
+    made = json.loads((tables / "made.json").read_text(encoding="utf-8"))["tables"]
+    return open_ground(recipe, step.protocol, tables / made[step.protocol], None)
+
+
+def _calibrated_for_either(bundle: ModelBundle, ground: Ground) -> ModelBundle:
+    """Return a bundle with a calibration for unknown strands; networks that were trained long ago have none."""
+    known, task = bundle.config.calibration, bundle.config.head.task
+    if task != "binary" or known.either is not None or why_not_either(bundle.config):
+        return bundle
+    predictor, valid = Predictor(bundle), ground.preparation.samples("valid")
+    strands = valid.sequences, [reverse_complement(item) for item in valid.sequences]
+    plus, minus = (np.diff(predictor.logits(items))[:, 0] / known.temperature for items in strands)
+    fitted = replace(known, either=fit_either(plus, minus, valid.labels))
+    return replace(bundle, config=replace(bundle.config, calibration=fitted))
+
+
+def _of_unknown_strand(bundle: ModelBundle, ground: Ground) -> dict[str, Any]:
+    """Return the figures on the test rows where nobody says on which strand they are, by the words for that."""
+    if why_not_either(bundle.config):
+        return {}
+    predictor, test = Predictor(bundle), ground.preparation.samples("test")
+    chances = predictor.probabilities(oriented_logits(predictor, test.sequences, "either")[0])
+    threshold = bundle.config.calibration.threshold_on("either")
+    return {UNKNOWN_STRAND: as_json(score(predictor.task, chances, test.labels, threshold=threshold))}
 
 
 def _title_of(recipe: Recipe, protocol: str) -> str:

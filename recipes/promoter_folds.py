@@ -172,7 +172,8 @@ class Course:
         preparation = open_ground(self.recipe, fold, table, None).preparation
         odds = odds_over(answer.probabilities[:, 1], answer.threshold)
         return {
-            "odds": [round(float(value), 3) for value in odds],
+            # To so many digits that none near the threshold changes its side.
+            "odds": [float(f"{value:.5g}") for value in odds],
             "labels": preparation.samples("test").labels.tolist(),
             "rows": {part: len(preparation.rows(part)) for part in SPLITS},
             "valid_loss": found.get("valid_loss"),

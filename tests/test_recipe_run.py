@@ -1,6 +1,7 @@
 """Recipes: what a file may say, and a whole run on a generated table with a toy language model."""
 
 import copy
+import dataclasses
 import hashlib
 import json
 import os
@@ -10,12 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.special import softmax
+from scipy.special import expit, softmax
 from sklearn.metrics import log_loss
 
 from genolm import recipe_publish, recipe_run, recipe_work
 from genolm.baselines import KmerLogistic
-from genolm.calibration import fit_calibration
+from genolm.calibration import either_odds, fit_calibration, fit_either
 from genolm.config import Window
 from genolm.errors import GenolmError
 from genolm.metrics import binary_metrics
@@ -28,6 +29,7 @@ from genolm.recipe_run import Limits, run_recipe
 from genolm.recipe_steps import asked_of
 from genolm.registry import load_bundle, save_bundle
 from genolm.samples import sample_pieces
+from genolm.sequences import reverse_complement
 from genolm.workspace import waiting_lock
 
 TABLES = '''
@@ -214,6 +216,39 @@ def test_a_run_that_is_cut_short_goes_on_and_ends_as_one(run, folder, tmp_path, 
     assert bundle.card["limits"][0] == "A toy." and "2 seeds" in bundle.card["limits"][1]
     (data,) = bundle.card["data"]
     assert data["name"] == "raw/letters.txt" and data["records"] == 120 and data["bases"] == 120 * 45
+
+
+def test_a_published_model_says_how_it_does_where_strands_are_unknown(run, folder, tmp_path, monkeypatch):
+    run(protocols=("easy",), methods=("pretrained",), seeds=1)
+    (tmp_path / "toy.fa").write_text(f">one\n{'ACGT' * 11}\n")
+    monkeypatch.setattr(recipe_publish, "samples_dir", lambda: tmp_path)
+    place = tmp_path / "runs" / "toy" / "models" / "toy-easy-pretrained-seed1"
+    trained = load_bundle(place)
+    fitted = trained.config.calibration.either
+    assert fitted is not None
+    first = load_bundle(publish(find_recipe(folder, "toy"), tmp_path / "runs", tmp_path / "toy-model"))
+    # A network of before there was such a calibration gets one.
+    calibration = dataclasses.replace(trained.config.calibration, either=None)
+    state, card = trained.state_dict(), trained.card
+    shutil.rmtree(place)
+    save_bundle(place, dataclasses.replace(trained.config, calibration=calibration), state, card)
+    again = load_bundle(publish(find_recipe(folder, "toy"), tmp_path / "runs", tmp_path / "toy-model"))
+
+    def strands(part):
+        rows = pd.read_csv(tmp_path / "runs" / "toy" / "tables" / "easy.csv").query(f"split == '{part}'")
+        both = rows["sequence"].tolist(), [reverse_complement(item) for item in rows["sequence"]]
+        odds = [np.diff(Predictor(again).logits(items))[:, 0] / calibration.temperature for items in both]
+        return *odds, (rows["label"] == "y").to_numpy().astype(int)
+
+    expected = fit_either(*strands("valid"))
+    assert dataclasses.astuple(again.config.calibration.either) == pytest.approx(dataclasses.astuple(expected), rel=1e-3)
+    assert first.config.calibration == dataclasses.replace(calibration, either=fitted)
+    for bundle, known in ((first, fitted), (again, expected)):
+        plus, minus, labels = strands("test")
+        called = expit(either_odds(plus, minus, known)) >= known.threshold
+        told = bundle.card["metrics"][recipe_publish.UNKNOWN_STRAND]
+        assert told["accuracy"]["value"] == pytest.approx((called == labels).mean())
+    assert "strand unknown" in (tmp_path / "toy-model" / "card.md").read_text()
 
 
 def test_a_finished_step_of_another_network_is_refused(run, tmp_path):

@@ -1,5 +1,6 @@
 """Recipes of promoters, on generated sequences: what is left out, which windows are cut, the parts."""
 
+import dataclasses
 import gzip
 import importlib
 import json
@@ -10,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import matthews_corrcoef
 
 from genolm.errors import GenolmError
 from genolm.recipe_config import read_recipe
+from genolm.recipe_run import RecipeTask
 from genolm.splits import similarity_pairs
 from genolm.table_split import table_clusters
 
@@ -203,6 +206,85 @@ def test_figures_of_one_species_count_its_rows_alone(bacterial):
     assert found["recall_bsubtilis"].value == 0.5
     assert bacterial.judge(rows[:4], np.zeros((4, 2)), ("no", "yes")) == {}
 
+
+
+# --- every piece tested once
+
+
+@pytest.fixture(scope="module")
+def folds(place, bacterial):
+    return importlib.import_module("promoter_folds")
+
+
+@pytest.mark.parametrize("kind", ["random", "strict"])
+def test_every_piece_is_in_the_test_of_one_fold(folds, bacteria, tmp_path, kind):
+    options = {"organism": "ecoli", "kind": kind, "folds": 4, "seed": 1}
+    tables = [pd.read_csv(path) for path in folds.fold_tables(bacteria[0], tmp_path, **options).values()]
+    tested = [table.loc[table["split"] == "test", "sequence"] for table in tables]
+    assert len(tables) == 4 and sorted(pd.concat(tested)) == sorted(tables[0]["sequence"])
+    assert sorted(tables[0]["sequence"]) == sorted([*bacteria[1]["kept"], *bacteria[1]["pieces"]])
+    for table in tables:
+        counts = table.groupby(["label", "split"]).size()
+        assert counts["promoter", "test"] in (10, 11) and counts["non-promoter", "test"] == pytest.approx(30, abs=6)
+        assert counts["promoter", "valid"] == pytest.approx(3.2, abs=1)
+        pairs, split = similarity_pairs(table["sequence"].tolist(), word=20), table["split"].to_numpy()
+        across = int((split[pairs[:, 0]] != split[pairs[:, 1]]).sum())
+        assert across == 0 if kind == "strict" else across > 10
+    assert record_of(tmp_path / "fold2.csv.gz")["kind"] == kind
+
+
+def test_answers_of_folds_are_pooled_by_the_threshold_of_each(folds):
+    odds = [folds.odds_over(np.array(chances), at) for chances, at in (([0.2, 0.3, 0.9], 0.25), ([0.6, 0.95], 0.9))]
+    assert odds[0][1] == pytest.approx(np.log(0.3 / 0.7) - np.log(0.25 / 0.75))
+    found = [{"odds": item.tolist(), "labels": [0, 1, 1][: len(item)]} for item in odds]
+    chances, labels = folds.pooled(found)
+    assert (chances[:, 1] >= 0.5).tolist() == [False, True, True, False, True]
+    assert labels.tolist() == [0, 1, 1, 0, 1] and chances.sum(axis=1) == pytest.approx(1)
+    assert np.isfinite(folds.odds_over(np.array([0.0, 1.0]), 0.5)).all()
+
+
+def test_folds_are_trained_once_and_judged_together(folds, bacteria, tmp_path, toy_language_model_path, monkeypatch):
+    own = read_recipe(RECIPES / "promoters-81-bsubtilis.toml")
+    toy = {"base": str(toy_language_model_path), "settings": {"epochs": 1}}
+    methods = {
+        key: dataclasses.replace(item, **({} if item.parts else toy))
+        for key, item in own.methods.items()
+        if key in ("pretrained", "stride-3", "framed", "mixed-framed")
+    }
+    quick = dataclasses.replace(own, sources=(), methods=methods)
+    monkeypatch.setattr(folds, "find_recipe", lambda folder, name: quick)
+    ways = ["pretrained", "framed", "mixed-framed"]
+    options = {"folds": 2, "seed": 1, "methods": ways, "protocols": ["bsubtilis-random", "bsubtilis-strict"]}
+    task = RecipeTask(bacteria[0], tmp_path, {**options, "minutes": 0}, lambda text: None)
+    none = folds.run(task)
+    assert none["missing"] == [f"B. subtilis, 2 {words}" for words in folds.KINDS.values()] and not none["scores"]
+
+    task = dataclasses.replace(task, options={**options, "protocols": options["protocols"][:1]})
+    found = folds.run(task)
+    scores = found["scores"]["bsubtilis-random"]
+    assert set(scores) == {*ways, *folds.BASELINES} and found["missing"] == []
+    assert found["protocols"]["bsubtilis-random"]["rows"]["test"] == 140
+    losses = [scores[key]["seeds"][0]["valid_loss"] for key in ways]
+    assert all(loss > 0 for loss in losses) and "valid_loss" not in scores["cnn"]["seeds"][0]
+    # The figures are those of all answers of both folds, each called from the threshold of its own.
+    steps = tmp_path / "folds" / "bsubtilis-random" / "steps"
+    called, truth = [], []
+    for fold in ("fold1", "fold2"):
+        table = pd.read_csv(tmp_path / "folds" / "bsubtilis-random" / "tables" / f"{fold}.csv.gz")
+        truth += (table.loc[table["split"] == "test", "label"] == "promoter").tolist()
+        threshold = json.loads((steps / f"{fold}-kmer-logistic-seed1.json").read_text())["threshold"]
+        called += (np.load(steps / f"{fold}-kmer-logistic-seed1.npy")[:, 1] >= threshold).tolist()
+    told = scores["kmer-logistic"]["seeds"][0]["metrics"]
+    assert told["mcc"]["value"] == pytest.approx(matthews_corrcoef(truth, called))
+    gaps = {(item["method"], item["other"]): item["value"] for item in found["differences"]}
+    own_mcc = scores["pretrained"]["seeds"][0]["metrics"]["mcc"]["value"]
+    assert gaps["pretrained", "kmer-logistic"] == pytest.approx(own_mcc - told["mcc"]["value"])
+    assert found["methods"]["mixed-framed"]["settings"]["average"] == ["pretrained", "framed"]
+
+    # What is finished is done once, on this machine or another.
+    monkeypatch.setattr(folds, "run_recipe", None)
+    shutil.rmtree(tmp_path / "folds")
+    assert folds.run(task)["scores"] == found["scores"]
 
 # --- human
 
