@@ -59,12 +59,13 @@ def _estimate(value: Any) -> tuple[float, float, float]:
 def score_table(card: Mapping[str, Any]) -> pd.DataFrame:
     """Return every score on a card, the model first: columns who, metric (its key), value, low, high, split.
 
-    A baseline is of the split that ends its name, of others the main one.
+    The split that it is judged by comes first, the validation rows last. A baseline is of the split that ends its
+    name, of others the main one.
     """
     rows = []
     main = main_split(card)
     splits = card.get("metrics") or {}
-    for name in sorted(splits, key=lambda item: item != main):
+    for name in sorted(splits, key=lambda item: (item != main, item in _CHOSEN_BY)):
         rows += [(f"{OWN}{name}", key, *_estimate(value), name) for key, value in splits[name].items()]
     for name, scores in (card.get("baselines") or {}).items():
         split = next((item for item in splits if name.endswith(f", {item}")), main)

@@ -79,9 +79,9 @@ def test_baselines_stand_beside_the_test_that_they_are_of():
     axis = charts.metric_intervals(scores.compared(SEVERAL_TESTS, "auroc"), metric="AUROC").layout.yaxis
     assert list(axis.ticktext) == [
         *("<b>test rows</b>", "this model", "k-mers"),
-        *("<b>validation rows</b>", "this model"),
         *("<b>tested on mouse</b>", "this model"),
         *("<b>tested on dog</b>", "this model", "network"),
+        *("<b>validation rows</b>", "this model"),
     ]
     assert list(axis.tickvals) == list(range(10)) and axis.range[0] > 9 and axis.range[1] < 0
     assert scores.best_baseline(SEVERAL_TESTS, "auroc") == ("k-mers", 0.807)
