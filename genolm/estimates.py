@@ -86,9 +86,10 @@ def estimate_training(
     per_pass = int(tokens.sum())
     epochs = sum(item.epochs for item in settings.schedule)
     valid = VALIDATION_COST * len(preparation.rows("valid")) / max(1, len(lengths))
+    judged = VALIDATION_COST * _readings_after(preparation) / max(1, len(lengths))
     unlabelled = sum(map(len, preparation.table.unlabelled)) // tokenizer.stride
     adapted = ADAPT_COST * (per_pass + unlabelled) * plan.adapt_passes
-    total = per_pass * epochs * (1 + valid) * plan.seeds + adapted
+    total = per_pass * (epochs * (1 + valid) + judged) * plan.seeds + adapted
     seconds = total / speed * (2 if preparation.settings.reduction else 1)
     return Estimate(
         seconds=START_SECONDS + seconds + 60 * preparation.settings.search_minutes,
@@ -97,6 +98,19 @@ def estimate_training(
         tokens=int(total),
         tokens_per_second=speed,
     )
+
+
+def _readings_after(preparation: Preparation) -> int:
+    """Return how many rows are read once a network has learned: those that calibrate it, and those that judge it.
+
+    Both strands of the validation rows calibrate two classes where the model reads one. A mirrored model reads each
+    row on both, a framed one from several first bases.
+    """
+    settings, valid = preparation.plan.classifier, len(preparation.rows("valid"))
+    turned = valid if preparation.head.task == "binary" and not settings.mirrored else 0
+    frames = preparation.bundle.config.tokenizer.stride if settings.framed else 1
+    ways = frames * (2 if settings.mirrored else 1)
+    return ways * (2 * valid + turned + len(preparation.rows("test")))
 
 
 def _tokens_per_second(model: SequenceClassifier, head: HeadConfig, rows: int, width: int) -> float:
