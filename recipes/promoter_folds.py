@@ -55,7 +55,7 @@ def fold_tables(data: Path, out: Path, *, organism: str, kind: str, folds: int, 
     kind : {"random", "strict"}
     folds : int
     seed : int
-        Of the folds and of the validation rows, which are a random share of each class of the other rows.
+        Of the folds and of the validation rows, which are drawn from the other rows in the same way.
     """
     rows, left_out = usable_rows(data, organism)
     record = {
@@ -116,6 +116,11 @@ class Course:
     def kind(self) -> str:
         """The kind of folds."""
         return self.protocol.split("-")[1]
+
+    @property
+    def title(self) -> str:
+        """Species, number and kind of folds in words."""
+        return f"{SPECIES[self.organism]}, {self.task.options['folds']} {KINDS[self.kind]}"
 
     @cached_property
     def recipe(self) -> Recipe:
@@ -216,52 +221,45 @@ def run(task: RecipeTask) -> dict[str, Any]:
     """Train on all folds of both species and pool the answers; see :class:`Course` for the options."""
     store = Store(task.out / "parts.json")
     ends = time.monotonic() + 60 * float(task.options.get("minutes", math.inf))
-    result: dict[str, Any] = {"protocols": {}, "methods": {}, "scores": {}, "differences": []}
-    for protocol in task.options["protocols"]:
-        course = Course(task, protocol)
+    courses = [Course(task, protocol) for protocol in task.options["protocols"]]
+    methods = {key: _method(courses, key) for key in courses[0].methods}
+    result: dict[str, Any] = {"protocols": {}, "methods": methods, "scores": {}, "differences": []}
+    for course in courses:
         found = course.run(store, ends)
         folds = found[course.methods[0]]
         if len(folds) < len(course.recipe.protocols):
             continue
-        result["protocols"][protocol] = _protocol(course, folds)
-        for key in course.methods:
-            result["methods"].setdefault(key, _method(course, key))
-        result["scores"][protocol] = {key: {"seeds": [_figures(folds)]} for key, folds in found.items()}
+        result["protocols"][course.protocol] = _protocol(course, folds)
+        result["scores"][course.protocol] = {key: {"seeds": [_figures(folds)]} for key, folds in found.items()}
         result["differences"] += list(_differences(course, found))
     result = joined(result, task.earlier)
     trained = {key for key, item in result["methods"].items() if not item["settings"].get("average")}
     runs = [item["seeds"][0] for scores in result["scores"].values() for key, item in scores.items() if key in trained]
-    lacking = [title_of(protocol, task) for protocol in task.options["protocols"] if protocol not in result["scores"]]
+    lacking = [course.title for course in courses if course.protocol not in result["scores"]]
     return {**result, "seconds": sum(run["seconds"] for run in runs), "missing": lacking}
-
-
-def title_of(protocol: str, task: RecipeTask) -> str:
-    """Return species, number and kind of folds in words."""
-    species, kind = protocol.split("-")
-    return f"{SPECIES[species]}, {task.options['folds']} {KINDS[kind]}"
 
 
 def _protocol(course: Course, folds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return title and rows: those of training and validation are the first fold's, those tested are of all."""
     rows = {**folds[0]["rows"], "test": sum(item["rows"]["test"] for item in folds)}
     return {
-        "title": title_of(course.protocol, course.task),
+        "title": course.title,
         "rows": rows,
         "record": dict(course.recipe.prepare.options),
     }
 
 
-def _method(course: Course, key: str) -> dict[str, Any]:
+def _method(courses: Sequence[Course], key: str) -> dict[str, Any]:
+    """Return what a result says of a method; its settings are those of the species' own row, one set for each."""
+    recipes = {course.organism: course.recipe for course in courses}
+    facts = {organism: made_from(recipe, key) for organism, recipe in recipes.items()}
     if key in BASELINES:
-        return method(BASELINE_TITLES[key], kind="baseline")
-    item = course.recipe.methods[key]
-    if item.average:
-        settings: dict[str, Any] = {"average": list(item.average)}
-    else:
-        trained = course.recipe.methods[item.framed_of] if item.framed_of else item
-        settings = {**course.recipe.training, **trained.settings, "framed": bool(item.framed_of)}
-    base = " and ".join(course.recipe.bases_of(item))
-    return {**method(item.title, base=base, **settings), "network": network_of(course.recipe, item)}
+        return {**method(BASELINE_TITLES[key], kind="baseline"), "facts": facts}
+    recipe = next(iter(recipes.values()))
+    item, settings = recipe.methods[key], {"as in": " and ".join(f"promoters-81-{name}" for name in recipes)}
+    settings |= {"average": list(item.average)} if item.average else {"framed": bool(item.framed_of)}
+    told = method(item.title, base=" and ".join(recipe.bases_of(item)), **settings)
+    return {**told, "network": network_of(recipe, item), "facts": facts}
 
 
 def _figures(folds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
