@@ -103,14 +103,16 @@ def estimate_training(
 def _readings_after(preparation: Preparation) -> int:
     """Return how many rows are read once a network has learned: those that calibrate it, and those that judge it.
 
-    Both strands of the validation rows calibrate two classes where the model reads one. A mirrored model reads each
-    row on both, a framed one from several first bases.
+    The validation rows calibrate each member of several and their mean, on both strands where two classes are read
+    on one. A mirrored model reads each row on both, a framed one from several first bases.
     """
-    settings, valid = preparation.plan.classifier, len(preparation.rows("valid"))
-    turned = valid if preparation.head.task == "binary" and not settings.mirrored else 0
+    settings, task = preparation.plan.classifier, preparation.head.task
+    valid, test = (len(preparation.rows(part)) for part in ("valid", "test"))
+    strands = 0 if task == "regression" else 2 if task == "binary" and not settings.mirrored else 1
+    calibrations = 1 if preparation.plan.seeds == 1 else 2
     frames = preparation.bundle.config.tokenizer.stride if settings.framed else 1
     ways = frames * (2 if settings.mirrored else 1)
-    return ways * (2 * valid + turned + len(preparation.rows("test")))
+    return ways * ((calibrations * strands + 1) * valid + test)
 
 
 def _tokens_per_second(model: SequenceClassifier, head: HeadConfig, rows: int, width: int) -> float:

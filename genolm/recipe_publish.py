@@ -68,15 +68,14 @@ def _published(recipe: Recipe, result: Mapping[str, Any], best: Step, target: Pa
     bundle, model = load_bundle(model_folder(best)), recipe.model
     if best.read()[0].get("weights", bundle.sha256) != bundle.sha256:
         raise RecipeError(f"{model_folder(best)} is not the network of {best.figures}: remove both and train again.")
-    ground = _ground_of(recipe, best)
-    bundle = _calibrated_for_either(bundle, ground)
+    bundle, unknown = _of_unknown_strand(recipe, best, bundle)
     scores = result["scores"][best.protocol]
     others = {
         result["methods"][key]["title"]: item.get("together") or item["seeds"][0]["metrics"]
         for key, item in scores.items()
         if result["methods"][key]["kind"] == BASELINE or is_naive(key)
     }
-    unknown, further = _of_unknown_strand(bundle, ground), _further_tests(recipe, best)
+    further = _further_tests(recipe, best)
     card = {
         **bundle.card,
         **{key: getattr(model, key) for key in ("title", "purpose", "licence")},
@@ -109,33 +108,39 @@ def _further_tests(recipe: Recipe, best: Step) -> dict[str, Any]:
     return found
 
 
-def _ground_of(recipe: Recipe, step: Step) -> Ground:
-    """Return the rows of a step's protocol, from the tables that its run made."""
-    tables = step.folder.parent / "tables"
-    made = json.loads((tables / "made.json").read_text(encoding="utf-8"))["tables"]
-    return open_ground(recipe, step.protocol, tables / made[step.protocol], None)
+def _of_unknown_strand(recipe: Recipe, best: Step, bundle: ModelBundle) -> tuple[ModelBundle, dict[str, Any]]:
+    """Return a bundle that is calibrated for unknown strands, and its figures on the test rows where they are.
 
-
-def _calibrated_for_either(bundle: ModelBundle, ground: Ground) -> ModelBundle:
-    """Return a bundle with a calibration for unknown strands; networks that were trained long ago have none."""
-    known, task = bundle.config.calibration, bundle.config.head.task
-    if task != "binary" or known.either is not None or why_not_either(bundle.config):
-        return bundle
-    predictor, valid = Predictor(bundle), ground.preparation.samples("valid")
-    strands = valid.sequences, [reverse_complement(item) for item in valid.sequences]
-    plus, minus = (np.diff(predictor.logits(items))[:, 0] / known.temperature for items in strands)
-    fitted = replace(known, either=fit_either(plus, minus, valid.labels))
-    return replace(bundle, config=replace(bundle.config, calibration=fitted))
-
-
-def _of_unknown_strand(bundle: ModelBundle, ground: Ground) -> dict[str, Any]:
-    """Return the figures on the test rows where nobody says on which strand they are, by the words for that."""
+    A network that was trained before there was such a calibration gets it now. There are no figures where a model
+    reads both strands of all sequences, or does not choose between them.
+    """
     if why_not_either(bundle.config):
-        return {}
-    predictor, test = Predictor(bundle), ground.preparation.samples("test")
+        return bundle, {}
+    ground, predictor = _ground_of(recipe, best), Predictor(bundle)
+    known, task = bundle.config.calibration, predictor.task
+    if task == "binary" and known.either is None:
+        valid = ground.preparation.samples("valid")
+        strands = valid.sequences, [reverse_complement(item) for item in valid.sequences]
+        plus, minus = (np.diff(predictor.logits(items))[:, 0] / known.temperature for items in strands)
+        known = replace(known, either=fit_either(plus, minus, valid.labels))
+        bundle = replace(bundle, config=replace(bundle.config, calibration=known))
+        predictor = Predictor(bundle)
+    test = ground.preparation.samples("test")
     chances = predictor.probabilities(oriented_logits(predictor, test.sequences, "either")[0])
-    threshold = bundle.config.calibration.threshold_on("either")
-    return {UNKNOWN_STRAND: as_json(score(predictor.task, chances, test.labels, threshold=threshold))}
+    found = score(task, chances, test.labels, threshold=known.threshold_on("either"))
+    return bundle, {UNKNOWN_STRAND: as_json(found)}
+
+
+def _ground_of(recipe: Recipe, step: Step) -> Ground:
+    """Return the rows that a step was trained and tested on."""
+    made = step.folder.parent / "tables" / "made.json"
+    if not made.is_file():
+        raise RecipeError(f"{made} is missing, and with it the rows of {step.name}: run the recipe once more.")
+    name = json.loads(made.read_text(encoding="utf-8"))["tables"][step.protocol]
+    ground = open_ground(recipe, step.protocol, made.parent / name, None)
+    if step.read()[0].get("table", ground.table_sha256) != ground.table_sha256:
+        raise RecipeError(f"{step.figures} is of other rows than {ground.path}: remove it and train again.")
+    return ground
 
 
 def _title_of(recipe: Recipe, protocol: str) -> str:

@@ -95,13 +95,12 @@ def _own_words(row: RowResult, protocol: str, method: str) -> str:
 
 
 def _published_words(row: RowResult, item: Published) -> str:
-    """Say how ours stands to a published figure; "" for one that is neither the original nor the best."""
-    if item.kind not in (ORIGINAL, BEST):
-        return ""
-    who = f"The original, {item.name}," if item.kind == ORIGINAL else f"The best published, {item.name},"
+    """Say how ours stands to a published figure; "" for one with nothing in common that is not the first to ask for."""
+    asked = {ORIGINAL: f"The original, {item.name},", BEST: f"The best published, {item.name},"}
+    who = asked.get(item.kind, f"Also published, {item.name},")
     found, metric = against_published(row, item), shared_metric(row, item.protocol, item)
     if found is None:
-        return f"{who} gives no figure that ours has."
+        return f"{who} gives no figure that ours has." if item.kind in asked else ""
     said = f"{who} gives {metric_name(metric)} {format_number(item.scores[metric])}"
     if metric != row.metric:
         mine = row.estimate(item.protocol, row.main(item.protocol), metric)

@@ -1,22 +1,21 @@
-"""CNNProm's promoters of bacteria, every piece tested once: cross-validation of what ``promoters-81-*.toml`` trains.
+"""CNNProm's promoters of a bacterium, every piece tested once: cross-validation of what ``promoters-81-*.toml`` trains.
 
-A tenth or a seventh of a few hundred promoters is a small test. Here the pieces of a species are divided into folds,
-each of which is the test of networks that learned from the others, so that all pieces are tested and the interval is
-about half as wide. ``random`` folds are divided within each class, as the published test was; ``strict`` ones keep
+A test of 113 or 37 promoters is small. Here the pieces of a species are divided into folds, each of which is the test
+of networks that learned from the others, so that all pieces are tested and the interval is less than half as wide.
+The folds of ``published`` are divided at random within each class, as the published test was; those of ``strict`` keep
 sequences that are linked by chains of shared 20-mers, on either strand, together.
 
-Networks, settings and baselines are those of the species' own recipe. An answer counts from the threshold that its
-fold's validation rows chose, so pooled answers are odds over that of the threshold. Every fold is kept when it is
-finished.
+Networks, settings and baselines are those of the species' own recipe. Every fold is kept when it is finished.
 """
 
+import json
 import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import genolm.compute  # noqa: F401  before torch: it sets the OpenMP wait policy
 import numpy as np
@@ -39,10 +38,13 @@ from genolm.recipe_steps import Step, asked_of, base_weights, network_of, open_g
 from genolm.splits import split_by_cluster, split_random
 
 RANDOM, STRICT = "random", "strict"
-KINDS = {RANDOM: "folds at random within each class", STRICT: "folds, look-alikes kept in one"}
-SPECIES = {"ecoli": "E. coli", "bsubtilis": "B. subtilis"}
+KINDS = {"published": RANDOM, "strict": STRICT}
+TITLES = {"published": "{} folds at random within each class", "strict": "{} folds, look-alikes kept in one"}
 BASELINES = ("positional-logistic", "kmer-logistic", "cnn")
+CHEAPEST = "majority"
 METRIC = "mcc"
+CALLED = ("accuracy", "precision", "recall", "mcc")
+"""Figures of what is called, each fold's by its own threshold; the others are of the probabilities as they are."""
 
 
 def fold_tables(data: Path, out: Path, *, organism: str, kind: str, folds: int, seed: int) -> dict[str, Path]:
@@ -77,7 +79,7 @@ def fold_tables(data: Path, out: Path, *, organism: str, kind: str, folds: int, 
 
 def _learned_from(rows: pd.DataFrame, kind: str, folds: int, seed: int) -> Iterator[np.ndarray]:
     """Yield the numbers of the rows outside each fold."""
-    maker = StratifiedKFold if kind == RANDOM else StratifiedGroupKFold
+    maker = {RANDOM: StratifiedKFold, STRICT: StratifiedGroupKFold}[kind]
     groups = None if kind == RANDOM else rows["group"]
     divided = maker(folds, shuffle=True, random_state=seed).split(rows, rows["label"], groups)
     return (rest for rest, _ in divided)
@@ -92,46 +94,36 @@ def _divided(rows: pd.DataFrame, kind: str, fractions: tuple[float, float, float
 
 @dataclass(frozen=True)
 class Course:
-    """The folds of one species, of one kind.
+    """The folds of one kind.
 
     Attributes
     ----------
     task : RecipeTask
-        Its options are ``folds``, ``seed``, ``methods`` (keys of the species' own recipe, ours),
-        ``protocols``, all courses in the order in which they are done, and ``minutes`` (begin no fold after so
-        many; a course whose folds are not all finished has no figures).
-    protocol : str
-        Species and kind.
+        Its options are ``organism``, ``folds``, ``seed``, ``methods`` (keys of the species' own recipe, ours),
+        ``protocols`` in the order in which they are done, and ``minutes`` (begin no fold after so many; a protocol
+        whose folds are not all finished has no figures).
+    protocol : {"published", "strict"}
     """
 
     task: RecipeTask
     protocol: str
 
     @property
-    def organism(self) -> str:
-        """The species."""
-        return self.protocol.split("-")[0]
-
-    @property
-    def kind(self) -> str:
-        """The kind of folds."""
-        return self.protocol.split("-")[1]
-
-    @property
     def title(self) -> str:
-        """Species, number and kind of folds in words."""
-        return f"{SPECIES[self.organism]}, {self.task.options['folds']} {KINDS[self.kind]}"
+        """Number and kind of folds in words."""
+        return TITLES[self.protocol].format(self.task.options["folds"])
 
     @cached_property
     def recipe(self) -> Recipe:
         """The species' own recipe with the folds as its protocols, one seed each."""
+        organism, kind = self.task.options["organism"], KINDS[self.protocol]
         folds, seed = int(self.task.options["folds"]), int(self.task.options["seed"])
-        own = find_recipe(Path(__file__).parent, f"promoters-81-{self.organism}")
-        options = {"organism": self.organism, "kind": self.kind, "folds": folds, "seed": seed}
+        own = find_recipe(Path(__file__).parent, f"promoters-81-{organism}")
         needed = set().union(*(_with_parts(own, key) for key in self.task.options["methods"]))
+        options = {"organism": organism, "kind": kind, "folds": folds, "seed": seed}
         return replace(
             own,
-            name=self.protocol,
+            name=f"{organism}-{kind}",
             protocols={f"fold{place}": f"Fold {place}" for place in range(1, folds + 1)},
             methods={key: replace(item, seeds=1) for key, item in own.methods.items() if key in needed},
             prepare=Call("promoter_folds", "fold_tables", options),
@@ -144,16 +136,24 @@ class Course:
         """Ours that have figures, then the baselines."""
         return [*self.task.options["methods"], *BASELINES]
 
+    @cached_property
+    def folds(self) -> dict[str, dict[str, Any]]:
+        """What is told of each fold's table, such as ``rows``; the tables are made if they are not there."""
+        result = self._run(Limits(methods=(CHEAPEST,)))
+        return json.loads(result.read_text(encoding="utf-8"))["protocols"]
+
     def run(self, store: Store, ends: float) -> dict[str, list[dict[str, Any]]]:
         """Return what every method says of each fold; what would begin after ``ends`` (monotonic) is left out."""
-        facts = {key: made_from(self.recipe, key) | dict(self.recipe.prepare.options) for key in self.methods}
         found: dict[str, list[dict[str, Any]]] = {key: [] for key in self.methods}
-        for fold in self.recipe.protocols:
-            names = {key: f"{self.protocol}-{fold}-{key}" for key in self.methods}
+        for fold, told in self.folds.items():
+            facts = {key: {"table": told["table_sha256"], **made_from(self.recipe, key)} for key in self.methods}
+            names = {key: f"{self.recipe.name}-{fold}-{key}" for key in self.methods}
             lacking = [key for key, name in names.items() if not store.has(name, facts[key])]
             if lacking and time.monotonic() > ends:
                 break
-            self._train(fold, lacking)
+            if lacking:
+                needed = set().union(*(_with_parts(self.recipe, key) for key in lacking))
+                self._run(Limits(protocols=(fold,), methods=tuple(sorted(needed))))
             for key, name in names.items():
                 found[key].append(store.part(name, facts[key], partial(self._answers, fold, key)))
         return found
@@ -162,25 +162,22 @@ class Course:
     def _folder(self) -> Path:
         return self.task.out / "folds"
 
-    def _train(self, fold: str, keys: Sequence[str]) -> None:
-        """Train what is not finished of the methods, and of what they are made of, under a fold."""
-        names = set().union(*(_with_parts(self.recipe, key) for key in keys))
-        if names:
-            limits = Limits(protocols=(fold,), methods=tuple(sorted(names)))
-            run_recipe(self.recipe, self.task.data, self._folder, limits=limits, say=self.task.say)
+    def _run(self, limits: Limits) -> Path:
+        return run_recipe(self.recipe, self.task.data, self._folder, limits=limits, say=self.task.say)
 
     def _answers(self, fold: str, key: str) -> dict[str, Any]:
-        """Return the odds of a finished method over those of its threshold, and the labels, of the fold's rows."""
+        """Return a finished method's log odds of the fold's rows, the log odds it calls from, and the labels."""
         folder = self._folder / self.recipe.name
-        found, answer = Step(fold, key, 1, folder / "steps").read()
-        table = folder / "tables" / f"{fold}.csv.gz"
-        preparation = open_ground(self.recipe, fold, table, None).preparation
-        odds = odds_over(answer.probabilities[:, 1], answer.threshold)
+        step = Step(fold, key, 1, folder / "steps")
+        if not step.done:
+            raise RecipeError(f"{step.figures} is not there: a network that it reads was removed; remove {folder} too.")
+        found, answer = step.read()
+        preparation = open_ground(self.recipe, fold, folder / "tables" / f"{fold}.csv.gz", None).preparation
         return {
             # To so many digits that none near the threshold changes its side.
-            "odds": [float(f"{value:.5g}") for value in odds],
+            "odds": [float(f"{value:.7g}") for value in log_odds(answer.probabilities[:, 1])],
+            "threshold": float(log_odds(answer.threshold)),
             "labels": preparation.samples("test").labels.tolist(),
-            "rows": {part: len(preparation.rows(part)) for part in SPLITS},
             "valid_loss": found.get("valid_loss"),
             "seconds": found["seconds"],
         }
@@ -205,33 +202,47 @@ def made_from(recipe: Recipe, key: str) -> dict[str, Any]:
     return {"framed": bool(item.framed_of), "of": {part: made_from(recipe, part) for part in item.parts}}
 
 
-def odds_over(chances: np.ndarray, threshold: float) -> np.ndarray:
-    """Return log odds less those of the threshold, above 0 for what is called positive."""
-    near = np.clip(np.asarray(chances, dtype=np.float64), 1e-9, 1 - 1e-9)
-    return logit(near) - logit(np.clip(threshold, 1e-9, 1 - 1e-9))
+def log_odds(chances: Any) -> Any:
+    """Return log odds, those of 0 and 1 as of 1e-9 and 1 - 1e-9."""
+    return logit(np.clip(np.asarray(chances, dtype=np.float64), 1e-9, 1 - 1e-9))
 
 
-def pooled(folds: Sequence[Mapping[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
-    """Return probabilities (rows, 2), where 0.5 is each fold's threshold, and labels of all folds."""
-    yes = expit(np.concatenate([np.asarray(item["odds"], dtype=np.float64) for item in folds]))
-    return np.stack([1 - yes, yes], axis=1), np.concatenate([np.asarray(item["labels"]) for item in folds])
+class Pooled(NamedTuple):
+    """Answers of all folds: probabilities (rows, 2), the same with each fold's threshold at 0.5, and labels."""
+
+    chances: np.ndarray
+    called: np.ndarray
+    labels: np.ndarray
+
+
+def pooled(folds: Sequence[Mapping[str, Any]]) -> Pooled:
+    """Return the answers of several folds as one."""
+    odds = [np.asarray(item["odds"], dtype=np.float64) for item in folds]
+    over = [values - item["threshold"] for values, item in zip(odds, folds, strict=True)]
+    yes = [expit(np.concatenate(values)) for values in (odds, over)]
+    labels = np.concatenate([np.asarray(item["labels"]) for item in folds])
+    return Pooled(*(np.stack([1 - item, item], axis=1) for item in yes), labels)
 
 
 def run(task: RecipeTask) -> dict[str, Any]:
-    """Train on all folds of both species and pool the answers; see :class:`Course` for the options."""
+    """Train on all folds and pool the answers; see :class:`Course` for the options."""
+    for protocol in task.options["protocols"]:
+        if protocol not in KINDS:
+            raise RecipeError(f"run.options.protocols names '{protocol}'; there are {', '.join(KINDS)}.")
     store = Store(task.out / "parts.json")
     ends = time.monotonic() + 60 * float(task.options.get("minutes", math.inf))
     courses = [Course(task, protocol) for protocol in task.options["protocols"]]
-    methods = {key: _method(courses, key) for key in courses[0].methods}
-    result: dict[str, Any] = {"protocols": {}, "methods": methods, "scores": {}, "differences": []}
+    result: dict[str, Any] = {
+        "protocols": {course.protocol: _protocol(course) for course in courses},
+        "methods": {key: _method(courses[0].recipe, key) for key in courses[0].methods},
+        "scores": {},
+        "differences": [],
+    }
     for course in courses:
         found = course.run(store, ends)
-        folds = found[course.methods[0]]
-        if len(folds) < len(course.recipe.protocols):
-            continue
-        result["protocols"][course.protocol] = _protocol(course, folds)
-        result["scores"][course.protocol] = {key: {"seeds": [_figures(folds)]} for key, folds in found.items()}
-        result["differences"] += list(_differences(course, found))
+        if len(found[BASELINES[0]]) == len(course.folds):
+            result["scores"][course.protocol] = {key: {"seeds": [_figures(folds)]} for key, folds in found.items()}
+            result["differences"] += list(_differences(course, found))
     result = joined(result, task.earlier)
     trained = {key for key, item in result["methods"].items() if not item["settings"].get("average")}
     runs = [item["seeds"][0] for scores in result["scores"].values() for key, item in scores.items() if key in trained]
@@ -239,45 +250,49 @@ def run(task: RecipeTask) -> dict[str, Any]:
     return {**result, "seconds": sum(run["seconds"] for run in runs), "missing": lacking}
 
 
-def _protocol(course: Course, folds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _protocol(course: Course) -> dict[str, Any]:
     """Return title and rows: those of training and validation are the first fold's, those tested are of all."""
-    rows = {**folds[0]["rows"], "test": sum(item["rows"]["test"] for item in folds)}
-    return {
-        "title": course.title,
-        "rows": rows,
-        "record": dict(course.recipe.prepare.options),
-    }
+    told = list(course.folds.values())
+    rows = {**told[0]["rows"], "test": sum(item["rows"]["test"] for item in told)}
+    tables = {fold: item["table_sha256"] for fold, item in course.folds.items()}
+    first = told[0]["record"]
+    record = {key: first[key] for key in ("left_out", "seed", "folds", "kind", "shared") if key in first}
+    return {"title": course.title, "rows": rows, "record": {**record, "tables": tables}}
 
 
-def _method(courses: Sequence[Course], key: str) -> dict[str, Any]:
-    """Return what a result says of a method; its settings are those of the species' own row, one set for each."""
-    recipes = {course.organism: course.recipe for course in courses}
-    facts = {organism: made_from(recipe, key) for organism, recipe in recipes.items()}
+def _method(recipe: Recipe, key: str) -> dict[str, Any]:
+    facts = {"made_from": made_from(recipe, key)}
     if key in BASELINES:
         return {**method(BASELINE_TITLES[key], kind="baseline"), "facts": facts}
-    recipe = next(iter(recipes.values()))
-    item, settings = recipe.methods[key], {"as in": " and ".join(f"promoters-81-{name}" for name in recipes)}
-    settings |= {"average": list(item.average)} if item.average else {"framed": bool(item.framed_of)}
+    item = recipe.methods[key]
+    if item.average:
+        settings: dict[str, Any] = {"average": list(item.average)}
+    else:
+        trained = recipe.methods[item.framed_of] if item.framed_of else item
+        settings = {**recipe.training, **trained.settings, "framed": bool(item.framed_of)}
     told = method(item.title, base=" and ".join(recipe.bases_of(item)), **settings)
     return {**told, "network": network_of(recipe, item), "facts": facts}
 
 
 def _figures(folds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the figures of all folds as those of one run, and the mean loss on validation rows of a network."""
-    chances, labels = pooled(folds)
-    metrics = as_json(score("binary", chances, labels, threshold=0.5))
+    found = pooled(folds)
+    metrics = score("binary", found.chances, found.labels, threshold=0.5)
+    called = score("binary", found.called, found.labels, threshold=0.5)
     losses = [item["valid_loss"] for item in folds]
     loss = {} if None in losses else {"valid_loss": float(np.mean(losses))}
-    return scored(metrics, seconds=sum(item["seconds"] for item in folds)) | loss
+    metrics |= {key: called[key] for key in CALLED}
+    return scored(as_json(metrics), seconds=sum(item["seconds"] for item in folds)) | loss
 
 
 def _differences(course: Course, found: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[dict[str, Any]]:
     """Yield each of our methods minus each baseline on the same rows."""
-    statistics = {}
-    for key, folds in found.items():
-        chances, labels = pooled(folds)
-        statistics[key] = statistic_for("binary", chances, labels, threshold=0.5, areas=False)
+    answers = {key: pooled(folds) for key, folds in found.items()}
+    statistics = {
+        key: statistic_for("binary", item.called, item.labels, threshold=0.5, areas=False)
+        for key, item in answers.items()
+    }
     for key in course.task.options["methods"]:
         for other in BASELINES:
-            gap = paired_bootstrap(statistics[key], statistics[other], len(labels))[METRIC]
+            gap = paired_bootstrap(statistics[key], statistics[other], len(answers[key].labels))[METRIC]
             yield difference((course.protocol, key, other), METRIC, gap.difference.as_dict(), gap.p)

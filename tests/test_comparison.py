@@ -100,7 +100,8 @@ def test_models_of_the_same_weights_are_told_apart_by_how_they_answer(variant, t
     sequences = [line.split(",")[0] for line in table.read_text().splitlines()[1:]]
     predictor = Predictor(read_bundle(toy_bundle_path), precision="fp32", threads=1)
     middle = float(np.median(predictor.probabilities(predictor.logits(sequences))[:, 1]))
-    every, halved = (variant(name, calibration=Calibration(threshold=at)) for name, at in (("all", 0.0), ("half", middle)))
+    ways = {"all": Calibration(threshold=0.0), "half": Calibration(threshold=middle)}
+    every, halved = (variant(name, calibration=known) for name, known in ways.items())
     found = compare_models(every, halved, table, **OPTIONS)
     assert found.a["sha256"] == found.b["sha256"] and found.metrics["auroc"].difference.value == 0
     assert [item["answers"]["threshold"] for item in (found.a, found.b)] == [0.0, middle]

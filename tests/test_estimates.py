@@ -20,9 +20,9 @@ def cost(tmp_path, toy_language_model_path):
     rows = TRAIN + VALID + TEST
     sequences = ["".join(rng.choice(list("ACGT"), 45)) for _ in range(rows)]
     split = ["train"] * TRAIN + ["valid"] * VALID + ["test"] * TEST
-    pd.DataFrame({"sequence": sequences, "label": ["a", "b"] * (rows // 2), "split": split}).to_csv(path, index=False)
 
-    def made(**given):
+    def made(*, labels=("a", "b") * (rows // 2), **given):
+        pd.DataFrame({"sequence": sequences, "label": labels, "split": split}).to_csv(path, index=False)
         usual = {"epochs": 2, "adapt": False, "split": "given", "watched": False}
         settings = FinetuneSettings(**{**usual, **given})
         preparation = prepare_training(path, str(toy_language_model_path), settings, from_scratch=True)
@@ -50,4 +50,11 @@ def test_what_calibrates_and_judges_a_model_is_counted(cost, given, read_after):
 
 def test_several_members_and_a_search_cost_their_time(cost):
     (passes, seconds), (twice, _), (_, searched) = cost(), cost(seeds=2), cost(search_minutes=1.5)
-    assert twice == pytest.approx(2 * passes, rel=1e-3) and searched == pytest.approx(seconds + 90)
+    # Each is calibrated by both strands of the validation rows, and their mean once more.
+    assert twice == pytest.approx(2 * (passes + VALIDATION_COST * 2 * VALID / TRAIN), rel=1e-3)
+    assert searched == pytest.approx(seconds + 90)
+
+
+def test_quantities_are_not_calibrated(cost):
+    passes, _ = cost(labels=[0.5 * place for place in range(TRAIN + VALID + TEST)])
+    assert passes == pytest.approx(2 * (1 + VALIDATION_COST * VALID / TRAIN) + VALIDATION_COST * (VALID + TEST) / TRAIN)

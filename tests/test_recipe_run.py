@@ -241,7 +241,8 @@ def test_a_published_model_says_how_it_does_where_strands_are_unknown(run, folde
         return *odds, (rows["label"] == "y").to_numpy().astype(int)
 
     expected = fit_either(*strands("valid"))
-    assert dataclasses.astuple(again.config.calibration.either) == pytest.approx(dataclasses.astuple(expected), rel=1e-3)
+    found = again.config.calibration.either
+    assert dataclasses.astuple(found) == pytest.approx(dataclasses.astuple(expected), rel=1e-3)
     assert first.config.calibration == dataclasses.replace(calibration, either=fitted)
     for bundle, known in ((first, fitted), (again, expected)):
         plus, minus, labels = strands("test")
@@ -345,6 +346,21 @@ average = ["pretrained", "framed"]
 protocols = ["easy"]
 [training]
 """
+
+
+def test_a_network_that_answers_again_reads_validation_rows_once_on_each_strand(run, folder, monkeypatch):
+    path = folder / "toy.toml"
+    path.write_text(path.read_text().replace("[training]\n", FRAMED))
+    run(protocols=("easy",), methods=("pretrained",), seeds=1)
+    read, logits = [], Predictor.logits
+
+    def counted(self, sequences, **options):
+        read.append(tuple(sequences))
+        return logits(self, sequences, **options)
+
+    monkeypatch.setattr(Predictor, "logits", counted)
+    run(protocols=("easy",), methods=("framed",), seeds=1)
+    assert len(read) == len(set(read)) == 3 and {len(item) for item in read} == {24}
 
 
 def test_a_network_answers_again_from_each_of_the_first_bases(run, folder, tmp_path):

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.metrics import matthews_corrcoef
+from sklearn.metrics import matthews_corrcoef, roc_auc_score
 
+from genolm import recipe_run
 from genolm.errors import GenolmError
 from genolm.recipe_config import read_recipe
 from genolm.recipe_run import RecipeTask
@@ -207,7 +208,6 @@ def test_figures_of_one_species_count_its_rows_alone(bacterial):
     assert bacterial.judge(rows[:4], np.zeros((4, 2)), ("no", "yes")) == {}
 
 
-
 # --- every piece tested once
 
 
@@ -233,17 +233,23 @@ def test_every_piece_is_in_the_test_of_one_fold(folds, bacteria, tmp_path, kind)
     assert record_of(tmp_path / "fold2.csv.gz")["kind"] == kind
 
 
-def test_answers_of_folds_are_pooled_by_the_threshold_of_each(folds):
-    odds = [folds.odds_over(np.array(chances), at) for chances, at in (([0.2, 0.3, 0.9], 0.25), ([0.6, 0.95], 0.9))]
-    assert odds[0][1] == pytest.approx(np.log(0.3 / 0.7) - np.log(0.25 / 0.75))
-    found = [{"odds": item.tolist(), "labels": [0, 1, 1][: len(item)]} for item in odds]
-    chances, labels = folds.pooled(found)
-    assert (chances[:, 1] >= 0.5).tolist() == [False, True, True, False, True]
-    assert labels.tolist() == [0, 1, 1, 0, 1] and chances.sum(axis=1) == pytest.approx(1)
-    assert np.isfinite(folds.odds_over(np.array([0.0, 1.0]), 0.5)).all()
+def test_answers_of_folds_are_pooled_and_called_by_the_threshold_of_each(folds):
+    odds = [(folds.log_odds(chances), float(folds.log_odds(at))) for chances, at in FOLDS]
+    found = folds.pooled(
+        [{"odds": item.tolist(), "threshold": at, "labels": [0, 1, 1][: len(item)]} for item, at in odds]
+    )
+    assert (found.called[:, 1] >= 0.5).tolist() == [False, True, True, False, True]
+    assert found.chances[:, 1] == pytest.approx([0.2, 0.3, 0.9, 0.6, 0.95])
+    assert found.labels.tolist() == [0, 1, 1, 0, 1]
+    assert found.called.sum(axis=1) == pytest.approx(1) and np.isfinite(folds.log_odds([0.0, 1.0])).all()
 
 
-def test_folds_are_trained_once_and_judged_together(folds, bacteria, tmp_path, toy_language_model_path, monkeypatch):
+FOLDS = (([0.2, 0.3, 0.9], 0.25), ([0.6, 0.95], 0.9))
+
+
+@pytest.fixture
+def course(folds, bacteria, tmp_path, toy_language_model_path, monkeypatch):
+    """A task on two folds of B. subtilis with networks of the toy language model."""
     own = read_recipe(RECIPES / "promoters-81-bsubtilis.toml")
     toy = {"base": str(toy_language_model_path), "settings": {"epochs": 1}}
     methods = {
@@ -253,38 +259,73 @@ def test_folds_are_trained_once_and_judged_together(folds, bacteria, tmp_path, t
     }
     quick = dataclasses.replace(own, sources=(), methods=methods)
     monkeypatch.setattr(folds, "find_recipe", lambda folder, name: quick)
-    ways = ["pretrained", "framed", "mixed-framed"]
-    options = {"folds": 2, "seed": 1, "methods": ways, "protocols": ["bsubtilis-random", "bsubtilis-strict"]}
-    task = RecipeTask(bacteria[0], tmp_path, {**options, "minutes": 0}, lambda text: None)
-    none = folds.run(task)
-    assert none["missing"] == [f"B. subtilis, 2 {words}" for words in folds.KINDS.values()] and not none["scores"]
+    options = {"organism": "bsubtilis", "folds": 2, "seed": 1, "methods": WAYS, "protocols": ["published"]}
+    return RecipeTask(bacteria[0], tmp_path, options, lambda text: None)
 
-    task = dataclasses.replace(task, options={**options, "protocols": options["protocols"][:1]})
-    found = folds.run(task)
-    scores = found["scores"]["bsubtilis-random"]
-    assert set(scores) == {*ways, *folds.BASELINES} and found["missing"] == []
-    assert found["protocols"]["bsubtilis-random"]["rows"]["test"] == 140
-    losses = [scores[key]["seeds"][0]["valid_loss"] for key in ways]
-    assert all(loss > 0 for loss in losses) and "valid_loss" not in scores["cnn"]["seeds"][0]
-    # The figures are those of all answers of both folds, each called from the threshold of its own.
-    steps = tmp_path / "folds" / "bsubtilis-random" / "steps"
-    called, truth = [], []
+
+WAYS = ["pretrained", "framed", "mixed-framed"]
+
+
+def test_folds_are_trained_once_and_judged_together(folds, course, tmp_path, monkeypatch):
+    none = folds.run(dataclasses.replace(course, options={**course.options, "minutes": 0}))
+    assert none["missing"] == ["2 folds at random within each class"] and not none["scores"]
+    found = folds.run(course)
+    scores = found["scores"]["published"]
+    assert set(scores) == {*WAYS, *folds.BASELINES} and found["missing"] == []
+    assert found["protocols"] == none["protocols"] and found["protocols"]["published"]["rows"]["test"] == 140
+    assert all(scores[key]["seeds"][0]["valid_loss"] > 0 for key in WAYS)
+    assert "valid_loss" not in scores["cnn"]["seeds"][0]
+    # Calls of both folds are judged together, each from the threshold of its own; probabilities as they are.
+    home = tmp_path / "folds" / "bsubtilis-random"
+    called, chances, truth = [], [], []
     for fold in ("fold1", "fold2"):
-        table = pd.read_csv(tmp_path / "folds" / "bsubtilis-random" / "tables" / f"{fold}.csv.gz")
+        table = pd.read_csv(home / "tables" / f"{fold}.csv.gz")
         truth += (table.loc[table["split"] == "test", "label"] == "promoter").tolist()
-        threshold = json.loads((steps / f"{fold}-kmer-logistic-seed1.json").read_text())["threshold"]
-        called += (np.load(steps / f"{fold}-kmer-logistic-seed1.npy")[:, 1] >= threshold).tolist()
+        step = home / "steps" / f"{fold}-kmer-logistic-seed1.json"
+        chances += np.load(step.with_suffix(".npy"))[:, 1].tolist()
+        called += (np.load(step.with_suffix(".npy"))[:, 1] >= json.loads(step.read_text())["threshold"]).tolist()
     told = scores["kmer-logistic"]["seeds"][0]["metrics"]
     assert told["mcc"]["value"] == pytest.approx(matthews_corrcoef(truth, called))
+    assert told["auroc"]["value"] == pytest.approx(roc_auc_score(truth, chances))
     gaps = {(item["method"], item["other"]): item["value"] for item in found["differences"]}
     own_mcc = scores["pretrained"]["seeds"][0]["metrics"]["mcc"]["value"]
     assert gaps["pretrained", "kmer-logistic"] == pytest.approx(own_mcc - told["mcc"]["value"])
     assert found["methods"]["mixed-framed"]["settings"]["average"] == ["pretrained", "framed"]
+    trainings = [json.loads(step.read_text()) for step in (home / "steps").glob("fold*-seed1.json")]
+    every = sum(item["seconds"] for item in trainings if "average" not in item["settings"])
+    twice = sum(json.loads(step.read_text())["seconds"] for step in (home / "steps").glob("fold*-stride-3-seed1.json"))
+    assert found["seconds"] == pytest.approx(every - twice, abs=0.5)
 
-    # What is finished is done once, on this machine or another.
-    monkeypatch.setattr(folds, "run_recipe", None)
+    # What is finished is done once, on this machine or with its parts on another.
     shutil.rmtree(tmp_path / "folds")
-    assert folds.run(task)["scores"] == found["scores"]
+    monkeypatch.setattr(recipe_run, "run_training", None)
+    assert folds.run(course)["scores"] == found["scores"]
+    # Without them the earlier figures stay, as they are of the same tables; what is of others is not counted.
+    (tmp_path / "parts.json").unlink()
+    elsewhere = dataclasses.replace(course, options={**course.options, "minutes": 0}, earlier=found)
+    again = folds.run(elsewhere)
+    assert again["scores"]["published"] == scores and again["missing"] == []
+    other = dataclasses.replace(elsewhere, options={**elsewhere.options, "seed": 2})
+    shutil.rmtree(tmp_path / "folds")
+    assert folds.run(other)["scores"] == {}
+
+
+def test_parts_of_another_table_are_done_again(folds, course, monkeypatch):
+    task = dataclasses.replace(course, options={**course.options, "methods": WAYS[:1]})
+    first = folds.run(task)
+    kept = json.loads((task.out / "parts.json").read_text())
+    part = kept["parts"]["bsubtilis-random-fold1-cnn"]
+    assert len(part["facts"].pop("table")) == 64
+    part["result"]["labels"] = [0] * len(part["result"]["labels"])
+    (task.out / "parts.json").write_text(json.dumps(kept))
+    assert folds.run(task)["scores"] == first["scores"]
+
+
+def test_an_unknown_kind_of_folds_is_refused(folds, course):
+    task = dataclasses.replace(course, options={**course.options, "protocols": ["strictly"]})
+    with pytest.raises(GenolmError, match="names 'strictly'; there are published, strict"):
+        folds.run(task)
+
 
 # --- human
 

@@ -350,6 +350,14 @@ def test_a_published_figure_inside_our_interval_is_within_noise(written):
     assert "The best published, Second, gives MCC 0.900: ours is worse by 0.100" in text
 
 
+def test_other_published_figures_are_compared_in_words_but_not_counted(written):
+    third = {"name": "Third", "kind": "other", "protocol": PUBLISHED, "source": "", "scores": {"mcc": 0.6}}
+    row = written(published=[third, {**third, "name": "Fourth", "scores": {"kappa": 0.5}}])
+    text = said(row)["Published protocol"]
+    assert "Also published, Third, gives MCC 0.600: ours is better by 0.200" in text and "Fourth" not in text
+    assert [item.other for item in tally([row])] == ["the same network without pre-training", "the best simple baseline"]
+
+
 def test_the_reading_names_every_thing_that_counts(written):
     text = said(written(missing=["By cluster: Random weights, seed 2"]))
     strict = text["Strict protocol"]
