@@ -34,7 +34,7 @@ from genolm.config import ClassifierSettings, FinetuneSettings, HeadConfig
 from genolm.errors import GenolmError
 from genolm.figure_parts import BLUE, GREEN, GREY, PALETTE, PURPLE, VERMILION, laid_out, new_figure
 from genolm.metrics import as_json, score
-from genolm.plans import plan_training, task_size
+from genolm.plans import ALIGNED_ROWS, TrainingPlan, plan_training, task_size
 from genolm.recipe_own import joined
 from genolm.recipe_result import BASELINE_TITLES
 from genolm.recipe_run import RecipeTask
@@ -158,7 +158,7 @@ class Curve:
         found: dict[Piece, dict[str, Any]] = {}
         began = time.monotonic()
         for piece in self.pieces():
-            facts = self.facts(piece.method)
+            facts = self._made_from(piece)
             kept = self.store.has(piece.name, facts)
             if kept or piece.method in BASELINES or time.monotonic() - began < 60 * minutes:
                 found[piece] = self.store.part(piece.name, facts, partial(self._piece, piece))
@@ -193,14 +193,18 @@ class Curve:
         counts = {"train": len(train.labels), "valid": len(valid.labels) if valid else 0}
         return {**counts, "test": len(self.test.labels)}
 
+    def _made_from(self, piece: Piece) -> dict[str, Any]:
+        """Return the facts of one training: those of its method, and slots that few rows have for a common site."""
+        facts, train = self.facts(piece.method), self.parts(piece)[0]
+        if piece.method in BASELINES or len(train.labels) >= ALIGNED_ROWS:
+            return facts
+        slots = _plan(piece, train).slots
+        return {**facts, "slots": slots} if slots else facts
+
     def _network(self, piece: Piece, train: Samples, valid: Samples | None) -> np.ndarray:
-        naive = piece.method == NAIVE
-        marks = np.full(len(train.labels), "train")
-        settings = FinetuneSettings(effort="fast", seed=piece.draw, watched=False)
-        size = task_size("binary", train.labels, train.sequences, marks)
-        plan = plan_training(size, settings, from_scratch=naive)
+        plan = _plan(piece, train)
         head = HeadConfig("binary", CLASSES, slots=plan.slots)
-        start = KmerTokenizer(self.base.config.tokenizer) if naive else self.base
+        start = KmerTokenizer(self.base.config.tokenizer) if piece.method == NAIVE else self.base
         chosen = enough_steps(plan.classifier, len(train.labels))
         # Without a validation part that is the epoch of the lowest training loss, mostly the last.
         trained = train_classifier(train, valid or train, head, start, chosen)
@@ -218,6 +222,13 @@ class Curve:
         if piece.method in REFITTED:
             model.refit(every)
         return model.probabilities(self.test.sequences)
+
+
+def _plan(piece: Piece, train: Samples) -> TrainingPlan:
+    """Return the plan of a training of ours."""
+    settings = FinetuneSettings(effort="fast", seed=piece.draw, watched=False)
+    size = task_size("binary", train.labels, train.sequences, np.full(len(train.labels), "train"))
+    return plan_training(size, settings, from_scratch=piece.method == NAIVE)
 
 
 def enough_steps(settings: ClassifierSettings, labels: int) -> ClassifierSettings:

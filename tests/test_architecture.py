@@ -15,16 +15,16 @@ LAYERS = (
     {"errors", "verbs", "job_files", "processes", "scan_readme"},
     {"config", "progress", "ray_access", "regions", "record", "cards", "bootstrap", "figure_parts", "ascode", "markov"}
     | {"site_matching"},
-    {"compute", "remote_jobs", "workspace", "fasta_check", "labels", "metrics", "methods_text", "plans", "watchdog"}
+    {"compute", "remote_jobs", "workspace", "fasta_check", "labels", "metrics", "methods_text", "watchdog"}
     | {"topology", "feature_readers", "score_files", "result_row"},
     {"fasta_index", "tokenizer", "tracks", "cell", "pooling", "prediction", "recipe_config", "job_database", "recording", "table_text"}
     | {"results", "results_contest"},
     {"sequences", "genbank", "twobit", "features", "peaks", "lstm", "calibration", "bundle_config", "readings"}
-    | {"results_reading", "stream_cell", "stream_pooling", "truth_intervals", "job_store", "shortcuts"},
-    {"outputs", "genome_files", "genbank_calls", "answers", "tables", "model", "corpus", "job_queue", "table_warnings"}
-    | {"results_overview", "samples", "truth", "significance", "background", "gene_finding"},
+    | {"results_reading", "stream_cell", "stream_pooling", "truth_intervals", "job_store", "shortcuts", "common_site"},
+    {"outputs", "genome_files", "genbank_calls", "answers", "tables", "model", "corpus", "job_queue"}
+    | {"results_overview", "samples", "truth", "significance", "background", "gene_finding", "plans"},
     {"batches", "checkpoints", "results_text", "distributed", "report_data", "classifier", "partial", "jobs", "worker"}
-    | {"stream_encoder", "scan_outputs", "annotation"},
+    | {"stream_encoder", "scan_outputs", "annotation", "table_warnings"},
     {"training", "report_figures", "splits", "onnx_graph"},
     {"language", "table_split", "bundles"},
     {"registry", "model_report", "language_scores", "table_facts", "seen"},

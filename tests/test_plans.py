@@ -3,9 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from genolm.common_site import site_strength
 from genolm.config import FinetuneSettings
 from genolm.errors import SettingsError, TrainingError
-from genolm.plans import SLOTS, TaskSize, plan_training, task_size
+from genolm.plans import COMMON_SITE, SLOTS, TaskSize, plan_training, task_size
 
 SIZE = TaskSize("binary", (1100, 1000), 2100, 240, 240, (100, 100, 100), 210_000)
 
@@ -14,6 +15,49 @@ def test_the_size_of_a_task_is_that_of_its_training_rows():
     parts = np.array(["train", "train", "valid", "train", "test"])
     size = task_size("binary", np.array([0, 1, 1, 1, 0]), ["A" * 10, "A" * 30, "A", "A" * 20, "A"], parts, extra_bases=5)
     assert size == TaskSize("binary", (1, 2), 3, 1, 1, (10, 20, 30), 65)
+
+
+def windows(rows, length=81, *, at=None):
+    """Random sequences; with ``at`` every other one has TATAAT there."""
+    rng = np.random.default_rng(rows)
+    every = ["".join(rng.choice(list("ACGT"), length, p=[0.3, 0.2, 0.2, 0.3])) for _ in range(rows)]
+    if at is not None:
+        every[::2] = [f"{item[:at]}TATAAT{item[at + 6 :]}" for item in every[::2]]
+    return every, np.arange(rows) % 2, np.full(rows, "train")
+
+
+def planned(sequences, labels, parts):
+    size = task_size("binary", labels, sequences, parts)
+    return size, plan_training(size, FinetuneSettings())
+
+
+def test_few_windows_around_a_common_site_are_looked_at_place_by_place():
+    (size, plan), (_, without) = planned(*windows(120, at=40)), planned(*windows(120))
+    assert size.site > COMMON_SITE and plan.slots == SLOTS and without.slots == 0
+    assert any("seem to have a site in common" in reason for reason in plan.reasons)
+    sequences, labels, parts = windows(120, at=40)
+    anywhere = [item[place % 70 :] + item[: place % 70] for place, item in enumerate(sequences)]
+    assert planned(anywhere, labels, parts)[1].slots == 0
+    uneven = [item[: 81 - place % 2] for place, item in enumerate(sequences)]
+    assert planned(uneven, labels, parts)[0].site == 0
+    # With many rows they are whatever the sequences are.
+    size, plan = planned(*windows(1_000))
+    assert size.site == 0 and plan.slots == SLOTS
+
+
+def test_the_strength_of_a_site_is_pearsons_chi_squared_beyond_chance():
+    sequences, labels, _ = windows(60, length=30, at=10)
+    letters, expected, freedom = np.array([list(item) for item in sequences]), 0.0, 0
+    for label in (0, 1):
+        own = letters[labels == label]
+        for base in "ACGT":
+            mean = (own == base).sum() / 30
+            expected += sum(((own[:, place] == base).sum() - mean) ** 2 / mean for place in range(30))
+        freedom += 29 * 3
+    assert site_strength(sequences, labels) == pytest.approx((expected - freedom) / np.sqrt(2 * freedom))
+    unknown = [f"{item[:-1]}N" for item in sequences]
+    assert site_strength(unknown, labels) == pytest.approx(site_strength([item[:-1] for item in sequences], labels))
+    assert site_strength(["NNNN", "NNNN"], np.zeros(2, int)) == site_strength(["ACGT"], np.zeros(1, int)) == 0
 
 
 def test_layers_are_set_free_from_the_head_down():
