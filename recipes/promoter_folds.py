@@ -174,10 +174,10 @@ class Course:
         found, answer = step.read()
         preparation = open_ground(self.recipe, fold, folder / "tables" / f"{fold}.csv.gz", None).preparation
         return {
-            # To so many digits that none near the threshold changes its side.
-            "odds": [float(f"{value:.7g}") for value in log_odds(answer.probabilities[:, 1])],
+            # Short texts, to so many digits that none near the threshold changes its side.
+            "odds": " ".join(f"{value:.7g}" for value in log_odds(answer.probabilities[:, 1])),
             "threshold": float(log_odds(answer.threshold)),
-            "labels": preparation.samples("test").labels.tolist(),
+            "labels": "".join(map(str, preparation.samples("test").labels)),
             "valid_loss": found.get("valid_loss"),
             "seconds": found["seconds"],
         }
@@ -216,11 +216,11 @@ class Pooled(NamedTuple):
 
 
 def pooled(folds: Sequence[Mapping[str, Any]]) -> Pooled:
-    """Return the answers of several folds as one."""
-    odds = [np.asarray(item["odds"], dtype=np.float64) for item in folds]
+    """Return the answers of several folds, as :meth:`Course.run` gives them, as one."""
+    odds = [np.array(item["odds"].split(), dtype=np.float64) for item in folds]
     over = [values - item["threshold"] for values, item in zip(odds, folds, strict=True)]
     yes = [expit(np.concatenate(values)) for values in (odds, over)]
-    labels = np.concatenate([np.asarray(item["labels"]) for item in folds])
+    labels = np.array(list("".join(item["labels"] for item in folds)), dtype=np.int64)
     return Pooled(*(np.stack([1 - item, item], axis=1) for item in yes), labels)
 
 

@@ -235,9 +235,9 @@ def test_every_piece_is_in_the_test_of_one_fold(folds, bacteria, tmp_path, kind)
 
 def test_answers_of_folds_are_pooled_and_called_by_the_threshold_of_each(folds):
     odds = [(folds.log_odds(chances), float(folds.log_odds(at))) for chances, at in FOLDS]
-    found = folds.pooled(
-        [{"odds": item.tolist(), "threshold": at, "labels": [0, 1, 1][: len(item)]} for item, at in odds]
-    )
+    texts = [" ".join(map(str, item.tolist())) for item, _ in odds]
+    given = zip(texts, (at for _, at in odds), ("011", "01"), strict=True)
+    found = folds.pooled([dict(zip(("odds", "threshold", "labels"), item, strict=True)) for item in given])
     assert (found.called[:, 1] >= 0.5).tolist() == [False, True, True, False, True]
     assert found.chances[:, 1] == pytest.approx([0.2, 0.3, 0.9, 0.6, 0.95])
     assert found.labels.tolist() == [0, 1, 1, 0, 1]
@@ -316,7 +316,7 @@ def test_parts_of_another_table_are_done_again(folds, course, monkeypatch):
     kept = json.loads((task.out / "parts.json").read_text())
     part = kept["parts"]["bsubtilis-random-fold1-cnn"]
     assert len(part["facts"].pop("table")) == 64
-    part["result"]["labels"] = [0] * len(part["result"]["labels"])
+    part["result"]["labels"] = "0" * len(part["result"]["labels"])
     (task.out / "parts.json").write_text(json.dumps(kept))
     assert folds.run(task)["scores"] == first["scores"]
 
