@@ -84,10 +84,13 @@ def fit_calibration(
     if task != "binary" or len(set(labels.tolist())) != 2:
         return found
     found = replace(found, threshold=pick_threshold(apply(logits, found, task)[:, 1], labels))
-    if turned is None:
-        return found
-    plus, minus = (np.diff(item)[:, 0] / found.temperature for item in (logits, turned))
-    return replace(found, either=fit_either(plus, minus, labels))
+    return found if turned is None else with_either(found, logits, turned, labels)
+
+
+def with_either(known: Calibration, logits: np.ndarray, turned: np.ndarray, labels: np.ndarray) -> Calibration:
+    """Return the calibration of a binary task with that for unknown strands, see :func:`fit_calibration`."""
+    plus, minus = (np.diff(item)[:, 0] / known.temperature for item in (logits, turned))
+    return replace(known, either=fit_either(plus, minus, labels))
 
 
 def fit_either(plus: np.ndarray, minus: np.ndarray, labels: np.ndarray) -> EitherStrand:

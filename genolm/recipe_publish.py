@@ -9,7 +9,7 @@ from typing import Any
 import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is loaded
 import numpy as np
 
-from genolm.calibration import fit_either
+from genolm.calibration import with_either
 from genolm.cards import merged_data
 from genolm.metrics import as_json, score
 from genolm.orientation import oriented_logits, why_not_either
@@ -120,9 +120,8 @@ def _of_unknown_strand(recipe: Recipe, best: Step, bundle: ModelBundle) -> tuple
     known, task = bundle.config.calibration, predictor.task
     if task == "binary" and known.either is None:
         valid = ground.preparation.samples("valid")
-        strands = valid.sequences, [reverse_complement(item) for item in valid.sequences]
-        plus, minus = (np.diff(predictor.logits(items))[:, 0] / known.temperature for items in strands)
-        known = replace(known, either=fit_either(plus, minus, valid.labels))
+        turned = predictor.logits([reverse_complement(item) for item in valid.sequences])
+        known = with_either(known, predictor.logits(valid.sequences), turned, valid.labels)
         bundle = replace(bundle, config=replace(bundle.config, calibration=known))
         predictor = Predictor(bundle)
     test = ground.preparation.samples("test")

@@ -195,10 +195,11 @@ class Curve:
 
     def _made_from(self, piece: Piece) -> dict[str, Any]:
         """Return the facts of one training: those of its method, and slots that few rows have for a common site."""
-        facts, train = self.facts(piece.method), self.parts(piece)[0]
-        if piece.method in BASELINES or len(train.labels) >= ALIGNED_ROWS:
+        facts = self.facts(piece.method)
+        if piece.method in BASELINES:
             return facts
-        slots = _plan(piece, train).slots
+        train = self.parts(piece)[0]
+        slots = 0 if len(train.labels) >= ALIGNED_ROWS else _plan(piece, train).slots
         return {**facts, "slots": slots} if slots else facts
 
     def _network(self, piece: Piece, train: Samples, valid: Samples | None) -> np.ndarray:

@@ -151,11 +151,13 @@ class Course:
             lacking = [key for key, name in names.items() if not store.has(name, facts[key])]
             if lacking and time.monotonic() > ends:
                 break
+            labels = ""
             if lacking:
                 needed = set().union(*(_with_parts(self.recipe, key) for key in lacking))
                 self._run(Limits(protocols=(fold,), methods=tuple(sorted(needed))))
+                labels = self._labels(fold)
             for key, name in names.items():
-                found[key].append(store.part(name, facts[key], partial(self._answers, fold, key)))
+                found[key].append(store.part(name, facts[key], partial(self._answers, fold, key, labels)))
         return found
 
     @property
@@ -165,19 +167,23 @@ class Course:
     def _run(self, limits: Limits) -> Path:
         return run_recipe(self.recipe, self.task.data, self._folder, limits=limits, say=self.task.say)
 
-    def _answers(self, fold: str, key: str) -> dict[str, Any]:
+    def _labels(self, fold: str) -> str:
+        table = self._folder / self.recipe.name / "tables" / f"{fold}.csv.gz"
+        samples = open_ground(self.recipe, fold, table, None).preparation.samples("test")
+        return "".join(map(str, samples.labels))
+
+    def _answers(self, fold: str, key: str, labels: str) -> dict[str, Any]:
         """Return a finished method's log odds of the fold's rows, the log odds it calls from, and the labels."""
         folder = self._folder / self.recipe.name
         step = Step(fold, key, 1, folder / "steps")
         if not step.done:
             raise RecipeError(f"{step.figures} is not there: a network that it reads was removed; remove {folder} too.")
         found, answer = step.read()
-        preparation = open_ground(self.recipe, fold, folder / "tables" / f"{fold}.csv.gz", None).preparation
         return {
             # Short texts, to so many digits that none near the threshold changes its side.
             "odds": " ".join(f"{value:.7g}" for value in log_odds(answer.probabilities[:, 1])),
             "threshold": float(log_odds(answer.threshold)),
-            "labels": "".join(map(str, preparation.samples("test").labels)),
+            "labels": labels,
             "valid_loss": found.get("valid_loss"),
             "seconds": found["seconds"],
         }
@@ -256,7 +262,7 @@ def _protocol(course: Course) -> dict[str, Any]:
     rows = {**told[0]["rows"], "test": sum(item["rows"]["test"] for item in told)}
     tables = {fold: item["table_sha256"] for fold, item in course.folds.items()}
     first = told[0]["record"]
-    record = {key: first[key] for key in ("left_out", "seed", "folds", "kind", "shared") if key in first}
+    record = {key: first[key] for key in ("left_out", "seed", "folds", "kind", "shared")}
     return {"title": course.title, "rows": rows, "record": {**record, "tables": tables}}
 
 
