@@ -21,7 +21,6 @@ import genolm.compute  # noqa: F401  before torch: it sets the OpenMP wait polic
 import numpy as np
 import pandas as pd
 from bacterial_promoters_81 import ORGANISMS, SHARED, leaks, usable_rows
-from common import SPLITS
 from run_parts import difference, method, scored
 from scan_proof_ground import Store
 from scipy.special import expit, logit
