@@ -21,9 +21,9 @@ import genolm.compute  # noqa: F401  before torch: it sets the OpenMP wait polic
 import numpy as np
 import pandas as pd
 from bacterial_promoters_81 import ORGANISMS, SHARED, leaks, usable_rows
-from run_parts import difference, method, scored
+from run_parts import difference, log_odds, method, scored
 from scan_proof_ground import Store
-from scipy.special import expit, logit
+from scipy.special import expit
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from table_parts import hashes_of, save_protocol
 
@@ -207,11 +207,6 @@ def made_from(recipe: Recipe, key: str) -> dict[str, Any]:
     return {"framed": bool(item.framed_of), "of": {part: made_from(recipe, part) for part in item.parts}}
 
 
-def log_odds(chances: Any) -> Any:
-    """Return log odds, those of 0 and 1 as of 1e-9 and 1 - 1e-9."""
-    return logit(np.clip(np.asarray(chances, dtype=np.float64), 1e-9, 1 - 1e-9))
-
-
 class Pooled(NamedTuple):
     """Answers of all folds: probabilities (rows, 2), the same with each fold's threshold at 0.5, and labels."""
 
@@ -246,8 +241,11 @@ def run(task: RecipeTask) -> dict[str, Any]:
     for course in courses:
         found = course.run(store, ends)
         if len(found[BASELINES[0]]) == len(course.folds):
-            result["scores"][course.protocol] = {key: {"seeds": [_figures(folds)]} for key, folds in found.items()}
-            result["differences"] += list(_differences(course, found))
+            answers = {key: pooled(folds) for key, folds in found.items()}
+            result["scores"][course.protocol] = {
+                key: {"seeds": [_figures(folds, answers[key])]} for key, folds in found.items()
+            }
+            result["differences"] += list(_differences(course, answers))
     result = joined(result, task.earlier)
     trained = {key for key, item in result["methods"].items() if not item["settings"].get("average")}
     runs = [item["seeds"][0] for scores in result["scores"].values() for key, item in scores.items() if key in trained]
@@ -279,9 +277,8 @@ def _method(recipe: Recipe, key: str) -> dict[str, Any]:
     return {**told, "network": network_of(recipe, item), "facts": facts}
 
 
-def _figures(folds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _figures(folds: Sequence[Mapping[str, Any]], found: Pooled) -> dict[str, Any]:
     """Return the figures of all folds as those of one run, and the mean loss on validation rows of a network."""
-    found = pooled(folds)
     metrics = score("binary", found.chances, found.labels, threshold=0.5)
     called = score("binary", found.called, found.labels, threshold=0.5)
     losses = [item["valid_loss"] for item in folds]
@@ -290,9 +287,8 @@ def _figures(folds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return scored(as_json(metrics), seconds=sum(item["seconds"] for item in folds)) | loss
 
 
-def _differences(course: Course, found: Mapping[str, Sequence[Mapping[str, Any]]]) -> Iterator[dict[str, Any]]:
+def _differences(course: Course, answers: Mapping[str, Pooled]) -> Iterator[dict[str, Any]]:
     """Yield each of our methods minus each baseline on the same rows."""
-    answers = {key: pooled(folds) for key, folds in found.items()}
     statistics = {
         key: statistic_for("binary", item.called, item.labels, threshold=0.5, areas=False)
         for key, item in answers.items()

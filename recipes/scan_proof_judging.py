@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.special import logit
+from run_parts import log_odds
 
 from genolm.bootstrap import Array, Estimate, Figures, Statistic, bootstrap, paired_bootstrap
 from genolm.peaks import call_peaks
@@ -21,7 +21,8 @@ EXPECTED = (1.0, 10.0, 100.0)
 RECALLS = (0.1, 0.2, 0.4, 0.6)
 _STEPS = 60
 _CALLS_PER_SITE = 20
-_LEAST, _MOST = 1e-7, 1 - 1e-7
+_LEAST = 1e-7
+"""Scores of a scan are told apart down to so much."""
 
 
 @dataclass(frozen=True)
@@ -263,7 +264,7 @@ def compare(
     pairs = [(left.values, right.values) for left, right in zip(first, second, strict=True)]
     left, right = (np.concatenate(side) for side in zip(*pairs, strict=True))
     both = ~np.isnan(left) & ~np.isnan(right)
-    odds = [logit(np.clip(side[both].astype(np.float64), _LEAST, _MOST)) for side in (left, right)]
+    odds = [log_odds(side[both], least=_LEAST) for side in (left, right)]
     return {
         "windows": int(both.sum()),
         "logit_correlation": float(np.corrcoef(*odds)[0, 1]),
