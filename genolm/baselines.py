@@ -15,6 +15,7 @@ from scipy import sparse
 
 from genolm import compute
 from genolm.errors import TrainingError
+from genolm.metrics import log_loss
 from genolm.tokenizer import AMBIGUOUS_CODE, encode_bases, kmer_codes
 
 if TYPE_CHECKING:
@@ -61,12 +62,6 @@ class Baseline(ABC):
     def settings(self) -> dict[str, Any]:
         """Return what was chosen on the validation set, for the record."""
         return {}
-
-
-def log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Return the mean negative log probability of the true class, in nats."""
-    chosen = probabilities[np.arange(len(labels)), labels]
-    return float(-np.log(np.clip(chosen, 1e-12, None)).mean())
 
 
 class Majority(Baseline):

@@ -149,6 +149,12 @@ def ece(probabilities: Array, labels: Array, *, bins: int = ECE_BINS) -> float:
     return float(_ece_statistic(confidence, hit, bins)(np.ones((1, len(table))))[0])
 
 
+def log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Return the mean negative log probability of the true class, in nats."""
+    chosen = probabilities[np.arange(len(labels)), labels]
+    return float(-np.log(np.clip(chosen, 1e-12, None)).mean())
+
+
 def as_json(metrics: Mapping[str, Estimate]) -> dict[str, dict[str, float | None]]:
     """Return metrics as plain JSON data."""
     return {name: estimate.as_dict() for name, estimate in metrics.items()}

@@ -13,7 +13,7 @@ import numpy as np
 from scipy import sparse
 
 from genolm.labels import LabelCode
-from genolm.metrics import as_json, score
+from genolm.metrics import as_json, log_loss, score
 from genolm.progress import ProgressCallback, Ticker
 from genolm.tokenizer import AMBIGUOUS_CODE, encode_bases, kmer_codes
 
@@ -238,7 +238,7 @@ def _logistic(pieces: Sequence[Any], train: np.ndarray, valid: np.ndarray, outpu
             warnings.simplefilter("ignore", ConvergenceWarning)
             model.set_params(C=penalty).fit(pieces[0], train)
         tuned = _spread(model.predict_proba(pieces[1]), model.classes_, outputs) if len(valid) else None
-        loss = 0.0 if tuned is None else _log_loss(tuned, valid)
+        loss = 0.0 if tuned is None else log_loss(tuned, valid)
         if loss < best:
             best, answers = loss, _spread(model.predict_proba(pieces[2]), model.classes_, outputs)
     return answers
@@ -248,11 +248,6 @@ def _spread(probabilities: np.ndarray, classes: np.ndarray, outputs: int) -> np.
     answers = np.zeros((len(probabilities), outputs))
     answers[:, classes] = probabilities
     return answers
-
-
-def _log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    chosen = probabilities[np.arange(len(labels)), labels]
-    return float(-np.log(np.clip(chosen, 1e-12, None)).mean())
 
 
 def _ridge(pieces: Sequence[Any], train: np.ndarray, valid: np.ndarray) -> np.ndarray:

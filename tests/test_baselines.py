@@ -14,11 +14,11 @@ from genolm.baselines import (
     fit_all,
     kmer_codes,
     kmer_counts,
-    log_loss,
     positional_kmers,
     standard_baselines,
 )
 from genolm.errors import TrainingError
+from genolm.metrics import log_loss
 
 
 def planted(rng, count, *, place=None, length=40):
@@ -66,12 +66,6 @@ def test_majority_gives_the_shares_of_training():
     train = Examples(["A", "C", "G", "T"], np.array([0, 1, 1, 1]))
     found = Majority().fit(train, train).probabilities(["AA", "CC"])
     assert found.tolist() == [[0.25, 0.75]] * 2
-
-
-def test_log_loss_by_hand():
-    assert log_loss(np.array([[0.5, 0.5], [0.25, 0.75]]), np.array([0, 1])) == pytest.approx(
-        -(np.log(0.5) + np.log(0.75)) / 2
-    )
 
 
 def test_kmer_logistic_finds_a_word_anywhere(rng):

@@ -44,6 +44,13 @@ def test_binary_values_equal_scikit_learn(decimals):
         assert {name: found[name] for name in expected} == pytest.approx(expected, abs=1e-12)
 
 
+def test_log_loss_is_that_of_a_hand_and_of_scikit_learn():
+    chances, labels = np.array([[0.5, 0.5], [0.25, 0.75]]), np.array([0, 1])
+    assert metrics.log_loss(chances, labels) == pytest.approx(-(np.log(0.5) + np.log(0.75)) / 2)
+    assert metrics.log_loss(chances, labels) == pytest.approx(reference.log_loss(labels, chances))
+    assert np.isfinite(metrics.log_loss(np.array([[0.0, 1.0]]), np.array([0])))
+
+
 def test_multiclass_values_equal_scikit_learn():
     labels = RNG.integers(0, 4, 600)
     scores = RNG.dirichlet(np.ones(4), 600)
