@@ -5,7 +5,8 @@ of networks that learned from the others, so that all pieces are tested and the 
 The folds of ``published`` are divided at random within each class, as the published test was; those of ``strict`` keep
 sequences that are linked by chains of shared 20-mers, on either strand, together.
 
-Networks, settings and baselines are those of the species' own recipe. Every fold is kept when it is finished.
+Networks, settings and baselines are those of the species' own recipe. Every fold is kept when it is finished. With
+several seeds all folds are done with the first one, then with the next.
 """
 
 import json
@@ -33,7 +34,7 @@ from genolm.recipe_config import Call, Method, Recipe, RecipeError, find_recipe
 from genolm.recipe_own import joined
 from genolm.recipe_result import BASELINE_TITLES
 from genolm.recipe_run import Limits, RecipeTask, run_recipe
-from genolm.recipe_steps import Step, asked_of, base_weights, network_of, open_ground
+from genolm.recipe_steps import Answer, Step, asked_of, base_weights, mean_answer, network_of, open_ground
 from genolm.splits import split_by_cluster, split_random
 
 RANDOM, STRICT = "random", "strict"
@@ -42,6 +43,8 @@ TITLES = {"published": "{} folds at random within each class", "strict": "{} fol
 BASELINES = ("positional-logistic", "kmer-logistic", "cnn")
 CHEAPEST = "majority"
 METRIC = "mcc"
+Said = dict[str, list[dict[str, Any]]]
+"""What methods say of each fold, as :meth:`Course._answers` tells it."""
 CALLED = ("accuracy", "precision", "recall", "mcc")
 """Figures of what is called, each fold's by its own threshold; the others are of the probabilities as they are."""
 
@@ -99,8 +102,8 @@ class Course:
     ----------
     task : RecipeTask
         Its options are ``organism``, ``folds``, ``seed``, ``methods`` (keys of the species' own recipe, ours),
-        ``protocols`` in the order in which they are done, and ``minutes`` (begin no fold after so many; a protocol
-        whose folds are not all finished has no figures).
+        ``protocols`` in the order in which they are done, ``seeds`` by protocol (1 where nothing is said), and
+        ``minutes`` (begin no fold after so many; a seed whose folds are not all finished has no figures).
     protocol : {"published", "strict"}
     """
 
@@ -112,9 +115,14 @@ class Course:
         """Number and kind of folds in words."""
         return TITLES[self.protocol].format(self.task.options["folds"])
 
+    @property
+    def seeds(self) -> range:
+        """Of the trainings; baselines have the first alone."""
+        return range(1, int(self.task.options.get("seeds", {}).get(self.protocol, 1)) + 1)
+
     @cached_property
     def recipe(self) -> Recipe:
-        """The species' own recipe with the folds as its protocols, one seed each."""
+        """The species' own recipe with the folds as its protocols."""
         organism, kind = self.task.options["organism"], KINDS[self.protocol]
         folds, seed = int(self.task.options["folds"]), int(self.task.options["seed"])
         own = find_recipe(Path(__file__).parent, f"promoters-81-{organism}")
@@ -124,7 +132,7 @@ class Course:
             own,
             name=f"{organism}-{kind}",
             protocols={f"fold{place}": f"Fold {place}" for place in range(1, folds + 1)},
-            methods={key: replace(item, seeds=1) for key, item in own.methods.items() if key in needed},
+            methods={key: replace(item, seeds=len(self.seeds)) for key, item in own.methods.items() if key in needed},
             prepare=Call("promoter_folds", "fold_tables", options),
             judge=None,
             model=None,
@@ -141,23 +149,38 @@ class Course:
         result = self._run(Limits(methods=(CHEAPEST,)))
         return json.loads(result.read_text(encoding="utf-8"))["protocols"]
 
-    def run(self, store: Store, ends: float) -> dict[str, list[dict[str, Any]]]:
-        """Return what every method says of each fold; what would begin after ``ends`` (monotonic) is left out."""
-        found: dict[str, list[dict[str, Any]]] = {key: [] for key in self.methods}
-        for fold, told in self.folds.items():
-            facts = {key: {"table": told["table_sha256"], **made_from(self.recipe, key)} for key in self.methods}
-            names = {key: f"{self.recipe.name}-{fold}-{key}" for key in self.methods}
-            lacking = [key for key, name in names.items() if not store.has(name, facts[key])]
-            if lacking and time.monotonic() > ends:
-                break
-            labels = ""
-            if lacking:
-                needed = set().union(*(_with_parts(self.recipe, key) for key in lacking))
-                self._run(Limits(protocols=(fold,), methods=tuple(sorted(needed))))
-                labels = self._labels(fold)
-            for key, name in names.items():
-                found[key].append(store.part(name, facts[key], partial(self._answers, fold, key, labels)))
+    def run(self, store: Store, ends: float) -> list[Said]:
+        """Return what every method says of each fold, by seed; of a seed that is not finished nothing is told.
+
+        No fold is begun after ``ends`` (monotonic).
+        """
+        found: list[Said] = []
+        for seed in self.seeds:
+            keys = self.methods if seed == 1 else self.task.options["methods"]
+            said: Said = {key: [] for key in keys}
+            for fold in self.folds:
+                if not self._add(said, fold, seed, store, ends):
+                    return found
+            found.append(said)
         return found
+
+    def _add(self, said: Said, fold: str, seed: int, store: Store, ends: float) -> bool:
+        """Add what every method says of one fold, unless that would begin after ``ends``."""
+        table = self.folds[fold]["table_sha256"]
+        facts = {key: {"table": table, **made_from(self.recipe, key)} for key in said}
+        names = {key: f"{self.recipe.name}-{fold}-{key}" + (f"-seed{seed}" if seed > 1 else "") for key in said}
+        lacking = [key for key, name in names.items() if not store.has(name, facts[key])]
+        if lacking and time.monotonic() > ends:
+            return False
+        labels = ""
+        if lacking:
+            needed = set().union(*(_with_parts(self.recipe, key) for key in lacking))
+            self._run(Limits(protocols=(fold,), methods=tuple(sorted(needed)), seeds=seed))
+            labels = self._labels(fold)
+        for key, name in names.items():
+            step = Step(fold, key, seed, self._folder / self.recipe.name / "steps")
+            said[key].append(store.part(name, facts[key], partial(self._answers, step, labels)))
+        return True
 
     @property
     def _folder(self) -> Path:
@@ -171,11 +194,10 @@ class Course:
         samples = open_ground(self.recipe, fold, table, None).preparation.samples("test")
         return "".join(map(str, samples.labels))
 
-    def _answers(self, fold: str, key: str, labels: str) -> dict[str, Any]:
+    def _answers(self, step: Step, labels: str) -> dict[str, Any]:
         """Return a finished method's log odds of the fold's rows, the log odds it calls from, and the labels."""
-        folder = self._folder / self.recipe.name
-        step = Step(fold, key, 1, folder / "steps")
         if not step.done:
+            folder = self._folder / self.recipe.name
             raise RecipeError(f"{step.figures} is not there: a network that it reads was removed; remove {folder} too.")
         found, answer = step.read()
         return {
@@ -215,13 +237,21 @@ class Pooled(NamedTuple):
     labels: np.ndarray
 
 
-def pooled(folds: Sequence[Mapping[str, Any]]) -> Pooled:
-    """Return the answers of several folds, as :meth:`Course.run` gives them, as one."""
-    odds = [np.array(item["odds"].split(), dtype=np.float64) for item in folds]
-    over = [values - item["threshold"] for values, item in zip(odds, folds, strict=True)]
-    yes = [expit(np.concatenate(values)) for values in (odds, over)]
-    labels = np.array(list("".join(item["labels"] for item in folds)), dtype=np.int64)
-    return Pooled(*(np.stack([1 - item, item], axis=1) for item in yes), labels)
+def pooled(seeds: Sequence[Sequence[Mapping[str, Any]]]) -> Pooled:
+    """Return the answers of several folds, as :meth:`Course.run` gives them by seed, as one.
+
+    Probabilities and thresholds of several seeds are averaged, fold by fold.
+    """
+    means = [mean_answer([_answer(item) for item in fold]) for fold in zip(*seeds, strict=True)]
+    chances = np.concatenate([mean.probabilities for mean in means])
+    over = np.concatenate([log_odds(mean.probabilities) - log_odds(mean.threshold) for mean in means])
+    labels = np.array(list("".join(item["labels"] for item in seeds[0])), dtype=np.int64)
+    return Pooled(*(np.stack([1 - yes, yes], axis=1) for yes in (chances, expit(over))), labels)
+
+
+def _answer(fold: Mapping[str, Any]) -> Answer:
+    """Return the probabilities of a fold's rows and the one that is called from."""
+    return Answer(expit(np.array(fold["odds"].split(), dtype=np.float64)), float(expit(fold["threshold"])))
 
 
 def run(task: RecipeTask) -> dict[str, Any]:
@@ -239,18 +269,27 @@ def run(task: RecipeTask) -> dict[str, Any]:
         "differences": [],
     }
     for course in courses:
-        found = course.run(store, ends)
-        if len(found[BASELINES[0]]) == len(course.folds):
-            answers = {key: pooled(folds) for key, folds in found.items()}
-            result["scores"][course.protocol] = {
-                key: {"seeds": [_figures(folds, answers[key])]} for key, folds in found.items()
-            }
+        said = course.run(store, ends)
+        if said:
+            of = {key: [folds[key] for folds in said if key in folds] for key in said[0]}
+            answers = {key: pooled(seeds) for key, seeds in of.items()}
+            result["scores"][course.protocol] = {key: _scores(seeds, answers[key]) for key, seeds in of.items()}
             result["differences"] += list(_differences(course, answers))
     result = joined(result, task.earlier)
     trained = {key for key, item in result["methods"].items() if not item["settings"].get("average")}
-    runs = [item["seeds"][0] for scores in result["scores"].values() for key, item in scores.items() if key in trained]
-    lacking = [course.title for course in courses if course.protocol not in result["scores"]]
-    return {**result, "seconds": sum(run["seconds"] for run in runs), "missing": lacking}
+    told = [item["seeds"] for scores in result["scores"].values() for key, item in scores.items() if key in trained]
+    seconds = sum(run["seconds"] for runs in told for run in runs)
+    return {**result, "seconds": seconds, "missing": list(_missing(courses, result["scores"]))}
+
+
+def _missing(courses: Sequence[Course], scores: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what has no figures yet, earlier ones counted."""
+    for course in courses:
+        runs = [item["seeds"] for key, item in scores.get(course.protocol, {}).items() if key not in BASELINES]
+        done = set.intersection(*({run["seed"] for run in item} for item in runs)) if runs else set()
+        lacking = [str(seed) for seed in course.seeds if seed not in done]
+        if lacking:
+            yield course.title + (f", seed{'s' * (len(lacking) > 1)} {', '.join(lacking)}" if done else "")
 
 
 def _protocol(course: Course) -> dict[str, Any]:
@@ -277,14 +316,23 @@ def _method(recipe: Recipe, key: str) -> dict[str, Any]:
     return {**told, "network": network_of(recipe, item), "facts": facts}
 
 
-def _figures(folds: Sequence[Mapping[str, Any]], found: Pooled) -> dict[str, Any]:
-    """Return the figures of all folds as those of one run, and the mean loss on validation rows of a network."""
+def _scores(seeds: Sequence[Sequence[Mapping[str, Any]]], mean: Pooled) -> dict[str, Any]:
+    """Return the figures of all folds as those of one run, by seed, and those of the mean of several."""
+    each = [pooled([folds]) for folds in seeds] if len(seeds) > 1 else [mean]
+    runs = []
+    for seed, (folds, own) in enumerate(zip(seeds, each, strict=True), start=1):
+        losses = [item["valid_loss"] for item in folds]
+        loss = {} if None in losses else {"valid_loss": float(np.mean(losses))}
+        found = scored(_metrics(own), seed=seed, seconds=sum(item["seconds"] for item in folds))
+        runs.append(found | loss)
+    return {"seeds": runs, **({"together": _metrics(mean)} if len(seeds) > 1 else {})}
+
+
+def _metrics(found: Pooled) -> dict[str, Any]:
+    """Return all figures of pooled answers, those of what is called from the thresholds of the folds."""
     metrics = score("binary", found.chances, found.labels, threshold=0.5)
     called = score("binary", found.called, found.labels, threshold=0.5)
-    losses = [item["valid_loss"] for item in folds]
-    loss = {} if None in losses else {"valid_loss": float(np.mean(losses))}
-    metrics |= {key: called[key] for key in CALLED}
-    return scored(as_json(metrics), seconds=sum(item["seconds"] for item in folds)) | loss
+    return as_json(metrics | {key: called[key] for key in CALLED})
 
 
 def _differences(course: Course, answers: Mapping[str, Pooled]) -> Iterator[dict[str, Any]]:

@@ -237,7 +237,7 @@ def test_answers_of_folds_are_pooled_and_called_by_the_threshold_of_each(folds):
     odds = [(folds.log_odds(chances), float(folds.log_odds(at))) for chances, at in FOLDS]
     texts = [" ".join(map(str, item.tolist())) for item, _ in odds]
     given = zip(texts, (at for _, at in odds), ("011", "01"), strict=True)
-    found = folds.pooled([dict(zip(("odds", "threshold", "labels"), item, strict=True)) for item in given])
+    found = folds.pooled([[dict(zip(("odds", "threshold", "labels"), item, strict=True)) for item in given]])
     assert (found.called[:, 1] >= 0.5).tolist() == [False, True, True, False, True]
     assert found.chances[:, 1] == pytest.approx([0.2, 0.3, 0.9, 0.6, 0.95])
     assert found.labels.tolist() == [0, 1, 1, 0, 1]
@@ -319,6 +319,37 @@ def test_parts_of_another_table_are_done_again(folds, course, monkeypatch):
     part["result"]["labels"] = "0" * len(part["result"]["labels"])
     (task.out / "parts.json").write_text(json.dumps(kept))
     assert folds.run(task)["scores"] == first["scores"]
+
+
+def test_seeds_of_folds_are_averaged_fold_by_fold(folds, course, tmp_path):
+    options = {**course.options, "methods": ["framed"]}
+    first = folds.run(dataclasses.replace(course, options=options))
+    assert "together" not in first["scores"]["published"]["framed"]
+    more = dataclasses.replace(course, options={**options, "seeds": {"published": 2}})
+    none = folds.run(dataclasses.replace(more, options={**more.options, "minutes": 0}))
+    assert none["scores"] == first["scores"]
+    assert none["missing"] == ["2 folds at random within each class, seed 2"]
+
+    found = folds.run(more)
+    scores = found["scores"]["published"]
+    assert found["missing"] == [] and [run["seed"] for run in scores["framed"]["seeds"]] == [1, 2]
+    assert scores["framed"]["seeds"][:1] == first["scores"]["published"]["framed"]["seeds"]
+    assert scores["cnn"] == first["scores"]["published"]["cnn"]
+    home = tmp_path / "folds" / "bsubtilis-random"
+    called, chances, truth = [], [], []
+    for fold in ("fold1", "fold2"):
+        table = pd.read_csv(home / "tables" / f"{fold}.csv.gz")
+        truth += (table.loc[table["split"] == "test", "label"] == "promoter").tolist()
+        steps = [home / "steps" / f"{fold}-framed-seed{seed}.json" for seed in (1, 2)]
+        mean = np.mean([np.load(step.with_suffix(".npy"))[:, 1] for step in steps], axis=0)
+        chances += mean.tolist()
+        called += (mean >= np.mean([json.loads(step.read_text())["threshold"] for step in steps])).tolist()
+    told = scores["framed"]["together"]
+    assert told["auroc"]["value"] == pytest.approx(roc_auc_score(truth, chances))
+    assert told["mcc"]["value"] == pytest.approx(matthews_corrcoef(truth, called))
+    gap = next(item for item in found["differences"] if item["other"] == "cnn")
+    cnn = scores["cnn"]["seeds"][0]["metrics"]["mcc"]["value"]
+    assert gap["value"] == pytest.approx(told["mcc"]["value"] - cnn)
 
 
 def test_an_unknown_kind_of_folds_is_refused(folds, course):
