@@ -1,8 +1,8 @@
 """What a recipe has finished, as one small file that can be kept with the results and go to another machine.
 
 Figures over seeds, averages and paired differences need the answers of a step, not its network. ``NAME.npz``
-holds for each step its figures (``figures``, one JSON text), its answers on the test rows (``STEP/test``) and,
-of a training, its logits on the validation rows (``STEP/valid``).
+holds for each step its figures (``figures``, one JSON text), its answers on the test rows (``STEP/test``) and, of a
+training and of a baseline of two classes, its logits on the validation rows (``STEP/valid``).
 """
 
 import json

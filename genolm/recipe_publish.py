@@ -68,7 +68,9 @@ def _published(recipe: Recipe, result: Mapping[str, Any], best: Step, target: Pa
     bundle, model = load_bundle(model_folder(best)), recipe.model
     if best.read()[0].get("weights", bundle.sha256) != bundle.sha256:
         raise RecipeError(f"{model_folder(best)} is not the network of {best.figures}: remove both and train again.")
-    bundle, unknown = _of_unknown_strand(recipe, best, bundle)
+    ground, answer = _ground_of(recipe, best), best.read()[1]
+    bundle = _called_from(answer.threshold, bundle, ground)
+    unknown = _of_unknown_strand(bundle, ground)
     scores = result["scores"][best.protocol]
     others = {
         result["methods"][key]["title"]: item.get("together") or item["seeds"][0]["metrics"]
@@ -108,26 +110,36 @@ def _further_tests(recipe: Recipe, best: Step) -> dict[str, Any]:
     return found
 
 
-def _of_unknown_strand(recipe: Recipe, best: Step, bundle: ModelBundle) -> tuple[ModelBundle, dict[str, Any]]:
-    """Return a bundle that is calibrated for unknown strands, and its figures on the test rows where they are.
+def _called_from(threshold: float, bundle: ModelBundle, ground: Ground) -> ModelBundle:
+    """Return a model of two classes that says yes from ``threshold`` on, and its card's figures on validation rows.
 
-    A network that was trained before there was such a calibration gets it now. There are no figures where a model
-    reads both strands of all sequences, or does not choose between them.
+    How it reads sequences of unknown strand is fitted anew too: it may have been trained before there was such a
+    thing, or with thresholds of another rule.
+    """
+    predictor, valid = Predictor(bundle), ground.preparation.samples("valid")
+    if predictor.task != "binary":
+        return bundle
+    logits, known = predictor.logits(valid.sequences), replace(bundle.config.calibration, threshold=threshold)
+    if not why_not_either(bundle.config):
+        turned = predictor.logits([reverse_complement(item) for item in valid.sequences])
+        known = with_either(known, logits, turned, valid.labels)
+    scores = score(predictor.task, predictor.probabilities(logits), valid.labels, threshold=threshold)
+    card = {**bundle.card, "metrics": {**bundle.card["metrics"], "valid": as_json(scores)}}
+    return replace(bundle, config=replace(bundle.config, calibration=known), card=card)
+
+
+def _of_unknown_strand(bundle: ModelBundle, ground: Ground) -> dict[str, Any]:
+    """Return a model's figures on the test rows where their strand is unknown.
+
+    There are none where it reads both strands of all sequences, or does not choose between them.
     """
     if why_not_either(bundle.config):
-        return bundle, {}
-    ground, predictor = _ground_of(recipe, best), Predictor(bundle)
-    known, task = bundle.config.calibration, predictor.task
-    if task == "binary" and known.either is None:
-        valid = ground.preparation.samples("valid")
-        turned = predictor.logits([reverse_complement(item) for item in valid.sequences])
-        known = with_either(known, predictor.logits(valid.sequences), turned, valid.labels)
-        bundle = replace(bundle, config=replace(bundle.config, calibration=known))
-        predictor = Predictor(bundle)
-    test = ground.preparation.samples("test")
+        return {}
+    predictor, test = Predictor(bundle), ground.preparation.samples("test")
     chances = predictor.probabilities(oriented_logits(predictor, test.sequences, "either")[0])
-    found = score(task, chances, test.labels, threshold=known.threshold_on("either"))
-    return bundle, {UNKNOWN_STRAND: as_json(found)}
+    known = bundle.config.calibration
+    found = score(predictor.task, chances, test.labels, threshold=known.threshold_on("either"))
+    return {UNKNOWN_STRAND: as_json(found)}
 
 
 def _ground_of(recipe: Recipe, step: Step) -> Ground:

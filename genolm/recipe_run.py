@@ -28,6 +28,7 @@ from genolm.recipe_work import (
     Baselines,
     baselines_of,
     is_current,
+    judge_again,
     lacking_parts,
     run_average,
     run_framed,
@@ -243,6 +244,8 @@ class _TableRun:
         """Do all steps, writing the result after each."""
         grounds = self._grounds()
         self._take_up(grounds)
+        for name in (name for ground in grounds.values() for name in judge_again(ground, self._steps)):
+            self.say(f"{self.recipe.name}: {name} is judged by the threshold of today")
         asked = self.limits.protocols or grounds
         wanted = [ground for key, ground in grounds.items() if key in asked]
         pairs = [

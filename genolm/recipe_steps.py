@@ -129,7 +129,7 @@ class Step:
         return found, Answer(np.load(self.figures.with_suffix(".npy")), found["threshold"])
 
     def keep(self, answer: Answer, *, tuned_on: np.ndarray | None = None, **found: Any) -> None:
-        """Write the answers, a training's logits on the validation rows, and then the figures."""
+        """Write the answers, the logits on the validation rows, and then the figures."""
         self._save(".npy", answer.probabilities)
         if tuned_on is not None:
             self._save(_VALID, tuned_on)
@@ -137,7 +137,7 @@ class Step:
 
     @property
     def valid_logits(self) -> np.ndarray | None:
-        """What a training said of the validation rows, (rows, classes); None of a baseline or an average."""
+        """What was said of the validation rows, (rows, classes); None of an average, and of a baseline of many classes."""
         path = self.figures.with_suffix(_VALID)
         return np.load(path) if path.is_file() else None
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is loaded
@@ -33,10 +34,14 @@ from genolm.recipe_steps import (
     check_same,
     mean_answer,
     model_folder,
+    steps_of,
     training_settings,
     what_differs,
 )
 from genolm.registry import ModelBundle, load_bundle, save_bundle
+
+SAME_THRESHOLD = 1e-4
+"""Thresholds that differ by less are one, worked out by other machines."""
 
 
 def baselines_of(ground: Ground) -> Iterator[Baseline]:
@@ -60,12 +65,15 @@ class Baselines:
         began = time.monotonic()
         valid, test = (ground.preparation.samples(part) for part in ("valid", "test"))
         fitted = self._of(ground, baseline)
-        threshold = 0.5
+        tuned, threshold = None, 0.5
         if ground.preparation.head.task == "binary":
-            threshold = calibration.pick_threshold(fitted.probabilities(valid.sequences)[:, 1], valid.labels)
+            # The logarithms of probabilities are logits of them.
+            tuned = np.log(np.clip(fitted.probabilities(valid.sequences), 1e-12, None))
+            threshold = _threshold(ground, tuned)
         answer = Answer(fitted.probabilities(test.sequences), threshold)
         step.keep(
             answer,
+            tuned_on=tuned,
             scores=ground.scores(answer),
             seconds=round(time.monotonic() - began, 3),
             settings=fitted.settings(),
@@ -78,6 +86,48 @@ class Baselines:
             parts = (ground.preparation.samples(part) for part in ("train", "valid"))
             self._fitted[key] = baseline.fit(*(Examples(list(part.sequences), part.labels) for part in parts))
         return self._fitted[key]
+
+
+def _threshold(ground: Ground, logits: np.ndarray, temperature: float | None = None) -> float:
+    """Return what a yes is said from, by logits of the validation rows; without a temperature one is fitted."""
+    labels = ground.preparation.samples("valid").labels
+    if ground.preparation.head.task != "binary" or len(np.unique(labels)) < 2:
+        return 0.5
+    chances = calibration.apply(logits, Calibration(temperature or 1.0), "binary")[:, 1]
+    if temperature:
+        return calibration.expected_threshold(chances)
+    return calibration.calibrated_threshold(chances, labels)
+
+
+def judge_again(ground: Ground, folder: Path) -> list[str]:
+    """Judge the finished steps of a protocol by the thresholds of today where they had others; return their names.
+
+    Answers are kept for long, from machine to machine, and those of one recipe are compared: the rule by which a yes
+    is said has to be one for all. A step without answers on the validation rows stays as it is.
+    """
+    ours = [pair for pair in steps_of(ground.recipe, ground.protocol, folder) if is_current(pair[0], ground)]
+    others = [Step(ground.protocol, item.name, 1, folder) for item in baselines_of(ground)]
+    single = [step for step, method in ours if not method.average]
+    single += [step for step in others if is_current(step, ground)]
+    changed = [step for step in single if _judge_again(step, ground)]
+    for step, method in ours:
+        if method.average and not is_current(step, ground):
+            run_average(step, ground, method)
+            changed.append(step)
+    return [step.name for step in changed]
+
+
+def _judge_again(step: Step, ground: Ground) -> bool:
+    logits = step.valid_logits
+    if logits is None or ground.preparation.head.task != "binary":
+        return False
+    found, answer = step.read()
+    threshold = _threshold(ground, logits, found.get("temperature"))
+    if abs(threshold - found.pop("threshold")) < SAME_THRESHOLD:
+        return False
+    answer = answer._replace(threshold=threshold)
+    step.keep(answer, tuned_on=logits, **{**found, "scores": ground.scores(answer)})
+    return True
 
 
 def run_training(
@@ -133,15 +183,16 @@ def _keep_answers(
     if valid is None:
         valid = predictor.logits(samples("valid").sequences)
     chances = predictor.probabilities(predictor.logits(samples("test").sequences))
-    answer = Answer(chances, bundle.config.calibration.threshold)
-    is_choice = _is_choice(ground)
+    is_choice, known = _is_choice(ground), bundle.config.calibration
+    # From what is kept, so that it can be worked out again; the bundle's was told by weights of more digits.
+    answer = Answer(chances, _threshold(ground, valid, known.temperature))
     step.keep(
         answer,
         tuned_on=valid,
         scores=ground.scores(answer),
         valid_loss=_valid_loss(ground, [valid]) if is_choice else _best_loss(bundle.card["training"]["epochs"]),
         network=network_words(bundle.config.tokenizer, bundle.config.encoder),
-        temperature=bundle.config.calibration.temperature,
+        temperature=known.temperature,
         table=ground.table_sha256,
         weights=bundle.sha256,
         **facts,
@@ -249,7 +300,7 @@ def _tuned_on(part: Step) -> np.ndarray:
 
 def run_average(step: Step, ground: Ground, method: Method) -> None:
     """Average the probabilities of finished trainings; the threshold is picked anew on the validation rows."""
-    task, valid = ground.preparation.head.task, ground.preparation.samples("valid")
+    task = ground.preparation.head.task
     if not _is_choice(ground):
         raise RecipeError(f"The recipe '{ground.recipe.name}' averages answers, which needs a choice of classes.")
     parts = _parts(step, method)
@@ -257,7 +308,7 @@ def run_average(step: Step, ground: Ground, method: Method) -> None:
     logits = [_tuned_on(part) for part in parts]
     warmed = zip(logits, (Calibration(found["temperature"]) for found, _ in read), strict=True)
     tuned = np.mean([calibration.apply(item, known, task) for item, known in warmed], axis=0)
-    threshold = calibration.pick_threshold(tuned[:, 1], valid.labels) if task == "binary" else 0.5
+    threshold = calibration.expected_threshold(tuned[:, 1]) if task == "binary" else 0.5
     answer = mean_answer([item for _, item in read])._replace(threshold=threshold)
     step.keep(
         answer,

@@ -9,7 +9,7 @@ import numpy as np
 from genolm import metrics
 from genolm.answers import Answers
 from genolm.bootstrap import Estimate, paired_bootstrap, wilson
-from genolm.calibration import pick_threshold, reliability_table
+from genolm.calibration import calibrated_threshold, reliability_table
 
 CURVE_POINTS = 400
 SCATTER_POINTS = 2_000
@@ -113,10 +113,10 @@ def measure_baselines(
 
 
 def _picked_threshold(valid: Answers | None, values: np.ndarray | None) -> float | None:
-    """Return a binary baseline's threshold of highest MCC on validation rows; None if it cannot be had."""
+    """Return a binary baseline's threshold, from validation rows as a model's; None if it cannot be had."""
     if valid is None or values is None or valid.task != "binary" or len(set(valid.labels.tolist())) < 2:
         return None
-    return pick_threshold(values[:, 1] if values.ndim == 2 else values, valid.labels)
+    return calibrated_threshold(values[:, 1] if values.ndim == 2 else values, valid.labels)
 
 
 def confusion(answers: Answers) -> list[list[int]]:

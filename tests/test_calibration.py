@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from scipy.special import expit
+from scipy.special import expit, logit
 from sklearn import metrics as reference
 from sklearn.linear_model import LogisticRegression
 
@@ -95,6 +95,37 @@ def test_a_model_that_says_the_same_of_all_is_called_at_one_half():
     assert calibration.pick_threshold(np.array([0.2, 0.1, 0.1, 0.1, 0.1]), labels) == 0.2
 
 
+def test_the_expected_threshold_is_the_best_of_labels_drawn_from_the_probabilities(rng):
+    scores = rng.beta(0.5, 1.5, 40)
+    ordered = np.sort(scores)
+    middles = (ordered[1:] + ordered[:-1]) / 2
+    # Every item many times, with labels as its probability says: what is best there is best in expectation.
+    many = np.repeat(scores, 20_000)
+    labels = (rng.random(len(many)) < many).astype(int)
+    drawn = [reference.matthews_corrcoef(labels, many >= middle) for middle in middles]
+    assert calibration.expected_threshold(scores) == pytest.approx(middles[int(np.argmax(drawn))])
+    assert calibration.expected_threshold(many) == pytest.approx(calibration.expected_threshold(scores))
+
+
+def test_the_expected_threshold_by_hand():
+    # Lines after 1 and 2 items find 0.9 and 1.7 of 1.9 positives, with 0.1 and 0.3 of 2.1 negatives; none parts equals.
+    assert calibration.expected_threshold(np.array([0.1, 0.9, 0.8, 0.1])) == pytest.approx(0.45)
+    assert calibration.expected_threshold(np.array([0.96, 0.02])) == pytest.approx(0.49)
+    for same in ([0.3], [0.3, 0.3, 0.3], [0.0, 0.0], []):
+        assert calibration.expected_threshold(np.array(same)) == 0.5
+
+
+def test_a_threshold_is_found_for_probabilities_that_are_too_bold(rng):
+    odds = rng.normal(-1, 2, 4_000)
+    labels = (rng.random(4_000) < expit(odds)).astype(int)
+    bold = expit(3 * odds)
+    found = calibration.calibrated_threshold(bold, labels)
+    assert logit(found) / 3 == pytest.approx(logit(calibration.expected_threshold(expit(odds))), abs=0.1)
+    best = calibration.pick_threshold(bold, labels)
+    mcc = [reference.matthews_corrcoef(labels, bold >= at) for at in (found, best)]
+    assert mcc[0] == pytest.approx(mcc[1], abs=0.01)
+
+
 def test_pick_threshold():
     scores, labels = np.array([0.9, 0.8, 0.7, 0.6, 0.5, 0.4]), np.array([1, 1, 0, 1, 0, 0])
     assert calibration.pick_threshold(scores, labels) == 0.8
@@ -138,7 +169,7 @@ def test_how_both_strands_are_counted_is_a_logistic_regression(rng):
     odds = calibration.either_odds(plus, minus, either)
     np.testing.assert_allclose(odds, calibration.either_odds(minus, plus, either))
     np.testing.assert_allclose(expit(odds), other.predict_proba(inputs)[:, 1], atol=0.005)
-    assert either.threshold == calibration.pick_threshold(expit(odds), labels)
+    assert either.threshold == calibration.expected_threshold(expit(odds))
 
 
 def test_no_reading_of_a_strand_speaks_against_what_it_says(rng):

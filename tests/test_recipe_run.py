@@ -5,6 +5,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 
@@ -224,11 +225,10 @@ def test_a_published_model_says_how_it_does_where_strands_are_unknown(run, folde
     monkeypatch.setattr(recipe_publish, "samples_dir", lambda: tmp_path)
     place = tmp_path / "runs" / "toy" / "models" / "toy-easy-pretrained-seed1"
     trained = load_bundle(place)
-    fitted = trained.config.calibration.either
-    assert fitted is not None
+    assert trained.config.calibration.either is not None
     first = load_bundle(publish(find_recipe(folder, "toy"), tmp_path / "runs", tmp_path / "toy-model"))
-    # A network of before there was such a calibration gets one.
-    calibration = dataclasses.replace(trained.config.calibration, either=None)
+    # A network of before there was such a calibration gets one, and one of another rule the threshold of its figures.
+    calibration = dataclasses.replace(trained.config.calibration, either=None, threshold=0.999)
     state, card = trained.state_dict(), trained.card
     shutil.rmtree(place)
     save_bundle(place, dataclasses.replace(trained.config, calibration=calibration), state, card)
@@ -243,8 +243,13 @@ def test_a_published_model_says_how_it_does_where_strands_are_unknown(run, folde
     expected = fit_either(*strands("valid"))
     found = again.config.calibration.either
     assert dataclasses.astuple(found) == pytest.approx(dataclasses.astuple(expected), rel=1e-3)
-    assert first.config.calibration == dataclasses.replace(calibration, either=fitted)
-    for bundle, known in ((first, fitted), (again, expected)):
+    kept = json.loads((tmp_path / "runs" / "toy" / "steps" / "easy-pretrained-seed1.json").read_text())
+    assert first.config == again.config and first.config.calibration.threshold == kept["threshold"]
+    assert first.config.calibration.temperature == calibration.temperature
+    plus, _, labels = strands("valid")
+    right = ((expit(plus) >= kept["threshold"]) == labels).mean()
+    assert again.card["metrics"]["valid"]["accuracy"]["value"] == pytest.approx(right)
+    for bundle, known in ((first, found), (again, expected)):
         plus, minus, labels = strands("test")
         called = expit(either_odds(plus, minus, known)) >= known.threshold
         told = bundle.card["metrics"][recipe_publish.UNKNOWN_STRAND]
@@ -420,6 +425,26 @@ def test_a_network_answers_again_from_each_of_the_first_bases(run, folder, tmp_p
     assert kept_apart()["framed"] == found["scores"]["easy"]["framed"]
     # Only the average was worked out again.
     assert [line.split()[1] for line in said if "taken from" not in line] == ["making", "easy-both-seed1"]
+
+
+def test_what_was_called_by_another_rule_is_judged_again(run, folder, tmp_path, toy_language_model_path):
+    path, said = folder / "toy.toml", []
+    path.write_text(path.read_text().replace("[training]\n", AVERAGE.format(base=toy_language_model_path)))
+    first = run(protocols=("easy",), seeds=1)
+    steps = tmp_path / "runs" / "toy" / "steps"
+    untouched = (steps / "easy-other-seed1.json").stat().st_mtime_ns
+    for name in ("easy-pretrained-seed1", "easy-kmer-logistic-seed1"):
+        path = steps / f"{name}.json"
+        found, made = json.loads(path.read_text()), path.stat().st_mtime_ns
+        found["scores"]["accuracy"] = {"value": 0.1, "low": 0.1, "high": 0.1}
+        path.write_text(json.dumps({**found, "threshold": 0.999}))
+        os.utime(path, ns=(made, made))
+    limits = Limits(protocols=("easy",), methods=("naive",), seeds=1)
+    again = run_recipe(find_recipe(folder, "toy"), tmp_path / "data", tmp_path / "runs", limits=limits, say=said.append)
+    assert json.loads(again.read_text())["scores"] == first["scores"]
+    names = [line.split()[1] for line in said if line.endswith("is judged by the threshold of today")]
+    assert names == ["easy-pretrained-seed1", "easy-kmer-logistic-seed1", "easy-mixed-seed1"]
+    assert (steps / "easy-other-seed1.json").stat().st_mtime_ns == untouched
 
 
 def test_what_cannot_read_again_says_where_the_network_should_be(run, folder, tmp_path):

@@ -6,7 +6,7 @@ from sklearn import metrics as reference
 
 from genolm import report_data
 from genolm.answers import Answers
-from genolm.calibration import pick_threshold
+from genolm.calibration import calibrated_threshold
 from genolm.config import Calibration, HeadConfig
 from genolm.errors import SettingsError
 from genolm.predict import Predictor
@@ -158,7 +158,7 @@ def test_a_baseline_gets_a_threshold_of_its_own(make_answers):
     assert plain["difference"]["auroc"]["value"] == 0 and plain["metrics"]["mcc"]["value"] == 0
     options = {"valid": valid, "valid_baselines": {"same": squeezed[1]}, "n_boot": 20}
     tuned = report_data.measure_baselines(answers, {"same": squeezed[0]}, **options)["same"]
-    assert tuned["threshold"] == pick_threshold(squeezed[1][:, 1], valid.labels)
+    assert tuned["threshold"] == calibrated_threshold(squeezed[1][:, 1], valid.labels)
     called = squeezed[0][:, 1] >= tuned["threshold"]
     expected = reference.matthews_corrcoef(answers.labels, called)
     assert tuned["metrics"]["mcc"]["value"] == pytest.approx(expected) and "mcc" in tuned["difference"]
