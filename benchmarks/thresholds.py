@@ -11,6 +11,7 @@ one half. The last lines are the means over recipes.
 """
 
 import argparse
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from genolm.metrics import binary_metrics
 
 RULES = {
     "highest MCC": calibration.pick_threshold,
-    "expected MCC": lambda chances, labels: calibration.expected_threshold(chances),
+    "expected MCC": calibration.expected_threshold,
     "one half": lambda chances, labels: 0.5,
 }
 LEAST_OF_A_CLASS = 3
@@ -36,7 +37,8 @@ def networks(recipe: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     for path in sorted((recipe / "steps").glob("*.valid.npy")):
         name, logits = path.name, np.load(path).astype(np.float64)
         protocol = max((key for key in tables if name.startswith(f"{key}-")), key=len, default=None)
-        if protocol is None or logits.shape[1:] != (2,):
+        figures = json.loads((path.parent / name.replace(".valid.npy", ".json")).read_text(encoding="utf-8"))
+        if protocol is None or logits.shape[1:] != (2,) or "network" not in figures:
             continue
         table = pd.read_csv(tables[protocol], dtype=str, keep_default_na=False)
         given = table.loc[table["split"] == "valid", "label"]

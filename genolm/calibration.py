@@ -20,6 +20,7 @@ RELIABILITY_BINS = 15
 CALM = 5.0
 """Prior of a model's temperature: a dozen validation rows that are all right do not make it certain."""
 _LEAST_CHANCE = 1e-9
+_OFFSETS = (-20.0, 20.0)
 _Z95 = 1.959963984540054
 
 
@@ -84,7 +85,7 @@ def fit_calibration(
     found = Calibration(temperature=fit_temperature(logits, labels, task, prior=CALM))
     if task != "binary" or len(set(labels.tolist())) != 2:
         return found
-    found = replace(found, threshold=expected_threshold(apply(logits, found, task)[:, 1]))
+    found = replace(found, threshold=expected_threshold(apply(logits, found, task)[:, 1], labels))
     return found if turned is None else with_either(found, logits, turned, labels)
 
 
@@ -122,7 +123,7 @@ def fit_either(plus: np.ndarray, minus: np.ndarray, labels: np.ndarray) -> Eithe
     bounds = [(0, None), (0, None), (None, None)]
     surer, other, offset = map(float, minimize(loss, usual, jac=True, bounds=bounds, method="L-BFGS-B").x)
     fitted = EitherStrand(surer, other, offset, 0.5)
-    return replace(fitted, threshold=expected_threshold(expit(either_odds(plus, minus, fitted))))
+    return replace(fitted, threshold=expected_threshold(expit(either_odds(plus, minus, fitted)), labels))
 
 
 def either_odds(plus: np.ndarray, minus: np.ndarray, either: EitherStrand | None) -> np.ndarray:
@@ -191,34 +192,62 @@ def threshold_table(probabilities: np.ndarray, labels: np.ndarray) -> pd.DataFra
     )
 
 
-def expected_threshold(probabilities: np.ndarray) -> float:
-    """Return the threshold of highest MCC to be expected where every probability is right.
+def expected_threshold(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Return the threshold of highest MCC to be expected where probabilities are right, but for an offset.
 
     Labels of a few held-out items say little of where to draw the line: the threshold of highest MCC among them is
     another one for other items. Their calibrated probabilities say it more steadily. Trained networks that were judged
     on other rows than those of their threshold had an MCC .04 higher for it with 30 rows, .02 with 60, .01 with 120 to
-    500 and .003 with 1,000 (``benchmarks/thresholds.py``).
+    500 and .003 with 1,000 (``benchmarks/thresholds.py``). All log odds may be too high or too low by one number, as
+    where the classes' shares are others than in training: it is fitted too, and kept near 0 as the temperature is
+    kept near 1.
 
     Parameters
     ----------
     probabilities : np.ndarray
         (n,) calibrated, of the positive class, of held-out items with the classes' usual shares.
+    labels : np.ndarray
+        (n,) of 0 and 1.
 
     Returns
     -------
     float
-        Half way between two of them; one half where no line has an expected MCC above 0.
+        Half way between two of them; one half where no line has an expected MCC above 0, or there is one class only.
+
+    Raises
+    ------
+    SettingsError
+        A probability is no number, or there is not one for each label.
     """
-    scores = np.sort(np.asarray(probabilities, dtype=np.float64))[::-1]
-    lasts = np.flatnonzero(scores[1:] != scores[:-1])
-    if not len(lasts):
+    if len(np.unique(labels)) < 2:
         return 0.5
+    scores, truth = _binary_input(probabilities, labels)
+    odds, signs = _log_odds(scores), np.where(truth == 1, -1.0, 1.0)
+
+    def loss(offset: float) -> float:
+        return float(np.logaddexp(0.0, signs * (odds + offset)).sum()) + CALM * offset**2
+
+    offset = minimize_scalar(loss, bounds=_OFFSETS, method="bounded", options={"xatol": 1e-6}).x
+    line = _expected_line(expit(odds + offset))
+    return 0.5 if line is None else float(expit(_log_odds(line) - offset))
+
+
+def _expected_line(chances: np.ndarray) -> float | None:
+    """Return what parts items of right probabilities with the highest expected MCC; None where all are alike."""
+    scores = np.sort(chances)[::-1]
+    lasts = np.flatnonzero(scores[1:] != scores[:-1])
     called, positives, total = lasts + 1.0, scores.sum(), float(len(scores))
     spread = np.sqrt(called * (total - called) * positives * (total - positives))
     above = np.cumsum(scores)[lasts] * total - called * positives
     expected = np.divide(above, spread, out=np.zeros_like(above), where=spread > 0)
-    best = int(expected.argmax())
-    return float(scores[lasts[best]] + scores[lasts[best] + 1]) / 2 if expected[best] > 0 else 0.5
+    if not len(lasts) or not expected.max() > 0:
+        return None
+    best = lasts[int(expected.argmax())]
+    return float(scores[best] + scores[best + 1]) / 2
+
+
+def _log_odds(chances: np.ndarray | float) -> np.ndarray:
+    return logit(np.clip(np.asarray(chances, dtype=np.float64), _LEAST_CHANCE, 1 - _LEAST_CHANCE))
 
 
 def calibrated_threshold(probabilities: np.ndarray, labels: np.ndarray) -> float:
@@ -229,9 +258,9 @@ def calibrated_threshold(probabilities: np.ndarray, labels: np.ndarray) -> float
     probabilities, labels : np.ndarray
         (n,) of the positive class, and of 0 and 1; held-out items.
     """
-    odds = logit(np.clip(np.asarray(probabilities, dtype=np.float64), _LEAST_CHANCE, 1 - _LEAST_CHANCE))
+    odds = _log_odds(probabilities)
     temperature = fit_temperature(np.stack([-odds / 2, odds / 2], axis=1), labels, "binary", prior=CALM)
-    return float(expit(temperature * logit(expected_threshold(expit(odds / temperature)))))
+    return float(expit(temperature * _log_odds(expected_threshold(expit(odds / temperature), labels))))
 
 
 def pick_threshold(
@@ -241,7 +270,7 @@ def pick_threshold(
     precision: float | None = None,
     recall: float | None = None,
 ) -> float:
-    """Return the threshold of highest MCC on many items, or the best one that reaches a wanted precision or recall.
+    """Return the threshold of highest MCC among items, or the best one that reaches a wanted precision or recall.
 
     Where no threshold has an MCC above 0, as of a model that says the same of all, it is one half.
 

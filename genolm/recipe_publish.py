@@ -117,7 +117,7 @@ def _called_from(threshold: float, bundle: ModelBundle, ground: Ground) -> Model
     thing, or with thresholds of another rule.
     """
     predictor, valid = Predictor(bundle), ground.preparation.samples("valid")
-    if predictor.task != "binary":
+    if predictor.task != "binary" or len(np.unique(valid.labels)) < 2:
         return bundle
     logits, known = predictor.logits(valid.sequences), replace(bundle.config.calibration, threshold=threshold)
     if not why_not_either(bundle.config):

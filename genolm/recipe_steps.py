@@ -137,7 +137,7 @@ class Step:
 
     @property
     def valid_logits(self) -> np.ndarray | None:
-        """What was said of the validation rows, (rows, classes); None of an average, and of a baseline of many classes."""
+        """What was said of the validation rows, (rows, classes); None of an average or a baseline of many classes."""
         path = self.figures.with_suffix(_VALID)
         return np.load(path) if path.is_file() else None
 

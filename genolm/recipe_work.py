@@ -14,6 +14,7 @@ from typing import Any
 
 import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is loaded
 import numpy as np
+from scipy.special import logit
 
 from genolm import calibration
 from genolm.baselines import Baseline, Examples, standard_baselines
@@ -21,7 +22,7 @@ from genolm.bundle_config import network_words
 from genolm.classifier_training import calibration_of
 from genolm.config import Calibration
 from genolm.finetuning import finetune
-from genolm.metrics import as_json, score
+from genolm.metrics import as_json, log_loss, score
 from genolm.predict import Predictor
 from genolm.progress import ProgressCallback
 from genolm.recipe_config import Method, RecipeError
@@ -40,8 +41,8 @@ from genolm.recipe_steps import (
 )
 from genolm.registry import ModelBundle, load_bundle, save_bundle
 
-SAME_THRESHOLD = 1e-4
-"""Thresholds that differ by less are one, worked out by other machines."""
+SAME_THRESHOLD = 1e-3
+"""Thresholds whose log odds differ by less are one, worked out by other machines."""
 
 
 def baselines_of(ground: Ground) -> Iterator[Baseline]:
@@ -68,7 +69,7 @@ class Baselines:
         tuned, threshold = None, 0.5
         if ground.preparation.head.task == "binary":
             # The logarithms of probabilities are logits of them.
-            tuned = np.log(np.clip(fitted.probabilities(valid.sequences), 1e-12, None))
+            tuned = np.log(np.clip(fitted.probabilities(valid.sequences), 1e-12, None)).astype(np.float32)
             threshold = _threshold(ground, tuned)
         answer = Answer(fitted.probabilities(test.sequences), threshold)
         step.keep(
@@ -91,11 +92,11 @@ class Baselines:
 def _threshold(ground: Ground, logits: np.ndarray, temperature: float | None = None) -> float:
     """Return what a yes is said from, by logits of the validation rows; without a temperature one is fitted."""
     labels = ground.preparation.samples("valid").labels
-    if ground.preparation.head.task != "binary" or len(np.unique(labels)) < 2:
+    if ground.preparation.head.task != "binary":
         return 0.5
     chances = calibration.apply(logits, Calibration(temperature or 1.0), "binary")[:, 1]
     if temperature:
-        return calibration.expected_threshold(chances)
+        return calibration.expected_threshold(chances, labels)
     return calibration.calibrated_threshold(chances, labels)
 
 
@@ -105,16 +106,22 @@ def judge_again(ground: Ground, folder: Path) -> list[str]:
     Answers are kept for long, from machine to machine, and those of one recipe are compared: the rule by which a yes
     is said has to be one for all. A step without answers on the validation rows stays as it is.
     """
-    ours = [pair for pair in steps_of(ground.recipe, ground.protocol, folder) if is_current(pair[0], ground)]
+    ours = [pair for pair in steps_of(ground.recipe, ground.protocol, folder) if pair[0].done]
     others = [Step(ground.protocol, item.name, 1, folder) for item in baselines_of(ground)]
-    single = [step for step, method in ours if not method.average]
-    single += [step for step in others if is_current(step, ground)]
-    changed = [step for step in single if _judge_again(step, ground)]
+    single = [step for step, method in ours if not method.average] + others
+    changed = [step for step in single if is_current(step, ground) and _judge_again(step, ground)]
     for step, method in ours:
-        if method.average and not is_current(step, ground):
+        if method.average and not is_current(step, ground) and _can_be_made(step, ground, method):
             run_average(step, ground, method)
             changed.append(step)
     return [step.name for step in changed]
+
+
+def _can_be_made(step: Step, ground: Ground, method: Method) -> bool:
+    """Return whether a finished average is out of date only because one of its parts was written anew."""
+    parts = _parts(step, method)
+    is_wanted = not what_differs(step.read()[0], ground, method)
+    return is_wanted and all(is_current(part, ground) and part.valid_logits is not None for part in parts)
 
 
 def _judge_again(step: Step, ground: Ground) -> bool:
@@ -123,7 +130,7 @@ def _judge_again(step: Step, ground: Ground) -> bool:
         return False
     found, answer = step.read()
     threshold = _threshold(ground, logits, found.get("temperature"))
-    if abs(threshold - found.pop("threshold")) < SAME_THRESHOLD:
+    if np.isclose(*logit([threshold, found.pop("threshold")]), rtol=0, atol=SAME_THRESHOLD):
         return False
     answer = answer._replace(threshold=threshold)
     step.keep(answer, tuned_on=logits, **{**found, "scores": ground.scores(answer)})
@@ -232,8 +239,7 @@ def _is_choice(ground: Ground) -> bool:
 def _valid_loss(ground: Ground, logits: Sequence[np.ndarray]) -> float:
     """Return the loss on validation rows of the mean uncalibrated probabilities, of one training or of several."""
     task, labels = ground.preparation.head.task, ground.preparation.samples("valid").labels
-    chances = np.mean([calibration.apply(item, Calibration(), task) for item in logits], axis=0)
-    return float(-np.log(np.clip(chances[np.arange(len(chances)), labels], 1e-12, None)).mean())
+    return log_loss(np.mean([calibration.apply(item, Calibration(), task) for item in logits], axis=0), labels)
 
 
 def _best_loss(epochs: Iterable[Mapping[str, Any]]) -> float:
@@ -299,7 +305,7 @@ def _tuned_on(part: Step) -> np.ndarray:
 
 
 def run_average(step: Step, ground: Ground, method: Method) -> None:
-    """Average the probabilities of finished trainings; the threshold is picked anew on the validation rows."""
+    """Average the probabilities of finished trainings; the threshold is found anew by those of the validation rows."""
     task = ground.preparation.head.task
     if not _is_choice(ground):
         raise RecipeError(f"The recipe '{ground.recipe.name}' averages answers, which needs a choice of classes.")
@@ -308,7 +314,8 @@ def run_average(step: Step, ground: Ground, method: Method) -> None:
     logits = [_tuned_on(part) for part in parts]
     warmed = zip(logits, (Calibration(found["temperature"]) for found, _ in read), strict=True)
     tuned = np.mean([calibration.apply(item, known, task) for item, known in warmed], axis=0)
-    threshold = calibration.expected_threshold(tuned[:, 1]) if task == "binary" else 0.5
+    labels = ground.preparation.samples("valid").labels
+    threshold = calibration.expected_threshold(tuned[:, 1], labels) if task == "binary" else 0.5
     answer = mean_answer([item for _, item in read])._replace(threshold=threshold)
     step.keep(
         answer,

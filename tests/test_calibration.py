@@ -95,24 +95,47 @@ def test_a_model_that_says_the_same_of_all_is_called_at_one_half():
     assert calibration.pick_threshold(np.array([0.2, 0.1, 0.1, 0.1, 0.1]), labels) == 0.2
 
 
-def test_the_expected_threshold_is_the_best_of_labels_drawn_from_the_probabilities(rng):
+@pytest.mark.parametrize("offset", [0.0, 1.5])
+def test_the_expected_threshold_is_the_best_of_labels_drawn_from_the_probabilities(rng, offset):
     scores = rng.beta(0.5, 1.5, 40)
     ordered = np.sort(scores)
-    middles = (ordered[1:] + ordered[:-1]) / 2
+    middles = expit((logit(ordered[1:]) + logit(ordered[:-1])) / 2)
     # Every item many times, with labels as its probability says: what is best there is best in expectation.
     many = np.repeat(scores, 20_000)
     labels = (rng.random(len(many)) < many).astype(int)
     drawn = [reference.matthews_corrcoef(labels, many >= middle) for middle in middles]
-    assert calibration.expected_threshold(scores) == pytest.approx(middles[int(np.argmax(drawn))])
-    assert calibration.expected_threshold(many) == pytest.approx(calibration.expected_threshold(scores))
+    place = int(np.argmax(drawn))
+    # Said too boldly by one number on the scale of log odds, as where the classes' shares were others in training.
+    said = expit(logit(many) + offset)
+    found = expit(logit(calibration.expected_threshold(said, labels)) - offset)
+    assert ordered[place] < found < ordered[place + 1]
 
 
 def test_the_expected_threshold_by_hand():
+    labels = np.array([0, 1, 1, 0])
     # Lines after 1 and 2 items find 0.9 and 1.7 of 1.9 positives, with 0.1 and 0.3 of 2.1 negatives; none parts equals.
-    assert calibration.expected_threshold(np.array([0.1, 0.9, 0.8, 0.1])) == pytest.approx(0.45)
-    assert calibration.expected_threshold(np.array([0.96, 0.02])) == pytest.approx(0.49)
-    for same in ([0.3], [0.3, 0.3, 0.3], [0.0, 0.0], []):
-        assert calibration.expected_threshold(np.array(same)) == 0.5
+    assert calibration._expected_line(np.array([0.1, 0.9, 0.8, 0.1])) == pytest.approx(0.45)
+    # As many positives as are expected where one half parts them: nothing is to be moved.
+    assert calibration.expected_threshold(np.array([0.1, 0.9, 0.9, 0.1]), labels) == pytest.approx(0.5)
+    for same in (0.3, 0.0):
+        assert calibration.expected_threshold(np.full(4, same), labels) == 0.5
+    assert calibration.expected_threshold(np.array([0.1, 0.9, 0.8, 0.1]), np.ones(4, int)) == 0.5
+    with pytest.raises(SettingsError, match="without NaN"):
+        calibration.expected_threshold(np.array([0.1, np.nan, 0.8, 0.1]), labels)
+
+
+def test_thresholds_that_few_items_chose_do_better_on_others_than_those_of_highest_mcc(rng):
+    def draw(count):
+        odds = rng.normal(-1, 2, count)
+        return expit(odds), (rng.random(count) < expit(odds)).astype(int)
+
+    chances, labels = draw(4_000)
+    gains = []
+    for few in (draw(30) for _ in range(60)):
+        found, picked = calibration.expected_threshold(*few), calibration.pick_threshold(*few)
+        mcc = [reference.matthews_corrcoef(labels, chances >= at) for at in (found, picked)]
+        gains.append(mcc[0] - mcc[1])
+    assert np.mean(gains) > 0.02 and np.mean(np.array(gains) < 0) < 0.2
 
 
 def test_a_threshold_is_found_for_probabilities_that_are_too_bold(rng):
@@ -120,7 +143,7 @@ def test_a_threshold_is_found_for_probabilities_that_are_too_bold(rng):
     labels = (rng.random(4_000) < expit(odds)).astype(int)
     bold = expit(3 * odds)
     found = calibration.calibrated_threshold(bold, labels)
-    assert logit(found) / 3 == pytest.approx(logit(calibration.expected_threshold(expit(odds))), abs=0.1)
+    assert logit(found) / 3 == pytest.approx(logit(calibration.expected_threshold(expit(odds), labels)), abs=0.1)
     best = calibration.pick_threshold(bold, labels)
     mcc = [reference.matthews_corrcoef(labels, bold >= at) for at in (found, best)]
     assert mcc[0] == pytest.approx(mcc[1], abs=0.01)
@@ -169,7 +192,7 @@ def test_how_both_strands_are_counted_is_a_logistic_regression(rng):
     odds = calibration.either_odds(plus, minus, either)
     np.testing.assert_allclose(odds, calibration.either_odds(minus, plus, either))
     np.testing.assert_allclose(expit(odds), other.predict_proba(inputs)[:, 1], atol=0.005)
-    assert either.threshold == calibration.expected_threshold(expit(odds))
+    assert either.threshold == calibration.expected_threshold(expit(odds), labels)
 
 
 def test_no_reading_of_a_strand_speaks_against_what_it_says(rng):

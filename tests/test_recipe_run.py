@@ -5,7 +5,6 @@ import dataclasses
 import hashlib
 import json
 import os
-import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 

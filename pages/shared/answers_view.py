@@ -71,8 +71,8 @@ def threshold_words(calibration: Calibration, strand: str = "+") -> str:
     """Say from which probability on the answer is yes, and why there."""
     if calibration.scan_threshold is None:
         return (
-            f"From {calibration.threshold_on(strand):.2f} up (filled, blue) the answer is yes: there the answers "
-            "agreed best with what was known of sequences kept apart from the training."
+            f"From {calibration.threshold_on(strand):.2f} up (filled, blue) the answer is yes: that "
+            "line was chosen by sequences kept apart from the training, whose answers were known."
         )
     return (
         "This model's probabilities are those of a genome, where such sites are rare, so that even most true ones stay "
