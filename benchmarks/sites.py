@@ -61,6 +61,8 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, help="passes; by default as many as the plan finds")
     parser.add_argument("--judged", type=int, default=1000)
     options = parser.parse_args()
+    if options.base and max(options.rows) >= plans.ALIGNED_ROWS:
+        parser.error(f"--base: from {plans.ALIGNED_ROWS} rows on places are told apart in any case.")
     table = pd.read_csv(options.table, dtype=str, keep_default_na=False)[["sequence", "label", "split"]]
     if table["sequence"].str.len().nunique() != 1:
         raise SystemExit(f"{options.table}: the sequences are not of one length.")

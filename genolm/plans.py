@@ -19,7 +19,8 @@ worse with them."""
 COMMON_SITE = 6.0
 """Strength of a common site from which they are so with fewer rows. On validation rows they took the loss of 933
 windows around a TSS (strength 27) from 0.28 to 0.23, that of 50 windows around a start codon (7) from 0.25 to 0.17.
-Without a site it was -2.3 to 2.7, with 20 to 900 rows (``benchmarks/sites.py``)."""
+Between 1 and 4 they did as much harm as good (100 to 300 windows around a TSS, nine draws), at 4.4 good in the one draw
+that there was. Without a site it was -2.3 to 2.7, with 20 to 900 rows (``benchmarks/sites.py``)."""
 LEAST_TRAINING_ROWS = 12
 ADAPT_LEAST_BASES = 50_000
 ADAPT_PASSES = 4
