@@ -33,19 +33,23 @@ LEAST_OF_A_CLASS = 3
 
 def networks(recipe: Path) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yield logits (rows, 2) and labels of the validation rows of each network of two classes."""
-    tables = {path.name.removesuffix(".csv.gz"): path for path in (recipe / "tables").glob("*.csv.gz")}
+    tables = {path.name.removesuffix(".csv.gz"): _valid_labels(path) for path in (recipe / "tables").glob("*.csv.gz")}
     for path in sorted((recipe / "steps").glob("*.valid.npy")):
         name, logits = path.name, np.load(path).astype(np.float64)
         protocol = max((key for key in tables if name.startswith(f"{key}-")), key=len, default=None)
         figures = json.loads((path.parent / name.replace(".valid.npy", ".json")).read_text(encoding="utf-8"))
         if protocol is None or logits.shape[1:] != (2,) or "network" not in figures:
             continue
-        table = pd.read_csv(tables[protocol], dtype=str, keep_default_na=False)
-        given = table.loc[table["split"] == "valid", "label"]
+        given = tables[protocol]
         if len(given) == len(logits) and given.nunique() == 2:
             labels = pd.factorize(given)[0]
             agrees = np.corrcoef(labels, logits[:, 1] - logits[:, 0])[0, 1] > 0
             yield logits, labels if agrees else 1 - labels
+
+
+def _valid_labels(path: Path) -> pd.Series:
+    table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    return table.loc[table["split"] == "valid", "label"]
 
 
 def judged(logits: np.ndarray, labels: np.ndarray, rows: int, rng: np.random.Generator) -> list[list[float]] | None:

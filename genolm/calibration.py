@@ -6,6 +6,7 @@ held-out items by likelihood. It changes no ranking, so AUROC stays what it was.
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,7 @@ TEMPERATURE_RANGE = (0.2, 10.0)
 RELIABILITY_BINS = 15
 CALM = 5.0
 """Prior of a model's temperature: a dozen validation rows that are all right do not make it certain."""
-_LEAST_CHANCE = 1e-9
+LEAST_CHANCE = 1e-9
 _OFFSETS = (-20.0, 20.0)
 _Z95 = 1.959963984540054
 
@@ -222,14 +223,14 @@ def expected_threshold(probabilities: np.ndarray, labels: np.ndarray) -> float:
     if len(np.unique(labels)) < 2:
         return 0.5
     scores, truth = _binary_input(probabilities, labels)
-    odds, signs = _log_odds(scores), np.where(truth == 1, -1.0, 1.0)
+    odds, signs = log_odds(scores), np.where(truth == 1, -1.0, 1.0)
 
     def loss(offset: float) -> float:
         return float(np.logaddexp(0.0, signs * (odds + offset)).sum()) + CALM * offset**2
 
     offset = minimize_scalar(loss, bounds=_OFFSETS, method="bounded", options={"xatol": 1e-6}).x
     line = _expected_line(expit(odds + offset))
-    return 0.5 if line is None else float(expit(_log_odds(line) - offset))
+    return 0.5 if line is None else float(expit(log_odds(line) - offset))
 
 
 def _expected_line(chances: np.ndarray) -> float | None:
@@ -246,8 +247,9 @@ def _expected_line(chances: np.ndarray) -> float | None:
     return float(scores[best] + scores[best + 1]) / 2
 
 
-def _log_odds(chances: np.ndarray | float) -> np.ndarray:
-    return logit(np.clip(np.asarray(chances, dtype=np.float64), _LEAST_CHANCE, 1 - _LEAST_CHANCE))
+def log_odds(chances: Any, *, least: float = LEAST_CHANCE) -> Any:
+    """Return log odds of probabilities, those nearer to 0 or 1 than ``least`` as of ``least`` and 1 - ``least``."""
+    return logit(np.clip(np.asarray(chances, dtype=np.float64), least, 1 - least))
 
 
 def calibrated_threshold(probabilities: np.ndarray, labels: np.ndarray) -> float:
@@ -258,9 +260,9 @@ def calibrated_threshold(probabilities: np.ndarray, labels: np.ndarray) -> float
     probabilities, labels : np.ndarray
         (n,) of the positive class, and of 0 and 1; held-out items.
     """
-    odds = _log_odds(probabilities)
+    odds = log_odds(probabilities)
     temperature = fit_temperature(np.stack([-odds / 2, odds / 2], axis=1), labels, "binary", prior=CALM)
-    return float(expit(temperature * _log_odds(expected_threshold(expit(odds / temperature), labels))))
+    return float(expit(temperature * log_odds(expected_threshold(expit(odds / temperature), labels))))
 
 
 def pick_threshold(

@@ -14,7 +14,6 @@ from typing import Any
 
 import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is loaded
 import numpy as np
-from scipy.special import logit
 
 from genolm import calibration
 from genolm.baselines import Baseline, Examples, standard_baselines
@@ -106,6 +105,8 @@ def judge_again(ground: Ground, folder: Path) -> list[str]:
     Answers are kept for long, from machine to machine, and those of one recipe are compared: the rule by which a yes
     is said has to be one for all. A step without answers on the validation rows stays as it is.
     """
+    if ground.preparation.head.task != "binary":
+        return []
     ours = [pair for pair in steps_of(ground.recipe, ground.protocol, folder) if pair[0].done]
     others = [Step(ground.protocol, item.name, 1, folder) for item in baselines_of(ground)]
     single = [step for step, method in ours if not method.average] + others
@@ -119,18 +120,18 @@ def judge_again(ground: Ground, folder: Path) -> list[str]:
 
 def _can_be_made(step: Step, ground: Ground, method: Method) -> bool:
     """Return whether a finished average is out of date only because one of its parts was written anew."""
-    parts = _parts(step, method)
-    is_wanted = not what_differs(step.read()[0], ground, method)
-    return is_wanted and all(is_current(part, ground) and part.valid_logits is not None for part in parts)
+    if what_differs(step.read()[0], ground, method) or lacking_parts(step, ground, method):
+        return False
+    return all(part.valid_logits is not None for part in _parts(step, method))
 
 
 def _judge_again(step: Step, ground: Ground) -> bool:
     logits = step.valid_logits
-    if logits is None or ground.preparation.head.task != "binary":
+    if logits is None:
         return False
     found, answer = step.read()
     threshold = _threshold(ground, logits, found.get("temperature"))
-    if np.isclose(*logit([threshold, found.pop("threshold")]), rtol=0, atol=SAME_THRESHOLD):
+    if abs(np.diff(calibration.log_odds([threshold, found.pop("threshold")]))) < SAME_THRESHOLD:
         return False
     answer = answer._replace(threshold=threshold)
     step.keep(answer, tuned_on=logits, **{**found, "scores": ground.scores(answer)})

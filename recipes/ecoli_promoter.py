@@ -24,7 +24,6 @@ import pandas as pd
 from common import ECOLI_GENBANK, AnnotatedGenome, Pieces, read_genbank, sha256, source_file
 from ecoli_promoter_sites import REGULONDB, Settings, read_tss
 from ecoli_promoter_stretches import SplitStrands, split_strands
-from run_parts import log_odds
 from scan_card import scan_facts
 
 from genolm import calibration as calibrate
@@ -162,7 +161,7 @@ def scored_labels(
         strand = strands["+-".index(track.strand)]
         places = track.sites + blocks.starts[track.contig]
         known = strand.labels[places if track.strand == "+" else len(strand.labels) - 1 - places]
-        logits.append(log_odds(track.values[known >= 0]))
+        logits.append(calibrate.log_odds(track.values[known >= 0]))
         labels.append(known[known >= 0])
     return np.concatenate(logits), np.concatenate(labels).astype(np.int64)
 

@@ -22,13 +22,14 @@ import genolm.compute  # noqa: F401  before torch: it sets the OpenMP wait polic
 import numpy as np
 import pandas as pd
 from bacterial_promoters_81 import ORGANISMS, SHARED, leaks, usable_rows
-from run_parts import difference, log_odds, method, scored
+from run_parts import difference, method, scored
 from scan_proof_ground import Store
 from scipy.special import expit
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from table_parts import hashes_of, save_protocol
 
 from genolm.bootstrap import paired_bootstrap
+from genolm.calibration import log_odds
 from genolm.metrics import as_json, score, statistic_for
 from genolm.recipe_config import Call, Method, Recipe, RecipeError, find_recipe
 from genolm.recipe_own import joined

@@ -4,9 +4,6 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from scipy.special import logit
-
 from genolm.bootstrap import Estimate
 from genolm.errors import BundleError, GenolmError
 from genolm.recipe_run import RecipeTask
@@ -17,7 +14,6 @@ if TYPE_CHECKING:
 
 MOST_FIGURE_BYTES = 150_000
 DIGITS = 4
-LEAST_CHANCE = 1e-9
 
 
 def available(task: RecipeTask, names: Iterable[str]) -> tuple[dict[str, ModelBundle], list[str]]:
@@ -42,11 +38,6 @@ def scored(metrics: Mapping[str, Any], *, seed: int = 1, seconds: float | None =
         name: item.as_dict() if isinstance(item, Estimate) else dict(item) for name, item in metrics.items()
     }
     return {"seed": seed, "metrics": plain, **({} if seconds is None else {"seconds": round(seconds, 1)})}
-
-
-def log_odds(chances: Any, *, least: float = LEAST_CHANCE) -> Any:
-    """Return log odds of probabilities, those nearer to 0 or 1 than ``least`` as of ``least`` and 1 - ``least``."""
-    return logit(np.clip(np.asarray(chances, dtype=np.float64), least, 1 - least))
 
 
 def difference(

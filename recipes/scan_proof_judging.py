@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from run_parts import log_odds
 
 from genolm.bootstrap import Array, Estimate, Figures, Statistic, bootstrap, paired_bootstrap
+from genolm.calibration import log_odds
 from genolm.peaks import call_peaks
 from genolm.significance import Background, scored_megabases
 from genolm.site_matching import best_scores, match_sites
