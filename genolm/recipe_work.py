@@ -90,13 +90,25 @@ class Baselines:
 
 def _threshold(ground: Ground, logits: np.ndarray, temperature: float | None = None) -> float:
     """Return what a yes is said from, by logits of the validation rows; without a temperature one is fitted."""
-    labels = ground.preparation.samples("valid").labels
+    task, labels = ground.preparation.head.task, ground.preparation.samples("valid").labels
+    chances = calibration.apply(logits, Calibration(temperature or 1.0), task)
+    if task == "binary" and not temperature:
+        return calibration.calibrated_threshold(chances[:, 1], labels)
+    return _expected(ground, chances)
+
+
+def _expected(ground: Ground, chances: np.ndarray) -> float:
+    """Return the threshold by calibrated probabilities of the validation rows; one half unless there are two classes.
+
+    Parameters
+    ----------
+    ground : Ground
+    chances : np.ndarray
+        Float (rows, classes).
+    """
     if ground.preparation.head.task != "binary":
         return 0.5
-    chances = calibration.apply(logits, Calibration(temperature or 1.0), "binary")[:, 1]
-    if temperature:
-        return calibration.expected_threshold(chances, labels)
-    return calibration.calibrated_threshold(chances, labels)
+    return calibration.expected_threshold(chances[:, 1], ground.preparation.samples("valid").labels)
 
 
 def judge_again(ground: Ground, folder: Path) -> list[str]:
@@ -315,9 +327,7 @@ def run_average(step: Step, ground: Ground, method: Method) -> None:
     logits = [_tuned_on(part) for part in parts]
     warmed = zip(logits, (Calibration(found["temperature"]) for found, _ in read), strict=True)
     tuned = np.mean([calibration.apply(item, known, task) for item, known in warmed], axis=0)
-    labels = ground.preparation.samples("valid").labels
-    threshold = calibration.expected_threshold(tuned[:, 1], labels) if task == "binary" else 0.5
-    answer = mean_answer([item for _, item in read])._replace(threshold=threshold)
+    answer = mean_answer([item for _, item in read])._replace(threshold=_expected(ground, tuned))
     step.keep(
         answer,
         scores=ground.scores(answer),
