@@ -15,7 +15,7 @@ from genolm.metrics import statistic_for
 from genolm.recipe_config import Recipe
 from genolm.recipe_steps import Ground, Step, mean_answer
 from genolm.record import code_version, file_facts
-from genolm.result_row import RESULT_FORMAT, is_naive
+from genolm.result_row import RESULT_FORMAT, Published, is_naive
 
 BASELINE_TITLES = {
     "majority": "always the commonest class",
@@ -32,10 +32,7 @@ def frame_of(recipe: Recipe) -> dict[str, Any]:
         **{key: getattr(recipe, key) for key in ("name", "title", "section", "order", "question", "metric")},
         "metrics": list(recipe.metrics),
         "notes": list(recipe.notes),
-        # Leads are measured; a recipe names none.
-        "published": [
-            {key: value for key, value in vars(item).items() if key != "leads"} for item in recipe.published
-        ],
+        "published": [_told(item) for item in recipe.published],
         "sources": [vars(item) for item in recipe.sources],
         "protocols": {},
         "methods": {},
@@ -46,6 +43,11 @@ def frame_of(recipe: Recipe) -> dict[str, Any]:
         "machine": machine_facts(),
         "version": code_version(),
     }
+
+
+def _told(item: Published) -> dict[str, Any]:
+    """Return a published figure without what is as usual; leads are measured, a recipe names none."""
+    return {key: value for key, value in vars(item).items() if key in ("protocol", "source") or value}
 
 
 def machine_facts() -> dict[str, Any]:

@@ -41,6 +41,8 @@ class Published:
 
     ``protocol`` is the one of ours that they are comparable with, "" if there is none; ``source`` is where
     the figures stand. ``leads`` has what a way of ours is ahead where their answers were judged on our test rows.
+    ``beside`` is the method of ours that they are held beside, "" for the main one; ``other_test`` tells that the
+    test was made of other sequences, so that a difference may be that of the tests.
     """
 
     name: str
@@ -49,6 +51,8 @@ class Published:
     source: str
     scores: dict[str, float]
     leads: dict[str, Lead] = field(default_factory=dict)
+    beside: str = ""
+    other_test: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,7 +73,8 @@ class Source:
 class Protocol:
     """One way to divide the data: ``rows`` per part, and ``record``, how the table was made.
 
-    ``seen`` tells that our models were trained on its test rows, so that its figures are no test.
+    ``seen`` tells that our models were trained on its test rows, so that its figures are no test. ``pools`` names
+    the protocols whose test rows it has together.
     """
 
     title: str
@@ -77,6 +82,7 @@ class Protocol:
     table_sha256: str
     record: dict[str, Any]
     seen: bool = False
+    pools: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -282,6 +288,14 @@ class RowResult:
     def main(self, protocol: str) -> str | None:
         """Return the way whose figure is called ours; None where none was scored."""
         return next(iter(self.ours(protocol)), None)
+
+    def beside(self, item: Published) -> str | None:
+        """Return the way of ours that a published figure is held beside; None where it was not scored."""
+        if is_naive(item.beside):
+            return self.naive(item.protocol)
+        if item.beside:
+            return item.beside if self._has_figure(item.protocol, item.beside) else None
+        return self.main(item.protocol)
 
     def is_seen(self, protocol: str) -> bool:
         """Whether our models were trained on the test rows of a protocol, so that its figures are no test."""

@@ -140,7 +140,8 @@ def _published(item: Mapping[str, Any]) -> Published:
     known = {key: value for key, value in scores.items() if value is not None}
     words = (str(item.get(key) or "") for key in ("kind", "protocol", "source"))
     leads = {key: _lead(value, f"published.leads.{key}") for key, value in (item.get("leads") or {}).items()}
-    return Published(_text(item["name"], "name"), *words, known, leads)
+    beside, other_test = str(item.get("beside") or ""), bool(item.get("other_test"))
+    return Published(_text(item["name"], "name"), *words, known, leads, beside, other_test)
 
 
 def _lead(item: Mapping[str, Any], place: str) -> Lead:
@@ -163,7 +164,8 @@ def _figure(item: Mapping[str, Any]) -> Figure:
 def _protocol(key: str, item: Mapping[str, Any]) -> Protocol:
     rows = {part: int(count) for part, count in (item.get("rows") or {}).items()}
     title, digest = str(item.get("title") or key), str(item.get("table_sha256") or "")
-    return Protocol(title, rows, digest, dict(item.get("record") or {}), bool(item.get("seen")))
+    pools = tuple(str(part) for part in item.get("pools") or ())
+    return Protocol(title, rows, digest, dict(item.get("record") or {}), bool(item.get("seen")), pools)
 
 
 def _method(key: str, item: Mapping[str, Any] | str) -> Method:

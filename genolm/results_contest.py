@@ -8,6 +8,7 @@ compared with ours in pairs.
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from genolm.bootstrap import Estimate
 from genolm.cards import LESS_IS_BETTER, p_words
@@ -60,6 +61,14 @@ class Contest:
         return "" if self.p is None else f", {p_words(self.p)}"
 
 
+class Beside(NamedTuple):
+    """A published figure that ours is compared with: in what, and how that goes."""
+
+    item: Published
+    metric: str
+    contest: Contest
+
+
 def contest(row: RowResult, protocol: str, method: str, other: str) -> Contest | None:
     """Compare two methods in the headline figure; None where one of them was not scored."""
     ours, theirs = (row.estimate(protocol, key) for key in (method, other))
@@ -80,18 +89,29 @@ def _paired(metric: str, lead: Gap | Lead) -> Contest | None:
     return Contest(sign * size.value, not low <= 0 <= high, low, high, lead.p)
 
 
-def shared_metric(row: RowResult, protocol: str, item: Published) -> str | None:
-    """Return the figure in which ours is compared with a published one: the headline one if both have it."""
-    method = row.main(protocol)
+def shared_metrics(row: RowResult, item: Published) -> list[str]:
+    """Return the figures that ours and a published one both have, the one that they are compared in first.
+
+    That is the headline one if both have it.
+    """
+    method = row.beside(item)
     if method is None:
-        return None
-    both = (key for key in (row.metric, *row.metrics) if key in item.scores)
-    return next((key for key in both if is_defined(row.estimate(protocol, method, key))), None)
+        return []
+    both = (key for key in dict.fromkeys((row.metric, *row.metrics)) if key in item.scores)
+    return [key for key in both if is_defined(row.estimate(item.protocol, method, key))]
 
 
-def against_published(row: RowResult, item: Published) -> Contest | None:
-    """Compare ours with a published figure under its protocol; None where they have nothing in common."""
-    metric, method = shared_metric(row, item.protocol, item), row.main(item.protocol)
+def against_published(row: RowResult, item: Published, metric: str | None = None) -> Contest | None:
+    """Compare ours with a published figure under its protocol; None where they have nothing in common.
+
+    Parameters
+    ----------
+    row : RowResult
+    item : Published
+    metric : str, optional
+        One that both have; by default the first of :func:`shared_metrics`.
+    """
+    metric, method = metric or next(iter(shared_metrics(row, item)), None), row.beside(item)
     if metric is None or method is None:
         return None
     lead = item.leads.get(metric)
@@ -104,18 +124,17 @@ def against_published(row: RowResult, item: Published) -> Contest | None:
     )
 
 
-def published_contest(row: RowResult, kind: str, view: View) -> tuple[tuple[str, float], Contest] | None:
-    """Return the source and the value of the first published figure that can be compared, and how ours stands to it."""
+def published_contest(row: RowResult, kind: str, view: View) -> Beside | None:
+    """Return the first published figure of a kind that can be compared, and how ours stands to it."""
     for item in row.figures_of(kind, view.published):
-        metric, found = shared_metric(row, item.protocol, item), against_published(row, item)
-        if metric and found:
-            return (item.source, item.scores[metric]), found
+        if found := against_published(row, item):
+            return Beside(item, shared_metrics(row, item)[0], found)
     return None
 
 
-def against_naive(row: RowResult, protocol: str, method: str) -> Contest | None:
-    """Compare a way of ours with the same network from scratch."""
-    other = row.naive(protocol, method)
+def against_naive(row: RowResult, protocol: str, method: str, *, alike: bool = True) -> Contest | None:
+    """Compare a way of ours with the same network from scratch, or with the best by validation, alike or not."""
+    other = row.naive(protocol, method if alike else None)
     return contest(row, protocol, method, other) if other else None
 
 

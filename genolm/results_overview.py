@@ -6,7 +6,15 @@ from typing import NamedTuple
 from genolm.bootstrap import Estimate
 from genolm.cards import format_estimate, format_number, metric_name
 from genolm.result_row import PUBLISHED, STRICT, RowResult, View
-from genolm.results_contest import BEST, ORIGINAL, Contest, against_baseline, against_naive, published_contest
+from genolm.results_contest import (
+    BEST,
+    ORIGINAL,
+    Beside,
+    Contest,
+    against_baseline,
+    against_naive,
+    published_contest,
+)
 from genolm.results_reading import protocol_words, verdict
 
 OVERVIEW = (
@@ -62,28 +70,36 @@ def overview(rows: Sequence[RowResult]) -> dict[str, list[Line]]:
 def tally(rows: Sequence[RowResult]) -> list[Tally]:
     """Count over the overview's lines how ours stands to the original, the best published, naive and baselines.
 
-    A published figure that stands in several rows is counted in the first of them alone; a protocol whose test rows
-    our models were trained on is not counted.
+    A published figure that stands in several rows is counted once, where our interval is the narrowest, which can
+    show most. A protocol whose test rows our models were trained on is not counted, nor is one that pools others.
     """
     views = [(row, view) for row in rows for view in row.views()]
     known = [(row, view.main, row.main(view.main)) for row, view in views if view.main and row.main(view.main)]
-    known = [item for item in known if not item[0].is_seen(item[1])]
-    found = {
-        "the original": _contests(views, ORIGINAL),
-        "the best published": _contests(views, BEST),
+    known = [item for item in known if not (item[0].is_seen(item[1]) or item[0].protocols[item[1]].pools)]
+    found: dict[str, list[Contest | None]] = {}
+    for kind, words in ((ORIGINAL, "the original"), (BEST, "the best published")):
+        pairs = _published_pairs(views, kind)
+        found[words] = [pair.contest for pair in pairs if not pair.item.other_test]
+        found[f"{words}, on another test set"] = [pair.contest for pair in pairs if pair.item.other_test]
+    found |= {
         "the same network without pre-training": [against_naive(*item) for item in known],
+        "the best network without pre-training": [against_naive(*item, alike=False) for item in known],
         "the best simple baseline": [against_baseline(*item) for item in known],
     }
     return [Tally(words, tuple(item for item in items if item)) for words, items in found.items() if any(items)]
 
 
-def _contests(views: Sequence[tuple[RowResult, View]], kind: str) -> list[Contest]:
+def _published_pairs(views: Sequence[tuple[RowResult, View]], kind: str) -> list[Beside]:
     """Return how ours stands to each published figure that it is compared with, once for each."""
-    found: dict[tuple[str, float], Contest] = {}
+    found: dict[tuple[str, float], tuple[float, Beside]] = {}
     for row, view in views:
         if pair := published_contest(row, kind, view):
-            found.setdefault(*pair)
-    return list(found.values())
+            ours = row.estimate(pair.item.protocol, row.beside(pair.item), pair.metric)
+            width, key = ours.high - ours.low, (pair.item.source, pair.item.scores[pair.metric])
+            # Without an interval the width is NaN, which is less than none.
+            if key not in found or width < found[key][0]:
+                found[key] = width, pair
+    return [pair for _, pair in found.values()]
 
 
 def tally_cells(results: Sequence[RowResult]) -> tuple[list[str], list[list[str]]]:
@@ -124,6 +140,7 @@ def _published_cell(row: RowResult, kind: str, view: View) -> Cell:
     item = found[0]
     where = "" if item.protocol == view.published else f"; {protocol_words(row, item.protocol)}"
     name = item.name + (where if item.protocol in row.protocols else "; not comparable")
+    name += "; another test set" if item.other_test else ""
     if row.metric in item.scores:
         return Cell(format_number(item.scores[row.metric]), name)
     metric = next((key for key in row.metrics if key in item.scores), next(iter(item.scores)))
@@ -132,7 +149,7 @@ def _published_cell(row: RowResult, kind: str, view: View) -> Cell:
 
 def _own_cell(row: RowResult, protocol: str) -> Cell:
     method = row.main(protocol)
-    if method is None:
+    if method is None or row.is_seen(protocol):
         return Cell(NONE)
     return Cell(figure_words(row.estimate(protocol, method)), row.title_of(method))
 

@@ -1,10 +1,10 @@
 """What the figures of a row mean, in plain words, by the rules of :mod:`genolm.results_contest`."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from genolm.bootstrap import Estimate
-from genolm.cards import format_estimate, format_number, metric_name
+from genolm.cards import LESS_IS_BETTER, format_estimate, format_number, metric_name
 from genolm.result_row import LEARNED, PUBLISHED, STRICT, Published, RowResult, View
 from genolm.results_contest import (
     BEST,
@@ -17,11 +17,16 @@ from genolm.results_contest import (
     contest,
     is_defined,
     published_contest,
-    shared_metric,
+    shared_metrics,
     sign_of,
 )
 
 SEEN = "No test: our models were trained on these rows."
+_WHO = {
+    (ORIGINAL, True): "The original",
+    (ORIGINAL, False): "Also of the original",
+    (BEST, True): "The best published",
+}
 _NAN = float("nan")
 
 
@@ -59,12 +64,33 @@ def verdict(row: RowResult, view: View) -> str:
         return f"Figures only: {titles}." if titles else "Not run yet."
     if row.is_seen(view.main):
         return SEEN
-    parts = [*_short_published(row, view), *(_short_strict(row) if view.is_usual else ())]
-    if method := row.main(view.main):
-        parts += _short_own(row, view.main, method)
-    if row.missing:
-        parts.append("incomplete")
-    return capital("; ".join(parts)) + "." if parts else "Nothing to compare with."
+    shown = [key for key in (PUBLISHED, STRICT) if row.main(key)] if view.is_usual else [view.main]
+    parts = {key: [*_short_published(row, view, key, shown), *_short_own(row, key)] for key in shown}
+    if view.is_usual and STRICT in parts:
+        parts[STRICT] = [*_short_strict(row), *parts[STRICT]]
+    said = [_line_of(row, key, words, several=len(parts) > 1) for key, words in parts.items()]
+    more = ["Incomplete."] if row.missing and any(said) else []
+    return " ".join([*filter(None, said), *more]) or "Nothing to compare with."
+
+
+def _line_of(row: RowResult, protocol: str, parts: list[str], *, several: bool) -> str:
+    """Return what is said of one protocol within a line, "" where nothing is."""
+    method = row.main(protocol)
+    if method is None:
+        return ""
+    count = len(row.scores[protocol][method].each(row.metric))
+    repeats = f"{count} {row.repeat}s" if count > 1 else f"one {row.repeat}"
+    parts = parts or [*_alone_words(row, protocol, method)]
+    if several:
+        return f"{capital(protocol_words(row, protocol))}, {repeats}: {'; '.join(parts)}."
+    return capital("; ".join([*parts, repeats])) + "."
+
+
+def _alone_words(row: RowResult, protocol: str, method: str) -> Iterator[str]:
+    """Say the figure of what is compared with nothing, and what a control has."""
+    yield f"{metric_name(row.metric)} {_figure(row.estimate(protocol, method))}"
+    for key in row.controls(protocol):
+        yield f"a control ({row.title_of(key)}) has {_figure(row.estimate(protocol, key))}"
 
 
 def _of_protocol(row: RowResult, protocol: str) -> list[str]:
@@ -72,11 +98,14 @@ def _of_protocol(row: RowResult, protocol: str) -> list[str]:
     method = row.main(protocol)
     if method is None:
         return ["No training from a language model is finished here."]
-    said = [SEEN] if row.is_seen(protocol) else []
-    said.append(_own_words(row, protocol, method))
-    said += [_published_words(row, item) for item in row.published if item.protocol == protocol]
-    said += [make(row, protocol, method) for make in (_naive_words, _baseline_words, _control_words, _variant_words)]
-    return [words for words in said if words]
+    own, variants = _own_words(row, protocol, method), _variant_words(row, protocol, method)
+    if row.is_seen(protocol):
+        return [SEEN, *filter(None, [own, variants])]
+    said = [own]
+    for item in (item for item in row.published if item.protocol == protocol):
+        said.append(_published_words(row, item))
+    said += [make(row, protocol, method) for make in (_naive_words, _baseline_words, _control_words)]
+    return [words for words in [*said, variants] if words]
 
 
 def _own_words(row: RowResult, protocol: str, method: str) -> str:
@@ -96,15 +125,33 @@ def _own_words(row: RowResult, protocol: str, method: str) -> str:
 
 def _published_words(row: RowResult, item: Published) -> str:
     """Say how ours stands to a published figure; "" for one with nothing in common that is not the first to ask for."""
-    asked = {ORIGINAL: f"The original, {item.name},", BEST: f"The best published, {item.name},"}
-    who = asked.get(item.kind, f"Also published, {item.name},")
-    found, metric = against_published(row, item), shared_metric(row, item.protocol, item)
+    first = next(one for one in row.published if (one.kind, one.protocol) == (item.kind, item.protocol))
+    who = f"{_WHO.get((item.kind, first == item), 'Also published')}, {item.name},"
+    found, metrics = against_published(row, item), shared_metrics(row, item)
     if found is None:
-        return f"{who} gives no figure that ours has." if item.kind in asked else ""
+        return f"{who} gives no figure that ours has." if item.kind in (ORIGINAL, BEST) else ""
+    metric, method = metrics[0], row.beside(item)
     said = f"{who} gives {metric_name(metric)} {format_number(item.scores[metric])}"
-    if metric != row.metric:
-        mine = row.estimate(item.protocol, row.main(item.protocol), metric)
-        said += f" (ours {_figure(mine)})"
+    said += " on another test set" if item.other_test else ""
+    if item.beside or metric != row.metric:
+        whose = f"ours, {row.title_of(method)}," if item.beside else "ours"
+        said += f" ({whose} {_figure(row.estimate(item.protocol, method, metric))})"
+    return _judged(said, found) + _further_words(row, item, metrics[1:])
+
+
+def _further_words(row: RowResult, item: Published, metrics: Sequence[str]) -> str:
+    """Name the other figures of a publication that ours stays behind beyond noise."""
+    behind = [key for key in metrics if (found := against_published(row, item, key)) and found.worse]
+    figures = (
+        f"{metric_name(key)} {format_number(item.scores[key])} "
+        f"(ours {_figure(row.estimate(item.protocol, row.beside(item), key))})"
+        for key in behind
+    )
+    return f" It is ahead in {', '.join(figures)}." if behind else ""
+
+
+def _judged(said: str, found: Contest) -> str:
+    """Return a sentence on a published figure with how ours stands to it."""
     if found.clear is None:
         return f"{said}; ours has no interval to judge the difference of {found.ahead:+.3f} by."
     if found.is_paired and not found.clear:
@@ -127,20 +174,23 @@ def _naive_words(row: RowResult, protocol: str, method: str) -> str:
     if found is None:
         return ""
     said = f"The same network without pre-training has {_figure(row.estimate(protocol, same))}: "
+    basis = _basis(row, protocol, (method, same), found)
     if found.better:
-        said += f"pre-training gives {found.size()}{_basis(row, protocol, method, found)}."
+        said += f"pre-training gives {found.size()}{basis}."
     elif found.worse:
-        said += f"pre-training does harm here, {found.size()}{_basis(row, protocol, method, found)}."
+        said += f"pre-training does harm here, {found.size()}{basis}."
     else:
-        said += f"what pre-training gives is {_open_words(row, protocol, method, found)}."
+        said += f"what pre-training gives is {_open_words(found, basis)}."
     if row.reads_otherwise(same, method, LEARNED):
-        said += " The two learned from differently shifted or trimmed sequences, which is a part of it."
+        said += " The two learned from differently shifted or trimmed sequences, which may account for a part."
     if row.reads_otherwise(same, method, ("framed",)):
-        said += " The two do not answer by the same frames, which has a share in it."
+        said += " The two do not answer by the same frames, which may account for a part."
     # Of all networks from scratch ``other`` has the lowest loss on validation rows.
     if same == other:
         return said
-    return f"{said} Of other trainings without it the best by validation, {row.title_of(other)}, has {figure}."
+    said = f"{said} Of other trainings without it the best by validation, {row.title_of(other)}, has {figure}"
+    best = contest(row, protocol, method, other)
+    return f"{said}, to which the difference is {_short_size(best)}." if best else f"{said}."
 
 
 def _baseline_words(row: RowResult, protocol: str, method: str) -> str:
@@ -148,13 +198,14 @@ def _baseline_words(row: RowResult, protocol: str, method: str) -> str:
     if other is None or found is None:
         return ""
     said = f"The best simple baseline, {row.title_of(other)}, has {_figure(row.estimate(protocol, other))}"
+    basis = _basis(row, protocol, (method, other), found)
     if found.better:
-        return f"{said}: ours is better by {found.size()}{_basis(row, protocol, method, found)}."
+        return f"{said}: ours is better by {found.size()}{basis}."
     if found.worse:
-        size = f"{found.size()}{_basis(row, protocol, method, found)}"
-        return f"{said}: it is better than ours by {size}. Take the simple one for this question."
-    size = _open_words(row, protocol, method, found)
-    return f"{said}: a simple method does as well here; the difference is {size}."
+        # A model of text is asked for no answer; it is what others start from.
+        advice = "" if row.metric in LESS_IS_BETTER else " Take the simple one for this question."
+        return f"{said}: it is better than ours by {found.size()}{basis}.{advice}"
+    return f"{said}: ours is neither better nor worse beyond noise; the difference is {_open_words(found, basis)}."
 
 
 def _control_words(row: RowResult, protocol: str, method: str) -> str:
@@ -203,14 +254,13 @@ def _strict_words(row: RowResult) -> Iterator[str]:
     are_apart = apart(before, after)
     rule = {
         True: "more than noise, as the intervals do not overlap",
-        False: "within noise, as the intervals overlap",
+        False: "not judged in pairs; the intervals overlap",
         None: "not judged for want of an interval",
     }[are_apart]
     if lost <= 0:
         yield f"{figures}: the strict protocol takes nothing away (difference {-lost:+.3f}, {rule})."
     else:
-        more = " So much of the first figure rests on how the data were divided." if are_apart else ""
-        yield f"{figures}: the strict protocol takes {lost:.3f} away ({rule}).{more}"
+        yield f"{figures}: the strict protocol takes {lost:.3f} away ({rule}). The two have other test rows."
 
 
 def _both_protocols(row: RowResult) -> tuple[str, Estimate, Estimate] | None:
@@ -222,16 +272,19 @@ def _both_protocols(row: RowResult) -> tuple[str, Estimate, Estimate] | None:
     return None
 
 
-def _short_published(row: RowResult, view: View) -> Iterator[str]:
-    for kind, words in ((ORIGINAL, "the original"), (BEST, "the best published")):
-        if pair := published_contest(row, kind, view):
-            found = pair[1]
-            if found.clear is None:
-                yield f"{found.ahead:+.3f} to {words}, no interval"
-            elif found.clear:
-                yield f"{_side(found)} than {words} by {abs(found.ahead):.3f}"
-            else:
-                yield f"within noise of {words}"
+def _short_published(row: RowResult, view: View, protocol: str, shown: Sequence[str]) -> Iterator[str]:
+    """Say how ours stands to what was published under a protocol; the first says also what is of none that is shown."""
+    for kind, name in ((ORIGINAL, "the original"), (BEST, "the best published")):
+        pair = published_contest(row, kind, view)
+        if pair is None or protocol != (pair.item.protocol if pair.item.protocol in shown else shown[0]):
+            continue
+        found, words = pair.contest, f"{name} (another test set)" if pair.item.other_test else name
+        if found.clear is None:
+            yield f"{found.ahead:+.3f} to {words}, no interval"
+        elif found.clear:
+            yield f"{_side(found)} than {words} by {abs(found.ahead):.3f}"
+        else:
+            yield f"within noise of {words}"
 
 
 def _short_strict(row: RowResult) -> Iterator[str]:
@@ -249,34 +302,48 @@ def _short_strict(row: RowResult) -> Iterator[str]:
         yield f"the strict split takes {lost:.3f} away{noise}" if lost > 0 else "the strict split takes nothing away"
 
 
-def _short_own(row: RowResult, protocol: str, method: str) -> Iterator[str]:
+def _short_own(row: RowResult, protocol: str) -> Iterator[str]:
+    method = row.main(protocol)
+    if method is None:
+        return
     if found := against_naive(row, protocol, method):
         best, more = row.naive(protocol), ""
-        if best and best != row.naive(protocol, method) and (other_found := contest(row, protocol, method, best)):
-            more = f", {other_found.ahead:+.3f} over another training from scratch{_noise(other_found.clear)}"
-        yield f"pre-training gives {found.ahead:+.3f}{_noise(found.clear)}{more}"
+        if best != row.naive(protocol, method) and (other := against_naive(row, protocol, method, alike=False)):
+            more = f" (over another training from scratch {_short_size(other)})"
+        yield f"pre-training gives {_short_size(found)}{more}"
     if found := against_baseline(row, protocol, method):
-        words = "better than simple baselines" if found.better else "a simple baseline is better"
-        open_words = "a simple baseline is as good" if found.clear is False else "simple baselines not judged"
-        yield words if found.clear else open_words
-    count = len(row.scores[protocol][method].each(row.metric))
-    yield f"{count} {row.repeat}s" if count > 1 else f"one {row.repeat}"
+        if found.better:
+            yield f"better than simple baselines by {found.ahead:.3f}"
+        elif found.worse:
+            yield f"a simple baseline is better by {-found.ahead:.3f}"
+        elif found.clear is None:
+            yield f"{found.ahead:+.3f} to the best simple baseline, no interval"
+        else:
+            yield f"within noise of the best simple baseline ({found.ahead:+.3f})"
 
 
-def _open_words(row: RowResult, protocol: str, method: str, found: Contest) -> str:
+def _open_words(found: Contest, basis: str) -> str:
     """Say of a difference that is not clear how large it is, and by which rule it is within noise."""
     if found.clear is None:
         return f"{found.ahead:+.3f}, not judged for want of an interval"
     if not found.is_paired:
-        return f"{found.ahead:+.3f}, within noise, as the intervals overlap"
-    return f"{found.signed()}, within noise{_basis(row, protocol, method, found)}"
+        return f"{found.ahead:+.3f}, not judged in pairs; the intervals overlap"
+    return f"{found.signed()}, within noise{basis}"
 
 
-def _basis(row: RowResult, protocol: str, method: str, found: Contest) -> str:
+def _basis(row: RowResult, protocol: str, pair: tuple[str, str], found: Contest) -> str:
     """Say what a difference was worked out on, where it is not that of the figures named before."""
     if not found.is_paired:
         return ", and the intervals do not overlap" if found.clear else ""
-    return f", with the {row.repeat}s' probabilities averaged" if row.scores[protocol][method].together else ""
+    ours, theirs = (len(row.scores[protocol][key].seeds) for key in pair)
+    if ours == theirs:
+        return f", with the {row.repeat}s' probabilities averaged" if ours > 1 else ""
+    counts = [f"{count} {row.repeat}s averaged" if count > 1 else f"one {row.repeat}" for count in (ours, theirs)]
+    return f", ours with the probabilities of {counts[0]}, the other with {counts[1]}"
+
+
+def _short_size(found: Contest) -> str:
+    return f"{found.ahead:+.3f}{_noise(found.clear)}"
 
 
 def _noise(clear: bool | None) -> str:

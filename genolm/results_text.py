@@ -15,13 +15,16 @@ from genolm.results_reading import points, protocol_words
 
 PARTS = {"train": "training", "valid": "validation", "test": "test"}
 HOW_TO_READ = (
-    "Every figure of ours is on test rows that no training learned from and no choice was made by, with its 95 % "
-    "interval in brackets, unless the protocol's name says that it is not. Under the published protocol a test row may "
-    "have a twin or a near relative among them, as it did in the original: a row's notes and record say how many. Of "
-    "several seeds it is their mean, and so are the ends of the interval. Published figures are those of the papers "
-    "and have no interval; of one whose answers were judged on our test rows the difference to ours is one in pairs.",
+    "Every figure of ours is on test rows whose labels no training and no choice of a network saw, with its 95 % "
+    "interval in brackets; a protocol where that is not so says it. A language model may have read the letters of test "
+    "rows, without labels: the notes of a row say so. Under the published protocol a test row may stand among the "
+    "training rows as well, or have a near relative there, as in the original: a row's notes and record say how many. "
+    "Of several seeds a figure is their mean, and so are the ends of the interval; a difference is of their averaged "
+    "probabilities, so that it need not be that of the two figures. Published figures are those of the papers and have "
+    "no interval; of one whose answers were judged on our test rows the difference to ours is one in pairs. Where it "
+    "is said to be of another test set, a difference may be that of the two tests.",
     "Published protocol: the data divided as the original did. Strict protocol: relatives of a sequence are kept "
-    "on one side, by similarity, chromosome, species or reference, so that its figure is the one to expect on "
+    "on one side, by similarity, chromosome, species or reference, so that its figure is closer to what to expect on "
     "something new. A row that is divided in other ways has a line for each, in the column of the strict one.",
     "Ours is one way that starts from a language model: of several the one with the lowest loss on validation "
     "rows, or where that was not kept one fixed beforehand, so that the test rows choose nothing. Naive is the same "
@@ -30,8 +33,10 @@ HOW_TO_READ = (
     "strict protocol where there is one.",
     "Two methods of ours are within noise of each other when the 95 % interval of their difference, drawn in "
     "pairs on the same test rows, holds 0; where that was not worked out, when their intervals overlap. A "
-    "published figure that was not judged on our rows is within noise when it lies inside our interval. Of many rows "
-    "some differ by chance; in their count a published figure that stands in two rows is counted once, in the first.",
+    "published figure that was not judged on our rows is within noise when it lies inside our interval. Within noise "
+    "does not mean equal: the interval says how much either may be ahead. Of many rows some differ by chance; in their "
+    "count a published figure that stands in two rows is counted once, where our interval is the narrowest, and a test "
+    "that pools others is left out. Rows that ask the same sequences in two ways are counted each.",
 )
 
 

@@ -100,6 +100,9 @@ def run(task: RecipeTask) -> dict[str, Any]:
             for key in ("protocols", "methods", "scores"):
                 result[key] |= part[key]
             result["differences"] += part["differences"]
+            if (whole := _key(FIRST_TEXT)) in part["protocols"]:
+                others = [key for key in part["protocols"] if key != whole]
+                result["protocols"][whole] = {**part["protocols"][whole], "pools": others}
     result["methods"][MARKOV] = method("Markov model, its order chosen on training bases", kind="baseline")
     words = "Markov model, of the order that is best on this very text, which favours it"
     result["methods"][MARKOV_BEST] = method(words, kind="baseline")

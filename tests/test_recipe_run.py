@@ -11,12 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from scipy.special import expit, softmax
 from sklearn.metrics import log_loss
 
 from genolm import recipe_publish, recipe_run, recipe_work
 from genolm.baselines import KmerLogistic
 from genolm.calibration import either_odds, fit_calibration, fit_either
+from genolm.cli import commands
 from genolm.config import Window
 from genolm.errors import GenolmError
 from genolm.metrics import binary_metrics
@@ -25,8 +27,10 @@ from genolm.recipe_answers import read_answers, write_answers
 from genolm.recipe_config import find_recipe, list_recipes
 from genolm.recipe_earlier import with_earlier
 from genolm.recipe_publish import publish
+from genolm.recipe_refresh import refresh
 from genolm.recipe_run import Limits, run_recipe
 from genolm.recipe_steps import asked_of
+from genolm.record import write_json
 from genolm.registry import load_bundle, save_bundle
 from genolm.samples import sample_pieces
 from genolm.sequences import reverse_complement
@@ -801,6 +805,56 @@ def test_an_earlier_result_stays_only_where_the_recipe_is_the_same(trained_once,
     assert seeds == ([1] if new == "seeds = 1" else [1, 2])[: 2 if "pretrained" in kept else 0]
     last = {"version": known["version"], "date": known["date"]}
     assert found["machine"] == {"cpu": "Other", "earlier": [{**known["machine"], **last}]}
+
+
+def test_words_are_written_anew_and_figures_stay(trained_once, tmp_path):
+    recipe_path, earlier = trained_once
+    known = json.loads(earlier.read_text())
+    results, plain = tmp_path / "results", recipe_path.read_text()
+    results.mkdir()
+    (results / "toy.json").write_text(earlier.read_text())
+    refreshing = ["recipe", "refresh", "--results", str(results), "--recipes", str(recipe_path.parent)]
+
+    def refreshed():
+        ran = CliRunner().invoke(commands, refreshing)
+        assert ran.exit_code == 0, ran.output
+        return ran.output.split(), json.loads((results / "toy.json").read_text())
+
+    try:
+        assert refreshed() == ([], known)
+        words = plain.replace("A note.", "Another note.").replace("auroc = 0.9 }", "auroc = 0.8 }\nother_test = true")
+        words = words.replace('title = "Easy"', 'title = "Simple"').replace("seeds = 2", "seeds = 3")
+        recipe_path.write_text(words)
+        names, found = refreshed()
+        assert names == ["toy"] and found["notes"] == ["Another note."]
+        assert found["protocols"]["easy"] == {**known["protocols"]["easy"], "title": "Simple"}
+        assert (found["published"][0]["scores"], found["published"][0]["other_test"]) == ({"auroc": 0.8}, True)
+        assert "Simple: Pre-trained, seed 3" in found["missing"]
+        for key in ("scores", "differences", "machine", "version", "date", "seconds", "methods"):
+            assert found[key] == known[key], key
+        # A way that is asked for otherwise now is left out, as by a run.
+        recipe_path.write_text(plain.replace("batch_size = 16", "batch_size = 4"))
+        names, found = refreshed()
+        assert set(found["scores"]["easy"]) == {"kmer-logistic"} and found["differences"] == []
+        assert found["seconds"] == pytest.approx(known["scores"]["easy"]["kmer-logistic"]["seeds"][0]["seconds"], abs=0.06)
+    finally:
+        recipe_path.write_text(plain)
+    refreshing[3] = str(tmp_path / "nothing")
+    ran = CliRunner().invoke(commands, refreshing)
+    assert ran.exit_code != 0 and "There is no folder" in ran.output
+
+
+def test_what_a_recipe_of_its_own_measured_stays_when_its_words_change(run, folder, tmp_path):
+    measured = {"name": "Rival", "kind": "best", "protocol": "all", "source": "", "scores": {"bits": 1.8}}
+    results = tmp_path / "results"
+    results.mkdir()
+    write_json(results / "own.json", {**run("own"), "published": [measured], "missing": ["A thing."]})
+    recipe = folder / "own.toml"
+    recipe.write_text(recipe.read_text().replace('title = "Toy"', 'title = "Game"'))
+    assert refresh(results, folder) == ["own"]
+    found = json.loads((results / "own.json").read_text())
+    assert found["title"] == "Game" and found["published"] == [measured] and found["missing"] == ["A thing."]
+    assert found["scores"] == run("own")["scores"] and refresh(results, folder) == []
 
 
 @pytest.fixture(scope="module")

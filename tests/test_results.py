@@ -215,7 +215,7 @@ def test_of_networks_from_scratch_one_that_reads_as_ours_does_is_compared(writte
         scores[STRICT][method]["seeds"][0]["valid_loss"] = loss
     row = written(scores=scores, methods=methods, differences=[])
     assert row.naive(STRICT, "shifted") == "naive-shifted" and row.naive(STRICT) == "naive"
-    assert "Pre-training gives +0.300, +0.100 over another training from scratch" in verdict(row, row.views()[0])
+    assert "Pre-training gives +0.300 (over another training from scratch +0.100)" in verdict(row, row.views()[0])
     assert "differently shifted" not in said(row)["Strict protocol"]
     del scores[STRICT]["naive-shifted"]
     row = written(scores=scores, methods=methods, differences=[])
@@ -355,7 +355,9 @@ def test_other_published_figures_are_compared_in_words_but_not_counted(written):
     row = written(published=[third, {**third, "name": "Fourth", "scores": {"kappa": 0.5}}])
     text = said(row)["Published protocol"]
     assert "Also published, Third, gives MCC 0.600: ours is better by 0.200" in text and "Fourth" not in text
-    assert [item.other for item in tally([row])] == ["the same network without pre-training", "the best simple baseline"]
+    assert [item.other for item in tally([row])] == [
+        *("the same network without pre-training", "the best network without pre-training", "the best simple baseline")
+    ]
 
 
 def test_the_reading_names_every_thing_that_counts(written):
@@ -364,8 +366,8 @@ def test_the_reading_names_every_thing_that_counts(written):
     assert "MCC 0.700 (0.680–0.720), the mean of 3 seeds (lowest 0.690, highest 0.710)" in strict
     assert "Together, their probabilities averaged, they reach 0.720" in strict
     assert "pre-training gives 0.100 (95 % interval 0.090 to 0.110, p < 0.001)" in strict
-    assert "The best simple baseline, kmer logistic, has 0.650 (0.630–0.670): a simple method does as well" in strict
-    assert "-0.005 to +0.015, p = 0.300), within noise" in strict
+    assert "The best simple baseline, kmer logistic, has 0.650 (0.630–0.670): ours is neither better nor worse" in strict
+    assert "-0.005 to +0.015, p = 0.300), within noise, ours with the probabilities of 3 seeds averaged" in strict
     assert "has 0.800 and 0.700: the strict protocol takes 0.100 away (more than noise" in (
         text["From the published to the strict protocol"]
     )
@@ -386,7 +388,7 @@ def test_one_seed_and_no_interval_are_said(written):
     text = said(row)["Published protocol"]
     assert "One seed only" in text and "ours has no interval" in text and "not judged" in text
     assert tally([row])[0].counts == (0, 0, 0, 1)
-    assert verdict(row, row.views()[0]).endswith("simple baselines not judged; one seed.")
+    assert verdict(row, row.views()[0]).endswith("+0.100 to the best simple baseline, no interval; one seed.")
 
 
 def test_figures_that_are_not_defined_win_nothing(written):
@@ -417,8 +419,9 @@ def test_the_overview_has_a_line_for_each_row(written):
     assert cells["Naive"] == ("0.600 (0.580–0.620)", "")
     assert cells["Best simple baseline"] == ("0.650 (0.630–0.670)", "kmer logistic")
     assert cells["Reading"].text == (
-        "Within noise of the original; worse than the best published by 0.100; the strict split takes 0.100 away; "
-        "pre-training gives +0.100; a simple baseline is as good; 3 seeds."
+        "Published protocol, 3 seeds: within noise of the original; worse than the best published by 0.100; "
+        "pre-training gives +0.100; better than simple baselines by 0.050. Strict protocol, 3 seeds: the strict split "
+        "takes 0.100 away; pre-training gives +0.100; within noise of the best simple baseline (+0.005)."
     )
 
 
@@ -452,6 +455,70 @@ def test_a_published_figure_that_stands_in_two_rows_is_counted_in_the_first_alon
         published=[{**theirs, "scores": {"mcc": 0.6}}], scores={PUBLISHED: {"pretrained": seeds(0.5)}}, differences=[]
     )
     assert tally([ahead, another])[0].counts == (1, 0, 1, 0)
+    surer = written(
+        published=[theirs], scores={PUBLISHED: {"pretrained": seeds(0.5, margin=0.01)}}, differences=[]
+    )
+    assert tally([ahead, surer])[0].counts == tally([surer, ahead])[0].counts == (0, 0, 1, 0)
+
+
+def test_a_figure_of_another_test_set_is_told_so_and_counted_apart(written):
+    theirs = {"name": "Heyer", "kind": "original", "protocol": PUBLISHED, "source": "one", "scores": {"mcc": 0.7}}
+    row = written(
+        published=[{**theirs, "other_test": True}], scores={PUBLISHED: {"pretrained": seeds(0.9)}}, differences=[]
+    )
+    assert "The original, Heyer, gives MCC 0.700 on another test set: ours is better" in said(row)["Published protocol"]
+    (line,) = overview([row])["Promoters"]
+    assert line.cells[1].detail == "Heyer; another test set"
+    assert line.cells[-1].text == "Better than the original (another test set) by 0.200; one seed."
+    assert [(item.other, item.counts) for item in tally([row])] == [("the original, on another test set", (1, 0, 0, 0))]
+
+
+def test_a_figure_from_scratch_is_held_beside_ours_from_scratch(written):
+    theirs = {"name": "Heyer", "kind": "other", "protocol": PUBLISHED, "source": "one", "scores": {"mcc": 0.75}}
+    row = written(published=[{**theirs, "beside": "naive"}, {**theirs, "name": "Way", "beside": "pretrained"}])
+    text = said(row)["Published protocol"]
+    assert "Heyer, gives MCC 0.750 (ours, Random weights, 0.700 (0.680–0.720)): ours is worse by 0.050" in text
+    assert "Way, gives MCC 0.750 (ours, From the language model, 0.790 (0.770–0.810)): ours is better by 0.040" in text
+    row = written(published=[{**theirs, "beside": "nobody"}])
+    assert against_published(row, row.published[0]) is None and "Heyer" not in said(row)["Published protocol"]
+
+
+def test_where_a_publication_is_ahead_in_another_figure_that_is_said(written):
+    both = {"mcc": 0.805, "auroc": 0.95}
+    first = {"name": "First", "kind": "original", "protocol": PUBLISHED, "source": "", "scores": both}
+    second = {**first, "name": "Second", "scores": {"mcc": 0.6, "auroc": 0.8}}
+    scores = {PUBLISHED: {"adapted": seeds(0.8, auroc=around(0.9, 0.01))}}
+    text = said(written(published=[first, second], scores=scores, differences=[]))["Published protocol"]
+    assert "inside our 95 % interval (difference 0.005). It is ahead in AUROC 0.950 (ours 0.900" in text
+    assert text.count("It is ahead") == 1 and "Also of the original, Second, gives MCC 0.600" in text
+
+
+def test_a_test_that_pools_others_is_shown_and_not_counted(written):
+    scores = {key: {"pretrained": seeds(0.8), "cnn": seeds(0.5)} for key in ("all", "one", "two")}
+    protocols = {"all": {"title": "All", "pools": ["one", "two"]}, "one": {"title": "One"}, "two": {"title": "Two"}}
+    row = written(scores=scores, protocols=protocols, differences=[], published=[])
+    assert len(overview([row])["Promoters"]) == 3
+    assert [item.counts for item in tally([row])] == [(2, 0, 0, 0)]
+
+
+def test_rows_that_our_models_learned_from_are_compared_with_nothing(written):
+    whole = result()
+    protocols = {**whole["protocols"], STRICT: {**whole["protocols"][STRICT], "seen": True}}
+    row = written(protocols=protocols)
+    text = said(row)["Strict protocol"]
+    assert text.startswith("No test: our models were trained on these rows.") and "baseline" not in text
+    cells = dict(zip(OVERVIEW, overview([row])["Promoters"][0].cells, strict=True))
+    assert cells["Ours, strict protocol"] == ("–", "")
+
+
+def test_what_is_compared_with_nothing_says_its_figure_and_that_of_the_control(written):
+    methods = {"pretrained": {"title": "Ours", "base": "lm"}, "even": {"title": "All alike", "kind": "control"}}
+    scores = {"windows": {"pretrained": seeds(0.4), "even": seeds(0.1)}}
+    row = written(scores=scores, methods=methods, protocols={}, published=[], differences=[])
+    (line,) = overview([row])["Promoters"]
+    assert line.cells[-1].text == (
+        "MCC 0.400 (0.380–0.420); a control (All alike) has 0.100 (0.080–0.120); one seed."
+    )
 
 
 def test_a_further_protocol_has_a_line_below_that_of_the_published_and_the_strict_one(written):
@@ -467,7 +534,7 @@ def test_a_further_protocol_has_a_line_below_that_of_the_published_and_the_stric
     for column in ("Original", "Best published", "Ours, published protocol", "Naive"):
         assert second[column] == ("–", "")
     assert second["Best simple baseline"] == ("0.300 (0.280–0.320)", "cnn")
-    assert second["Reading"].text == "Better than simple baselines; one seed."
+    assert second["Reading"].text == "Better than simple baselines by 0.200; one seed."
 
 
 def test_trainings_on_other_labels_are_called_draws_everywhere(written):

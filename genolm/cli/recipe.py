@@ -117,3 +117,18 @@ def report_command(name: str | None, results: Path | None, out: Path | None) -> 
         click.echo(text, nl=False)
     else:
         out.write_text(text, encoding="utf-8")
+
+
+@command.command("refresh")
+@_results_option
+@_recipes_option
+def refresh_command(results: Path | None, recipes: Path | None) -> None:
+    """Write what the recipes say now into the result files.
+
+    That is their titles, notes and published figures, and what is missing; measured figures stay. Nothing is run.
+    """
+    from genolm.recipe_refresh import refresh
+    from genolm.workspace import recipes_dir, results_dir
+
+    for name in refresh(results or results_dir(), recipes or recipes_dir()):
+        click.echo(name)
