@@ -94,7 +94,7 @@ def test_the_overview_leads_to_a_row_and_back(open_page, shelf):
     app = open_page(PAGE)
     assert not app.exception and not app.error
     assert [item.value for item in app.header] == ["Promoters", "Genes"]
-    assert markup(app).count("<td ") == 3 * 6 + 2 * 8
+    assert markup(app).count("<td ") == 4 * 6 + 2 * 8
     app.button(key="open_second").click().run()
     assert not app.exception and app.query_params["row"] == "second"
     assert [item.value.replace("\\", "") for item in app.header] == ["Row *second*"]
