@@ -58,7 +58,7 @@ def points(row: RowResult) -> tuple[Point, ...]:
 
 
 def verdict(row: RowResult, view: View) -> str:
-    """Return the reading of a line of the overview, itself in one line."""
+    """Return the reading of a line of the overview, each protocol in a line of its own."""
     if view.main is None:
         titles = ", ".join(item.title or item.name for item in row.figures)
         return f"Figures only: {titles}." if titles else "Not run yet."
@@ -69,8 +69,9 @@ def verdict(row: RowResult, view: View) -> str:
     if view.is_usual and STRICT in parts:
         parts[STRICT] = [*_short_strict(row), *parts[STRICT]]
     said = [_line_of(row, key, words, several=len(parts) > 1) for key, words in parts.items()]
-    more = ["Incomplete."] if row.missing and any(said) else []
-    return " ".join([*filter(None, said), *more]) or "Nothing to compare with."
+    text = "\n".join(filter(None, said))
+    more = " Incomplete." if row.missing and text else ""
+    return f"{text}{more}" if text else "Nothing to compare with."
 
 
 def _line_of(row: RowResult, protocol: str, parts: list[str], *, several: bool) -> str:

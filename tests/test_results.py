@@ -420,7 +420,7 @@ def test_the_overview_has_a_line_for_each_row(written):
     assert cells["Best simple baseline"] == ("0.650 (0.630–0.670)", "kmer logistic")
     assert cells["Reading"].text == (
         "Published protocol, 3 seeds: within noise of the original; worse than the best published by 0.100; "
-        "pre-training gives +0.100; better than simple baselines by 0.050. Strict protocol, 3 seeds: the strict split "
+        "pre-training gives +0.100; better than simple baselines by 0.050.\nStrict protocol, 3 seeds: the strict split "
         "takes 0.100 away; pre-training gives +0.100; within noise of the best simple baseline (+0.005)."
     )
 

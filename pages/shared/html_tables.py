@@ -22,7 +22,8 @@ STYLE = """<style>
 .named th:first-child, .named td:first-child { min-width: 12rem; overflow-wrap: normal; }
 .results small { display: block; font-size: 0.78rem; }
 .overview { table-layout: fixed; }
-.overview th:first-child { width: 17%; } .overview th:last-child { width: 22%; }
+.overview th:first-child { width: 15%; } .overview th:last-child { width: 26%; }
+.overview td:last-child div { white-space: pre-line; }
 @media (max-width: 1000px) {
   .results thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
   .results, .results tbody { display: block; }
