@@ -36,6 +36,7 @@ from genolm.recipe_own import joined
 from genolm.recipe_result import BASELINE_TITLES
 from genolm.recipe_run import Limits, RecipeTask, run_recipe
 from genolm.recipe_steps import Answer, Step, asked_of, base_weights, mean_answer, network_of, open_ground
+from genolm.result_row import is_naive
 from genolm.splits import split_by_cluster, split_random
 
 RANDOM, STRICT = "random", "strict"
@@ -103,8 +104,9 @@ class Course:
     ----------
     task : RecipeTask
         Its options are ``organism``, ``folds``, ``seed``, ``methods`` (keys of the species' own recipe, ours),
-        ``protocols`` in the order in which they are done, ``seeds`` by protocol (1 where nothing is said), and
-        ``minutes`` (begin no fold after so many; a seed whose folds are not all finished has no figures).
+        ``further`` (more of them, by protocol), ``protocols`` in the order in which they are done, ``seeds`` by
+        protocol (1 where nothing is said), and ``minutes`` (begin no fold after so many; a seed whose folds are not
+        all finished has no figures).
     protocol : {"published", "strict"}
     """
 
@@ -121,13 +123,18 @@ class Course:
         """Of the trainings; baselines have the first alone."""
         return range(1, int(self.task.options.get("seeds", {}).get(self.protocol, 1)) + 1)
 
+    @property
+    def ours(self) -> list[str]:
+        """Our methods of this kind of folds, those from scratch too."""
+        return [*self.task.options["methods"], *self.task.options.get("further", {}).get(self.protocol, ())]
+
     @cached_property
     def recipe(self) -> Recipe:
         """The species' own recipe with the folds as its protocols."""
         organism, kind = self.task.options["organism"], KINDS[self.protocol]
         folds, seed = int(self.task.options["folds"]), int(self.task.options["seed"])
         own = find_recipe(Path(__file__).parent, f"promoters-81-{organism}")
-        needed = set().union(*(_with_parts(own, key) for key in self.task.options["methods"]))
+        needed = set().union(*(_with_parts(own, key) for key in self.ours))
         options = {"organism": organism, "kind": kind, "folds": folds, "seed": seed}
         return replace(
             own,
@@ -142,7 +149,7 @@ class Course:
     @property
     def methods(self) -> list[str]:
         """Ours that have figures, then the baselines."""
-        return [*self.task.options["methods"], *BASELINES]
+        return [*self.ours, *BASELINES]
 
     @cached_property
     def folds(self) -> dict[str, dict[str, Any]]:
@@ -157,7 +164,7 @@ class Course:
         """
         found: list[Said] = []
         for seed in self.seeds:
-            keys = self.methods if seed == 1 else self.task.options["methods"]
+            keys = self.methods if seed == 1 else self.ours
             said: Said = {key: [] for key in keys}
             for fold in self.folds:
                 if not self._add(said, fold, seed, store, ends):
@@ -265,7 +272,7 @@ def run(task: RecipeTask) -> dict[str, Any]:
     courses = [Course(task, protocol) for protocol in task.options["protocols"]]
     result: dict[str, Any] = {
         "protocols": {course.protocol: _protocol(course) for course in courses},
-        "methods": {key: _method(courses[0].recipe, key) for key in courses[0].methods},
+        "methods": {key: _method(course.recipe, key) for course in courses for key in course.methods},
         "scores": {},
         "differences": [],
     }
@@ -313,7 +320,8 @@ def _method(recipe: Recipe, key: str) -> dict[str, Any]:
     else:
         trained = recipe.methods[item.framed_of] if item.framed_of else item
         settings = {**recipe.training, **trained.settings, "framed": bool(item.framed_of)}
-    told = method(item.title, base=" and ".join(recipe.bases_of(item)), **settings)
+    base = None if item.from_scratch else " and ".join(recipe.bases_of(item))
+    told = method(item.title, base=base, **settings)
     return {**told, "network": network_of(recipe, item), "facts": facts}
 
 
@@ -337,12 +345,14 @@ def _metrics(found: Pooled) -> dict[str, Any]:
 
 
 def _differences(course: Course, answers: Mapping[str, Pooled]) -> Iterator[dict[str, Any]]:
-    """Yield each of our methods minus each baseline on the same rows."""
+    """Yield each of our methods minus the same network from scratch and minus each baseline, on the same rows."""
     statistics = {
         key: statistic_for("binary", item.called, item.labels, threshold=0.5, areas=False)
         for key, item in answers.items()
     }
-    for key in course.task.options["methods"]:
-        for other in BASELINES:
+    networks = {key: network_of(course.recipe, course.recipe.methods[key]) for key in course.ours}
+    for key in (key for key in course.ours if not is_naive(key)):
+        naive = (other for other in course.ours if is_naive(other) and networks[other] == networks[key])
+        for other in (*naive, *BASELINES):
             gap = paired_bootstrap(statistics[key], statistics[other], len(answers[key].labels))[METRIC]
             yield difference((course.protocol, key, other), METRIC, gap.difference.as_dict(), gap.p)

@@ -310,6 +310,26 @@ def test_folds_are_trained_once_and_judged_together(folds, course, tmp_path, mon
     assert folds.run(other)["scores"] == {}
 
 
+def test_a_network_from_scratch_is_held_beside_the_same_one_from_a_language_model(folds, course, monkeypatch):
+    quick = folds.find_recipe(None, None)
+    scratch = dataclasses.replace(
+        quick.methods["pretrained"], from_scratch=True, settings={"epochs": 1, "preset": "tiny"}
+    )
+    wider = dataclasses.replace(quick, methods={**quick.methods, "naive": scratch})
+    monkeypatch.setattr(folds, "find_recipe", lambda folder, name: wider)
+    options = {**course.options, "methods": ["pretrained"], "further": {"published": ["naive"]}}
+    found = folds.run(dataclasses.replace(course, options=options))
+    scores = found["scores"]["published"]
+    assert set(scores) == {"pretrained", "naive", *folds.BASELINES}
+    assert found["methods"]["naive"]["base"] is None and found["methods"]["pretrained"]["base"]
+    pairs = [(item["method"], item["other"]) for item in found["differences"]]
+    assert pairs == [("pretrained", other) for other in ("naive", *folds.BASELINES)]
+    one, other = (scores[key]["seeds"][0]["metrics"]["mcc"]["value"] for key in ("pretrained", "naive"))
+    assert found["differences"][0]["value"] == pytest.approx(one - other)
+    # Another kind of folds does not have it.
+    assert folds.Course(dataclasses.replace(course, options=options), "strict").ours == ["pretrained"]
+
+
 def test_parts_of_another_table_are_done_again(folds, course, monkeypatch):
     task = dataclasses.replace(course, options={**course.options, "methods": WAYS[:1]})
     first = folds.run(task)
