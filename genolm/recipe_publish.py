@@ -15,8 +15,9 @@ from genolm.metrics import as_json, score
 from genolm.orientation import oriented_logits, why_not_either
 from genolm.predict import Predictor
 from genolm.recipe_config import Recipe, RecipeError
-from genolm.recipe_run import RESULT
-from genolm.recipe_steps import Ground, Step, model_folder, open_ground
+from genolm.recipe_run import RESULT, function_of, modules_of
+from genolm.recipe_steps import Answer, Ground, Step, model_folder, open_ground
+from genolm.recipe_work import threshold_of
 from genolm.record import file_facts
 from genolm.registry import ModelBundle, load_bundle, save_bundle
 from genolm.result_row import BASELINE, is_naive
@@ -44,8 +45,7 @@ def publish(recipe: Recipe, out: Path, target: Path) -> Path:
         When the recipe makes no model, none of its trainings is finished, or the network of the chosen one is on
         the machine that trained it.
     """
-    if recipe.model is None:
-        raise RecipeError(f"The recipe '{recipe.name}' makes no built-in model; it has no [model].")
+    _check_has_model(recipe)
     folder = Path(out) / recipe.name
     method = recipe.methods[recipe.model.method]
     steps = [
@@ -70,24 +70,89 @@ def _published(recipe: Recipe, result: Mapping[str, Any], best: Step, target: Pa
         raise RecipeError(f"{model_folder(best)} is not the network of {best.figures}: remove both and train again.")
     ground, answer = _ground_of(recipe, best), best.read()[1]
     bundle = _called_from(answer.threshold, bundle, ground)
-    unknown = _of_unknown_strand(bundle, ground)
-    scores = result["scores"][best.protocol]
+    tests = {"test": best.read()[0]["scores"], **_further_tests(recipe, best)}
+    return _save(recipe, result, bundle, ground, tests, target)
+
+
+def publish_again(recipe: Recipe, out: Path, target: Path) -> Path:
+    """Judge the recipe's built-in model by what holds today and write its card anew; its weights stay.
+
+    Its threshold, how it reads sequences of unknown strand, its figures, and the baselines and words of its card may
+    be of an older rule, of an older result or of an older recipe.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    out : Path
+        Folder of all recipes' runs; of this recipe's the tables and the result are read.
+    target : Path
+        The built-in model.
+
+    Returns
+    -------
+    Path
+        ``target``.
+
+    Raises
+    ------
+    RecipeError
+        The recipe makes no model, or the one that is there was trained on other rows than its tables have.
+    """
+    _check_has_model(recipe)
+    bundle, folder = load_bundle(target), Path(out) / recipe.name
+    result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+    with modules_of(recipe):
+        grounds = _grounds_of(recipe, folder)
+        ground = grounds.pop(recipe.model.protocol)
+        if ground.table_sha256 not in [item.get("sha256") for item in bundle.card["data"]]:
+            raise RecipeError(f"{target} was trained on other rows than {ground.path}, so its card stays as it is.")
+        known = bundle.config.calibration
+        logits = Predictor(bundle).logits(ground.preparation.samples("valid").sequences)
+        bundle = _called_from(threshold_of(ground, logits, known.temperature), bundle, ground)
+        tests = {"test": _test_scores(bundle, ground)}
+        for protocol, other in grounds.items():
+            if other.learned_from == ground.learned_from:
+                tests[_title_of(recipe, protocol)] = _test_scores(bundle, other)
+    return _save(recipe, result, bundle, ground, tests, target)
+
+
+def _check_has_model(recipe: Recipe) -> None:
+    if recipe.model is None:
+        raise RecipeError(f"The recipe '{recipe.name}' makes no built-in model; it has no [model].")
+
+
+def _test_scores(bundle: ModelBundle, ground: Ground) -> dict[str, Any]:
+    predictor = Predictor(bundle)
+    chances = predictor.probabilities(predictor.logits(ground.preparation.samples("test").sequences))
+    return ground.scores(Answer(chances, bundle.config.calibration.threshold))
+
+
+def _save(
+    recipe: Recipe,
+    result: Mapping[str, Any],
+    bundle: ModelBundle,
+    ground: Ground,
+    tests: Mapping[str, Any],
+    target: Path,
+) -> Path:
+    """Save a network as the recipe's built-in model, with a card that tells its tests and those of others."""
+    model, scores = recipe.model, result["scores"][ground.protocol]
     others = {
         result["methods"][key]["title"]: item.get("together") or item["seeds"][0]["metrics"]
         for key, item in scores.items()
         if result["methods"][key]["kind"] == BASELINE or is_naive(key)
     }
-    further = _further_tests(recipe, best)
+    metrics = {"valid": bundle.card["metrics"]["valid"], "test": tests["test"], **_of_unknown_strand(bundle, ground)}
     card = {
         **bundle.card,
         **{key: getattr(model, key) for key in ("title", "purpose", "licence")},
         "recipe": f"recipes/{recipe.name}.toml",
-        "metrics": {**bundle.card["metrics"], "test": best.read()[0]["scores"], **unknown, **further},
-        **({"test_of": _title_of(recipe, best.protocol)} if further else {}),
+        "metrics": {**metrics, **tests},
+        **({"test_of": _title_of(recipe, ground.protocol)} if len(tests) > 1 else {}),
         **own_headline(bundle.config.head.task),
         "baselines": others,
-        "data": merged_data([_source_of(result, best.protocol), *bundle.card["data"]]),
-        "limits": [*model.limits, *_seeds_sentence(scores[best.method], recipe.metric)],
+        "data": merged_data([_source_of(result, ground.protocol), *bundle.card["data"]]),
+        "limits": [*model.limits, *_seeds_sentence(scores[model.method], recipe.metric)],
     }
     config = replace(bundle.config, name=target.name, title=model.title, purpose=model.purpose)
     if model.site is not None:
@@ -97,6 +162,16 @@ def _published(recipe: Recipe, result: Mapping[str, Any], best: Step, target: Pa
         said = sample_scores(target, model.sample, model.sample_kinds)
         save_bundle(target, config, bundle.state_dict(), {**card, "sample": said})
     return target
+
+
+def _grounds_of(recipe: Recipe, folder: Path) -> dict[str, Ground]:
+    """Return the rows of each protocol, with how the recipe judges them."""
+    made = folder / "tables" / "made.json"
+    if not made.is_file():
+        raise RecipeError(f"{made} is missing: run the recipe '{recipe.name}' once more.")
+    judge = function_of(recipe.judge) if recipe.judge else None
+    names = json.loads(made.read_text(encoding="utf-8"))["tables"]
+    return {key: open_ground(recipe, key, made.parent / names[key], judge) for key in recipe.protocols}
 
 
 def _further_tests(recipe: Recipe, best: Step) -> dict[str, Any]:
@@ -144,11 +219,8 @@ def _of_unknown_strand(bundle: ModelBundle, ground: Ground) -> dict[str, Any]:
 
 def _ground_of(recipe: Recipe, step: Step) -> Ground:
     """Return the rows that a step was trained and tested on."""
-    made = step.folder.parent / "tables" / "made.json"
-    if not made.is_file():
-        raise RecipeError(f"{made} is missing, and with it the rows of {step.name}: run the recipe once more.")
-    name = json.loads(made.read_text(encoding="utf-8"))["tables"][step.protocol]
-    ground = open_ground(recipe, step.protocol, made.parent / name, None)
+    with modules_of(recipe):
+        ground = _grounds_of(recipe, step.folder.parent)[step.protocol]
     if step.read()[0].get("table", ground.table_sha256) != ground.table_sha256:
         raise RecipeError(f"{step.figures} is of other rows than {ground.path}: remove it and train again.")
     return ground

@@ -69,7 +69,7 @@ class Baselines:
         if ground.preparation.head.task == "binary":
             # The logarithms of probabilities are logits of them.
             tuned = np.log(np.clip(fitted.probabilities(valid.sequences), 1e-12, None)).astype(np.float32)
-            threshold = _threshold(ground, tuned)
+            threshold = threshold_of(ground, tuned)
         answer = Answer(fitted.probabilities(test.sequences), threshold)
         step.keep(
             answer,
@@ -88,7 +88,7 @@ class Baselines:
         return self._fitted[key]
 
 
-def _threshold(ground: Ground, logits: np.ndarray, temperature: float | None = None) -> float:
+def threshold_of(ground: Ground, logits: np.ndarray, temperature: float | None = None) -> float:
     """Return what a yes is said from, by logits of the validation rows; without a temperature one is fitted."""
     task, labels = ground.preparation.head.task, ground.preparation.samples("valid").labels
     chances = calibration.apply(logits, Calibration(temperature or 1.0), task)
@@ -142,7 +142,7 @@ def _judge_again(step: Step, ground: Ground) -> bool:
     if logits is None:
         return False
     found, answer = step.read()
-    threshold = _threshold(ground, logits, found.get("temperature"))
+    threshold = threshold_of(ground, logits, found.get("temperature"))
     if abs(np.diff(calibration.log_odds([threshold, found.pop("threshold")]))) < SAME_THRESHOLD:
         return False
     answer = answer._replace(threshold=threshold)
@@ -205,7 +205,7 @@ def _keep_answers(
     chances = predictor.probabilities(predictor.logits(samples("test").sequences))
     is_choice, known = _is_choice(ground), bundle.config.calibration
     # From what is kept, so that it can be worked out again; the bundle's was told by weights of more digits.
-    answer = Answer(chances, _threshold(ground, valid, known.temperature))
+    answer = Answer(chances, threshold_of(ground, valid, known.temperature))
     step.keep(
         answer,
         tuned_on=valid,

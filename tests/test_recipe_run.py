@@ -260,6 +260,49 @@ def test_a_published_model_says_how_it_does_where_strands_are_unknown(run, folde
     assert "strand unknown" in (tmp_path / "toy-model" / "card.md").read_text()
 
 
+def test_a_built_in_model_is_judged_again_and_keeps_its_weights(run, folder, tmp_path, monkeypatch):
+    recipe = folder / "toy.toml"
+    recipe.write_text(recipe.read_text().replace("rows = 120 }", "rows = 120, again = true }"))
+    recipe.write_text(recipe.read_text().replace("[methods.naive]", '[protocols.again]\ntitle = "Once more"\n[methods.naive]'))
+    run(protocols=("easy", "again"), methods=("pretrained",), seeds=1)
+    (tmp_path / "toy.fa").write_text(f">one\n{'ACGT' * 11}\n")
+    monkeypatch.setattr(recipe_publish, "samples_dir", lambda: tmp_path)
+    place = publish(find_recipe(folder, "toy"), tmp_path / "runs", tmp_path / "toy-model")
+    first = load_bundle(place)
+    assert set(first.card["metrics"]) == {"valid", "test", recipe_publish.UNKNOWN_STRAND, "once more"}
+    assert not first.card["baselines"]
+
+    # By another rule, with other words and figures; the trainings are gone, and the baseline was fitted meanwhile.
+    spoiled = dataclasses.replace(first.config.calibration, either=None, threshold=0.999)
+    card = {**first.card, "metrics": {"valid": first.card["metrics"]["valid"], "test": {}, "gone": {}}}
+    save_bundle(place, dataclasses.replace(first.config, calibration=spoiled), first.state_dict(), card)
+    for gone in ("models", "steps"):
+        shutil.rmtree(tmp_path / "runs" / "toy" / gone)
+    results = tmp_path / "results"
+    results.mkdir()
+    shutil.copy(tmp_path / "runs" / "toy" / "result.json", results / "toy.json")
+    recipe.write_text(recipe.read_text().replace("Tells toys apart.", "Sorts toys."))
+    asked = ["--method", "kmer-logistic", "--data", str(tmp_path / "data"), "--out", str(tmp_path / "runs")]
+    asked += ["--recipes", str(folder), "--into", str(results), "--judge", str(place)]
+    ran = CliRunner().invoke(commands, ["recipe", "run", "toy", *asked])
+    assert ran.exit_code == 0, ran.output
+    again = load_bundle(place)
+    assert again.sha256 == first.sha256 and again.config.purpose == "Sorts toys."
+    assert dataclasses.replace(again.config, purpose=first.config.purpose) == first.config
+    for key, told in first.card["metrics"].items():
+        for name, figure in told.items():
+            assert again.card["metrics"][key][name] == pytest.approx(figure, nan_ok=True), (key, name)
+    assert set(again.card["metrics"]) == set(first.card["metrics"])
+    assert list(again.card["baselines"]) == ["k-mer logistic regression"]
+    for key in ("limits", "data", "training", "sample", "test_of"):
+        assert again.card[key] == first.card[key], key
+
+    recipe.write_text(recipe.read_text().replace("rows = 120,", "rows = 130,"))
+    ran = CliRunner().invoke(commands, ["recipe", "run", "toy", *asked])
+    assert ran.exit_code != 0 and "was trained on other rows" in ran.output
+    assert load_bundle(place).card == again.card
+
+
 def test_a_finished_step_of_another_network_is_refused(run, tmp_path):
     found = run(protocols=("easy",), seeds=1)
     networks = {key: found["methods"][key]["network"] for key in ("naive", "pretrained")}

@@ -53,6 +53,12 @@ def list_command(recipes: Path | None, as_json: bool) -> None:
 @click.option("--method", "methods", multiple=True, help="Only this method or baseline; may be repeated.")
 @click.option("--seeds", type=click.IntRange(1), help="At most so many seeds of each method.")
 @click.option("--publish", "target", type=click.Path(path_type=Path), help="Save the built-in model into this folder.")
+@click.option(
+    "--judge",
+    "judged",
+    type=click.Path(path_type=Path),
+    help="Judge the built-in model in this folder anew and rewrite its card; its weights stay.",
+)
 @_recipes_option
 def run_command(
     name: str,
@@ -62,6 +68,7 @@ def run_command(
     answers: Path | None,
     recipes: Path | None,
     target: Path | None,
+    judged: Path | None,
     protocols: tuple[str, ...],
     methods: tuple[str, ...],
     seeds: int | None,
@@ -71,7 +78,7 @@ def run_command(
     What is finished is not done again, so that a run that was cut off goes on when the same command is given.
     """
     from genolm.recipe_config import find_recipe
-    from genolm.recipe_publish import publish
+    from genolm.recipe_publish import publish, publish_again
     from genolm.recipe_run import Limits, run_recipe
     from genolm.workspace import home, recipes_dir
 
@@ -92,6 +99,8 @@ def run_command(
         (into / f"{name}.json").write_bytes(result.read_bytes())
     if target is not None:
         click.echo(f"Saved {publish(recipe, place, target)}", err=True)
+    if judged is not None:
+        click.echo(f"Judged {publish_again(recipe, place, judged)}", err=True)
     click.echo(str(result))
 
 
