@@ -192,6 +192,9 @@ class Recipe:
                 raise SettingsError(f"{place} has {', '.join(unknown)}, which are no settings of a training.")
             for key, value in given.items():
                 _built(_SETTINGS[key], value, f"{place}.{key}")
+        known = (*self.methods, NAIVE, "")
+        if self.prepare and (strange := [item.beside for item in self.published if item.beside not in known]):
+            raise SettingsError(f"published.beside is '{strange[0]}', which is no method.")
         for key, method in self.methods.items():
             if method.seeds < 1:
                 raise SettingsError(f"methods.{key}.seeds is {method.seeds}; it must be 1 or more.")

@@ -1,7 +1,7 @@
 """The built-in model of a recipe: chosen among its trainings, with a card that tells its result."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -98,11 +98,16 @@ def publish_again(recipe: Recipe, out: Path, target: Path) -> Path:
     RecipeError
         The recipe makes no model, or the one that is there was trained on other rows than its tables have.
     """
-    _check_has_model(recipe)
-    bundle, folder = load_bundle(target), Path(out) / recipe.name
+    bundle, folder = check_judged(recipe, target), Path(out) / recipe.name
     result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+    lacking = [key for key in bundle.card["baselines"] if key not in _others(result, recipe.model.protocol)]
+    if recipe.model.method not in result["scores"].get(recipe.model.protocol, {}) or lacking:
+        raise RecipeError(
+            f"{folder / RESULT} has not all figures that the card of {target} tells of (method {recipe.model.method}"
+            f"{', ' + ', '.join(lacking) if lacking else ''}): name the folder of results as --into, or run them."
+        )
     with modules_of(recipe):
-        grounds = _grounds_of(recipe, folder)
+        grounds = _grounds_of(recipe, folder, recipe.protocols)
         ground = grounds.pop(recipe.model.protocol)
         if ground.table_sha256 not in [item.get("sha256") for item in bundle.card["data"]]:
             raise RecipeError(f"{target} was trained on other rows than {ground.path}, so its card stays as it is.")
@@ -114,6 +119,28 @@ def publish_again(recipe: Recipe, out: Path, target: Path) -> Path:
             if other.learned_from == ground.learned_from:
                 tests[_title_of(recipe, protocol)] = _test_scores(bundle, other)
     return _save(recipe, result, bundle, ground, tests, target)
+
+
+def check_judged(recipe: Recipe, target: Path) -> ModelBundle:
+    """Return the built-in model that is to be judged anew; :class:`RecipeError` where it is not the recipe's."""
+    _check_has_model(recipe)
+    bundle = load_bundle(target)
+    if bundle.card.get("recipe") != _told_as(recipe):
+        raise RecipeError(f"{target} is not the built-in model of the recipe '{recipe.name}', so it stays as it is.")
+    return bundle
+
+
+def _told_as(recipe: Recipe) -> str:
+    return f"recipes/{recipe.name}.toml"
+
+
+def _others(result: Mapping[str, Any], protocol: str) -> dict[str, Any]:
+    """Return the figures of baselines and of networks from scratch, by title."""
+    return {
+        result["methods"][key]["title"]: item.get("together") or item["seeds"][0]["metrics"]
+        for key, item in result["scores"].get(protocol, {}).items()
+        if result["methods"][key]["kind"] == BASELINE or is_naive(key)
+    }
 
 
 def _check_has_model(recipe: Recipe) -> None:
@@ -137,20 +164,15 @@ def _save(
 ) -> Path:
     """Save a network as the recipe's built-in model, with a card that tells its tests and those of others."""
     model, scores = recipe.model, result["scores"][ground.protocol]
-    others = {
-        result["methods"][key]["title"]: item.get("together") or item["seeds"][0]["metrics"]
-        for key, item in scores.items()
-        if result["methods"][key]["kind"] == BASELINE or is_naive(key)
-    }
     metrics = {"valid": bundle.card["metrics"]["valid"], "test": tests["test"], **_of_unknown_strand(bundle, ground)}
     card = {
-        **bundle.card,
+        **{key: item for key, item in bundle.card.items() if key != "test_of"},
         **{key: getattr(model, key) for key in ("title", "purpose", "licence")},
-        "recipe": f"recipes/{recipe.name}.toml",
+        "recipe": _told_as(recipe),
         "metrics": {**metrics, **tests},
         **({"test_of": _title_of(recipe, ground.protocol)} if len(tests) > 1 else {}),
         **own_headline(bundle.config.head.task),
-        "baselines": others,
+        "baselines": _others(result, ground.protocol),
         "data": merged_data([_source_of(result, ground.protocol), *bundle.card["data"]]),
         "limits": [*model.limits, *_seeds_sentence(scores[model.method], recipe.metric)],
     }
@@ -164,14 +186,14 @@ def _save(
     return target
 
 
-def _grounds_of(recipe: Recipe, folder: Path) -> dict[str, Ground]:
-    """Return the rows of each protocol, with how the recipe judges them."""
+def _grounds_of(recipe: Recipe, folder: Path, protocols: Iterable[str]) -> dict[str, Ground]:
+    """Return the rows of protocols, with how the recipe judges them."""
     made = folder / "tables" / "made.json"
     if not made.is_file():
         raise RecipeError(f"{made} is missing: run the recipe '{recipe.name}' once more.")
     judge = function_of(recipe.judge) if recipe.judge else None
     names = json.loads(made.read_text(encoding="utf-8"))["tables"]
-    return {key: open_ground(recipe, key, made.parent / names[key], judge) for key in recipe.protocols}
+    return {key: open_ground(recipe, key, made.parent / names[key], judge) for key in protocols}
 
 
 def _further_tests(recipe: Recipe, best: Step) -> dict[str, Any]:
@@ -220,7 +242,7 @@ def _of_unknown_strand(bundle: ModelBundle, ground: Ground) -> dict[str, Any]:
 def _ground_of(recipe: Recipe, step: Step) -> Ground:
     """Return the rows that a step was trained and tested on."""
     with modules_of(recipe):
-        ground = _grounds_of(recipe, step.folder.parent)[step.protocol]
+        ground = _grounds_of(recipe, step.folder.parent, [step.protocol])[step.protocol]
     if step.read()[0].get("table", ground.table_sha256) != ground.table_sha256:
         raise RecipeError(f"{step.figures} is of other rows than {ground.path}: remove it and train again.")
     return ground

@@ -10,11 +10,12 @@ from typing import Any
 
 from genolm.recipe_config import Recipe, RecipeError, list_recipes
 from genolm.recipe_earlier import missing_of, read_earlier, seconds_of, with_earlier
+from genolm.recipe_own import of_same_sources, only_in_earlier
 from genolm.recipe_result import frame_of
 from genolm.record import write_json
 
-_WORDS = ("title", "section", "order", "question", "notes", "published")
 _MEASURED = ("machine", "version", "date")
+_WORDS = ("title", "section", "order", "question", "notes")
 
 
 def refresh(results: Path, recipes: Path) -> list[str]:
@@ -30,20 +31,27 @@ def refresh(results: Path, recipes: Path) -> list[str]:
     Raises
     ------
     RecipeError
-        There is no folder of results, or one of the files is broken.
+        There is no folder of results, one of the files is broken, or its figures are of other files or settings than
+        the recipe has now; all other files are written before that is said.
     """
     if not Path(results).is_dir():
         raise RecipeError(f"There is no folder {results}; name one that holds result files of recipes.")
-    changed = []
+    changed, faults = [], []
     for recipe in list_recipes(recipes):
         path = Path(results) / f"{recipe.name}.json"
         if not path.is_file():
             continue
-        before = read_earlier(path)
-        after = refreshed(before, recipe)
+        try:
+            before = read_earlier(path)
+            after = refreshed(before, recipe)
+        except RecipeError as error:
+            faults.append(str(error))
+            continue
         if after != before:
             write_json(path, after)
             changed.append(recipe.name)
+    if faults:
+        raise RecipeError("\n".join(faults))
     return changed
 
 
@@ -55,26 +63,43 @@ def refreshed(result: Mapping[str, Any], recipe: Recipe) -> dict[str, Any]:
     result : mapping
         Of that recipe.
     recipe : Recipe
-        Of a table recipe the ways that it asks for otherwise now are left out, as a run of it would do, and what is
-        missing is worked out anew. Of one with a function of its own, which says itself what it misses, that stays.
+        Of a table recipe what is missing is worked out anew. One with a function of its own says itself what it
+        misses, so that this stays.
+
+    Raises
+    ------
+    RecipeError
+        Figures are of other source files, methods or settings than the recipe's now.
     """
     words = frame_of(recipe)
+    if not of_same_sources(result, recipe):
+        raise RecipeError(f"The result of '{recipe.name}' is of other source files than the recipe has: run it again.")
+    words["published"] = list(_published(words["published"], result.get("published", ())))
     if recipe.run:
-        words["published"] = list(_with_measured(words["published"], result["published"]))
-        return {**result, **{key: words[key] for key in _WORDS}}
-    measured = {key: result[key] for key in _MEASURED if key in result}
-    shown = {key: item for key, item in result["protocols"].items() if key in recipe.protocols}
+        return {**result, **{key: words[key] for key in _WORDS}, "published": words["published"]}
+    shown = {key: item for key, item in result.get("protocols", {}).items() if key in recipe.protocols}
     words["protocols"] = {key: {**item, "title": recipe.protocols[key]} for key, item in shown.items()}
     words["scores"] = {key: {} for key in shown}
-    found = {**with_earlier(words, result, recipe), **measured}
+    found = {**with_earlier(words, result, recipe), **{key: result[key] for key in _MEASURED if key in result}}
+    lost = [
+        f"{protocol} {method}, seed {', '.join(str(run['seed']) for run in runs)}"
+        for protocol, method, runs in only_in_earlier(found, result)
+    ]
+    if lost:
+        raise RecipeError(
+            f"The result of '{recipe.name}' has figures that the recipe does not ask for, or asks for otherwise now "
+            f"({'; '.join(lost)}). It stays as it is: run the recipe, which leaves them out."
+        )
     found["missing"] = list(missing_of(found, recipe))
     return {**result, **found, "seconds": round(seconds_of(found, recipe), 1)}
 
 
-def _with_measured(said: list[dict[str, Any]], before: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Yield the published figures of a recipe, and those that its function measured or added."""
-    names = [(item["name"], item["protocol"]) for item in said]
-    for item in before:
-        if (item["name"], item["protocol"]) not in names:
-            yield item
-    yield from said
+def _published(said: list[dict[str, Any]], before: Any) -> Iterator[dict[str, Any]]:
+    """Yield a recipe's published figures, with the leads that were measured beside them.
+
+    Those of one that names none were found by its own function, and stay.
+    """
+    leads = {(item["name"], item.get("protocol")): item["leads"] for item in before if item.get("leads")}
+    for item in said or before:
+        known = leads.get((item["name"], item.get("protocol")))
+        yield {**item, "leads": known} if known else item

@@ -46,8 +46,9 @@ def frame_of(recipe: Recipe) -> dict[str, Any]:
 
 
 def _told(item: Published) -> dict[str, Any]:
-    """Return a published figure without what is as usual; leads are measured, a recipe names none."""
-    return {key: value for key, value in vars(item).items() if key in ("protocol", "source") or value}
+    """Return a published figure, how it is compared only where that is not as usual; leads are measured."""
+    rare = ("leads", "beside", "other_test")
+    return {key: value for key, value in vars(item).items() if value or key not in rare}
 
 
 def machine_facts() -> dict[str, Any]:

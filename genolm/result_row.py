@@ -41,7 +41,8 @@ class Published:
 
     ``protocol`` is the one of ours that they are comparable with, "" if there is none; ``source`` is where
     the figures stand. ``leads`` has what a way of ours is ahead where their answers were judged on our test rows.
-    ``beside`` is the method of ours that they are held beside, "" for the main one; ``other_test`` tells that the
+    ``beside`` is the method of ours that they are held beside, "" for the main one and ``naive`` for the best from
+    scratch by validation; ``other_test`` tells that the
     test was made of other sequences, so that a difference may be that of the tests.
     """
 
@@ -291,7 +292,7 @@ class RowResult:
 
     def beside(self, item: Published) -> str | None:
         """Return the way of ours that a published figure is held beside; None where it was not scored."""
-        if is_naive(item.beside):
+        if item.beside == NAIVE:
             return self.naive(item.protocol)
         if item.beside:
             return item.beside if self._has_figure(item.protocol, item.beside) else None

@@ -1,5 +1,6 @@
 """The overview of all results: a line for each row, or for each protocol of a row of many; the count over all."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -75,7 +76,7 @@ def tally(rows: Sequence[RowResult]) -> list[Tally]:
     """
     views = [(row, view) for row in rows for view in row.views()]
     known = [(row, view.main, row.main(view.main)) for row, view in views if view.main and row.main(view.main)]
-    known = [item for item in known if not (item[0].is_seen(item[1]) or item[0].protocols[item[1]].pools)]
+    known = [item for item in known if not _is_left_out(*item[:2])]
     found: dict[str, list[Contest | None]] = {}
     for kind, words in ((ORIGINAL, "the original"), (BEST, "the best published")):
         pairs = _published_pairs(views, kind)
@@ -93,13 +94,20 @@ def _published_pairs(views: Sequence[tuple[RowResult, View]], kind: str) -> list
     """Return how ours stands to each published figure that it is compared with, once for each."""
     found: dict[tuple[str, float], tuple[float, Beside]] = {}
     for row, view in views:
-        if pair := published_contest(row, kind, view):
-            ours = row.estimate(pair.item.protocol, row.beside(pair.item), pair.metric)
-            width, key = ours.high - ours.low, (pair.item.source, pair.item.scores[pair.metric])
-            # Without an interval the width is NaN, which is less than none.
-            if key not in found or width < found[key][0]:
-                found[key] = width, pair
+        pair = published_contest(row, kind, view)
+        if pair is None or _is_left_out(row, pair.item.protocol):
+            continue
+        ours = row.estimate(pair.item.protocol, row.beside(pair.item), pair.metric)
+        width = math.inf if math.isnan(ours.high - ours.low) else ours.high - ours.low
+        key = pair.item.source or pair.item.name, pair.item.scores[pair.metric]
+        if key not in found or width < found[key][0]:
+            found[key] = width, pair
     return [pair for _, pair in found.values()]
+
+
+def _is_left_out(row: RowResult, protocol: str) -> bool:
+    """Return whether a protocol's figures are no test of their own."""
+    return row.is_seen(protocol) or (protocol in row.protocols and bool(row.protocols[protocol].pools))
 
 
 def tally_cells(results: Sequence[RowResult]) -> tuple[list[str], list[list[str]]]:

@@ -62,16 +62,15 @@ def verdict(row: RowResult, view: View) -> str:
     if view.main is None:
         titles = ", ".join(item.title or item.name for item in row.figures)
         return f"Figures only: {titles}." if titles else "Not run yet."
-    if row.is_seen(view.main):
-        return SEEN
     shown = [key for key in (PUBLISHED, STRICT) if row.main(key)] if view.is_usual else [view.main]
-    parts = {key: [*_short_published(row, view, key, shown), *_short_own(row, key)] for key in shown}
+    parts = {key: [*_short_published(row, view, key), *_short_own(row, key)] for key in shown}
     if view.is_usual and STRICT in parts:
         parts[STRICT] = [*_short_strict(row), *parts[STRICT]]
     said = [_line_of(row, key, words, several=len(parts) > 1) for key, words in parts.items()]
     text = "\n".join(filter(None, said))
-    more = " Incomplete." if row.missing and text else ""
-    return f"{text}{more}" if text else "Nothing to compare with."
+    if row.missing:
+        return f"{text} Incomplete.".strip()
+    return text or "Nothing to compare with."
 
 
 def _line_of(row: RowResult, protocol: str, parts: list[str], *, several: bool) -> str:
@@ -79,6 +78,8 @@ def _line_of(row: RowResult, protocol: str, parts: list[str], *, several: bool) 
     method = row.main(protocol)
     if method is None:
         return ""
+    if row.is_seen(protocol):
+        return f"{capital(protocol_words(row, protocol))}: {SEEN}" if several else SEEN
     count = len(row.scores[protocol][method].each(row.metric))
     repeats = f"{count} {row.repeat}s" if count > 1 else f"one {row.repeat}"
     parts = parts or [*_alone_words(row, protocol, method)]
@@ -129,6 +130,8 @@ def _published_words(row: RowResult, item: Published) -> str:
     first = next(one for one in row.published if (one.kind, one.protocol) == (item.kind, item.protocol))
     who = f"{_WHO.get((item.kind, first == item), 'Also published')}, {item.name},"
     found, metrics = against_published(row, item), shared_metrics(row, item)
+    if found is None and item.beside and row.beside(item) is None:
+        return f"{who} is not compared, since the way of ours beside it was not run yet."
     if found is None:
         return f"{who} gives no figure that ours has." if item.kind in (ORIGINAL, BEST) else ""
     metric, method = metrics[0], row.beside(item)
@@ -206,6 +209,8 @@ def _baseline_words(row: RowResult, protocol: str, method: str) -> str:
         # A model of text is asked for no answer; it is what others start from.
         advice = "" if row.metric in LESS_IS_BETTER else " Take the simple one for this question."
         return f"{said}: it is better than ours by {found.size()}{basis}.{advice}"
+    if found.clear is None:
+        return f"{said}: the difference is {_open_words(found, basis)}."
     return f"{said}: ours is neither better nor worse beyond noise; the difference is {_open_words(found, basis)}."
 
 
@@ -265,7 +270,9 @@ def _strict_words(row: RowResult) -> Iterator[str]:
 
 
 def _both_protocols(row: RowResult) -> tuple[str, Estimate, Estimate] | None:
-    """Return a way of ours with its figure under the published and under the strict protocol."""
+    """Return a way of ours with its figure under the published and under the strict protocol, where both are tests."""
+    if row.is_seen(PUBLISHED) or row.is_seen(STRICT):
+        return None
     for method in row.ours(STRICT):
         before, after = (row.estimate(protocol, method) for protocol in (PUBLISHED, STRICT))
         if is_defined(before) and is_defined(after):
@@ -273,11 +280,11 @@ def _both_protocols(row: RowResult) -> tuple[str, Estimate, Estimate] | None:
     return None
 
 
-def _short_published(row: RowResult, view: View, protocol: str, shown: Sequence[str]) -> Iterator[str]:
-    """Say how ours stands to what was published under a protocol; the first says also what is of none that is shown."""
+def _short_published(row: RowResult, view: View, protocol: str) -> Iterator[str]:
+    """Say how ours stands to what was published under a protocol."""
     for kind, name in ((ORIGINAL, "the original"), (BEST, "the best published")):
         pair = published_contest(row, kind, view)
-        if pair is None or protocol != (pair.item.protocol if pair.item.protocol in shown else shown[0]):
+        if pair is None or pair.item.protocol != protocol:
             continue
         found, words = pair.contest, f"{name} (another test set)" if pair.item.other_test else name
         if found.clear is None:

@@ -223,7 +223,7 @@ def _with_parts(recipe: Recipe, key: str) -> set[str]:
     if key in BASELINES:
         return {key}
     if key not in recipe.methods:
-        raise RecipeError(f"run.options.methods names '{key}'; {recipe.name} has {', '.join(recipe.methods)}.")
+        raise RecipeError(f"run.options names the method '{key}'; {recipe.name} has {', '.join(recipe.methods)}.")
     return {key}.union(*(_with_parts(recipe, part) for part in recipe.methods[key].parts))
 
 
@@ -264,9 +264,9 @@ def _answer(fold: Mapping[str, Any]) -> Answer:
 
 def run(task: RecipeTask) -> dict[str, Any]:
     """Train on all folds and pool the answers; see :class:`Course` for the options."""
-    for protocol in task.options["protocols"]:
+    for protocol in (*task.options["protocols"], *task.options.get("further", ())):
         if protocol not in KINDS:
-            raise RecipeError(f"run.options.protocols names '{protocol}'; there are {', '.join(KINDS)}.")
+            raise RecipeError(f"run.options names the protocol '{protocol}'; there are {', '.join(KINDS)}.")
     store = Store(task.out / "parts.json")
     ends = time.monotonic() + 60 * float(task.options.get("minutes", math.inf))
     courses = [Course(task, protocol) for protocol in task.options["protocols"]]
@@ -291,13 +291,18 @@ def run(task: RecipeTask) -> dict[str, Any]:
 
 
 def _missing(courses: Sequence[Course], scores: Mapping[str, Any]) -> Iterator[str]:
-    """Yield what has no figures yet, earlier ones counted."""
+    """Yield what has no figures yet, earlier ones counted; seeds that all methods lack in one line."""
     for course in courses:
-        runs = [item["seeds"] for key, item in scores.get(course.protocol, {}).items() if key not in BASELINES]
-        done = set.intersection(*({run["seed"] for run in item} for item in runs)) if runs else set()
-        lacking = [str(seed) for seed in course.seeds if seed not in done]
-        if lacking:
-            yield course.title + (f", seed{'s' * (len(lacking) > 1)} {', '.join(lacking)}" if done else "")
+        found = scores.get(course.protocol, {})
+        done = {key: {run["seed"] for run in found[key]["seeds"]} if key in found else set() for key in course.ours}
+        left = {key: tuple(seed for seed in course.seeds if seed not in done[key]) for key in course.ours}
+        if len(set(left.values())) == 1:
+            left = {"": next(iter(left.values()))}
+        for key, seeds in left.items():
+            title = f"{course.title}: {course.recipe.methods[key].title}" if key else course.title
+            if seeds:
+                is_begun = any(done.values())
+                yield title + (f", seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}" if is_begun else "")
 
 
 def _protocol(course: Course) -> dict[str, Any]:

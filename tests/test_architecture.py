@@ -37,8 +37,8 @@ LAYERS = (
     {"scan", "hand_out", "finetuning"},
     {"scan_pipeline", "ray_engine", "recipe_steps"},
     {"scan_folder", "recipe_result", "recipe_answers", "recipe_earlier", "recipe_work"},
-    {"pipelines", "recipe_own", "recipe_refresh"},
-    {"recipe_run"},
+    {"pipelines", "recipe_own"},
+    {"recipe_run", "recipe_refresh"},
     {"recipe_publish"},
     {"cli"},
 )

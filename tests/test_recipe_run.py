@@ -297,9 +297,16 @@ def test_a_built_in_model_is_judged_again_and_keeps_its_weights(run, folder, tmp
     for key in ("limits", "data", "training", "sample", "test_of"):
         assert again.card[key] == first.card[key], key
 
+    ran = CliRunner().invoke(commands, ["recipe", "run", "toy", *asked[:-4], *asked[-2:]])
+    assert ran.exit_code != 0 and "has not all figures that the card" in ran.output and "--into" in ran.output
+    ran = CliRunner().invoke(commands, ["recipe", "run", "own", *asked])
+    assert ran.exit_code != 0 and "makes no built-in model" in ran.output
     recipe.write_text(recipe.read_text().replace("rows = 120,", "rows = 130,"))
+    (folder / "other.toml").write_text(recipe.read_text())
+    ran = CliRunner().invoke(commands, ["recipe", "run", "other", *asked])
+    assert ran.exit_code != 0 and "is not the built-in model of the recipe 'other'" in ran.output
     ran = CliRunner().invoke(commands, ["recipe", "run", "toy", *asked])
-    assert ran.exit_code != 0 and "was trained on other rows" in ran.output
+    assert ran.exit_code != 0 and ("was trained on other rows" in ran.output or "has not all figures" in ran.output)
     assert load_bundle(place).card == again.card
 
 
@@ -875,11 +882,15 @@ def test_words_are_written_anew_and_figures_stay(trained_once, tmp_path):
         assert "Simple: Pre-trained, seed 3" in found["missing"]
         for key in ("scores", "differences", "machine", "version", "date", "seconds", "methods"):
             assert found[key] == known[key], key
-        # A way that is asked for otherwise now is left out, as by a run.
-        recipe_path.write_text(plain.replace("batch_size = 16", "batch_size = 4"))
-        names, found = refreshed()
-        assert set(found["scores"]["easy"]) == {"kmer-logistic"} and found["differences"] == []
-        assert found["seconds"] == pytest.approx(known["scores"]["easy"]["kmer-logistic"]["seeds"][0]["seconds"], abs=0.06)
+        # Figures of ways that are asked for otherwise now, or of other files, are not lost: a run leaves them out.
+        for old, new, told in (
+            ("batch_size = 16", "batch_size = 4", "asks for otherwise now (easy naive, seed 1; easy pretrained, seed 1, 2)"),
+            ("sha256 = ", 'sha256 = "ab" #', "is of other source files than the recipe has"),
+        ):
+            recipe_path.write_text(plain.replace(old, new).replace("A note.", "A third note."))
+            ran = CliRunner().invoke(commands, refreshing)
+            assert ran.exit_code != 0 and told in ran.output
+            assert json.loads((results / "toy.json").read_text()) == found
     finally:
         recipe_path.write_text(plain)
     refreshing[3] = str(tmp_path / "nothing")
@@ -898,6 +909,17 @@ def test_what_a_recipe_of_its_own_measured_stays_when_its_words_change(run, fold
     found = json.loads((results / "own.json").read_text())
     assert found["title"] == "Game" and found["published"] == [measured] and found["missing"] == ["A thing."]
     assert found["scores"] == run("own")["scores"] and refresh(results, folder) == []
+    # Figures that the recipe names take the place of all, with the leads that were measured beside them.
+    entry = '[[published]]\nname = "Rival"\nkind = "best"\nprotocol = "all"\nsource = "A table"\nscores = { bits = 1.7 }\n'
+    plain = recipe.read_text()
+    recipe.write_text(plain.replace("[run]", f"{entry}[run]"))
+    write_json(results / "own.json", {**found, "published": [{**measured, "leads": {"bits": {"value": 0.1}}}]})
+    assert refresh(results, folder) == ["own"]
+    (told,) = json.loads((results / "own.json").read_text())["published"]
+    assert told["source"] == "A table" and told["leads"] == {"bits": {"value": 0.1}}
+    recipe.write_text(plain.replace("[run]", f"{entry.replace('Rival', 'Other')}[run]"))
+    assert refresh(results, folder) == ["own"]
+    assert [item["name"] for item in json.loads((results / "own.json").read_text())["published"]] == ["Other"]
 
 
 @pytest.fixture(scope="module")

@@ -313,7 +313,7 @@ def test_folds_are_trained_once_and_judged_together(folds, course, tmp_path, mon
 def test_a_network_from_scratch_is_held_beside_the_same_one_from_a_language_model(folds, course, monkeypatch):
     quick = folds.find_recipe(None, None)
     scratch = dataclasses.replace(
-        quick.methods["pretrained"], from_scratch=True, settings={"epochs": 1, "preset": "tiny"}
+        quick.methods["pretrained"], title="From scratch", from_scratch=True, settings={"epochs": 1, "preset": "tiny"}
     )
     wider = dataclasses.replace(quick, methods={**quick.methods, "naive": scratch})
     monkeypatch.setattr(folds, "find_recipe", lambda folder, name: wider)
@@ -326,6 +326,12 @@ def test_a_network_from_scratch_is_held_beside_the_same_one_from_a_language_mode
     assert pairs == [("pretrained", other) for other in ("naive", *folds.BASELINES)]
     one, other = (scores[key]["seeds"][0]["metrics"]["mcc"]["value"] for key in ("pretrained", "naive"))
     assert found["differences"][0]["value"] == pytest.approx(one - other)
+    none = folds.run(dataclasses.replace(course, options={**options, "minutes": 0}, earlier=found))
+    assert none["missing"] == []
+    del found["scores"]["published"]["naive"]
+    (course.out / "parts.json").unlink()
+    none = folds.run(dataclasses.replace(course, options={**options, "minutes": 0}, earlier=found))
+    assert none["missing"] == ["2 folds at random within each class: From scratch, seed 1"]
     # Another kind of folds does not have it.
     assert folds.Course(dataclasses.replace(course, options=options), "strict").ours == ["pretrained"]
 
@@ -374,7 +380,7 @@ def test_seeds_of_folds_are_averaged_fold_by_fold(folds, course, tmp_path):
 
 def test_an_unknown_kind_of_folds_is_refused(folds, course):
     task = dataclasses.replace(course, options={**course.options, "protocols": ["strictly"]})
-    with pytest.raises(GenolmError, match="names 'strictly'; there are published, strict"):
+    with pytest.raises(GenolmError, match="names the protocol 'strictly'; there are published, strict"):
         folds.run(task)
 
 

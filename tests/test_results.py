@@ -459,6 +459,9 @@ def test_a_published_figure_that_stands_in_two_rows_is_counted_in_the_first_alon
         published=[theirs], scores={PUBLISHED: {"pretrained": seeds(0.5, margin=0.01)}}, differences=[]
     )
     assert tally([ahead, surer])[0].counts == tally([surer, ahead])[0].counts == (0, 0, 1, 0)
+    alone = {"seeds": [{"seed": 1, "metrics": {"mcc": {"value": 0.9}}}]}
+    unsure = written(published=[theirs], scores={PUBLISHED: {"pretrained": alone}}, differences=[])
+    assert tally([unsure, surer])[0].counts == tally([surer, unsure])[0].counts == (0, 0, 1, 0)
 
 
 def test_a_figure_of_another_test_set_is_told_so_and_counted_apart(written):
@@ -480,7 +483,14 @@ def test_a_figure_from_scratch_is_held_beside_ours_from_scratch(written):
     assert "Heyer, gives MCC 0.750 (ours, Random weights, 0.700 (0.680–0.720)): ours is worse by 0.050" in text
     assert "Way, gives MCC 0.750 (ours, From the language model, 0.790 (0.770–0.810)): ours is better by 0.040" in text
     row = written(published=[{**theirs, "beside": "nobody"}])
-    assert against_published(row, row.published[0]) is None and "Heyer" not in said(row)["Published protocol"]
+    assert against_published(row, row.published[0]) is None
+    assert "Heyer, is not compared, since the way of ours beside it was not run yet" in said(row)["Published protocol"]
+    row = written(
+        published=[{**theirs, "beside": "naive-coarse"}],
+        scores={PUBLISHED: {"pretrained": seeds(0.9), "naive": seeds(0.5), "naive-coarse": seeds(0.8)}},
+        differences=[],
+    )
+    assert against_published(row, row.published[0]).better
 
 
 def test_where_a_publication_is_ahead_in_another_figure_that_is_said(written):
@@ -496,9 +506,11 @@ def test_where_a_publication_is_ahead_in_another_figure_that_is_said(written):
 def test_a_test_that_pools_others_is_shown_and_not_counted(written):
     scores = {key: {"pretrained": seeds(0.8), "cnn": seeds(0.5)} for key in ("all", "one", "two")}
     protocols = {"all": {"title": "All", "pools": ["one", "two"]}, "one": {"title": "One"}, "two": {"title": "Two"}}
-    row = written(scores=scores, protocols=protocols, differences=[], published=[])
+    theirs = {"name": "Heyer", "kind": "original", "source": "", "scores": {"mcc": 0.7}}
+    published = [{**theirs, "protocol": "all"}, {**theirs, "protocol": "one", "scores": {"mcc": 0.9}}]
+    row = written(scores=scores, protocols=protocols, differences=[], published=published)
     assert len(overview([row])["Promoters"]) == 3
-    assert [item.counts for item in tally([row])] == [(2, 0, 0, 0)]
+    assert [item.counts for item in tally([row])] == [(0, 0, 1, 0), (2, 0, 0, 0)]
 
 
 def test_rows_that_our_models_learned_from_are_compared_with_nothing(written):
@@ -509,6 +521,14 @@ def test_rows_that_our_models_learned_from_are_compared_with_nothing(written):
     assert text.startswith("No test: our models were trained on these rows.") and "baseline" not in text
     cells = dict(zip(OVERVIEW, overview([row])["Promoters"][0].cells, strict=True))
     assert cells["Ours, strict protocol"] == ("–", "")
+    first, second = cells["Reading"].text.splitlines()
+    assert first.startswith("Published protocol, 3 seeds: within noise of the original")
+    assert second == "Strict protocol: No test: our models were trained on these rows."
+    assert "From the published to the strict protocol" not in said(row)
+    protocols = {**whole["protocols"], PUBLISHED: {**whole["protocols"][PUBLISHED], "seen": True}}
+    row = written(protocols=protocols)
+    assert not any("original" in item.other or "published" in item.other for item in tally([row]))
+    assert verdict(row, row.views()[0]).startswith("Published protocol: No test")
 
 
 def test_what_is_compared_with_nothing_says_its_figure_and_that_of_the_control(written):

@@ -78,11 +78,13 @@ def run_command(
     What is finished is not done again, so that a run that was cut off goes on when the same command is given.
     """
     from genolm.recipe_config import find_recipe
-    from genolm.recipe_publish import publish, publish_again
+    from genolm.recipe_publish import check_judged, publish, publish_again
     from genolm.recipe_run import Limits, run_recipe
     from genolm.workspace import home, recipes_dir
 
     recipe, place = find_recipe(recipes or recipes_dir(), name), out or home() / "recipes"
+    if judged is not None:
+        check_judged(recipe, judged)
     with progress_reports() as progress:
         result = run_recipe(
             recipe,
@@ -134,7 +136,8 @@ def report_command(name: str | None, results: Path | None, out: Path | None) -> 
 def refresh_command(results: Path | None, recipes: Path | None) -> None:
     """Write what the recipes say now into the result files.
 
-    That is their titles, notes and published figures, and what is missing; measured figures stay. Nothing is run.
+    That is their titles, notes and published figures, and what is missing. Nothing is run and no figure is lost: a
+    result that a recipe asks for otherwise now stays as it is, and that is said.
     """
     from genolm.recipe_refresh import refresh
     from genolm.workspace import recipes_dir, results_dir
