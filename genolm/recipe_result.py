@@ -99,12 +99,11 @@ class Pairs:
     _known: dict[tuple[str, ...], dict[str, Any]] = field(default_factory=dict)
 
     def of(self, ground: Ground, steps: Mapping[str, list[Step]]) -> Iterator[dict[str, Any]]:
-        """Yield the headline figure of each of our methods minus that of from scratch and of each baseline."""
+        """Yield the headline figure of each of our methods minus that of each from scratch and of each baseline."""
         ours, metric = ground.recipe.methods, ground.recipe.metric
-        networks = {key: steps[key][0].read()[0].get("network") for key in steps if key in ours}
         for method in (key for key in steps if key in ours and not is_naive(key)):
             for other in steps:
-                if other in ours and not (is_naive(other) and networks[other] == networks[method]):
+                if other in ours and not is_naive(other):
                     continue
                 pair = (*map(_version, steps[method]), "", *map(_version, steps[other]))
                 if pair not in self._known:

@@ -173,7 +173,8 @@ def _naive_words(row: RowResult, protocol: str, method: str) -> str:
         return ""
     figure = _figure(row.estimate(protocol, other))
     if same is None:
-        return f"Without pre-training only another network was tried: {row.title_of(other)} has {figure}."
+        said = f"Without pre-training only another network was tried: {row.title_of(other)} has {figure}"
+        return said + _to_another(row, protocol, method, other)
     found = contest(row, protocol, method, same)
     if found is None:
         return ""
@@ -193,8 +194,13 @@ def _naive_words(row: RowResult, protocol: str, method: str) -> str:
     if same == other:
         return said
     said = f"{said} Of other trainings without it the best by validation, {row.title_of(other)}, has {figure}"
-    best = contest(row, protocol, method, other)
-    return f"{said}, to which the difference is {_short_size(best)}." if best else f"{said}."
+    return said + _to_another(row, protocol, method, other)
+
+
+def _to_another(row: RowResult, protocol: str, method: str, other: str) -> str:
+    """Return the end of a sentence on a network from scratch that is not the same: how far ours is ahead of it."""
+    found = contest(row, protocol, method, other)
+    return f", to which the difference is {_short_size(found)}." if found else "."
 
 
 def _baseline_words(row: RowResult, protocol: str, method: str) -> str:
@@ -319,6 +325,8 @@ def _short_own(row: RowResult, protocol: str) -> Iterator[str]:
         if best != row.naive(protocol, method) and (other := against_naive(row, protocol, method, alike=False)):
             more = f" (over another training from scratch {_short_size(other)})"
         yield f"pre-training gives {_short_size(found)}{more}"
+    elif other := against_naive(row, protocol, method, alike=False):
+        yield f"{_short_size(other)} over another network from scratch"
     if found := against_baseline(row, protocol, method):
         if found.better:
             yield f"better than simple baselines by {found.ahead:.3f}"
