@@ -43,7 +43,7 @@ def joined(result: dict[str, Any], earlier: Mapping[str, Any]) -> dict[str, Any]
     """
     scores = {key: dict(found) for key, found in result["scores"].items()}
     mixed, taken = set(), False
-    for protocol, method, runs in list(only_in_earlier(result, earlier)):
+    for protocol, method, runs in list(_left(result, earlier)):
         if not _is_same(result, earlier, protocol, method):
             continue
         own, taken = scores.setdefault(protocol, {}).get(method), True
@@ -78,11 +78,7 @@ def check_nothing_lost(result: Mapping[str, Any], earlier: Mapping[str, Any], pa
     RecipeError
         Names those runs.
     """
-    lost = [
-        f"{_title(earlier, 'protocols', protocol)}, {_title(earlier, 'methods', method)}, "
-        f"{result.get('repeat', 'seed')} {', '.join(str(run['seed']) for run in runs)}"
-        for protocol, method, runs in only_in_earlier(result, earlier)
-    ]
+    lost = lost_of(result, earlier)
     if lost:
         raise RecipeError(
             f"{path} has figures that this run has not, and nothing tells that they are of the same rows and "
@@ -91,7 +87,16 @@ def check_nothing_lost(result: Mapping[str, Any], earlier: Mapping[str, Any], pa
         )
 
 
-def only_in_earlier(result: Mapping[str, Any], earlier: Mapping[str, Any]) -> Iterator[tuple[str, str, list[Any]]]:
+def lost_of(result: Mapping[str, Any], earlier: Mapping[str, Any]) -> list[str]:
+    """Return in words which runs an earlier result has and this one has not: protocol, method and seeds."""
+    return [
+        f"{_title(earlier, 'protocols', protocol)}, {_title(earlier, 'methods', method)}, "
+        f"{result.get('repeat', 'seed')} {', '.join(str(run['seed']) for run in runs)}"
+        for protocol, method, runs in _left(result, earlier)
+    ]
+
+
+def _left(result: Mapping[str, Any], earlier: Mapping[str, Any]) -> Iterator[tuple[str, str, list[Any]]]:
     """Yield protocol, method and the runs that the earlier result alone has."""
     for protocol, methods in earlier.get("scores", {}).items():
         for method, found in methods.items():

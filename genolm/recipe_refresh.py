@@ -10,7 +10,7 @@ from typing import Any
 
 from genolm.recipe_config import Recipe, RecipeError, list_recipes
 from genolm.recipe_earlier import missing_of, read_earlier, seconds_of, with_earlier
-from genolm.recipe_own import of_same_sources, only_in_earlier
+from genolm.recipe_own import lost_of, of_same_sources
 from genolm.recipe_result import frame_of
 from genolm.record import write_json
 
@@ -81,11 +81,7 @@ def refreshed(result: Mapping[str, Any], recipe: Recipe) -> dict[str, Any]:
     words["protocols"] = {key: {**item, "title": recipe.protocols[key]} for key, item in shown.items()}
     words["scores"] = {key: {} for key in shown}
     found = {**with_earlier(words, result, recipe), **{key: result[key] for key in _MEASURED if key in result}}
-    lost = [
-        f"{protocol} {method}, seed {', '.join(str(run['seed']) for run in runs)}"
-        for protocol, method, runs in only_in_earlier(found, result)
-    ]
-    if lost:
+    if lost := lost_of(found, result):
         raise RecipeError(
             f"The result of '{recipe.name}' has figures that the recipe does not ask for, or asks for otherwise now "
             f"({'; '.join(lost)}). It stays as it is: run the recipe, which leaves them out."
