@@ -887,7 +887,7 @@ def test_words_are_written_anew_and_figures_stay(trained_once, tmp_path):
             assert found[key] == known[key], key
         # Figures of ways that are asked for otherwise now, or of other files, are not lost: a run leaves them out.
         for old, new, told in (
-            ("batch_size = 16", "batch_size = 4", "asks for otherwise now (Easy, From scratch, seed 1; Easy, Pre-trained, seed 1, 2)"),
+            ("batch_size = 16", "batch_size = 4", "asks for otherwise now (Simple, From scratch, seed 1; Simple, Pre-trained, seed 1, 2)"),
             ("sha256 = ", 'sha256 = "ab" #', "is of other source files than the recipe has"),
         ):
             recipe_path.write_text(plain.replace(old, new).replace("A note.", "A third note."))
