@@ -21,7 +21,7 @@ from genolm import workspace
 TimeoutError = pytest.importorskip("playwright.sync_api").TimeoutError
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 120
-EPOCHS = 60
+EPOCHS = 150
 TRAINING_MS = 400_000
 
 
