@@ -111,9 +111,7 @@ def publish_again(recipe: Recipe, out: Path, target: Path) -> Path:
         ground = grounds.pop(recipe.model.protocol)
         if ground.table_sha256 not in [item.get("sha256") for item in bundle.card["data"]]:
             raise RecipeError(f"{target} was trained on other rows than {ground.path}, so its card stays as it is.")
-        known = bundle.config.calibration
-        logits = Predictor(bundle).logits(ground.preparation.samples("valid").sequences)
-        bundle = _called_from(threshold_of(ground, logits, known.temperature), bundle, ground)
+        bundle = _called_from(None, bundle, ground)
         tests = {"test": _test_scores(bundle, ground)}
         for protocol, other in grounds.items():
             if other.learned_from == ground.learned_from:
@@ -207,8 +205,10 @@ def _further_tests(recipe: Recipe, best: Step) -> dict[str, Any]:
     return found
 
 
-def _called_from(threshold: float, bundle: ModelBundle, ground: Ground) -> ModelBundle:
+def _called_from(threshold: float | None, bundle: ModelBundle, ground: Ground) -> ModelBundle:
     """Return a model of two classes that says yes from ``threshold`` on, and its card's figures on validation rows.
+
+    Without a threshold it is the one by its own answers on the validation rows.
 
     How it reads sequences of unknown strand is fitted anew too: it may have been trained before there was such a
     thing, or with thresholds of another rule.
@@ -216,7 +216,10 @@ def _called_from(threshold: float, bundle: ModelBundle, ground: Ground) -> Model
     predictor, valid = Predictor(bundle), ground.preparation.samples("valid")
     if predictor.task != "binary" or len(np.unique(valid.labels)) < 2:
         return bundle
-    logits, known = predictor.logits(valid.sequences), replace(bundle.config.calibration, threshold=threshold)
+    logits, known = predictor.logits(valid.sequences), bundle.config.calibration
+    if threshold is None:
+        threshold = threshold_of(ground, logits, known.temperature)
+    known = replace(known, threshold=threshold)
     if not why_not_either(bundle.config):
         turned = predictor.logits([reverse_complement(item) for item in valid.sequences])
         known = with_either(known, logits, turned, valid.labels)
