@@ -115,11 +115,12 @@ def judge_again(ground: Ground, folder: Path) -> list[str]:
     """Judge the finished steps of a protocol by the thresholds of today where they had others; return their names.
 
     Answers are kept for long, from machine to machine, and those of one recipe are compared: the rule by which a yes
-    is said has to be one for all. A step without answers on the validation rows stays as it is.
+    is said has to be one for all. A step without answers on the validation rows stays as it is. Averages of what is
+    finished are made where they are not there, whatever else is run: they are not kept from machine to machine.
     """
-    if ground.preparation.head.task != "binary":
+    if not _is_choice(ground):
         return []
-    ours = [pair for pair in steps_of(ground.recipe, ground.protocol, folder) if pair[0].done]
+    ours = steps_of(ground.recipe, ground.protocol, folder)
     others = [Step(ground.protocol, item.name, 1, folder) for item in baselines_of(ground)]
     single = [step for step, method in ours if not method.average] + others
     changed = [step for step in single if is_current(step, ground) and _judge_again(step, ground)]
@@ -131,15 +132,15 @@ def judge_again(ground: Ground, folder: Path) -> list[str]:
 
 
 def _can_be_made(step: Step, ground: Ground, method: Method) -> bool:
-    """Return whether a finished average is out of date only because one of its parts was written anew."""
-    if what_differs(step.read()[0], ground, method) or lacking_parts(step, ground, method):
+    """Return whether an average can be made of its parts; one of other parts than the recipe's stays left out."""
+    if (step.done and what_differs(step.read()[0], ground, method)) or lacking_parts(step, ground, method):
         return False
     return all(part.valid_logits is not None for part in _parts(step, method))
 
 
 def _judge_again(step: Step, ground: Ground) -> bool:
     logits = step.valid_logits
-    if logits is None:
+    if logits is None or ground.preparation.head.task != "binary":
         return False
     found, answer = step.read()
     threshold = threshold_of(ground, logits, found.get("temperature"))

@@ -731,8 +731,11 @@ def test_answers_go_from_machine_to_machine_and_nothing_is_done_again(folder, tm
         assert ours == pytest.approx(theirs, abs=1e-6)
     # A machine that has done something else adds to the file.
     run_elsewhere(folder, tmp_path, machine="three", limits=Limits(("too_hard",), ("kmer-logistic",)), answers=kept)
-    _, said = run_elsewhere(folder, tmp_path, machine="four", limits=Limits(("easy",), ("naive",)), answers=kept)
+    last, said = run_elsewhere(folder, tmp_path, machine="four", limits=Limits(("easy",), ("naive",), 1), answers=kept)
     assert said[1] == f"toy: {len(part['scores']['easy']) + 1} finished steps taken from {kept}"
+    # Whatever is run, averages of what is finished are there.
+    assert last["scores"]["easy"].pop("mixed")["seeds"] == mixed[:1]
+    assert last["scores"]["easy"] == found["scores"]["easy"]
 
 
 def test_answers_of_other_rows_or_settings_are_not_taken_up(folder, tmp_path):
