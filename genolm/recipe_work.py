@@ -115,8 +115,9 @@ def judge_again(ground: Ground, folder: Path) -> list[str]:
     """Judge the finished steps of a protocol by the thresholds of today where they had others; return their names.
 
     Answers are kept for long, from machine to machine, and those of one recipe are compared: the rule by which a yes
-    is said has to be one for all. A step without answers on the validation rows stays as it is. Averages of what is
-    finished are made where they are not there, whatever else is run: they are not kept from machine to machine.
+    is said has to be one for all. A step without answers on the validation rows stays as it is. What lacks a figure
+    that the recipe has come to want is judged again too. Averages of what is finished are made where they are not
+    there, whatever else is run: they are not kept from machine to machine.
     """
     if not _is_choice(ground):
         return []
@@ -144,10 +145,14 @@ def _judge_again(step: Step, ground: Ground) -> bool:
         return False
     found, answer = step.read()
     threshold = threshold_of(ground, logits, found.get("temperature"))
-    if abs(np.diff(calibration.log_odds([threshold, found.pop("threshold")]))) < SAME_THRESHOLD:
+    is_same = abs(np.diff(calibration.log_odds([threshold, found.pop("threshold")]))) < SAME_THRESHOLD
+    if is_same and set(ground.recipe.metrics) <= set(found["scores"]):
         return False
-    answer = answer._replace(threshold=threshold)
-    step.keep(answer, tuned_on=logits, **{**found, "scores": ground.scores(answer)})
+    answer = answer if is_same else answer._replace(threshold=threshold)
+    scores = ground.scores(answer)
+    if is_same and set(scores) <= set(found["scores"]):
+        return False
+    step.keep(answer, tuned_on=logits, **{**found, "scores": scores})
     return True
 
 

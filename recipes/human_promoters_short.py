@@ -309,10 +309,11 @@ def kinds_of(table: pd.DataFrame) -> dict[str, dict[str, int]]:
 
 
 def judge(rows: pd.DataFrame, probabilities: np.ndarray, classes: tuple[str, ...]) -> dict[str, Estimate]:
-    """Return the specificity for each kind of non-promoter, and figures with pieces of genes alone.
+    """Return the specificity for each kind of non-promoter, figures with pieces of genes alone, and of one chromosome.
 
-    Called at a probability of 0.5. The latter, ``accuracy_gene`` and so on, are what CNNProm and
-    Genomic-ULMFiT give, with other shares of the classes.
+    Called at a probability of 0.5. Those of genes, ``accuracy_gene`` and so on, are what CNNProm and
+    Genomic-ULMFiT give, with other shares of the classes. ``auroc_chr21`` is of the rows known to be of the
+    chromosome that is held out, where the test is of it.
     """
     kinds, truth = kind_of(rows).to_numpy(), (rows["label"] == classes[1]).to_numpy()
     found = {}
@@ -322,4 +323,8 @@ def judge(rows: pd.DataFrame, probabilities: np.ndarray, classes: tuple[str, ...
             found[f"specificity_{kind}"] = binary_metrics(probabilities[own, 1], truth[own])["accuracy"]
     easy = truth | (kinds == "gene")
     scores = binary_metrics(probabilities[easy, 1], truth[easy])
-    return found | {f"{name}_gene": scores[name] for name in ("accuracy", "mcc", "auroc")}
+    found |= {f"{name}_gene": scores[name] for name in ("accuracy", "mcc", "auroc")}
+    held_out = (rows["group"] == TEST_CHROMOSOME).to_numpy()
+    if not held_out[~truth].all():
+        return found
+    return found | {f"auroc_{TEST_CHROMOSOME}": binary_metrics(probabilities[held_out, 1], truth[held_out])["auroc"]}

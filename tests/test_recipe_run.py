@@ -500,6 +500,16 @@ def test_what_was_called_by_another_rule_is_judged_again(run, folder, tmp_path, 
     assert names == ["easy-pretrained-seed1", "easy-kmer-logistic-seed1", "easy-mixed-seed1"]
     assert (steps / "easy-other-seed1.json").stat().st_mtime_ns == untouched
 
+    # A figure that was not asked for when it was judged, and one that no test gives.
+    path, said[:] = folder / "toy.toml", []
+    path.write_text(path.read_text().replace('["auroc", "accuracy"]', '["auroc", "accuracy", "called", "absent"]'))
+    found = json.loads((steps / "easy-other-seed1.json").read_text())
+    called = found["scores"].pop("called")
+    (steps / "easy-other-seed1.json").write_text(json.dumps(found))
+    run_recipe(find_recipe(folder, "toy"), tmp_path / "data", tmp_path / "runs", limits=limits, say=said.append)
+    assert [line.split()[1] for line in said] == ["easy-other-seed1", "easy-mixed-seed1"]
+    assert json.loads((steps / "easy-other-seed1.json").read_text())["scores"]["called"] == called
+
 
 def test_what_cannot_read_again_says_where_the_network_should_be(run, folder, tmp_path):
     path, said = folder / "toy.toml", []

@@ -565,10 +565,15 @@ def test_specificity_is_told_for_each_kind(short):
         {
             "name": ["promoter 1", "promoter 2", "gene a", "gene b", "near a", "island a"],
             "label": ["promoter"] * 2 + ["non-promoter"] * 4,
+            "group": ["chr21", "other"] + ["chr21"] * 4,
         }
     )
     positive = np.array([0.9, 0.6, 0.1, 0.2, 0.3, 0.8])
-    found = short.judge(rows, np.stack([1 - positive, positive], axis=1), ("non-promoter", "promoter"))
+    answer = np.stack([1 - positive, positive], axis=1), ("non-promoter", "promoter")
+    found = short.judge(rows, *answer)
+    # The promoter of 0.6, below an island's 0.8, is of no known place.
+    assert found["auroc_chr21"].value == 1
+    assert "auroc_chr21" not in short.judge(rows.assign(group=["chr21", "other"] * 3), *answer)
     assert {key: item.value for key, item in found.items() if key.startswith("specificity")} == {
         "specificity_gene": 1.0,
         "specificity_near": 1.0,
