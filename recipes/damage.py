@@ -1,13 +1,14 @@
 r"""How well built-in models answer on damaged sequences: unknown bases, lost ends, misread letters.
 
-    python recipes/damage.py --runs RUNS --out docs/damage.md
+    python recipes/damage.py --runs RUNS --out docs/damage.md [--model NAME]
 
 ``RUNS`` is the folder that ``genolm recipe run ... --out RUNS`` made; of each built-in model whose recipe has its table
-there, up to ``--rows`` test rows are damaged in each way and asked about. Nothing is trained.
+there, up to 300 test rows are damaged in each way and asked about. Nothing is trained. With ``--model``, which may be
+repeated, only these are asked, and the columns of the others stay as the page has them.
 """
 
 import argparse
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,7 +28,7 @@ HEAD = """# Answers on damaged sequences
 Written by `python recipes/damage.py`. Share of right answers of the built-in models on rows of their tests, whole and
 damaged: a part of each sequence replaced by N at its left end, its right end or in its middle, a part of it cut off,
 its first base lost, letters misread at random, or the other strand given. No model was shown N in training; it reads
-an unknown k-mer as nothing, as embedding dropout did to k-mers in training. Each figure is of {rows} rows at most, so
+an unknown k-mer as nothing, as embedding dropout did to k-mers in training. Each figure is of 300 rows at most, so
 that one in twenty differs by some hundredths by chance alone; the last line has what one answer to all would reach.
 
 Models of a site (gene starts, promoters) look for it at its place in the window: a lost first base moves it, and where
@@ -42,10 +43,9 @@ SURE = """
 The mean probability that stands beside the answers, and the share of them that is right. Equal figures are honest
 ones; a probability above the share promises too much.
 
-| | {names} |
-| --- |{rule}
-{lines}
 """
+MOST_ROWS = 300
+NOTHING_READ = "nothing read, always the commonest class"
 
 
 class Damage(NamedTuple):
@@ -118,11 +118,8 @@ class Answered(NamedTuple):
     sure: float
 
 
-class Column(NamedTuple):
-    """What a model answered, in the order of ``DAMAGES``, and the share of its rows that are of the commonest class."""
-
-    answers: list[Answered]
-    commonest: float
+Column = dict[str, str]
+"""The figures of one model: the title of a line -> what stands there."""
 
 
 def answered(predictor: Predictor, rows: pd.DataFrame, damage: Damage) -> Answered:
@@ -148,46 +145,71 @@ def rows_of(recipe: Recipe, runs: Path, most: int, classes: tuple[str, ...]) -> 
     return test.sample(min(most, len(test)), random_state=1)
 
 
-def columns(runs: Path, most: int) -> Iterator[tuple[str, Column]]:
-    """Yield each model's name and how it answers."""
+def columns(runs: Path, models: Collection[str] = ()) -> Iterator[tuple[str, Column]]:
+    """Yield each model's name and how it answers, of ``models`` alone if there are any."""
     for recipe in list_recipes(FOLDER):
-        if recipe.model is None:
+        if recipe.model is None or (models and recipe.model.name not in models):
             continue
         predictor = Predictor(load_bundle(recipe.model.name))
-        rows = rows_of(recipe, runs, most, predictor.classes)
+        rows = rows_of(recipe, runs, MOST_ROWS, predictor.classes)
         if rows is None:
             print(f"{recipe.model.name}: no table of '{recipe.name}' in {runs}")
             continue
-        answers = [answered(predictor, rows, damage) for damage in DAMAGES]
-        yield recipe.model.name, Column(answers, float(rows["label"].value_counts(normalize=True).max()))
+        yield recipe.model.name, column_of(predictor, rows)
         print(f"{recipe.model.name}: done")
 
 
-def page(found: dict[str, Column], rows: int) -> str:
-    """Return the page: a row for each way of damage, a column for each model."""
-    names, rule = " | ".join(found), " ---: |" * len(found)
-    lines = [f"| Damage | {names} |", f"| --- |{rule}"]
-    sure = []
-    for place, damage in enumerate(DAMAGES):
-        told = [column.answers[place] for column in found.values()]
-        lines.append(f"| {damage.title} | {' | '.join(f'{item.right:.2f}' for item in told)} |")
+def column_of(predictor: Predictor, rows: pd.DataFrame) -> Column:
+    """Return how a model answers, whole and damaged."""
+    found = {}
+    for damage in DAMAGES:
+        told = answered(predictor, rows, damage)
+        found[damage.title] = f"{told.right:.2f}"
         if damage.title in (WHOLE, UNKNOWN_STRAND):
-            sure.append(f"| {damage.title}, probability | {' | '.join(f'{item.sure:.2f}' for item in told)} |")
-            sure.append(f"| {damage.title}, right | {' | '.join(f'{item.right:.2f}' for item in told)} |")
-    shares = " | ".join(f"{column.commonest:.2f}" for column in found.values())
-    lines.append(f"| nothing read, always the commonest class | {shares} |")
-    said = SURE.format(names=names, rule=rule, lines="\n".join(sure))
-    return HEAD.format(rows=rows) + "\n".join(lines) + "\n" + said
+            found |= {f"{damage.title}, probability": f"{told.sure:.2f}", f"{damage.title}, right": f"{told.right:.2f}"}
+    return found | {NOTHING_READ: f"{rows['label'].value_counts(normalize=True).max():.2f}"}
+
+
+def read_page(text: str) -> dict[str, Column]:
+    """Return the columns of a page."""
+    found: dict[str, Column] = {}
+    names: list[str] = []
+    for line in text.splitlines():
+        title, *cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if not line.startswith("|") or title == "---":
+            continue
+        if title in ("", "Damage"):
+            names = cells
+            continue
+        for name, cell in zip(names, cells, strict=True):
+            found.setdefault(name, {})[title] = cell
+    return found
+
+
+def page(found: Mapping[str, Column]) -> str:
+    """Return the page: a row for each way of damage, a column for each model."""
+    sure = [f"{title}, {what}" for title in (WHOLE, UNKNOWN_STRAND) for what in ("probability", "right")]
+    ways = _table("Damage", [*(damage.title for damage in DAMAGES), NOTHING_READ], found)
+    return HEAD + ways + SURE + _table("", sure, found)
+
+
+def _table(corner: str, titles: list[str], found: Mapping[str, Column]) -> str:
+    lines = [f"| {corner}{' ' if corner else ''}| {' | '.join(found)} |", f"| --- |{' ---: |' * len(found)}"]
+    lines += [f"| {title} | {' | '.join(column[title] for column in found.values())} |" for title in titles]
+    return "\n".join(lines) + "\n"
 
 
 def main() -> None:
     """Write the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--runs", type=Path, required=True)
-    parser.add_argument("--rows", type=int, default=300)
+    parser.add_argument("--model", action="append", default=[])
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args()
-    options.out.write_text(page(dict(columns(options.runs, options.rows)), options.rows), encoding="utf-8")
+    kept = read_page(options.out.read_text(encoding="utf-8")) if options.model else {}
+    if strange := set(options.model) - set(kept):
+        parser.error(f"{options.out} has no column of {', '.join(sorted(strange))}; it has {', '.join(kept)}.")
+    options.out.write_text(page(kept | dict(columns(options.runs, options.model))), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -73,7 +73,7 @@ def test_answers_are_counted_and_stand_in_the_page(damage, monkeypatch):
     assert [item.right for item in found] == [0.75, 0.25, 0.75] and ways[2].strand == "either"
     assert [item.sure for item in found] == pytest.approx([0.9, 0.7, 0.9])
     monkeypatch.setattr(damage, "DAMAGES", ways)
-    table, sure = damage.page({"toy": damage.Column(found, 0.75)}, 4).split("## How sure the answers are")
+    table, sure = damage.page({"toy": damage.column_of(Parrot(), rows)}).split("## How sure the answers are")
     assert table.splitlines()[-5:-1] == [
         "| whole | 0.75 |",
         "| N, left, 10 % | 0.25 |",
@@ -86,6 +86,24 @@ def test_answers_are_counted_and_stand_in_the_page(damage, monkeypatch):
         "| strand unknown, probability | 0.90 |",
         "| strand unknown, right | 0.75 |",
     ]
+
+
+def test_columns_of_a_page_stay_where_others_are_asked_anew(damage, monkeypatch, tmp_path):
+    before = (RECIPES.parent / "docs" / "damage.md").read_text(encoding="utf-8")
+    kept = damage.read_page(before)
+    assert damage.page(kept) == before
+    anew = dict.fromkeys(kept["rna-coding"], "0.12")
+    monkeypatch.setattr(damage, "columns", lambda runs, models: [(name, anew) for name in models])
+    path = tmp_path / "damage.md"
+    path.write_text(before, encoding="utf-8")
+    asked = ["damage.py", "--runs", str(tmp_path), "--out", str(path), "--model"]
+    monkeypatch.setattr("sys.argv", [*asked, "rna-coding"])
+    damage.main()
+    assert damage.read_page(path.read_text(encoding="utf-8")) == kept | {"rna-coding": anew}
+    assert list(damage.read_page(path.read_text(encoding="utf-8"))) == list(kept)
+    monkeypatch.setattr("sys.argv", [*asked, "absent"])
+    with pytest.raises(SystemExit):
+        damage.main()
 
 
 def test_labels_by_number_are_the_classes_and_rows_with_other_letters_are_left_out(damage, tmp_path):
