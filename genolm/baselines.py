@@ -119,10 +119,10 @@ def _ones(rows: list[np.ndarray], columns: list[np.ndarray], shape: tuple[int, i
     return sparse.coo_matrix((np.ones(len(row), dtype=np.float32), (row, column)), shape=shape).tocsr()
 
 
-class _Logistic(Baseline):
+class Logistic(Baseline):
     """Logistic regression on a sparse matrix whose columns are scaled to unit deviation."""
 
-    def fit(self, train: Examples, valid: Examples) -> "_Logistic":
+    def fit(self, train: Examples, valid: Examples) -> "Logistic":
         """Fit one regression per penalty and keep the one with the least log loss on ``valid``."""
         best = np.inf
         for penalty, weights in self._fits(train):
@@ -131,7 +131,7 @@ class _Logistic(Baseline):
                 best, self.penalty, self.weights = loss, penalty, weights
         return self
 
-    def refit(self, every: Examples) -> "_Logistic":
+    def refit(self, every: Examples) -> "Logistic":
         """Fit one regression with the penalty that was chosen."""
         self.weights = next(weights for penalty, weights in self._fits(every) if penalty == self.penalty)
         return self
@@ -177,7 +177,7 @@ class _Logistic(Baseline):
         return {"C": self.penalty}
 
 
-class KmerLogistic(_Logistic):
+class KmerLogistic(Logistic):
     """Logistic regression on the counts of all k-mers of ``sizes``, wherever they stand."""
 
     name = "kmer-logistic"
@@ -190,7 +190,7 @@ class KmerLogistic(_Logistic):
         return kmer_counts(sequences, self.sizes)
 
 
-class PositionalLogistic(_Logistic):
+class PositionalLogistic(Logistic):
     """Logistic regression on which k-mer stands at which place: a weight matrix, for aligned windows."""
 
     name = "positional-logistic"

@@ -21,6 +21,7 @@ BASELINE_TITLES = {
     "majority": "always the commonest class",
     "kmer-logistic": "k-mer logistic regression",
     "positional-logistic": "logistic regression on bases by position",
+    "frame-logistic": "logistic regression on the longest reading frame",
     "cnn": "small convolutional network",
 }
 

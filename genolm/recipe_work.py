@@ -24,6 +24,7 @@ from genolm.finetuning import finetune
 from genolm.metrics import as_json, log_loss, score
 from genolm.predict import Predictor
 from genolm.progress import ProgressCallback
+from genolm.reading_frames import FrameLogistic
 from genolm.recipe_config import Method, RecipeError
 from genolm.recipe_steps import (
     Answer,
@@ -52,6 +53,8 @@ def baselines_of(ground: Ground) -> Iterator[Baseline]:
     for baseline in standard_baselines(ground.preparation.samples("train").sequences):
         if wanted is None or baseline.name in wanted:
             yield baseline
+    if wanted and FrameLogistic.name in wanted:
+        yield FrameLogistic()
 
 
 @dataclass

@@ -24,6 +24,7 @@ from table_parts import hashes_of, keep_apart, resembling, save_protocol, with_v
 from genolm.bootstrap import Estimate
 from genolm.errors import GenolmError
 from genolm.metrics import binary_metrics
+from genolm.reading_frames import longest_frame
 from genolm.sequences import open_fasta
 
 HUMAN = "rna_coding/cpat_human.csv.gz"
@@ -38,7 +39,6 @@ VALID_SHARE = 0.1
 SHORT_FRAME = 300
 """Bases of 100 codons, below which a reading frame says little."""
 _PLACE = re.compile(r"(\S+) range=chr([^:_\s]+)(\S*)")
-_STOPS = ("TAA", "TAG", "TGA")
 
 
 class Limits(NamedTuple):
@@ -154,25 +154,9 @@ def counts_of(
     }
 
 
-def longest_frame(sequence: str) -> int:
-    """Return the bases from an ATG to its stop codon or the end, the most of the three frames."""
-    best = 0
-    for frame in range(3):
-        first = -1
-        for place in range(frame, len(sequence) - 2, 3):
-            codon = sequence[place : place + 3]
-            if codon == "ATG" and first < 0:
-                first = place
-            elif codon in _STOPS and first >= 0:
-                best, first = max(best, place - first), -1
-        if first >= 0:
-            best = max(best, (len(sequence) - first) // 3 * 3)
-    return best
-
-
 def is_hard(rows: pd.DataFrame) -> np.ndarray:
     """Return which rows look like the other class: coding with a short frame, non-coding with a long one."""
-    long = np.array([longest_frame(sequence) >= SHORT_FRAME for sequence in rows["sequence"]], dtype=bool)
+    long = np.array([longest_frame(sequence).length >= SHORT_FRAME for sequence in rows["sequence"]], dtype=bool)
     return long != (rows["label"] == "coding").to_numpy()
 
 

@@ -226,21 +226,6 @@ def test_a_transcript_without_a_place_is_refused(recipe, tmp_path):
         recipe("rna_coding_data").read_human(path)
 
 
-@pytest.mark.parametrize(
-    ("sequence", "bases"),
-    [
-        ("ATGAAATAA", 6),
-        ("CATGAAATAACC", 6),
-        ("ATGAAAAA", 6),
-        ("CCATGATGAAATAAATGCCCCCCCCC", 12),
-        ("TAAGGG", 0),
-        ("AT", 0),
-    ],
-)
-def test_the_longest_frame_by_hand(recipe, sequence, bases):
-    assert recipe("rna_coding_data").longest_frame(sequence) == bases
-
-
 def test_hard_transcripts_look_like_the_other_class(recipe):
     module = recipe("rna_coding_data")
     long, short = "ATG" + "GCC" * 99 + "TAA", "ATG" + "GCC" * 98 + "TAA"
