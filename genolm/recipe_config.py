@@ -15,7 +15,8 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from genolm.config import FinetuneSettings
 from genolm.errors import GenolmError, SettingsError
-from genolm.result_row import NAIVE, Published, Source, is_naive
+from genolm.published import Published
+from genolm.result_row import NAIVE, Source, is_naive
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 _PUBLISHED_KINDS = ("original", "best", "other")
@@ -145,6 +146,8 @@ class Recipe:
     published : tuple of Published
     protocols : dict of str to str
         Key to title.
+    uncounted : dict of str to str
+        Protocols that no count of rows has, and why; a file says it of the protocol.
     methods : dict of str to Method
     training : dict
         Of :class:`FinetuneSettings`, for all methods.
@@ -167,6 +170,7 @@ class Recipe:
     sources: tuple[Source, ...] = ()
     published: tuple[Published, ...] = ()
     protocols: dict[str, str] = field(default_factory=dict)
+    uncounted: dict[str, str] = field(default_factory=dict)
     methods: dict[str, Method] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     baselines: tuple[str, ...] | None = None
@@ -284,6 +288,7 @@ class _Protocol:
     """What a file says of a protocol."""
 
     title: str
+    uncounted: str = ""
 
 
 @dataclass(frozen=True)
@@ -295,8 +300,10 @@ class _Baselines:
 
 def _recipe(path: Path, given: Mapping[str, Any]) -> Recipe:
     hints = get_type_hints(Recipe) | {"protocols": dict[str, _Protocol], "baselines": _Baselines}
-    parts = _entries(Recipe, given, "", {key: hints[key] for key in hints.keys() - {"name", "folder"}})
-    parts["protocols"] = {key: item.title for key, item in parts.get("protocols", {}).items()}
+    parts = _entries(Recipe, given, "", {key: hints[key] for key in hints.keys() - {"name", "folder", "uncounted"}})
+    protocols = parts.get("protocols", {})
+    parts["protocols"] = {key: item.title for key, item in protocols.items()}
+    parts["uncounted"] = {key: item.uncounted for key, item in protocols.items() if item.uncounted}
     parts["baselines"] = parts.get("baselines", _Baselines()).names
     for key, function in (("prepare", "tables"), ("judge", "judge"), ("run", "run")):
         if key in parts and not parts[key].function:
@@ -305,6 +312,11 @@ def _recipe(path: Path, given: Mapping[str, Any]) -> Recipe:
         if item.kind not in _PUBLISHED_KINDS:
             wanted = ", ".join(_PUBLISHED_KINDS)
             raise SettingsError(f"published[{number}].kind is '{item.kind}'; it must be one of {wanted}.")
+        if len(item.counts) not in (0, 4) or len(item.rows) > 2:
+            raise SettingsError(
+                f"published[{number}] has counts = {list(item.counts)} and rows = {list(item.rows)}; counts are four "
+                "(rightly positive, wrongly negative, wrongly positive, rightly negative), rows one or two."
+            )
         if item.leads:
             raise SettingsError(f"published[{number}].leads is measured by a recipe, not said by it; leave it out.")
     return Recipe(name=path.stem, folder=path.parent, **parts)

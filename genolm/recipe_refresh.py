@@ -11,7 +11,7 @@ from typing import Any
 from genolm.recipe_config import Recipe, RecipeError, list_recipes
 from genolm.recipe_earlier import missing_of, read_earlier, seconds_of, with_earlier
 from genolm.recipe_own import lost_of, of_same_sources
-from genolm.recipe_result import frame_of
+from genolm.recipe_result import frame_of, protocol_words_of
 from genolm.record import write_json
 
 _MEASURED = ("machine", "version", "date")
@@ -78,7 +78,10 @@ def refreshed(result: Mapping[str, Any], recipe: Recipe) -> dict[str, Any]:
     if recipe.run:
         return {**result, **{key: words[key] for key in _WORDS}, "published": words["published"]}
     shown = {key: item for key, item in result.get("protocols", {}).items() if key in recipe.protocols}
-    words["protocols"] = {key: {**item, "title": recipe.protocols[key]} for key, item in shown.items()}
+    words["protocols"] = {
+        key: {name: value for name, value in item.items() if name != "uncounted"} | protocol_words_of(recipe, key)
+        for key, item in shown.items()
+    }
     words["scores"] = {key: {} for key in shown}
     found = {**with_earlier(words, result, recipe), **{key: result[key] for key in _MEASURED if key in result}}
     if lost := lost_of(found, result):

@@ -12,10 +12,11 @@ import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is
 from genolm.bootstrap import Statistic, paired_bootstrap
 from genolm.compute import device_name
 from genolm.metrics import statistic_for
+from genolm.published import Published
 from genolm.recipe_config import Recipe
 from genolm.recipe_steps import Ground, Step, mean_answer
 from genolm.record import code_version, file_facts
-from genolm.result_row import RESULT_FORMAT, Published, is_naive
+from genolm.result_row import RESULT_FORMAT, is_naive
 
 BASELINE_TITLES = {
     "majority": "always the commonest class",
@@ -48,8 +49,9 @@ def frame_of(recipe: Recipe) -> dict[str, Any]:
 
 def _told(item: Published) -> dict[str, Any]:
     """Return a published figure, how it is compared only where that is not as usual; leads are measured."""
-    rare = ("leads", "beside", "other_test")
-    return {key: value for key, value in vars(item).items() if value or key not in rare}
+    rare = ("leads", "beside", "other_test", "counts", "rows", "leak")
+    found = {key: value for key, value in vars(item).items() if value or key not in rare}
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in found.items()}
 
 
 def machine_facts() -> dict[str, Any]:
@@ -70,11 +72,17 @@ def protocol_facts(ground: Ground, record: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a result says of a protocol."""
     counts = {part: len(ground.preparation.rows(part)) for part in ("train", "valid", "test")}
     return {
-        "title": ground.recipe.protocols[ground.protocol],
+        **protocol_words_of(ground.recipe, ground.protocol),
         "rows": counts,
         "table_sha256": file_facts(ground.path)["sha256"],
         "record": dict(record),
     }
+
+
+def protocol_words_of(recipe: Recipe, protocol: str) -> dict[str, str]:
+    """Return what a recipe says of a protocol, why it is not counted only where that is so."""
+    uncounted = recipe.uncounted.get(protocol)
+    return {"title": recipe.protocols[protocol]} | ({"uncounted": uncounted} if uncounted else {})
 
 
 def method_scores(ground: Ground, steps: list[Step]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from genolm.bootstrap import Estimate
 from genolm.cards import LESS_IS_BETTER
+from genolm.published import Published
 
 RESULT_FORMAT = 1
 PUBLISHED, STRICT, NAIVE = "published", "strict", "naive"
@@ -24,36 +25,6 @@ LEARNED, READINGS = ("shifted", "trimmed"), ("shifted", "trimmed", "framed")
 def is_naive(method: str) -> bool:
     """Return whether a method is a network from scratch, called ``naive`` or ``naive-`` and with what tokens."""
     return method.split("-")[0] == NAIVE
-
-
-@dataclass(frozen=True)
-class Lead:
-    """What ``method`` of ours is ahead of another one's figure on the same test rows, by paired bootstrap."""
-
-    method: str
-    size: Estimate
-    p: float | None
-
-
-@dataclass(frozen=True)
-class Published:
-    """Somebody else's figures for the same question; ``kind`` is original, best or other.
-
-    ``protocol`` is the one of ours that they are comparable with, "" if there is none; ``source`` is where
-    the figures stand. ``leads`` has what a way of ours is ahead where their answers were judged on our test rows.
-    ``beside`` is the method of ours that they are held beside, "" for the main one and ``naive`` for the best from
-    scratch by validation; ``other_test`` tells that the
-    test was made of other sequences, so that a difference may be that of the tests.
-    """
-
-    name: str
-    kind: str
-    protocol: str
-    source: str
-    scores: dict[str, float]
-    leads: dict[str, Lead] = field(default_factory=dict)
-    beside: str = ""
-    other_test: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,7 +46,8 @@ class Protocol:
     """One way to divide the data: ``rows`` per part, and ``record``, how the table was made.
 
     ``seen`` tells that our models were trained on its test rows, so that its figures are no test. ``pools`` names
-    the protocols whose test rows it has together.
+    the protocols whose test rows it has together. ``uncounted`` says why its figures are in no count of rows, in words
+    that go on a sentence.
     """
 
     title: str
@@ -84,6 +56,7 @@ class Protocol:
     record: dict[str, Any]
     seen: bool = False
     pools: tuple[str, ...] = ()
+    uncounted: str = ""
 
 
 @dataclass(frozen=True)
@@ -301,6 +274,10 @@ class RowResult:
     def is_seen(self, protocol: str) -> bool:
         """Whether our models were trained on the test rows of a protocol, so that its figures are no test."""
         return protocol in self.protocols and self.protocols[protocol].seen
+
+    def uncounted(self, protocol: str) -> str:
+        """Return why a protocol's figures are in no count of rows, "" where they are."""
+        return self.protocols[protocol].uncounted if protocol in self.protocols else ""
 
     def title_of(self, method: str) -> str:
         """Return how a method is called."""

@@ -12,6 +12,7 @@ from typing import Any
 
 from genolm.bootstrap import Estimate
 from genolm.errors import GenolmError
+from genolm.published import Lead, Published
 from genolm.result_row import (
     BASELINE,
     CONTROL,
@@ -19,10 +20,8 @@ from genolm.result_row import (
     RESULT_FORMAT,
     Figure,
     Gap,
-    Lead,
     Method,
     Protocol,
-    Published,
     RowResult,
     Run,
     Scores,
@@ -138,10 +137,11 @@ def _row(path: Path, data: Mapping[str, Any]) -> RowResult:
 def _published(item: Mapping[str, Any]) -> Published:
     scores = {key: _number(value, f"published.{key}") for key, value in item["scores"].items()}
     known = {key: value for key, value in scores.items() if value is not None}
-    words = (str(item.get(key) or "") for key in ("kind", "protocol", "source"))
+    words = {key: str(item.get(key) or "") for key in ("kind", "protocol", "source", "beside", "leak")}
+    sizes = {key: tuple(int(count) for count in item.get(key) or ()) for key in ("counts", "rows")}
     leads = {key: _lead(value, f"published.leads.{key}") for key, value in (item.get("leads") or {}).items()}
-    beside, other_test = str(item.get("beside") or ""), bool(item.get("other_test"))
-    return Published(_text(item["name"], "name"), *words, known, leads, beside, other_test)
+    name, other_test = _text(item["name"], "name"), bool(item.get("other_test"))
+    return Published(name, scores=known, leads=leads, other_test=other_test, **words, **sizes)
 
 
 def _lead(item: Mapping[str, Any], place: str) -> Lead:
@@ -164,8 +164,8 @@ def _figure(item: Mapping[str, Any]) -> Figure:
 def _protocol(key: str, item: Mapping[str, Any]) -> Protocol:
     rows = {part: int(count) for part, count in (item.get("rows") or {}).items()}
     title, digest = str(item.get("title") or key), str(item.get("table_sha256") or "")
-    pools = tuple(str(part) for part in item.get("pools") or ())
-    return Protocol(title, rows, digest, dict(item.get("record") or {}), bool(item.get("seen")), pools)
+    pools, uncounted = tuple(str(part) for part in item.get("pools") or ()), str(item.get("uncounted") or "")
+    return Protocol(title, rows, digest, dict(item.get("record") or {}), bool(item.get("seen")), pools, uncounted)
 
 
 def _method(key: str, item: Mapping[str, Any] | str) -> Method:

@@ -1,9 +1,10 @@
 """How ours stands to others: to published figures, networks from scratch and baselines, and whether that is noise.
 
 Two of our own methods are compared by the paired difference on the same test rows where it was worked out: it is
-within noise when its 95 % interval holds 0. Where there is none, when their intervals overlap. A published figure
-has no interval: it is within noise when it lies inside ours. One whose answers were judged on our test rows is
-compared with ours in pairs.
+within noise when its 95 % interval holds 0. Where there is none, when their intervals overlap. A published figure was
+measured on another test: the interval of the difference is made of both intervals (Zou and Donner 2008,
+doi:10.1002/sim.3095) where the size of that test is known, else the figure is within noise when it lies inside ours.
+One whose answers were judged on our test rows is compared with ours in pairs.
 """
 
 import math
@@ -12,7 +13,8 @@ from typing import NamedTuple
 
 from genolm.bootstrap import Estimate
 from genolm.cards import LESS_IS_BETTER, p_words
-from genolm.result_row import Gap, Lead, Published, RowResult, View
+from genolm.published import Lead, Published
+from genolm.result_row import Gap, RowResult, View
 
 ORIGINAL, BEST = "original", "best"
 _NAN = float("nan")
@@ -22,7 +24,8 @@ _NAN = float("nan")
 class Contest:
     """How far ours is ahead (negative: behind) and whether that is more than noise, None if that is unknown.
 
-    ``low``, ``high`` and ``p`` are NaN and None unless the difference was worked out in pairs.
+    ``low`` and ``high`` are the ends of the difference's 95 % interval, NaN where it is not known; ``is_paired``
+    tells that both answered the same test rows and were drawn together, and then there may be a ``p``.
     """
 
     ahead: float
@@ -30,10 +33,11 @@ class Contest:
     low: float = _NAN
     high: float = _NAN
     p: float | None = None
+    is_paired: bool = False
 
     @property
-    def is_paired(self) -> bool:
-        """Whether both answered the same test rows and were drawn together."""
+    def has_interval(self) -> bool:
+        """Whether the interval of the difference is known."""
         return not math.isnan(self.low)
 
     @property
@@ -48,13 +52,13 @@ class Contest:
 
     def size(self) -> str:
         """Return how large the difference is, with its interval and p where they are known."""
-        if not self.is_paired:
+        if not self.has_interval:
             return f"{abs(self.ahead):.3f}"
         low, high = (self.low, self.high) if self.ahead >= 0 else (-self.high, -self.low)
         return f"{abs(self.ahead):.3f} (95 % interval {low:.3f} to {high:.3f}{self._chance()})"
 
     def signed(self) -> str:
-        """Return a paired difference with its sign, its interval, and p where it is known."""
+        """Return a difference that has an interval with its sign, the interval, and p where it is known."""
         return f"{self.ahead:+.3f} (95 % interval {self.low:+.3f} to {self.high:+.3f}{self._chance()})"
 
     def _chance(self) -> str:
@@ -86,7 +90,7 @@ def _paired(metric: str, lead: Gap | Lead) -> Contest | None:
     if math.isnan(size.value + size.low + size.high):
         return None
     low, high = sorted((sign * size.low, sign * size.high))
-    return Contest(sign * size.value, not low <= 0 <= high, low, high, lead.p)
+    return Contest(sign * size.value, not low <= 0 <= high, low, high, lead.p, is_paired=True)
 
 
 def shared_metrics(row: RowResult, item: Published) -> list[str]:
@@ -117,11 +121,21 @@ def against_published(row: RowResult, item: Published, metric: str | None = None
     lead = item.leads.get(metric)
     if lead and lead.method == method and (found := _paired(metric, lead)):
         return found
-    ours, theirs = row.estimate(item.protocol, method, metric), item.scores[metric]
-    known = not math.isnan(ours.low + ours.high)
-    return Contest(
-        sign_of(metric) * (ours.value - theirs), not ours.low <= theirs <= ours.high if known else None
-    )
+    ours, theirs, sign = row.estimate(item.protocol, method, metric), item.estimate(metric), sign_of(metric)
+    ahead = sign * (ours.value - theirs.value)
+    if math.isnan(ours.low + ours.high):
+        return Contest(ahead, None)
+    if math.isnan(theirs.low + theirs.high):
+        return Contest(ahead, not ours.low <= theirs.value <= ours.high)
+    low, high = sorted(sign * end for end in of_two_tests(ours, theirs))
+    return Contest(ahead, not low <= 0 <= high, low, high)
+
+
+def of_two_tests(one: Estimate, other: Estimate) -> tuple[float, float]:
+    """Return the ends of the 95 % interval of the difference of two figures of unrelated tests."""
+    value = one.value - other.value
+    low = value - math.hypot(one.value - one.low, other.high - other.value)
+    return low, value + math.hypot(one.high - one.value, other.value - other.low)
 
 
 def published_contest(row: RowResult, kind: str, view: View) -> Beside | None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from genolm.bootstrap import Estimate
-from genolm.cards import format_estimate, format_number, metric_name
+from genolm.cards import format_estimate, metric_name
 from genolm.result_row import PUBLISHED, STRICT, RowResult, View
 from genolm.results_contest import (
     BEST,
@@ -72,7 +72,8 @@ def tally(rows: Sequence[RowResult]) -> list[Tally]:
     """Count over the overview's lines how ours stands to the original, the best published, naive and baselines.
 
     A published figure that stands in several rows is counted once, where our interval is the narrowest, which can
-    show most. A protocol whose test rows our models were trained on is not counted, nor is one that pools others.
+    show most. A protocol whose test rows our models were trained on is not counted, nor is one that pools others or
+    that its recipe says is not to be.
     """
     views = [(row, view) for row in rows for view in row.views()]
     known = [(row, view.main, row.main(view.main)) for row, view in views if view.main and row.main(view.main)]
@@ -80,8 +81,8 @@ def tally(rows: Sequence[RowResult]) -> list[Tally]:
     found: dict[str, list[Contest | None]] = {}
     for kind, words in ((ORIGINAL, "the original"), (BEST, "the best published")):
         pairs = _published_pairs(views, kind)
-        found[words] = [pair.contest for pair in pairs if not pair.item.other_test]
-        found[f"{words}, on another test set"] = [pair.contest for pair in pairs if pair.item.other_test]
+        found[f"{words}, the same data or made alike"] = [pair.contest for pair in pairs if not pair.item.other_test]
+        found[f"{words}, other data"] = [pair.contest for pair in pairs if pair.item.other_test]
     found |= {
         "the same network without pre-training": [against_naive(*item) for item in known],
         "the best network without pre-training": [against_naive(*item, alike=False) for item in known],
@@ -107,7 +108,8 @@ def _published_pairs(views: Sequence[tuple[RowResult, View]], kind: str) -> list
 
 def _is_left_out(row: RowResult, protocol: str) -> bool:
     """Return whether a protocol's figures are no test of their own."""
-    return row.is_seen(protocol) or (protocol in row.protocols and bool(row.protocols[protocol].pools))
+    pooled = protocol in row.protocols and bool(row.protocols[protocol].pools)
+    return row.is_seen(protocol) or pooled or bool(row.uncounted(protocol))
 
 
 def tally_cells(results: Sequence[RowResult]) -> tuple[list[str], list[list[str]]]:
@@ -148,11 +150,11 @@ def _published_cell(row: RowResult, kind: str, view: View) -> Cell:
     item = found[0]
     where = "" if item.protocol == view.published else f"; {protocol_words(row, item.protocol)}"
     name = item.name + (where if item.protocol in row.protocols else "; not comparable")
-    name += "; another test set" if item.other_test else ""
+    name += "; other data" if item.other_test else ""
     if row.metric in item.scores:
-        return Cell(format_number(item.scores[row.metric]), name)
+        return Cell(figure_words(item.estimate(row.metric)), name)
     metric = next((key for key in row.metrics if key in item.scores), next(iter(item.scores)))
-    return Cell(f"{metric_name(metric)} {format_number(item.scores[metric])}", name)
+    return Cell(f"{metric_name(metric)} {figure_words(item.estimate(metric))}", name)
 
 
 def _own_cell(row: RowResult, protocol: str) -> Cell:

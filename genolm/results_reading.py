@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 from genolm.bootstrap import Estimate
 from genolm.cards import LESS_IS_BETTER, format_estimate, format_number, metric_name
-from genolm.result_row import LEARNED, PUBLISHED, STRICT, Published, RowResult, View
+from genolm.published import Published
+from genolm.result_row import LEARNED, PUBLISHED, STRICT, RowResult, View
 from genolm.results_contest import (
     BEST,
     ORIGINAL,
@@ -83,6 +84,7 @@ def _line_of(row: RowResult, protocol: str, parts: list[str], *, several: bool) 
     count = len(row.scores[protocol][method].each(row.metric))
     repeats = f"{count} {row.repeat}s" if count > 1 else f"one {row.repeat}"
     parts = parts or [*_alone_words(row, protocol, method)]
+    parts += [f"not counted, as {row.uncounted(protocol)}"] if row.uncounted(protocol) else []
     if several:
         return f"{capital(protocol_words(row, protocol))}, {repeats}: {'; '.join(parts)}."
     return capital("; ".join([*parts, repeats])) + "."
@@ -107,6 +109,7 @@ def _of_protocol(row: RowResult, protocol: str) -> list[str]:
     for item in (item for item in row.published if item.protocol == protocol):
         said.append(_published_words(row, item))
     said += [make(row, protocol, method) for make in (_naive_words, _baseline_words, _control_words)]
+    said += [f"It is in no count of rows, as {row.uncounted(protocol)}."] if row.uncounted(protocol) else []
     return [words for words in [*said, variants] if words]
 
 
@@ -135,19 +138,20 @@ def _published_words(row: RowResult, item: Published) -> str:
     if found is None:
         return f"{who} gives no figure that ours has." if item.kind in (ORIGINAL, BEST) else ""
     metric, method = metrics[0], row.beside(item)
-    said = f"{who} gives {metric_name(metric)} {format_number(item.scores[metric])}"
-    said += " on another test set" if item.other_test else ""
+    said = f"{who} gives {metric_name(metric)} {_figure(item.estimate(metric))}"
+    said += " on other data" if item.other_test else ""
     if item.beside or metric != row.metric:
         whose = f"ours, {row.title_of(method)}," if item.beside else "ours"
         said += f" ({whose} {_figure(row.estimate(item.protocol, method, metric))})"
-    return _judged(said, found) + _further_words(row, item, metrics[1:])
+    leak = f" {capital(item.leak)}." if item.leak else ""
+    return _judged(said, found) + leak + _further_words(row, item, metrics[1:])
 
 
 def _further_words(row: RowResult, item: Published, metrics: Sequence[str]) -> str:
     """Name the other figures of a publication that ours stays behind beyond noise."""
     behind = [key for key in metrics if (found := against_published(row, item, key)) and found.worse]
     figures = (
-        f"{metric_name(key)} {format_number(item.scores[key])} "
+        f"{metric_name(key)} {_figure(item.estimate(key))} "
         f"(ours {_figure(row.estimate(item.protocol, row.beside(item), key))})"
         for key in behind
     )
@@ -162,9 +166,16 @@ def _judged(said: str, found: Contest) -> str:
         return f"{said}: the difference is {found.signed()} on the same test rows, within noise."
     if found.is_paired:
         return f"{said}: ours is {_side(found)} by {found.size()} on the same test rows."
+    if found.has_interval and not found.clear:
+        return f"{said}: the difference is {found.signed()}, within the noise of two tests."
+    if found.has_interval:
+        return f"{said}: ours is {_side(found)} by {found.size()}, more than the noise of two tests."
     if not found.clear:
         return f"{said}: within noise, as it lies inside our 95 % interval (difference {abs(found.ahead):.3f})."
-    return f"{said}: ours is {_side(found)} by {found.size()}; that figure lies outside our 95 % interval."
+    return (
+        f"{said}: ours is {_side(found)} by {found.size()}; that figure lies outside our 95 % interval, its own is not "
+        "known."
+    )
 
 
 def _naive_words(row: RowResult, protocol: str, method: str) -> str:
@@ -292,13 +303,14 @@ def _short_published(row: RowResult, view: View, protocol: str) -> Iterator[str]
         pair = published_contest(row, kind, view)
         if pair is None or pair.item.protocol != protocol:
             continue
-        found, words = pair.contest, f"{name} (another test set)" if pair.item.other_test else name
+        found, words = pair.contest, f"{name} (on other data)" if pair.item.other_test else name
+        leak = f" ({pair.item.leak})" if pair.item.leak else ""
         if found.clear is None:
-            yield f"{found.ahead:+.3f} to {words}, no interval"
+            yield f"{found.ahead:+.3f} to {words}, no interval{leak}"
         elif found.clear:
-            yield f"{_side(found)} than {words} by {abs(found.ahead):.3f}"
+            yield f"{_side(found)} than {words} by {abs(found.ahead):.3f}{leak}"
         else:
-            yield f"within noise of {words}"
+            yield f"within noise of {words} ({found.ahead:+.3f}){leak}"
 
 
 def _short_strict(row: RowResult) -> Iterator[str]:
@@ -352,6 +364,8 @@ def _basis(row: RowResult, protocol: str, pair: tuple[str, str], found: Contest)
     if not found.is_paired:
         return ", and the intervals do not overlap" if found.clear else ""
     ours, theirs = (len(row.scores[protocol][key].seeds) for key in pair)
+    if ours == theirs and row.repeat != "seed":
+        return f", of the means over {ours} {row.repeat}s" if ours > 1 else ""
     if ours == theirs:
         return f", with the {row.repeat}s' probabilities averaged" if ours > 1 else ""
     counts = [f"{count} {row.repeat}s averaged" if count > 1 else f"one {row.repeat}" for count in (ours, theirs)]

@@ -20,9 +20,11 @@ HOW_TO_READ = (
     "rows, without labels: the notes of a row say so. Under the published protocol a test row may stand among the "
     "training rows as well, or have a near relative there, as in the original: a row's notes and record say how many. "
     "Of several seeds a figure is their mean, and so are the ends of the interval; a difference is of their averaged "
-    "probabilities, so that it need not be that of the two figures. Published figures are those of the papers and have "
-    "no interval; of one whose answers were judged on our test rows the difference to ours is one in pairs. Where it "
-    "is said to be of another test set, a difference may be that of the two tests.",
+    "probabilities, so that it need not be that of the two figures. Published figures are those of the papers, with the "
+    "interval that follows from the size of their test where that is known. Nearly none was measured on our test rows: "
+    "how the original divided its data was not kept, so ours is another draw from the same data, or from data made "
+    "alike. Where it is said to be of other data, a difference may be that of the data. One whose answers were judged "
+    "on our test rows is compared in pairs.",
     "Published protocol: the data divided as the original did. Strict protocol: relatives of a sequence are kept "
     "on one side, by similarity, chromosome, species or reference, so that its figure is closer to what to expect on "
     "something new. A row that is divided in other ways has a line for each, in the column of the strict one.",
@@ -32,11 +34,13 @@ HOW_TO_READ = (
     "the test rows is shown, which favours it; a control, which knows nothing, is no baseline. Both are under the "
     "strict protocol where there is one.",
     "Two methods of ours are within noise of each other when the 95 % interval of their difference, drawn in "
-    "pairs on the same test rows, holds 0; where that was not worked out, when their intervals overlap. A "
-    "published figure that was not judged on our rows is within noise when it lies inside our interval. Within noise "
-    "does not mean equal: the interval says how much either may be ahead. Of many rows some differ by chance; in their "
-    "count a published figure that stands in two rows is counted once, where our interval is the narrowest, and a test "
-    "that pools others is left out. Rows that ask the same sequences in two ways are counted each.",
+    "pairs on the same test rows, holds 0; where that was not worked out, when their intervals overlap. To a "
+    "published figure of another test the interval of the difference has the noise of both tests; where the size of "
+    "that test is not known, the figure is within noise when it lies inside our interval. Within noise does not mean "
+    "equal: the interval says how much either may be ahead. Of many rows some differ by chance, and lines of one test, "
+    "such as those of a curve, lie on the same side together. In their count a published figure that stands in two "
+    "rows is counted once, where our interval is the narrowest; a test that pools others is left out, and so is one "
+    "that another row asks better or that memory alone can pass: its reading says why.",
 )
 
 
@@ -92,7 +96,10 @@ def score_cells(result: RowResult, protocol: str) -> tuple[list[str], list[list[
     """
     metrics = shown_metrics(result, protocol)
     rows = [
-        [f"{item.name} ({item.kind})", *(format_number(item.scores.get(key)) for key in metrics)]
+        [
+            f"{item.name} ({item.kind})",
+            *(figure_words(item.estimate(key) if key in item.scores else None) for key in metrics),
+        ]
         for item in result.published
         if item.protocol == protocol
     ]

@@ -16,22 +16,21 @@ LAYERS = (
     {"config", "progress", "ray_access", "regions", "record", "cards", "bootstrap", "figure_parts", "ascode", "markov"}
     | {"site_matching"},
     {"compute", "remote_jobs", "workspace", "fasta_check", "labels", "metrics", "methods_text", "watchdog"}
-    | {"topology", "feature_readers", "score_files", "result_row"},
-    {"fasta_index", "tokenizer", "tracks", "cell", "pooling", "prediction", "recipe_config", "job_database", "recording", "table_text"}
-    | {"results", "results_contest"},
+    | {"topology", "feature_readers", "score_files", "published"},
+    {"fasta_index", "tokenizer", "tracks", "cell", "pooling", "prediction", "result_row", "job_database", "recording", "table_text"},
     {"sequences", "genbank", "twobit", "features", "peaks", "lstm", "calibration", "bundle_config", "readings"}
-    | {"results_reading", "stream_cell", "stream_pooling", "truth_intervals", "job_store", "shortcuts", "common_site"},
+    | {"recipe_config", "results", "results_contest", "stream_cell", "stream_pooling", "truth_intervals", "job_store", "shortcuts", "common_site"},
     {"outputs", "genome_files", "genbank_calls", "answers", "tables", "model", "corpus", "job_queue"}
-    | {"results_overview", "samples", "truth", "significance", "background", "gene_finding", "plans"},
-    {"batches", "checkpoints", "results_text", "distributed", "report_data", "classifier", "partial", "jobs", "worker"}
+    | {"results_reading", "samples", "truth", "significance", "background", "gene_finding", "plans"},
+    {"batches", "checkpoints", "results_overview", "distributed", "report_data", "classifier", "partial", "jobs", "worker"}
     | {"stream_encoder", "scan_outputs", "annotation", "table_warnings"},
-    {"training", "report_figures", "splits", "onnx_graph"},
+    {"training", "report_figures", "results_text", "splits", "onnx_graph"},
     {"language", "table_split", "bundles"},
     {"registry", "model_report", "language_scores", "table_facts", "seen"},
     {"predict", "baselines", "onnx_export", "classifier_training", "adaptation", "pretrain_plan"}
     | {"table_report"},
     {"scan_plan", "streaming", "saliency", "orientation", "evaluation", "language_training", "preparation", "unfinished"}
-    | {"stretch_training", "file_result", "novelty"},
+    | {"reading_frames", "stretch_training", "file_result", "novelty"},
     {"scan_work", "rerun", "estimates", "comparison", "tuning", "trained", "pretraining", "file_work"},
     {"engines", "scan_source", "reduction", "training_report"},
     {"scan", "hand_out", "finetuning"},

@@ -419,7 +419,7 @@ def test_the_overview_has_a_line_for_each_row(written):
     assert cells["Naive"] == ("0.600 (0.580–0.620)", "")
     assert cells["Best simple baseline"] == ("0.650 (0.630–0.670)", "kmer logistic")
     assert cells["Reading"].text == (
-        "Published protocol, 3 seeds: within noise of the original; worse than the best published by 0.100; "
+        "Published protocol, 3 seeds: within noise of the original (-0.005); worse than the best published by 0.100; "
         "pre-training gives +0.100; better than simple baselines by 0.050.\nStrict protocol, 3 seeds: the strict split "
         "takes 0.100 away; pre-training gives +0.100; within noise of the best simple baseline (+0.005)."
     )
@@ -469,11 +469,46 @@ def test_a_figure_of_another_test_set_is_told_so_and_counted_apart(written):
     row = written(
         published=[{**theirs, "other_test": True}], scores={PUBLISHED: {"pretrained": seeds(0.9)}}, differences=[]
     )
-    assert "The original, Heyer, gives MCC 0.700 on another test set: ours is better" in said(row)["Published protocol"]
+    assert "The original, Heyer, gives MCC 0.700 on other data: ours is better" in said(row)["Published protocol"]
     (line,) = overview([row])["Promoters"]
-    assert line.cells[1].detail == "Heyer; another test set"
-    assert line.cells[-1].text == "Better than the original (another test set) by 0.200; one seed."
-    assert [(item.other, item.counts) for item in tally([row])] == [("the original, on another test set", (1, 0, 0, 0))]
+    assert line.cells[1].detail == "Heyer; other data"
+    assert line.cells[-1].text == "Better than the original (on other data) by 0.200; one seed."
+    assert [(item.other, item.counts) for item in tally([row])] == [("the original, other data", (1, 0, 0, 0))]
+
+
+def test_a_published_figure_has_the_noise_of_its_own_test(written):
+    # MCC .8 of 100 rows has an interval of .68 to .92 or so; of 10,000 rows of .79 to .81.
+    theirs = {"name": "Heyer", "kind": "original", "protocol": PUBLISHED, "source": "one", "scores": {"mcc": 0.8}}
+    ours = {"scores": {PUBLISHED: {"pretrained": seeds(0.87)}}, "differences": []}
+    row = written(published=[{**theirs, "counts": [45, 5, 5, 45]}], **ours)
+    text = said(row)["Published protocol"]
+    assert "gives MCC 0.800 (0." in text and "the difference is +0.070 (95 % interval -0.0" in text
+    assert "within the noise of two tests" in text and verdict(row, row.views()[0]).startswith("Within noise of the original")
+    assert overview([row])["Promoters"][0].cells[1].text.startswith("0.800 (0.6")
+    assert tally([row])[0].counts == (0, 1, 0, 0)
+    row = written(published=[{**theirs, "counts": [4500, 500, 500, 4500], "leak": "its test rows have copies"}], **ours)
+    text = said(row)["Published protocol"]
+    assert "ours is better by 0.070 (95 % interval 0.04" in text and "more than the noise of two tests" in text
+    assert "Its test rows have copies." in text and tally([row])[0].counts == (1, 0, 0, 0)
+    assert "better than the original by 0.070 (its test rows have copies)" in verdict(row, row.views()[0]).lower()
+    assert "0.800 (0.7" in row_text(row)
+    row = written(published=[theirs], **ours)
+    assert "that figure lies outside our 95 % interval, its own is not known" in said(row)["Published protocol"]
+
+
+def test_what_another_row_asks_better_is_in_no_count(written):
+    why = "another row asks it better"
+    protocols = {key: {"title": key, "uncounted": why} for key in (PUBLISHED, STRICT)}
+    row = written(protocols=protocols)
+    assert tally([row]) == [] and row.uncounted(STRICT) == why
+    assert f"not counted, as {why}." in verdict(row, row.views()[0])
+    assert f"It is in no count of rows, as {why}." in said(row)["Strict protocol"]
+    assert len(tally([written(protocols={STRICT: protocols[STRICT]})])) == 2
+
+
+def test_a_difference_of_draws_is_that_of_their_means(written):
+    row = written(repeat="draw", scores={STRICT: {"adapted": seeds(0.8, 0.8), "naive": seeds(0.7, 0.7)}})
+    assert "p < 0.001), of the means over 2 draws." in said(row)["Strict protocol"]
 
 
 def test_a_figure_from_scratch_is_held_beside_ours_from_scratch(written):
