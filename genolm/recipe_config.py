@@ -21,6 +21,7 @@ from genolm.result_row import NAIVE, Source, is_naive
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 _PUBLISHED_KINDS = ("original", "best", "other")
 _SETTINGS = get_type_hints(FinetuneSettings)
+_KINDS = ("from scratch", "from a language model", "language model fine-tuned first")
 # Entries that a file may leave out though their class wants them.
 _USUAL: dict[type, dict[str, Any]] = {Published: {"protocol": ""}}
 # How a type is called, and what TOML gives for it; that True is an int in Python counts for nothing.
@@ -245,6 +246,18 @@ class Recipe:
     def methods_of(self, protocol: str) -> dict[str, Method]:
         """Return the methods that are run under a protocol."""
         return {key: item for key, item in self.methods.items() if not item.protocols or protocol in item.protocols}
+
+    def unplanned(self) -> list[str]:
+        """Return the kinds of training that are not asked for, in words: protocol and kinds."""
+        found = []
+        for protocol, title in self.protocols.items():
+            planned = {self._kind_of(item) for item in self.methods_of(protocol).values() if item.base}
+            lacking = [kind for kind in _KINDS if kind not in planned]
+            found += [f"{title}: {', '.join(lacking)}"] if lacking else []
+        return found
+
+    def _kind_of(self, method: Method) -> str:
+        return _KINDS[0 if method.from_scratch else 2 if method.settings.get("adapt") else 1]
 
 
 def list_recipes(folder: Path) -> list[Recipe]:

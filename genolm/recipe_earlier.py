@@ -15,7 +15,7 @@ from typing import Any
 from genolm.config import FinetuneSettings
 from genolm.recipe_config import Method, Recipe, RecipeError
 from genolm.recipe_steps import asked_of, base_weights, is_absent, network_of
-from genolm.result_row import RESULT_FORMAT
+from genolm.result_row import BASELINE, RESULT_FORMAT
 
 
 def read_earlier(path: Path) -> dict[str, Any]:
@@ -149,7 +149,16 @@ def seconds_of(result: Mapping[str, Any], recipe: Recipe) -> float:
 
 
 def missing_of(result: Mapping[str, Any], recipe: Recipe) -> Iterator[str]:
-    """Yield what of a recipe a result has not, in words: protocol, method and seeds."""
+    """Yield what of a recipe a result has not, in words: protocol, method and seeds.
+
+    A baseline is wanted under all protocols where it was fitted under one.
+    """
+    fitted = {
+        key: result["methods"][key]["title"]
+        for methods in result["scores"].values()
+        for key in methods
+        if key in result["methods"] and result["methods"][key]["kind"] == BASELINE
+    }
     for protocol, title in recipe.protocols.items():
         for key, method in recipe.methods_of(protocol).items():
             found = result["scores"].get(protocol, {}).get(key, {"seeds": ()})
@@ -157,6 +166,9 @@ def missing_of(result: Mapping[str, Any], recipe: Recipe) -> Iterator[str]:
             left = [str(seed) for seed in range(1, method.seeds + 1) if seed not in done]
             if left:
                 yield f"{title}: {method.title}, seed{'s' if len(left) > 1 else ''} {', '.join(left)}"
+        for key, words in fitted.items():
+            if key not in result["scores"].get(protocol, {}):
+                yield f"{title}: {words}"
 
 
 def _table(result: Mapping[str, Any], protocol: str) -> str | None:

@@ -42,6 +42,7 @@ def frame_of(recipe: Recipe) -> dict[str, Any]:
         "differences": [],
         "figures": [],
         "missing": [],
+        "unplanned": recipe.unplanned(),
         "machine": machine_facts(),
         "version": code_version(),
     }

@@ -165,7 +165,8 @@ class RowResult:
     """One row of the results.
 
     ``path`` is the file that it was read from, ``repeat`` the word for what differs between the trainings of
-    one method: seed, or draw where each had other labels.
+    one method: seed, or draw where each had other labels. ``missing`` is what its recipe asks for and was not run,
+    ``unplanned`` the kinds of training that the recipe does not ask for, both by protocol.
     """
 
     path: Path
@@ -185,6 +186,7 @@ class RowResult:
     gaps: tuple[Gap, ...] = ()
     figures: tuple[Figure, ...] = ()
     missing: tuple[str, ...] = ()
+    unplanned: tuple[str, ...] = ()
     machine: dict[str, Any] = field(default_factory=dict)
     seconds: float | None = None
     date: str = ""

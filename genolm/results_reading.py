@@ -55,6 +55,7 @@ def points(row: RowResult) -> tuple[Point, ...]:
         text = "This row has no scores, only figures." if row.figures else "Nothing of this row was run yet."
         found.append(Point("Scores", (text,)))
     found.append(Point("Not run yet", tuple(f"{capital(item)}." for item in row.missing)))
+    found.append(Point("Not asked for by its recipe", tuple(f"{capital(item)}." for item in row.unplanned)))
     return tuple(point for point in found if point.sentences)
 
 

@@ -14,7 +14,7 @@ from genolm.results_overview import NONE, OVERVIEW, Cell, Line, figure_words, ov
 from genolm.results_reading import points, protocol_words
 
 PARTS = {"train": "training", "valid": "validation", "test": "test"}
-HOW_TO_READ = (
+_HOW_TO_READ = (
     "Every figure of ours is on test rows whose labels no training and no choice of a network saw, with its 95 % "
     "interval in brackets; a protocol where that is not so says it. A language model may have read the letters of test "
     "rows, without labels: the notes of a row say so. Under the published protocol a test row may stand among the "
@@ -54,11 +54,29 @@ def document(results: Sequence[RowResult]) -> str:
     for section, lines in sections.items():
         cells = [[_joined(cell) for cell in _linked(line)] for line in lines]
         parts += [f"### {section}", markdown_table(OVERVIEW, cells, texts=(0, len(OVERVIEW) - 1))]
-    parts += ["## How to read this", "\n\n".join(HOW_TO_READ)]
+    parts += ["## How to read this", "\n\n".join(how_to_read(results))]
     for section in sections:
         rows = (row for row in results if row.section == section)
         parts += [f"## {section}", *(row_text(row, level=3).rstrip() for row in rows)]
     return "\n\n".join(parts).rstrip() + "\n"
+
+
+def how_to_read(results: Sequence[RowResult]) -> tuple[str, ...]:
+    """Return paragraphs on what the figures are, and on what hardware they were made."""
+    return (*_HOW_TO_READ, _hardware_words(results))
+
+
+def _hardware_words(results: Sequence[RowResult]) -> str:
+    """Return on what all rows were made, and how large their networks are."""
+    every = [facts for row in results for facts in (row.machine, *row.machine.get("earlier", []))]
+    names = dict.fromkeys(_machine_name({key: facts.get(key) for key in ("cpu", "cores", "device")}) for facts in every)
+    presets = {method.settings.get("preset") for row in results for method in row.methods.values()}
+    said = f"All rows were made on {'; '.join(filter(None, names)) or 'machines that they do not name'}."
+    if sizes := sorted(filter(None, presets)):
+        said += f" Networks are of preset {' and '.join(sizes)}."
+    if "ulmfit" not in presets and not any(str(facts.get("device", "")).startswith("cuda") for facts in every):
+        said += " None was trained on a GPU, or with the large preset, ulmfit, so what that would give is not known."
+    return said
 
 
 def row_text(result: RowResult, *, level: int = 1) -> str:

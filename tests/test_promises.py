@@ -21,6 +21,7 @@ from genolm import workspace
 from genolm.bundle_config import config_facts
 from genolm.cards import render_card
 from genolm.cli import commands
+from pages.shared import scores
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -246,4 +247,5 @@ def test_the_readme_tells_of_each_built_in_model_what_its_card_says():
     table = README.split("<!-- models -->")[1].split("<!-- /models -->")[0]
     for info in genolm.list_bundles():
         if info.builtin:
-            assert f"| `{info.name}` | {info.config.purpose} | {info.headline} |" in table
+            name, value = scores.best_baseline(info.card, scores.headline_metric(info.card))
+            assert f"| `{info.name}` | {info.config.purpose} | {info.headline} | {value:.3f} ({name}) |" in table

@@ -178,7 +178,10 @@ def test_a_run_that_is_cut_short_goes_on_and_ends_as_one(run, folder, tmp_path, 
     part = run(protocols=("easy",), seeds=1)
     assert set(part["scores"]["easy"]) == {"naive", "pretrained", "kmer-logistic"}
     assert part["scores"]["too_hard"] == {}
-    assert part["missing"] == ["Easy: Pre-trained, seed 2", "Hard: Pre-trained, seeds 1, 2"]
+    unfitted = "Hard: k-mer logistic regression"
+    assert part["missing"] == ["Easy: Pre-trained, seed 2", "Hard: Pre-trained, seeds 1, 2", unfitted]
+    adapted = "language model fine-tuned first"
+    assert part["unplanned"] == [f"Easy: {adapted}", f"Hard: from scratch, {adapted}"]
     trained = []
     plain = recipe_work.finetune
     monkeypatch.setattr(recipe_work, "finetune", lambda *a, **b: trained.append(a[2]) or plain(*a, **b))
@@ -965,7 +968,8 @@ def test_a_part_run_elsewhere_leaves_an_earlier_result_whole(folder, tmp_path):
     assert "together" in first["scores"]["easy"]["pretrained"] and "together" not in easy["pretrained"]
     # A difference of two methods stays only where neither was trained again.
     assert [item for item in found["differences"] if item["protocol"] == "easy"] == []
-    assert found["missing"] == ["Hard: Pre-trained, seed 2"] and len(found["machine"]["earlier"]) == 1
+    assert found["missing"] == ["Hard: Pre-trained, seed 2", "Hard: k-mer logistic regression"]
+    assert len(found["machine"]["earlier"]) == 1
     every = [run["seconds"] for methods in found["scores"].values() for item in methods.values() for run in item["seeds"]]
     assert found["seconds"] == pytest.approx(sum(every), abs=0.1)
 

@@ -14,7 +14,7 @@ from genolm.results import ResultError, open_results, read_result, read_results
 from genolm.results_contest import against_published, contest
 from genolm.results_overview import OVERVIEW, overview, tally
 from genolm.results_reading import points, verdict
-from genolm.results_text import document, duration, method_cells, row_text, seed_cells
+from genolm.results_text import document, duration, how_to_read, method_cells, row_text, seed_cells
 
 
 def around(value, margin=0.02):
@@ -494,6 +494,26 @@ def test_a_published_figure_has_the_noise_of_its_own_test(written):
     assert "0.800 (0.7" in row_text(row)
     row = written(published=[theirs], **ours)
     assert "that figure lies outside our 95 % interval, its own is not known" in said(row)["Published protocol"]
+
+
+def test_what_a_recipe_does_not_ask_for_is_said(written):
+    row = written(unplanned=["At random: language model fine-tuned first"])
+    assert said(row)["Not asked for by its recipe"] == "At random: language model fine-tuned first."
+    assert "Not asked for by its recipe" not in said(written()) and row.is_complete
+
+
+def test_the_hardware_and_the_size_of_the_networks_are_told_once(written):
+    sized = {"adapted": {"title": "A", "kind": "ours", "settings": {"preset": "small"}}}
+    row = written(methods=sized)
+    words = how_to_read([row, row])[-1]
+    assert words.startswith("All rows were made on A processor, 2 cores, device cpu. Networks are of preset small. None")
+    large = {"adapted": {"title": "A", "kind": "ours", "settings": {"preset": "ulmfit"}}}
+    both = [row, written(methods=large, machine={"cpu": "Another", "cores": 16, "device": "cuda: H"})]
+    assert how_to_read(both)[-1] == (
+        "All rows were made on A processor, 2 cores, device cpu; Another, 16 cores, device cuda: H. Networks are of "
+        "preset small and ulmfit."
+    )
+    assert words in document([row])
 
 
 def test_what_another_row_asks_better_is_in_no_count(written):

@@ -17,7 +17,24 @@ WORDS = {
     "to tell",
     "k-mer logistic regression": "a baseline that counts short words of DNA and weighs the counts, wherever in the "
     "sequence they stand",
-    "From scratch": "the same network, started from random numbers and not from a language model of genomes",
+    "From scratch, naive": "the same network, started from random numbers and not from a language model of genomes",
+    "Language model fine-tuned first": "before it learned the labels the language model read the training sequences once "
+    "more, without labels",
+    "Published protocol": "sequences divided into training and test as the original study did, mostly at random, so that "
+    "near-copies may stand on both sides",
+    "Strict protocol": "sequences divided so that look-alikes (sequences that share long stretches), or all of a "
+    "chromosome, species or reference, are on one side: closer to what to expect on something new",
+    "Within noise": "too small a difference to tell from chance with as many test sequences; it does not say that both "
+    "are equal",
+    "Together": "the answers of several trainings averaged, as if they were one model",
+    "Macro F1": "mean of precision and recall, worked out for each class and averaged over the classes",
+    "Family, order, class agreement": "share of answers whose genus is of the right family, order or class, be the genus "
+    "right or not",
+    "Hard rows": "test sequences that look like the other class by the simplest rule, such as coding RNA with a short "
+    "reading frame",
+    "AUPRC of the scan": "as AUPRC, of all windows of a stretch of a genome, where true sites are rare",
+    "Share in boxes": "how much of a saliency plot lies on the known sites; if all bases counted alike, it would be their "
+    "share of the bases",
     "Frame": "where words of 3 bases begin: a sequence read in all three frames is read from its first, second and third "
     "base on, and the answer is the mean of the three",
     "Seed": "the number that a training draws its random numbers from; several seeds show how much chance alone changes",

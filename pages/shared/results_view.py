@@ -26,7 +26,7 @@ def show_overview(rows: Sequence[RowResult]) -> None:
         st.markdown("**How often ours is better, over all lines of the tables below**")
         _table(header, cells, label="How often ours is better")
     with st.expander("How to read this", icon=":material/help:"):
-        st.markdown("\n\n".join(map(state.plain, results_text.HOW_TO_READ)))
+        st.markdown("\n\n".join(map(state.plain, results_text.how_to_read(rows))))
     for section, lines in results_overview.overview(rows).items():
         st.header(state.plain(section), divider="gray")
         st.html(html_tables.overview_table(lines, label=f"Results: {section}"))
