@@ -14,6 +14,8 @@ import numpy as np
 from scipy import sparse
 
 from genolm import compute
+from genolm.calibration import apply, fit_temperature
+from genolm.config import Calibration
 from genolm.errors import TrainingError
 from genolm.metrics import log_loss
 from genolm.tokenizer import AMBIGUOUS_CODE, encode_bases, kmer_codes
@@ -211,7 +213,8 @@ class SmallCNN(Baseline):
     """Two convolutions over one-hot bases, maxima over 10 parts of the sequence, one hidden layer.
 
     About 130,000 parameters. Training stops when the log loss on the validation set has not improved for
-    ``patience`` epochs, and the weights of the best epoch are kept.
+    ``patience`` epochs, and the weights of the best epoch are kept. Of more than two classes the loss is that at the
+    best temperature: a network that learns many classes is too sure of itself long before its answers stop improving.
     """
 
     name = "cnn"
@@ -263,7 +266,7 @@ class SmallCNN(Baseline):
             self.best_epoch, best, weights = 0, np.inf, {}
             for epoch in range(1, self.epochs + 1):
                 self._epoch(train, optimiser)
-                loss = log_loss(self.probabilities(valid.sequences), valid.labels)
+                loss = _tuned_loss(self.probabilities(valid.sequences), valid.labels)
                 if loss < best:
                     best, self.best_epoch = loss, epoch
                     weights = {key: value.clone() for key, value in self.network.state_dict().items()}
@@ -302,6 +305,15 @@ class SmallCNN(Baseline):
         """Return the best epoch and the size of the network."""
         count = sum(values.numel() for values in self.network.parameters())
         return {"best_epoch": self.best_epoch, "parameters": count}
+
+
+def _tuned_loss(answers: np.ndarray, labels: np.ndarray) -> float:
+    """Return the log loss of two classes as it is, of more than two at the best temperature."""
+    if answers.shape[1] == 2:
+        return log_loss(answers, labels)
+    logits = np.log(np.clip(answers, 1e-12, None))
+    tuned = Calibration(fit_temperature(logits, labels, "multiclass"))
+    return log_loss(apply(logits, tuned, "multiclass"), labels)
 
 
 def _one_hot(sequences: Sequence[str]) -> "torch.Tensor":

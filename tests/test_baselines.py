@@ -11,6 +11,7 @@ from genolm.baselines import (
     Majority,
     PositionalLogistic,
     SmallCNN,
+    _tuned_loss,
     fit_all,
     kmer_codes,
     kmer_counts,
@@ -142,6 +143,16 @@ def test_cnn_keeps_the_best_epoch(rng):
     best = log_loss(model.probabilities(valid.sequences), valid.labels)
     short = SmallCNN(channels=16, epochs=model.best_epoch, patience=25, threads=1, lr=1e-2).fit(train, valid)
     assert log_loss(short.probabilities(valid.sequences), valid.labels) == pytest.approx(best)
+
+
+def test_of_many_classes_the_best_epoch_is_chosen_at_the_best_temperature():
+    answers, labels = np.array([[0.5, 0.3, 0.2], [0.2, 0.7, 0.1], [0.3, 0.4, 0.3], [0.25, 0.25, 0.5]]), np.array([0, 0, 2, 2])
+    sure = answers**5 / (answers**5).sum(axis=1, keepdims=True)
+    assert log_loss(sure, labels) > log_loss(answers, labels) + 0.1
+    assert _tuned_loss(sure, labels) == pytest.approx(_tuned_loss(answers, labels), abs=1e-4)
+    assert _tuned_loss(answers, labels) <= log_loss(answers, labels)
+    two = answers[:, :2] / answers[:, :2].sum(axis=1, keepdims=True)
+    assert _tuned_loss(two, np.array([0, 1, 0, 1])) == log_loss(two, np.array([0, 1, 0, 1]))
 
 
 def test_cnn_has_the_stated_size_and_leaves_the_seed_alone(rng):
