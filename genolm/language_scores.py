@@ -1,6 +1,7 @@
 """How well a language model reads a held-out text: bits per base beside those of a Markov model."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -11,7 +12,8 @@ from genolm.batches import LanguageStream, StreamSettings, TextBatch, scored_tar
 from genolm.language import token_losses
 from genolm.markov import MarkovModel, bits_interval
 from genolm.model import LanguageModel
-from genolm.tokenizer import AMBIGUOUS_CODE, SEPARATOR, SPECIAL_COUNT, KmerTokenizer
+from genolm.sequences import open_fasta
+from genolm.tokenizer import AMBIGUOUS_CODE, SEPARATOR, SPECIAL_COUNT, KmerTokenizer, encode_bases
 
 VALID_PIECE = 5_000
 VALID_ROWS = 48
@@ -48,6 +50,34 @@ def _known_stretch(record: np.ndarray, length: int) -> np.ndarray:
     known = [np.count_nonzero(record[start : start + length] != AMBIGUOUS_CODE) for start in starts]
     place = 0 if 2 * known[0] >= min(length, len(record)) else int(np.argmax(known))
     return record[starts[place] :][:length]
+
+
+def sample_bits(model: LanguageModel, tokenizer: KmerTokenizer, path: Path) -> dict[str, float]:
+    """Return how a model reads the records of a FASTA file, and the same letters in random order.
+
+    Parameters
+    ----------
+    model : LanguageModel
+    tokenizer : KmerTokenizer
+        That of the model.
+    path : Path
+
+    Returns
+    -------
+    dict of str to float
+        ``bits_per_base`` of both strands in turn, and ``bits_per_base_shuffled`` of each record's letters shuffled
+        (seed 1), of which nothing but the composition can be known; each rounded to 4 digits.
+    """
+    with open_fasta(path) as opened:
+        records = [encode_bases(record.sequence) for record in opened.records()]
+    rng = np.random.default_rng(1)
+    shuffled = [rng.permutation(record) for record in records]
+    bases = sum(map(len, records))
+    found = {}
+    for key, pieces in (("bits_per_base", records), ("bits_per_base_shuffled", shuffled)):
+        text = held_out_text(pieces, tokenizer, bases=bases)
+        found[key] = round(bits_per_base(model, text, tokenizer.stride)["value"], 4)
+    return found
 
 
 def bits_per_base(model: LanguageModel, text: Sequence[TextBatch], stride: int) -> dict[str, float]:

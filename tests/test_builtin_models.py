@@ -3,11 +3,13 @@
 import pytest
 
 from genolm import workspace
+from genolm.language_scores import sample_bits
 from genolm.predict import Predictor
 from genolm.record import file_facts
 from genolm.registry import list_bundles, load_bundle
 from genolm.samples import cut_at_site, sample_pieces
 from genolm.sequences import open_fasta, parse_sequences
+from genolm.tokenizer import KmerTokenizer
 
 BUILTIN = sorted(path.name for path in workspace.builtin_models_dir().iterdir() if path.is_dir())
 MEGABYTE = 1_000_000
@@ -82,7 +84,7 @@ def test_most_records_of_the_own_sample_are_told_right(name, kind, least):
 
 
 def with_sample():
-    return [name for name in BUILTIN if "sample" in load_bundle(name).card]
+    return [name for name in BUILTIN if "records" in load_bundle(name).card["sample"]]
 
 
 @pytest.mark.parametrize("name", with_sample())
@@ -98,3 +100,13 @@ def test_a_model_says_of_its_sample_what_its_card_says(name):
         expected = told["records"][name]
         assert {key: chances[key] for key in expected} == pytest.approx(expected, abs=2e-3)
         assert max(chances, key=chances.get) in expected
+
+
+@pytest.mark.parametrize("name", [name for name in BUILTIN if name not in with_sample()])
+def test_a_language_model_reads_its_sample_as_its_card_says_and_no_shuffled_letters(name):
+    bundle = load_bundle(name)
+    told, path = bundle.card["sample"], workspace.samples_dir() / bundle.card["sample"]["file"]
+    assert bundle.config.kind == "language-model" and file_facts(path)["sha256"] == told["sha256"]
+    found = sample_bits(bundle.build(), KmerTokenizer(bundle.config.tokenizer), path)
+    assert found == {key: pytest.approx(told[key], abs=0.005) for key in ("bits_per_base", "bits_per_base_shuffled")}
+    assert found["bits_per_base"] < found["bits_per_base_shuffled"] - 0.04
