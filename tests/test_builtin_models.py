@@ -83,6 +83,18 @@ def test_most_records_of_the_own_sample_are_told_right(name, kind, least):
     assert sum(right) >= least
 
 
+def test_what_the_enhancer_model_gets_wrong_of_its_sample_is_on_its_card():
+    bundle = load_bundle("mammal-enhancer")
+    path = workspace.samples_dir() / bundle.card["sample"]["file"]
+    with open_fasta(path) as opened:
+        true = ["kind=enhancer" in record.description for record in opened.records()]
+    said = bundle.card["sample"]["records"].values()
+    threshold = bundle.config.calibration.threshold
+    right = [(chances["enhancer"] >= threshold) == answer for chances, answer in zip(said, true, strict=True)]
+    assert right == [True, True, False, False]
+    assert any("it tells two right: the enhancer, and one of three" in limit for limit in bundle.card["limits"])
+
+
 def with_sample():
     return [name for name in BUILTIN if "records" in load_bundle(name).card["sample"]]
 
