@@ -143,8 +143,13 @@ def _cells(row: RowResult, view: View, place: int) -> tuple[Cell, ...]:
 
 
 def _published_cell(row: RowResult, kind: str, view: View) -> Cell:
-    """Return the headline figure of the best that is published of a kind, else another, with its name."""
+    """Return the headline figure of the best that is published of a kind, else another, with its name.
+
+    Where the best published is the original, the best of others is shown in its place.
+    """
     found = row.figures_of(kind, view.published)
+    if kind == BEST and not found:
+        found = [item for item in row.figures_of("other", view.published) if not item.beside]
     if not found:
         return Cell(NONE)
     item = found[0]

@@ -516,6 +516,16 @@ def test_the_hardware_and_the_size_of_the_networks_are_told_once(written):
     assert words in document([row])
 
 
+def test_where_the_original_is_the_best_another_method_stands_in_its_column(written):
+    theirs = {"kind": "other", "protocol": PUBLISHED, "source": "one", "scores": {"mcc": 0.75}}
+    first = {**theirs, "name": "First", "kind": "original", "scores": {"mcc": 0.8}}
+    way = {**theirs, "name": "Way", "beside": "naive"}
+    (line,) = overview([written(published=[first, way, {**theirs, "name": "Third"}])])["Promoters"]
+    assert line.cells[2] == ("0.750", "Third")
+    (line,) = overview([written(published=[first, way])])["Promoters"]
+    assert line.cells[2].text == "–"
+
+
 def test_what_another_row_asks_better_is_in_no_count(written):
     why = "another row asks it better"
     protocols = {key: {"title": key, "uncounted": why} for key in (PUBLISHED, STRICT)}
