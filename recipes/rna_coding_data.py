@@ -8,7 +8,8 @@ training sample has equally many of both classes in each fifth of all lengths.
 ``published`` keeps CPAT's own training and test files. ``strict`` takes the transcripts of both, holds out
 whole chromosomes, leaves out what resembles a held-out transcript from elsewhere, and matches the test in
 length too. ``mouse`` trains on the same rows as ``strict`` and is tested on mouse transcripts of DeepLnc-CNN
-(GENCODE).
+(GENCODE). ``large`` and ``large_mouse`` have the tests of these two, and learn from transcripts of up to 3,000 bp as
+well, more than twice as many.
 """
 
 import re
@@ -36,6 +37,7 @@ TEST_CHROMOSOMES = ("1", "3", "5", "7", "9", "11")
 VALID_CHROMOSOMES = ("2", "10")
 FIFTHS = 5
 VALID_SHARE = 0.1
+MORE = 2
 SHORT_FRAME = 300
 """Bases of 100 codons, below which a reading frame says little."""
 _PLACE = re.compile(r"(\S+) range=chr([^:_\s]+)(\S*)")
@@ -49,6 +51,10 @@ class Limits(NamedTuple):
     shortest: int = 200
     longest: int = 1_500
     longest_test: int = 3_000
+
+    def larger(self) -> "Limits":
+        """Return limits with transcripts as long as those of the test to learn from, and so many times the rows."""
+        return self._replace(longest=self.longest_test, rows=MORE * self.rows)
 
     def pool(self, table: pd.DataFrame) -> pd.DataFrame:
         """Return the rows whose length allows their part, each sequence once."""
@@ -123,18 +129,27 @@ def tables(data: Path, out: Path, *, seed: int = 1, **limits: int) -> dict[str, 
     human, mouse = read_human(source_file(data, HUMAN)), read_mouse(data)
     carried, apart, other = (bounds.pool(table) for table in (human, placed(human), mouse))
     strict, dropped = keep_apart(by_chromosome(apart, bounds, seed))
-    taught = strict[strict["split"] != "test"]
-    tested = pd.concat([taught, balanced(other, bounds.test_rows, seed)], ignore_index=True)
+    abroad, both = balanced(other, bounds.test_rows, seed), pd.concat([human, mouse])
+    longer = bounds.larger().pool(placed(human))
+    large, without = keep_apart(with_test_of(strict, by_chromosome(longer, bounds.larger(), seed)))
     made = {
         "published": (published(carried, bounds, seed), {}, (human, carried)),
         "strict": (strict, dropped, (human, apart)),
-        "mouse": (tested, dropped, (pd.concat([human, mouse]), pd.concat([apart, other]))),
+        "mouse": (with_test_of(abroad, strict), dropped, (both, pd.concat([apart, other]))),
+        "large": (large, without, (human, longer)),
+        "large_mouse": (with_test_of(abroad, large), without, (both, pd.concat([longer, other]))),
     }
     facts = {"limits": bounds._asdict(), "sources": hashes_of(data, [HUMAN, *MOUSE]), "seed": seed}
     return {
         protocol: save_protocol(out, protocol, table, {**counts_of(table, left_out, *pools), **facts})
         for protocol, (table, left_out, pools) in made.items()
     }
+
+
+def with_test_of(tested: pd.DataFrame, taught: pd.DataFrame) -> pd.DataFrame:
+    """Return the training and validation rows of one table with the test rows of another."""
+    parts = [taught[taught["split"] != "test"], tested[tested["split"] == "test"]]
+    return pd.concat(parts, ignore_index=True)
 
 
 def counts_of(

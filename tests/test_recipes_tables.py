@@ -219,6 +219,20 @@ def test_strict_transcripts_lie_on_other_chromosomes(rna_tables, rna_data):
     assert (test["name"].str.contains("positive") == (test["label"] == "noncoding")).all()
 
 
+def test_large_rna_tables_have_the_same_tests_and_more_and_longer_transcripts_to_learn_from(rna_tables, recipe):
+    limits = recipe("rna_coding_data").Limits(**LIMITS).larger()
+    assert (limits.longest, limits.rows) == (800, 240)
+    strict, large, mouse = (rna_tables[key][0] for key in ("strict", "large", "large_mouse"))
+    assert pieces(large, "test")["name"].tolist() == pieces(strict, "test")["name"].tolist()
+    assert pieces(mouse, "test")["name"].tolist() == pieces(rna_tables["mouse"][0], "test")["name"].tolist()
+    taught = large[large["split"] != "test"]
+    assert set(taught["group"].astype(str)) == {"2", "4", "6", "8", "12"}
+    assert taught["label"].value_counts().nunique() == 1 and len(taught) > (strict["split"] != "test").sum()
+    assert rna_tables["large"][1]["similar"]["test_rows_resembling_train"] == 0
+    for part in ("train", "valid"):
+        assert pieces(large, part)["name"].tolist() == pieces(mouse, part)["name"].tolist()
+
+
 def test_a_transcript_without_a_place_is_refused(recipe, tmp_path):
     path = tmp_path / "cpat.csv"
     pd.DataFrame({"name": ["a range=chr1:2-3", "b"], "sequence": ["A", "C"]}).to_csv(path, index=False)
