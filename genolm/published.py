@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
-from scipy.stats import binomtest
 
-from genolm.bootstrap import Estimate
+from genolm.bootstrap import Estimate, wilson
 
 _NAN = float("nan")
 _DRAWS = 10_000
@@ -81,7 +80,8 @@ class Published:
             low, high = max(0.0, value - half), min(1.0, value + half)
         elif self.sizes and (metric == "accuracy" or metric.endswith("_agreement")):
             count = sum(self.sizes)
-            low, high = binomtest(round(value * count), count).proportion_ci(method="wilson")
+            found = wilson(round(value * count), count)
+            low, high = found.low, found.high
         else:
             low, high = _NAN, _NAN
         return Estimate(value, float(low), float(high))
