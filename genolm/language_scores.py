@@ -52,7 +52,9 @@ def _known_stretch(record: np.ndarray, length: int) -> np.ndarray:
     return record[starts[place] :][:length]
 
 
-def sample_bits(model: LanguageModel, tokenizer: KmerTokenizer, path: Path) -> dict[str, float]:
+def sample_bits(
+    model: LanguageModel, tokenizer: KmerTokenizer, path: Path, *, start: int = 0, end: int | None = None
+) -> dict[str, float]:
     """Return how a model reads the records of a FASTA file, and the same letters in random order.
 
     Parameters
@@ -61,6 +63,8 @@ def sample_bits(model: LanguageModel, tokenizer: KmerTokenizer, path: Path) -> d
     tokenizer : KmerTokenizer
         That of the model.
     path : Path
+    start, end : int
+        Bases of each record that are read, from 0, half-open; all by default.
 
     Returns
     -------
@@ -69,7 +73,7 @@ def sample_bits(model: LanguageModel, tokenizer: KmerTokenizer, path: Path) -> d
         (seed 1), of which nothing but the composition can be known; each rounded to 4 digits.
     """
     with open_fasta(path) as opened:
-        records = [encode_bases(record.sequence) for record in opened.records()]
+        records = [encode_bases(record.sequence[start:end]) for record in opened.records()]
     rng = np.random.default_rng(1)
     shuffled = [rng.permutation(record) for record in records]
     bases = sum(map(len, records))

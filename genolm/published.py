@@ -7,6 +7,7 @@ from functools import lru_cache
 import numpy as np
 
 from genolm.bootstrap import Estimate, wilson
+from genolm.errors import SettingsError
 
 _NAN = float("nan")
 _DRAWS = 10_000
@@ -65,26 +66,49 @@ class Published:
     rows: tuple[int, ...] = ()
     leak: str = ""
 
+    def __post_init__(self) -> None:
+        is_whole = len(self.counts) in (0, 4) and len(self.rows) <= 2
+        if not is_whole or min((*self.counts, 0)) < 0 or min((*self.sizes, 1)) < 1:
+            raise SettingsError(
+                f"The published figures of {self.name} have counts = {list(self.counts)} and rows = {list(self.rows)}; "
+                "counts are four (rightly positive, wrongly negative, wrongly positive, rightly negative), rows one or two, "
+                "and each class has a row."
+            )
+        shares = [key for key in self.scores if self.sizes and not -1 <= self.scores[key] <= 1]
+        if shares:
+            told = f"{shares[0]} = {self.scores[shares[0]]}"
+            raise SettingsError(f"The published figures of {self.name} have {told}; it is a share, 1 at most.")
+
     def estimate(self, metric: str) -> Estimate:
         """Return a figure with its 95 % interval, NaN where the size of its test is not known.
 
-        Shares of all test rows have Wilson's interval (1927, doi:10.1080/01621459.1927.10502953), an area under the
-        ROC curve that of Hanley and McNeil (1982, doi:10.1148/radiology.143.1.7063747), and what is made of counts
-        has the percentiles of 10,000 draws of as many test rows.
+        Shares of rows have Wilson's interval (1927, doi:10.1080/01621459.1927.10502953), an area under the ROC curve
+        that of Hanley and McNeil (1982, doi:10.1148/radiology.143.1.7063747), and MCC the percentiles of 10,000 draws
+        of as many test rows.
         """
         value = self.scores[metric]
-        if len(self.counts) == 4 and metric in _OF_COUNTS:
-            low, high = _drawn(self.counts)[metric]
-        elif metric == "auroc" and len(self.sizes) == 2:
+        if self.counts and metric == "mcc":
+            low, high = _drawn_mcc(self.counts)
+        elif metric == "auroc" and len(self.sizes) == 2 and 0 < value < 1:
             half = _Z * _area_error(value, *self.sizes)
             low, high = max(0.0, value - half), min(1.0, value + half)
-        elif self.sizes and (metric == "accuracy" or metric.endswith("_agreement")):
-            count = sum(self.sizes)
+        elif count := self._rows_of(metric):
             found = wilson(round(value * count), count)
             low, high = found.low, found.high
         else:
             low, high = _NAN, _NAN
         return Estimate(value, float(low), float(high))
+
+    def _rows_of(self, metric: str) -> int:
+        """Return of how many rows a figure is a share, 0 where it is none or that is not known."""
+        if metric == "accuracy" or metric.endswith("_agreement"):
+            return sum(self.sizes)
+        if metric == "recall" and len(self.sizes) == 2:
+            return self.sizes[0]
+        if not self.counts:
+            return 0
+        right, _, wrong, _ = self.counts
+        return {"precision": right + wrong, "specificity": self.sizes[1]}.get(metric, 0)
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -94,28 +118,15 @@ class Published:
         return self.rows
 
 
-def _of_counts(right: np.ndarray, missed: np.ndarray, wrong: np.ndarray, left: np.ndarray) -> dict[str, np.ndarray]:
-    """Return figures of true positives, false negatives, false positives and true negatives."""
-    with np.errstate(invalid="ignore", divide="ignore"):
-        margins = (right + wrong) * (right + missed) * (left + wrong) * (left + missed)
-        return {
-            "accuracy": (right + left) / (right + missed + wrong + left),
-            "precision": right / (right + wrong),
-            "recall": right / (right + missed),
-            "specificity": left / (left + wrong),
-            "mcc": (right * left - wrong * missed) / np.sqrt(margins),
-        }
-
-
-_OF_COUNTS = tuple(_of_counts(*np.ones((4, 1))))
-
-
 @lru_cache
-def _drawn(counts: tuple[int, ...]) -> dict[str, tuple[float, float]]:
-    """Return the 2.5 and 97.5 percentiles of the figures of tests drawn anew from one with such counts."""
+def _drawn_mcc(counts: tuple[int, ...]) -> tuple[float, float]:
+    """Return the 2.5 and 97.5 percentiles of MCC over tests drawn anew from one with such counts."""
     rng, total = np.random.default_rng(1), sum(counts)
-    draws = rng.multinomial(total, np.array(counts) / total, size=_DRAWS).astype(float)
-    return {key: tuple(np.nanpercentile(values, (2.5, 97.5))) for key, values in _of_counts(*draws.T).items()}
+    right, missed, wrong, left = rng.multinomial(total, np.array(counts) / total, size=_DRAWS).astype(float).T
+    margins = (right + wrong) * (right + missed) * (left + wrong) * (left + missed)
+    found = np.divide(right * left - wrong * missed, np.sqrt(margins), out=np.zeros(_DRAWS), where=margins > 0)
+    low, high = np.percentile(found, (2.5, 97.5))
+    return float(low), float(high)
 
 
 def _area_error(area: float, positives: int, negatives: int) -> float:

@@ -37,7 +37,7 @@ def longest_frame(sequence: str) -> Frame:
     Returns
     -------
     Frame
-        The first of several that are equally long; an empty one at 0 where there is no ATG.
+        Of several that are equally long the one that begins first; an empty one at 0 where there is no ATG.
     """
     best = Frame(0, 0)
     for offset in range(3):
@@ -47,14 +47,14 @@ def longest_frame(sequence: str) -> Frame:
             if codon == "ATG" and first < 0:
                 first = place
             elif codon in _STOPS and first >= 0:
-                best, first = max(best, Frame(first, place), key=_length), -1
+                best, first = max(best, Frame(first, place), key=_rank), -1
         if first >= 0:
-            best = max(best, Frame(first, first + (len(sequence) - first) // 3 * 3), key=_length)
+            best = max(best, Frame(first, first + (len(sequence) - first) // 3 * 3), key=_rank)
     return best
 
 
-def _length(frame: Frame) -> int:
-    return frame.length
+def _rank(frame: Frame) -> tuple[int, int]:
+    return frame.length, -frame.start
 
 
 class FrameLogistic(Logistic):

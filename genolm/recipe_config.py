@@ -325,11 +325,6 @@ def _recipe(path: Path, given: Mapping[str, Any]) -> Recipe:
         if item.kind not in _PUBLISHED_KINDS:
             wanted = ", ".join(_PUBLISHED_KINDS)
             raise SettingsError(f"published[{number}].kind is '{item.kind}'; it must be one of {wanted}.")
-        if len(item.counts) not in (0, 4) or len(item.rows) > 2:
-            raise SettingsError(
-                f"published[{number}] has counts = {list(item.counts)} and rows = {list(item.rows)}; counts are four "
-                "(rightly positive, wrongly negative, wrongly positive, rightly negative), rows one or two."
-            )
         if item.leads:
             raise SettingsError(f"published[{number}].leads is measured by a recipe, not said by it; leave it out.")
     return Recipe(name=path.stem, folder=path.parent, **parts)

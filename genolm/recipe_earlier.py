@@ -15,7 +15,7 @@ from typing import Any
 from genolm.config import FinetuneSettings
 from genolm.recipe_config import Method, Recipe, RecipeError
 from genolm.recipe_steps import asked_of, base_weights, is_absent, network_of
-from genolm.result_row import BASELINE, RESULT_FORMAT
+from genolm.result_row import BASELINE, BASELINE_TITLES, RESULT_FORMAT
 
 
 def read_earlier(path: Path) -> dict[str, Any]:
@@ -151,7 +151,8 @@ def seconds_of(result: Mapping[str, Any], recipe: Recipe) -> float:
 def missing_of(result: Mapping[str, Any], recipe: Recipe) -> Iterator[str]:
     """Yield what of a recipe a result has not, in words: protocol, method and seeds.
 
-    A baseline is wanted under all protocols where it was fitted under one.
+    Baselines that the recipe names are wanted under all protocols; where it names none, those that were fitted under
+    one of them.
     """
     fitted = {
         key: result["methods"][key]["title"]
@@ -159,6 +160,8 @@ def missing_of(result: Mapping[str, Any], recipe: Recipe) -> Iterator[str]:
         for key in methods
         if key in result["methods"] and result["methods"][key]["kind"] == BASELINE
     }
+    if recipe.baselines is not None:
+        fitted = {key: BASELINE_TITLES.get(key, key) for key in recipe.baselines}
     for protocol, title in recipe.protocols.items():
         for key, method in recipe.methods_of(protocol).items():
             found = result["scores"].get(protocol, {}).get(key, {"seeds": ()})

@@ -18,14 +18,6 @@ from genolm.recipe_steps import Ground, Step, mean_answer
 from genolm.record import code_version, file_facts
 from genolm.result_row import RESULT_FORMAT, is_naive
 
-BASELINE_TITLES = {
-    "majority": "always the commonest class",
-    "kmer-logistic": "k-mer logistic regression",
-    "positional-logistic": "logistic regression on bases by position",
-    "frame-logistic": "logistic regression on the longest reading frame",
-    "cnn": "small convolutional network",
-}
-
 
 def frame_of(recipe: Recipe) -> dict[str, Any]:
     """Return what a result says of its recipe, before any figure."""

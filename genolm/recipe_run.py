@@ -22,7 +22,7 @@ from genolm.recipe_answers import answers_file, take_up, write_answers
 from genolm.recipe_config import Call, Method, Recipe, RecipeError
 from genolm.recipe_earlier import missing_of, read_earlier, seconds_of, with_earlier
 from genolm.recipe_own import check_nothing_lost, joined, kept_parts, of_same_sources
-from genolm.recipe_result import BASELINE_TITLES, Pairs, frame_of, method_scores, protocol_facts
+from genolm.recipe_result import Pairs, frame_of, method_scores, protocol_facts
 from genolm.recipe_steps import Ground, Step, check_bases, check_same, open_ground, steps_of, turn_of
 from genolm.recipe_work import (
     Baselines,
@@ -36,6 +36,7 @@ from genolm.recipe_work import (
 )
 from genolm.record import file_facts, timestamp, write_json
 from genolm.registry import load_bundle
+from genolm.result_row import BASELINE_TITLES
 from genolm.workspace import exclusive
 
 RESULT, PARTS = "result.json", "parts.json"
@@ -245,9 +246,8 @@ class _TableRun:
         grounds = self._grounds()
         self._take_up(grounds)
         for name in (name for ground in grounds.values() for name in judge_again(ground, self._steps)):
-            self.say(f"{self.recipe.name}: {name} is judged by the threshold of today")
-        asked = self.limits.protocols or grounds
-        wanted = [ground for key, ground in grounds.items() if key in asked]
+            self.say(f"{self.recipe.name}: {name} is made or judged anew, by the threshold and figures of today")
+        wanted = [ground for key, ground in grounds.items() if key in (self.limits.protocols or grounds)]
         pairs = [
             (ground, step, method)
             for ground in wanted

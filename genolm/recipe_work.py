@@ -118,7 +118,7 @@ def judge_again(ground: Ground, folder: Path) -> list[str]:
     """Judge the finished steps of a protocol by the thresholds of today where they had others; return their names.
 
     Answers are kept for long, from machine to machine, and those of one recipe are compared: the rule by which a yes
-    is said has to be one for all. A step without answers on the validation rows stays as it is. What lacks a figure
+    is said has to be one for all. A step of two classes without answers on the validation rows stays as it is. What lacks a figure
     that the recipe has come to want is judged again too. Averages of what is finished are made where they are not
     there, whatever else is run: they are not kept from machine to machine.
     """
@@ -143,12 +143,13 @@ def _can_be_made(step: Step, ground: Ground, method: Method) -> bool:
 
 
 def _judge_again(step: Step, ground: Ground) -> bool:
-    logits = step.valid_logits
-    if logits is None or ground.preparation.head.task != "binary":
-        return False
-    found, answer = step.read()
-    threshold = threshold_of(ground, logits, found.get("temperature"))
-    is_same = abs(np.diff(calibration.log_odds([threshold, found.pop("threshold")]))) < SAME_THRESHOLD
+    logits, (found, answer) = step.valid_logits, step.read()
+    known, is_same = found.pop("threshold"), True
+    if ground.preparation.head.task == "binary":
+        if logits is None:
+            return False
+        threshold = threshold_of(ground, logits, found.get("temperature"))
+        is_same = abs(np.diff(calibration.log_odds([threshold, known]))) < SAME_THRESHOLD
     if is_same and set(ground.recipe.metrics) <= set(found["scores"]):
         return False
     answer = answer if is_same else answer._replace(threshold=threshold)

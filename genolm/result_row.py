@@ -20,6 +20,13 @@ OURS, BASELINE, CONTROL = "ours", "baseline", "control"
 # Fixed beforehand, for rows that keep no loss on validation rows to choose by.
 MAIN_ORDER = ("adapted", "pretrained")
 LEARNED, READINGS = ("shifted", "trimmed"), ("shifted", "trimmed", "framed")
+BASELINE_TITLES = {
+    "majority": "always the commonest class",
+    "kmer-logistic": "k-mer logistic regression",
+    "positional-logistic": "logistic regression on bases by position",
+    "frame-logistic": "logistic regression on the longest reading frame",
+    "cnn": "small convolutional network",
+}
 
 
 def is_naive(method: str) -> bool:

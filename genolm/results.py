@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from genolm.bootstrap import Estimate
-from genolm.errors import GenolmError
+from genolm.errors import GenolmError, SettingsError
 from genolm.published import Lead, Published
 from genolm.result_row import (
     BASELINE,
@@ -89,7 +89,7 @@ def read_result(path: str | Path) -> RowResult:
         return _row(path, data)
     except KeyError as error:
         raise ResultError(f"{path} has no entry {error}; run its recipe again.") from error
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, AttributeError, SettingsError) as error:
         raise ResultError(f"{path} cannot be used: {error}; run its recipe again.") from error
 
 

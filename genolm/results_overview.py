@@ -15,6 +15,7 @@ from genolm.results_contest import (
     against_baseline,
     against_naive,
     published_contest,
+    sign_of,
 )
 from genolm.results_reading import protocol_words, verdict
 
@@ -145,13 +146,11 @@ def _cells(row: RowResult, view: View, place: int) -> tuple[Cell, ...]:
 def _published_cell(row: RowResult, kind: str, view: View) -> Cell:
     """Return the headline figure of the best that is published of a kind, else another, with its name.
 
-    Where the best published is the original, the best of others is shown in its place.
+    Where the best published is the original, another method is named in its place, if one was measured likewise.
     """
     found = row.figures_of(kind, view.published)
-    if kind == BEST and not found:
-        found = [item for item in row.figures_of("other", view.published) if not item.beside]
     if not found:
-        return Cell(NONE)
+        return _next_best_cell(row, view) if kind == BEST else Cell(NONE)
     item = found[0]
     where = "" if item.protocol == view.published else f"; {protocol_words(row, item.protocol)}"
     name = item.name + (where if item.protocol in row.protocols else "; not comparable")
@@ -160,6 +159,18 @@ def _published_cell(row: RowResult, kind: str, view: View) -> Cell:
         return Cell(figure_words(item.estimate(row.metric)), name)
     metric = next((key for key in row.metrics if key in item.scores), next(iter(item.scores)))
     return Cell(f"{metric_name(metric)} {figure_words(item.estimate(metric))}", name)
+
+
+def _next_best_cell(row: RowResult, view: View) -> Cell:
+    """Return the best figure of others that the original of a line is ahead of, a dash where there is none."""
+    first = next((item for item in row.figures_of(ORIGINAL, view.published) if row.metric in item.scores), None)
+    for item in row.figures_of("other", view.published):
+        is_like = first and item.protocol == first.protocol == view.published and row.metric in item.scores
+        if is_like and not item.beside and item.name.split(",")[0] != first.name.split(",")[0]:
+            if sign_of(row.metric) * (first.scores[row.metric] - item.scores[row.metric]) >= 0:
+                more = "; other data" if item.other_test else ""
+                return Cell(figure_words(item.estimate(row.metric)), f"next to the original, {item.name}{more}")
+    return Cell(NONE)
 
 
 def _own_cell(row: RowResult, protocol: str) -> Cell:

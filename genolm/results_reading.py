@@ -131,7 +131,8 @@ def _own_words(row: RowResult, protocol: str, method: str) -> str:
 
 def _published_words(row: RowResult, item: Published) -> str:
     """Say how ours stands to a published figure; "" for one with nothing in common that is not the first to ask for."""
-    first = next(one for one in row.published if (one.kind, one.protocol) == (item.kind, item.protocol))
+    alike = (one for one in row.figures_of(item.kind, item.protocol) if one.protocol == item.protocol)
+    first = next(alike, item)
     who = f"{_WHO.get((item.kind, first == item), 'Also published')}, {item.name},"
     found, metrics = against_published(row, item), shared_metrics(row, item)
     if found is None and item.beside and row.beside(item) is None:

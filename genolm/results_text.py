@@ -29,14 +29,16 @@ _HOW_TO_READ = (
     "on one side, by similarity, chromosome, species or reference, so that its figure is closer to what to expect on "
     "something new. A row that is divided in other ways has a line for each, in the column of the strict one.",
     "Ours is one way that starts from a language model: of several the one with the lowest loss on validation "
-    "rows, or where that was not kept one fixed beforehand, so that the test rows choose nothing. Naive is the same "
+    "rows, or where that was not kept one fixed beforehand, so that the test rows choose nothing. Where the original is "
+    "the best published, the next to it is named in that column. Naive is the same "
     "network without pre-training, or where it is named another one. Of the simple baselines the one that is best on "
     "the test rows is shown, which favours it; a control, which knows nothing, is no baseline. Both are under the "
     "strict protocol where there is one.",
     "Two methods of ours are within noise of each other when the 95 % interval of their difference, drawn in "
     "pairs on the same test rows, holds 0; where that was not worked out, when their intervals overlap. To a "
     "published figure of another test the interval of the difference has the noise of both tests; where the size of "
-    "that test is not known, the figure is within noise when it lies inside our interval. Within noise does not mean "
+    "that test is not known, the figure is within noise when it lies inside our interval. Where both tests share rows, "
+    "as a test of all pieces and one of a part of them do, that interval is too wide. Within noise does not mean "
     "equal: the interval says how much either may be ahead. Of many rows some differ by chance, and lines of one test, "
     "such as those of a curve, lie on the same side together. In their count a published figure that stands in two "
     "rows is counted once, where our interval is the narrowest; a test that pools others is left out, and so is one "

@@ -32,8 +32,8 @@ from genolm.config import Calibration, HeadConfig, Schedule, TokenizerConfig, Wi
 from genolm.novelty import training_profile
 from genolm.predict import Predictor
 from genolm.progress import Progress
-from genolm.recipe_result import BASELINE_TITLES
 from genolm.registry import check_name, load_bundle, save_bundle
+from genolm.result_row import BASELINE_TITLES
 from genolm.result_row import NAIVE
 from genolm.scan import scan_genome
 from genolm.stretch_training import LabelledStrand, StretchSettings, train_on_stretches

@@ -36,9 +36,9 @@ from genolm.figure_parts import BLUE, GREEN, GREY, PALETTE, PURPLE, VERMILION, l
 from genolm.metrics import as_json, score
 from genolm.plans import ALIGNED_ROWS, TrainingPlan, plan_training, task_size
 from genolm.recipe_own import joined
-from genolm.recipe_result import BASELINE_TITLES
 from genolm.recipe_run import RecipeTask
 from genolm.registry import load_bundle
+from genolm.result_row import BASELINE_TITLES
 from genolm.tokenizer import KmerTokenizer
 
 PRETRAINED, NAIVE = "pretrained", "naive"

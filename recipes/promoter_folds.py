@@ -33,9 +33,9 @@ from genolm.calibration import log_odds
 from genolm.metrics import as_json, score, statistic_for
 from genolm.recipe_config import Call, Method, Recipe, RecipeError, find_recipe
 from genolm.recipe_own import joined
-from genolm.recipe_result import BASELINE_TITLES
 from genolm.recipe_run import Limits, RecipeTask, run_recipe
 from genolm.recipe_steps import Answer, Step, asked_of, base_weights, mean_answer, network_of, open_ground
+from genolm.result_row import BASELINE_TITLES
 from genolm.result_row import is_naive
 from genolm.splits import split_by_cluster, split_random
 
@@ -287,7 +287,8 @@ def run(task: RecipeTask) -> dict[str, Any]:
     trained = {key for key, item in result["methods"].items() if not item["settings"].get("average")}
     told = [item["seeds"] for scores in result["scores"].values() for key, item in scores.items() if key in trained]
     seconds = sum(run["seconds"] for runs in told for run in runs)
-    return {**result, "seconds": seconds, "missing": list(_missing(courses, result["scores"]))}
+    unplanned = [f"{course.title}: from scratch" for course in courses if not any(map(is_naive, course.ours))]
+    return {**result, "seconds": seconds, "missing": list(_missing(courses, result["scores"])), "unplanned": unplanned}
 
 
 def _missing(courses: Sequence[Course], scores: Mapping[str, Any]) -> Iterator[str]:

@@ -19,9 +19,9 @@ from scan_proof_ground import Store
 from scan_proof_judging import auprc_difference, judge
 from scan_proof_scans import Scans
 
-from genolm.recipe_result import BASELINE_TITLES
 from genolm.recipe_run import RecipeTask
 from genolm.registry import load_bundle
+from genolm.result_row import BASELINE_TITLES
 from genolm.result_row import NAIVE
 
 PROTOCOL = "held_out"

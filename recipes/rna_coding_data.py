@@ -9,7 +9,7 @@ training sample has equally many of both classes in each fifth of all lengths.
 whole chromosomes, leaves out what resembles a held-out transcript from elsewhere, and matches the test in
 length too. ``mouse`` trains on the same rows as ``strict`` and is tested on mouse transcripts of DeepLnc-CNN
 (GENCODE). ``large`` and ``large_mouse`` have the tests of these two, and learn from transcripts of up to 3,000 bp as
-well, more than twice as many.
+well, twice as many.
 """
 
 import re
@@ -124,7 +124,7 @@ def by_chromosome(pool: pd.DataFrame, limits: Limits, seed: int) -> pd.DataFrame
 
 
 def tables(data: Path, out: Path, *, seed: int = 1, **limits: int) -> dict[str, Path]:
-    """Write the tables ``published``, ``strict`` and ``mouse``; ``limits`` are those of :class:`Limits`."""
+    """Write the table of each protocol; ``limits`` are those of :class:`Limits`."""
     bounds = Limits(**limits)
     human, mouse = read_human(source_file(data, HUMAN)), read_mouse(data)
     carried, apart, other = (bounds.pool(table) for table in (human, placed(human), mouse))

@@ -33,9 +33,9 @@ from genolm.errors import GenolmError
 from genolm.figure_parts import BLUE, GREEN, GREY, VERMILION, laid_out, new_figure
 from genolm.peaks import call_peaks
 from genolm.predict import Predictor
-from genolm.recipe_result import BASELINE_TITLES
 from genolm.recipe_run import RecipeTask
 from genolm.registry import ModelBundle
+from genolm.result_row import BASELINE_TITLES
 from genolm.scan import scan_genome
 from genolm.site_matching import match_sites
 from genolm.tracks import Track

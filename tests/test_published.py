@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
+from genolm.errors import SettingsError
 from genolm.metrics import binary_metrics
 from genolm.published import Published
 from genolm.recipe_config import list_recipes
@@ -18,16 +20,39 @@ def published(scores, **sizes):
     return Published("Somebody", "original", "published", "a table", scores, **sizes)
 
 
-def test_an_interval_of_counts_is_that_of_a_bootstrap_over_the_rows():
-    right, missed, wrong, left = counts = (111, 15, 10, 440)
-    item = published({"accuracy": 0.9566, "precision": 0.9174, "recall": 0.881, "mcc": 0.8715}, counts=counts)
-    truth = np.repeat([1, 1, 0, 0], counts)
-    said = np.repeat([1.0, 0.0, 1.0, 0.0], counts)
-    found = binary_metrics(said, truth, n_boot=4000)
-    for metric, value in item.scores.items():
-        ours, theirs = item.estimate(metric), found[metric]
-        assert ours.value == value == pytest.approx(theirs.value, abs=1e-4)
-        assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.005)
+def test_an_interval_of_mcc_is_that_of_a_bootstrap_over_the_rows():
+    counts = (111, 15, 10, 440)
+    truth, said = np.repeat([1, 1, 0, 0], counts), np.repeat([1.0, 0.0, 1.0, 0.0], counts)
+    ours, theirs = published({"mcc": 0.8715}, counts=counts).estimate("mcc"), binary_metrics(said, truth, n_boot=4000)["mcc"]
+    assert ours.value == pytest.approx(theirs.value, abs=1e-4)
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.005)
+    none = published({"mcc": 0.0}, counts=(0, 5, 0, 5)).estimate("mcc")
+    assert (none.low, none.high) == (0, 0)
+
+
+def test_shares_have_the_interval_of_their_own_rows():
+    shares = {"accuracy": 551 / 576, "precision": 111 / 121, "recall": 111 / 126, "specificity": 440 / 450}
+    item = published(shares, counts=(111, 15, 10, 440))
+    for metric, (hits, rows) in {"accuracy": (551, 576), "precision": (111, 121), "recall": (111, 126), "specificity": (440, 450)}.items():
+        wanted = binomtest(hits, rows).proportion_ci(method="wilson")
+        found = item.estimate(metric)
+        assert (found.low, found.high) == pytest.approx((wanted.low, wanted.high), abs=1e-9)
+    whole = published({"accuracy": 1.0}, counts=(38, 0, 0, 100)).estimate("accuracy")
+    assert whole.low < 0.98
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"counts": (1, 2, 3)}, {"counts": (0, 0, 3, 4)}, {"counts": (1, -1, 3, 4)}, {"rows": (0, 9)}, {"rows": (1, 2, 3)}],
+)
+def test_sizes_that_cannot_be_are_refused(given):
+    with pytest.raises(SettingsError, match="published figures of Somebody have counts"):
+        published({"auroc": 0.9}, **given)
+
+
+def test_a_percentage_is_refused():
+    with pytest.raises(SettingsError, match="accuracy = 96.5; it is a share"):
+        published({"accuracy": 96.5}, rows=(100,))
 
 
 def test_differences_of_shares_are_those_of_newcombe():
@@ -45,6 +70,7 @@ def test_an_area_varies_as_that_of_exponential_scores(rng):
     assert areas.mean() == pytest.approx(area, abs=0.005)
     assert (found.high - found.low) / (2 * 1.96) == pytest.approx(areas.std(), rel=0.06)
     assert published({"auroc": 0.999}, rows=(positives, negatives)).estimate("auroc").high == 1
+    assert math.isnan(published({"auroc": 1.0}, rows=(positives, negatives)).estimate("auroc").low)
 
 
 def test_what_the_size_of_a_test_does_not_tell_has_no_interval():

@@ -19,6 +19,7 @@ from genolm.reading_frames import Frame, FrameLogistic, longest_frame
         ("CCATGATGAAATAAATGCCCCCCCCC", (14, 26)),
         ("CCATGATGAAATAA", (2, 11)),
         ("TAAGGG", (0, 0)),
+        ("CATGAAATAACCATGAAATAA", (1, 7)),
         ("AT", (0, 0)),
         ("ATGNNNTAG", (0, 6)),
     ],

@@ -27,7 +27,7 @@ from genolm.recipe_answers import read_answers, write_answers
 from genolm.recipe_config import find_recipe, list_recipes
 from genolm.recipe_earlier import with_earlier
 from genolm.recipe_publish import publish
-from genolm.recipe_refresh import refresh
+from genolm.recipe_refresh import refresh, refreshed
 from genolm.recipe_run import Limits, run_recipe
 from genolm.recipe_steps import asked_of
 from genolm.record import write_json
@@ -180,6 +180,11 @@ def test_a_run_that_is_cut_short_goes_on_and_ends_as_one(run, folder, tmp_path, 
     assert part["scores"]["too_hard"] == {}
     unfitted = "Hard: k-mer logistic regression"
     assert part["missing"] == ["Easy: Pre-trained, seed 2", "Hard: Pre-trained, seeds 1, 2", unfitted]
+    path = folder / "toy.toml"
+    named = path.read_text().replace('["kmer-logistic"]', '["kmer-logistic", "frame-logistic"]')
+    path.write_text(named)
+    assert "Easy: logistic regression on the longest reading frame" in refreshed(part, find_recipe(folder, "toy"))["missing"]
+    path.write_text(named.replace(', "frame-logistic"', ""))
     adapted = "language model fine-tuned first"
     assert part["unplanned"] == [f"Easy: {adapted}", f"Hard: from scratch, {adapted}"]
     trained = []
@@ -499,7 +504,7 @@ def test_what_was_called_by_another_rule_is_judged_again(run, folder, tmp_path, 
     limits = Limits(protocols=("easy",), methods=("naive",), seeds=1)
     again = run_recipe(find_recipe(folder, "toy"), tmp_path / "data", tmp_path / "runs", limits=limits, say=said.append)
     assert json.loads(again.read_text())["scores"] == first["scores"]
-    names = [line.split()[1] for line in said if line.endswith("is judged by the threshold of today")]
+    names = [line.split()[1] for line in said if line.endswith("by the threshold and figures of today")]
     assert names == ["easy-pretrained-seed1", "easy-kmer-logistic-seed1", "easy-mixed-seed1"]
     assert (steps / "easy-other-seed1.json").stat().st_mtime_ns == untouched
 

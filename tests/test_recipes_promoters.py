@@ -272,6 +272,7 @@ def test_folds_are_trained_once_and_judged_together(folds, course, tmp_path, mon
     found = folds.run(course)
     scores = found["scores"]["published"]
     assert set(scores) == {*WAYS, *folds.BASELINES} and found["missing"] == []
+    assert found["unplanned"] == [f"{found['protocols']['published']['title']}: from scratch"]
     assert found["protocols"] == none["protocols"] and found["protocols"]["published"]["rows"]["test"] == 140
     assert all(scores[key]["seeds"][0]["valid_loss"] > 0 for key in WAYS)
     assert "valid_loss" not in scores["cnn"]["seeds"][0]

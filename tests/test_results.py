@@ -516,14 +516,27 @@ def test_the_hardware_and_the_size_of_the_networks_are_told_once(written):
     assert words in document([row])
 
 
-def test_where_the_original_is_the_best_another_method_stands_in_its_column(written):
+def test_where_the_original_is_the_best_the_next_to_it_stands_in_that_column(written):
     theirs = {"kind": "other", "protocol": PUBLISHED, "source": "one", "scores": {"mcc": 0.75}}
-    first = {**theirs, "name": "First", "kind": "original", "scores": {"mcc": 0.8}}
-    way = {**theirs, "name": "Way", "beside": "naive"}
-    (line,) = overview([written(published=[first, way, {**theirs, "name": "Third"}])])["Promoters"]
-    assert line.cells[2] == ("0.750", "Third")
-    (line,) = overview([written(published=[first, way])])["Promoters"]
+    first = {**theirs, "name": "First, large", "kind": "original", "scores": {"mcc": 0.8}}
+    third = {**theirs, "name": "Third"}
+    (line,) = overview([written(published=[first, {**theirs, "name": "Way", "beside": "naive"}, third])])["Promoters"]
+    assert line.cells[2] == ("0.750", "next to the original, Third")
+    unlike = [{"beside": "naive"}, {"protocol": ""}, {"scores": {"auroc": 0.7}}, {"scores": {"mcc": 0.9}}, {"name": "First, small"}]
+    for change in unlike:
+        (line,) = overview([written(published=[first, third | change])])["Promoters"]
+        assert line.cells[2].text == "–", change
+    (line,) = overview([written(published=[third])])["Promoters"]
     assert line.cells[2].text == "–"
+
+
+def test_the_best_published_is_one_in_the_column_and_in_the_reading(written):
+    theirs = {"kind": "best", "protocol": PUBLISHED, "source": "one"}
+    both = [{**theirs, "name": "Low", "scores": {"mcc": 0.6}}, {**theirs, "name": "High", "scores": {"mcc": 0.7}}]
+    row = written(published=both)
+    text = said(row)["Published protocol"]
+    assert "The best published, High, gives MCC 0.700" in text and "Also published, Low, gives MCC 0.600" in text
+    assert overview([row])["Promoters"][0].cells[2].detail == "High"
 
 
 def test_what_another_row_asks_better_is_in_no_count(written):
