@@ -155,6 +155,11 @@ def test_of_many_classes_the_best_epoch_is_chosen_at_the_best_temperature():
     assert _tuned_loss(two, np.array([0, 1, 0, 1])) == log_loss(two, np.array([0, 1, 0, 1]))
 
 
+def test_hidden_units_are_normalised_where_there_are_many_classes():
+    kinds = [[type(layer).__name__ for layer in SmallCNN().build(classes)] for classes in (2, 3)]
+    assert [names.count("BatchNorm1d") for names in kinds] == [2, 3] and kinds[1][-4] == "BatchNorm1d"
+
+
 def test_cnn_has_the_stated_size_and_leaves_the_seed_alone(rng):
     import torch
 
