@@ -14,7 +14,8 @@ import numpy as np
 from genolm.errors import SettingsError
 
 _CELLS_AT_ONCE = 100_000
-_Z95 = 1.959963984540054
+Z95 = 1.959963984540054
+"""Standard deviations of a normal distribution that hold 95 %."""
 
 Array = np.ndarray
 Figures = dict[str, Array]
@@ -86,9 +87,9 @@ def wilson(hits: int, count: int) -> Estimate:
     """Return the share ``hits / count`` with its 95 % Wilson interval; NaN without items."""
     if count == 0:
         return Estimate(math.nan, math.nan, math.nan)
-    share, squared = hits / count, _Z95**2
+    share, squared = hits / count, Z95**2
     middle = (share + squared / (2 * count)) / (1 + squared / count)
-    reach = _Z95 / (1 + squared / count) * math.sqrt(share * (1 - share) / count + squared / (4 * count**2))
+    reach = Z95 / (1 + squared / count) * math.sqrt(share * (1 - share) / count + squared / (4 * count**2))
     return Estimate(share, max(0.0, middle - reach), min(1.0, middle + reach))
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit, log_softmax, logit, softmax
 
+from genolm.bootstrap import Z95
 from genolm.config import TASK_KINDS, Calibration, EitherStrand
 from genolm.errors import SettingsError
 
@@ -22,7 +23,6 @@ CALM = 5.0
 """Prior of a model's temperature: a dozen validation rows that are all right do not make it certain."""
 LEAST_CHANCE = 1e-9
 _OFFSETS = (-20.0, 20.0)
-_Z95 = 1.959963984540054
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray, task: str, *, prior: float = 0.0) -> float:
@@ -341,9 +341,9 @@ def reliability_table(
     filled = np.flatnonzero(counts)
     count = counts[filled].astype(np.float64)
     observed = np.bincount(column, weights=hit, minlength=bins)[filled] / count
-    middle = (observed + _Z95**2 / (2 * count)) / (1 + _Z95**2 / count)
-    spread = np.sqrt(observed * (1 - observed) / count + (_Z95 / count) ** 2 / 4)
-    reach = _Z95 / (1 + _Z95**2 / count) * spread
+    middle = (observed + Z95**2 / (2 * count)) / (1 + Z95**2 / count)
+    spread = np.sqrt(observed * (1 - observed) / count + (Z95 / count) ** 2 / 4)
+    reach = Z95 / (1 + Z95**2 / count) * spread
     return pd.DataFrame(
         {
             "left": filled / bins,

@@ -6,13 +6,11 @@ from functools import lru_cache
 
 import numpy as np
 
-from genolm.bootstrap import Estimate, wilson
+from genolm.bootstrap import Z95, Estimate, wilson
 from genolm.errors import SettingsError
 
 _NAN = float("nan")
 _DRAWS = 10_000
-_Z = 1.959964
-"""Standard deviations of a normal distribution that hold 95 %."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +69,8 @@ class Published:
         if not is_whole or min((*self.counts, 0)) < 0 or min((*self.sizes, 1)) < 1:
             raise SettingsError(
                 f"The published figures of {self.name} have counts = {list(self.counts)} and rows = {list(self.rows)}; "
-                "counts are four (rightly positive, wrongly negative, wrongly positive, rightly negative), rows one or two, "
-                "and each class has a row."
+                "counts are four (rightly positive, wrongly negative, wrongly positive, rightly negative), rows one or "
+                "two, and each class has a row."
             )
         shares = [key for key in self.scores if self.sizes and not -1 <= self.scores[key] <= 1]
         if shares:
@@ -90,7 +88,7 @@ class Published:
         if self.counts and metric == "mcc":
             low, high = _drawn_mcc(self.counts)
         elif metric == "auroc" and len(self.sizes) == 2 and 0 < value < 1:
-            half = _Z * _area_error(value, *self.sizes)
+            half = Z95 * _area_error(value, *self.sizes)
             low, high = max(0.0, value - half), min(1.0, value + half)
         elif count := self._rows_of(metric):
             found = wilson(round(value * count), count)

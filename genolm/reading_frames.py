@@ -70,7 +70,7 @@ class FrameLogistic(Logistic):
     def prepare(self, train: Examples) -> None:
         """Count the hexamers of the frames of both classes, each once more than it occurs."""
         if set(np.unique(train.labels)) != {0, 1}:
-            raise TrainingError("The baseline of reading frames tells two classes apart; there are other numbers of them.")
+            raise TrainingError("The baseline of reading frames tells two classes apart; here are more or fewer.")
         counts = np.ones((2, _HEXAMERS))
         for sequence, label in zip(train.sequences, train.labels, strict=True):
             np.add.at(counts[label], _frame_hexamers(sequence, longest_frame(sequence)), 1)

@@ -154,14 +154,10 @@ def missing_of(result: Mapping[str, Any], recipe: Recipe) -> Iterator[str]:
     Baselines that the recipe names are wanted under all protocols; where it names none, those that were fitted under
     one of them.
     """
-    fitted = {
-        key: result["methods"][key]["title"]
-        for methods in result["scores"].values()
-        for key in methods
-        if key in result["methods"] and result["methods"][key]["kind"] == BASELINE
-    }
-    if recipe.baselines is not None:
-        fitted = {key: BASELINE_TITLES.get(key, key) for key in recipe.baselines}
+    baselines = recipe.baselines
+    if baselines is None:
+        scored = dict.fromkeys(key for methods in result["scores"].values() for key in methods)
+        baselines = [key for key in scored if result["methods"].get(key, {}).get("kind") == BASELINE]
     for protocol, title in recipe.protocols.items():
         for key, method in recipe.methods_of(protocol).items():
             found = result["scores"].get(protocol, {}).get(key, {"seeds": ()})
@@ -169,9 +165,9 @@ def missing_of(result: Mapping[str, Any], recipe: Recipe) -> Iterator[str]:
             left = [str(seed) for seed in range(1, method.seeds + 1) if seed not in done]
             if left:
                 yield f"{title}: {method.title}, seed{'s' if len(left) > 1 else ''} {', '.join(left)}"
-        for key, words in fitted.items():
+        for key in baselines:
             if key not in result["scores"].get(protocol, {}):
-                yield f"{title}: {words}"
+                yield f"{title}: {BASELINE_TITLES.get(key, key)}"
 
 
 def _table(result: Mapping[str, Any], protocol: str) -> str | None:

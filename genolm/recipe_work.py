@@ -118,9 +118,9 @@ def judge_again(ground: Ground, folder: Path) -> list[str]:
     """Judge the finished steps of a protocol by the thresholds of today where they had others; return their names.
 
     Answers are kept for long, from machine to machine, and those of one recipe are compared: the rule by which a yes
-    is said has to be one for all. A step of two classes without answers on the validation rows stays as it is. What lacks a figure
-    that the recipe has come to want is judged again too. Averages of what is finished are made where they are not
-    there, whatever else is run: they are not kept from machine to machine.
+    is said has to be one for all. A step of two classes without answers on the validation rows stays as it is. What
+    lacks a figure that the recipe has come to want is judged again too. Averages of what is finished are made where
+    they are not there, whatever else is run: they are not kept from machine to machine.
     """
     if not _is_choice(ground):
         return []

@@ -107,7 +107,8 @@ def _sorted(rows: list[RowResult]) -> tuple[RowResult, ...]:
 
 def _row(path: Path, data: Mapping[str, Any]) -> RowResult:
     words = {key: _text(data[key], key) for key in ("name", "title", "section", "question", "metric")}
-    lists = {key: tuple(str(item) for item in data.get(key) or ()) for key in ("metrics", "notes", "missing", "unplanned")}
+    listed = ("metrics", "notes", "missing", "unplanned")
+    lists = {key: tuple(str(item) for item in data.get(key) or ()) for key in listed}
     makers: dict[str, Callable[..., Any]] = {"published": _published, "sources": _source, "figures": _figure}
     found = {key: tuple(make(item) for item in data.get(key) or ()) for key, make in makers.items()}
     protocols = {key: _protocol(key, item) for key, item in (data.get("protocols") or {}).items()}

@@ -20,8 +20,8 @@ _HOW_TO_READ = (
     "rows, without labels: the notes of a row say so. Under the published protocol a test row may stand among the "
     "training rows as well, or have a near relative there, as in the original: a row's notes and record say how many. "
     "Of several seeds a figure is their mean, and so are the ends of the interval; a difference is of their averaged "
-    "probabilities, so that it need not be that of the two figures. Published figures are those of the papers, with the "
-    "interval that follows from the size of their test where that is known. Nearly none was measured on our test rows: "
+    "probabilities, so that it need not be that of the two figures. Published figures are those of the papers, with "
+    "the interval that follows from the size of their test where that is known. Nearly none was measured on our test rows: "
     "how the original divided its data was not kept, so ours is another draw from the same data, or from data made "
     "alike. Where it is said to be of other data, a difference may be that of the data. One whose answers were judged "
     "on our test rows is compared in pairs.",
@@ -29,8 +29,8 @@ _HOW_TO_READ = (
     "on one side, by similarity, chromosome, species or reference, so that its figure is closer to what to expect on "
     "something new. A row that is divided in other ways has a line for each, in the column of the strict one.",
     "Ours is one way that starts from a language model: of several the one with the lowest loss on validation "
-    "rows, or where that was not kept one fixed beforehand, so that the test rows choose nothing. Where the original is "
-    "the best published, the next to it is named in that column. Naive is the same "
+    "rows, or where that was not kept one fixed beforehand, so that the test rows choose nothing. Where the original "
+    "is the best published, the next to it is named in that column. Naive is the same "
     "network without pre-training, or where it is named another one. Of the simple baselines the one that is best on "
     "the test rows is shown, which favours it; a control, which knows nothing, is no baseline. Both are under the "
     "strict protocol where there is one.",
