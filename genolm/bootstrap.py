@@ -3,10 +3,14 @@
 A statistic is a function from weights (draws, items), how often each item came up in each draw, to named
 figures (draws,). So scores are sorted once and every figure is sums over weights. A figure that is not
 defined in a draw is NaN there, and the draw is left out of that figure's interval.
+
+Items that are right or wrong together, such as reads of one reference, tell less than as many unrelated ones. Where
+their groups are given, whole groups are drawn, as many as there are (Davison and Hinkley 1997,
+doi:10.1017/CBO9780511802843, section 3.8).
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +24,8 @@ Z95 = 1.959963984540054
 Array = np.ndarray
 Figures = dict[str, Array]
 Statistic = Callable[[Array], Figures]
+Groups = Array | Sequence[str]
+"""The group of each item, (items,)."""
 
 
 @dataclass(frozen=True)
@@ -59,16 +65,24 @@ class Difference:
         return {**parts, "p": None if math.isnan(self.p) else self.p}
 
 
-def bootstrap(statistic: Statistic, count: int, n_boot: int, seed: int) -> dict[str, Estimate]:
-    """Return each figure of ``count`` items with its percentile interval."""
-    values, draws = _drawn(statistic, count, n_boot, seed)
+def bootstrap(
+    statistic: Statistic, count: int, n_boot: int, seed: int, *, groups: Groups | None = None
+) -> dict[str, Estimate]:
+    """Return each figure of ``count`` items with its percentile interval; ``groups`` names the group of each item."""
+    values, draws = _drawn(statistic, count, n_boot, seed, groups)
     return {name: _interval(value, draws[name]) for name, value in values.items()}
 
 
 def paired_bootstrap(
-    first: Statistic, second: Statistic, count: int, *, n_boot: int = 2000, seed: int = 1
+    first: Statistic,
+    second: Statistic,
+    count: int,
+    *,
+    n_boot: int = 2000,
+    seed: int = 1,
+    groups: Groups | None = None,
 ) -> dict[str, Difference]:
-    """Compare two models on the same ``count`` items: the same items are drawn for both.
+    """Compare two models on the same ``count`` items: the same items, or the same ``groups``, are drawn for both.
 
     Only figures that both statistics give are compared.
     """
@@ -78,9 +92,14 @@ def paired_bootstrap(
         shared = [name for name in a if name in b]
         return {f"{side} {name}": found[name] for side, found in (("a", a), ("b", b)) for name in shared}
 
-    values, draws = _drawn(both, count, n_boot, seed)
+    values, draws = _drawn(both, count, n_boot, seed, groups)
     names = [key.removeprefix("a ") for key in values if key.startswith("a ")]
     return {name: _difference(name, values, draws) for name in names}
+
+
+def taken(groups: Groups | None, items: Array) -> Array | None:
+    """Return the groups of some items, by their numbers or as bool of all; None where there are none."""
+    return None if groups is None else np.asarray(groups)[items]
 
 
 def wilson(hits: int, count: int) -> Estimate:
@@ -100,14 +119,23 @@ def draw_weights(rng: np.random.Generator, rows: int, count: int) -> Array:
     return np.bincount(chosen.ravel(), minlength=rows * count).reshape(rows, count).astype(np.float64)
 
 
-def _drawn(statistic: Statistic, count: int, n_boot: int, seed: int) -> tuple[dict[str, float], Figures]:
+def _drawn(
+    statistic: Statistic, count: int, n_boot: int, seed: int, groups: Groups | None
+) -> tuple[dict[str, float], Figures]:
+    """Return each figure of all items and of each draw; whole groups are drawn where they are given."""
     if count == 0:
         raise SettingsError("There are no items to score.")
+    if groups is not None and len(groups) != count:
+        raise SettingsError(f"There are {count} items but {len(groups)} of them have a group.")
     values = {name: float(found[0]) for name, found in statistic(np.ones((1, count))).items()}
     rng = np.random.default_rng(seed)
     rows = max(1, _CELLS_AT_ONCE // count)
     blocks = [min(rows, n_boot - done) for done in range(0, n_boot, rows)]
-    draws = [statistic(draw_weights(rng, block, count)) for block in blocks]
+    if groups is None:
+        draws = [statistic(draw_weights(rng, block, count)) for block in blocks]
+    else:
+        names, place = np.unique(np.asarray(groups), return_inverse=True)
+        draws = [statistic(draw_weights(rng, block, len(names))[:, place]) for block in blocks]
     joined = {name: np.concatenate([np.empty(0), *(draw[name] for draw in draws)]) for name in values}
     return values, joined
 

@@ -6,11 +6,12 @@ the figure is worked out anew from the same draws for all figures, and the 2.5 %
 """
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 from scipy import sparse
 
-from genolm.bootstrap import Array, Estimate, Figures, Statistic, bootstrap
+from genolm.bootstrap import Array, Estimate, Figures, Groups, Statistic, bootstrap, taken
 from genolm.errors import SettingsError
 
 BINARY_METRICS = ("accuracy", "precision", "recall", "mcc", "auroc", "auprc", "ece")
@@ -22,7 +23,13 @@ Pair = Callable[[Array], tuple[Array, Array]]
 
 
 def binary_metrics(
-    probabilities: Array, labels: Array, *, threshold: float = 0.5, n_boot: int = 1000, seed: int = 1
+    probabilities: Array,
+    labels: Array,
+    *,
+    threshold: float = 0.5,
+    n_boot: int = 1000,
+    seed: int = 1,
+    groups: Groups | None = None,
 ) -> dict[str, Estimate]:
     """Return :data:`BINARY_METRICS` of a two-class model.
 
@@ -36,6 +43,8 @@ def binary_metrics(
         Probability from which an item is called positive.
     n_boot, seed : int
         Bootstrap draws and their seed; 0 draws leave the intervals NaN.
+    groups : Groups, optional
+        Of each item, (n,); whole groups are drawn.
 
     Returns
     -------
@@ -47,11 +56,12 @@ def binary_metrics(
     truth = _whole_labels(labels, len(positive), 2) == 1
     _check_probabilities(positive)
     order = np.argsort(-positive, kind="stable")
-    return bootstrap(_binary_statistic(positive[order], truth[order], threshold), len(truth), n_boot, seed)
+    statistic = _binary_statistic(positive[order], truth[order], threshold)
+    return bootstrap(statistic, len(truth), n_boot, seed, groups=taken(groups, order))
 
 
 def multiclass_metrics(
-    probabilities: Array, labels: Array, *, n_boot: int = 1000, seed: int = 1
+    probabilities: Array, labels: Array, *, n_boot: int = 1000, seed: int = 1, groups: Groups | None = None
 ) -> dict[str, Estimate]:
     """Return :data:`BINARY_METRICS` of a model with several classes, the class of highest probability called.
 
@@ -61,7 +71,7 @@ def multiclass_metrics(
         (n, classes).
     labels : Array
         (n,) class numbers.
-    n_boot, seed : int
+    n_boot, seed, groups
         See :func:`binary_metrics`.
 
     Returns
@@ -71,11 +81,18 @@ def multiclass_metrics(
         the rest; a class that occurs but is never called counts as precision 0. MCC is R_K of Gorodkin
         (2004, doi:10.1016/j.compbiolchem.2004.09.006).
     """
-    return bootstrap(statistic_for("multiclass", probabilities, labels), len(labels), n_boot, seed)
+    statistic = statistic_for("multiclass", probabilities, labels)
+    return bootstrap(statistic, len(labels), n_boot, seed, groups=groups)
 
 
 def multilabel_metrics(
-    probabilities: Array, labels: Array, *, threshold: float = 0.5, n_boot: int = 1000, seed: int = 1
+    probabilities: Array,
+    labels: Array,
+    *,
+    threshold: float = 0.5,
+    n_boot: int = 1000,
+    seed: int = 1,
+    groups: Groups | None = None,
 ) -> dict[str, Estimate]:
     """Return :data:`BINARY_METRICS` of a model with independent labels, each a mean over the labels.
 
@@ -83,23 +100,24 @@ def multilabel_metrics(
     with every label right. ``probabilities`` and ``labels`` (0 or 1) are (n, labels).
     """
     statistic = statistic_for("multilabel", probabilities, labels, threshold=threshold)
-    return bootstrap(statistic, len(labels), n_boot, seed)
+    return bootstrap(statistic, len(labels), n_boot, seed, groups=groups)
 
 
 def regression_metrics(
-    predictions: Array, targets: Array, *, n_boot: int = 1000, seed: int = 1
+    predictions: Array, targets: Array, *, n_boot: int = 1000, seed: int = 1, groups: Groups | None = None
 ) -> dict[str, Estimate]:
     """Return :data:`REGRESSION_METRICS`; (n,) or (n, quantities), then each is a mean over the quantities."""
     found, wanted = _table(predictions), _table(targets)
     _check_targets(found, wanted)
     order = np.argsort(found[:, 0], kind="stable")
-    return bootstrap(statistic_for("regression", found[order], wanted[order]), len(found), n_boot, seed)
+    statistic = statistic_for("regression", found[order], wanted[order])
+    return bootstrap(statistic, len(found), n_boot, seed, groups=taken(groups, order))
 
 
 def score(
-    task: str, predictions: Array, labels: Array, *, threshold: float = 0.5, **options: int
+    task: str, predictions: Array, labels: Array, *, threshold: float = 0.5, **options: Any
 ) -> dict[str, Estimate]:
-    """Return the metrics that go with a task; ``options`` are ``n_boot`` and ``seed``."""
+    """Return the metrics that go with a task; ``options`` are ``n_boot``, ``seed`` and ``groups``."""
     thresholded = {"binary": binary_metrics, "multilabel": multilabel_metrics}
     plain = {"multiclass": multiclass_metrics, "regression": regression_metrics}
     if task in thresholded:

@@ -21,6 +21,9 @@ from genolm.result_row import NAIVE, Source, is_naive
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 _PUBLISHED_KINDS = ("original", "best", "other")
 _SETTINGS = get_type_hints(FinetuneSettings)
+PROTOCOL_WORDS = ("uncounted", "drawn_over")
+"""What a file may say of a protocol besides its title."""
+_NOT_IN_FILES = {"name", "folder", *PROTOCOL_WORDS}
 _KINDS = ("from scratch", "from a language model", "language model fine-tuned first")
 # Entries that a file may leave out though their class wants them.
 _USUAL: dict[type, dict[str, Any]] = {Published: {"protocol": ""}}
@@ -149,6 +152,8 @@ class Recipe:
         Key to title.
     uncounted : dict of str to str
         Protocols that no count of rows has, and why; a file says it of the protocol.
+    drawn_over : dict of str to str
+        Protocols whose intervals are drawn over the groups of their table, and what these are; as above.
     methods : dict of str to Method
     training : dict
         Of :class:`FinetuneSettings`, for all methods.
@@ -172,6 +177,7 @@ class Recipe:
     published: tuple[Published, ...] = ()
     protocols: dict[str, str] = field(default_factory=dict)
     uncounted: dict[str, str] = field(default_factory=dict)
+    drawn_over: dict[str, str] = field(default_factory=dict)
     methods: dict[str, Method] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     baselines: tuple[str, ...] | None = None
@@ -302,6 +308,7 @@ class _Protocol:
 
     title: str
     uncounted: str = ""
+    drawn_over: str = ""
 
 
 @dataclass(frozen=True)
@@ -313,10 +320,12 @@ class _Baselines:
 
 def _recipe(path: Path, given: Mapping[str, Any]) -> Recipe:
     hints = get_type_hints(Recipe) | {"protocols": dict[str, _Protocol], "baselines": _Baselines}
-    parts = _entries(Recipe, given, "", {key: hints[key] for key in hints.keys() - {"name", "folder", "uncounted"}})
+    parts = _entries(Recipe, given, "", {key: hints[key] for key in hints.keys() - _NOT_IN_FILES})
     protocols = parts.get("protocols", {})
     parts["protocols"] = {key: item.title for key, item in protocols.items()}
-    parts["uncounted"] = {key: item.uncounted for key, item in protocols.items() if item.uncounted}
+    for word in PROTOCOL_WORDS:
+        told = {key: getattr(item, word) for key, item in protocols.items()}
+        parts[word] = {key: words for key, words in told.items() if words}
     parts["baselines"] = parts.get("baselines", _Baselines()).names
     for key, function in (("prepare", "tables"), ("judge", "judge"), ("run", "run")):
         if key in parts and not parts[key].function:

@@ -17,6 +17,9 @@ from genolm.recipe_config import Method, Recipe, RecipeError
 from genolm.recipe_steps import asked_of, base_weights, is_absent, network_of
 from genolm.result_row import BASELINE, BASELINE_TITLES, RESULT_FORMAT
 
+_GROUND = ("table_sha256", "drawn_over")
+"""What figures of one protocol have to have in common."""
+
 
 def read_earlier(path: Path) -> dict[str, Any]:
     """Read a result file; :class:`RecipeError` where it is none of this format."""
@@ -50,7 +53,7 @@ def with_earlier(result: dict[str, Any], earlier: Mapping[str, Any], recipe: Rec
         Whole methods and single seeds come from ``earlier`` where a protocol's table is the same one and a
         method has the same language model, network and settings. The probabilities of seeds from both were never
         averaged, so that such a method has no figures ``together`` and no paired differences; nor has one whose
-        seeds in ``earlier`` are more than the recipe wants now.
+        seeds in ``earlier`` are more than the recipe wants now. Intervals drawn over other groups do not stay.
     """
     scores = {key: dict(methods) for key, methods in result["scores"].items()}
     methods, whole, mixed = {}, set(), set()
@@ -79,7 +82,7 @@ def _usable(
 ) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Yield protocol, method and scores of what may stay in a newer result."""
     for protocol in result["scores"]:
-        if not earlier or _table(earlier, protocol) != _table(result, protocol):
+        if not earlier or any(_told_of(earlier, protocol, key) != _told_of(result, protocol, key) for key in _GROUND):
             continue
         told, ours = earlier["scores"].get(protocol, {}), recipe.methods_of(protocol)
         same = {key for key in told if _is_same(earlier["methods"][key], ours.get(key), recipe)}
@@ -170,8 +173,8 @@ def missing_of(result: Mapping[str, Any], recipe: Recipe) -> Iterator[str]:
                 yield f"{title}: {BASELINE_TITLES.get(key, key)}"
 
 
-def _table(result: Mapping[str, Any], protocol: str) -> str | None:
-    return result.get("protocols", {}).get(protocol, {}).get("table_sha256")
+def _told_of(result: Mapping[str, Any], protocol: str, key: str) -> str | None:
+    return result.get("protocols", {}).get(protocol, {}).get(key)
 
 
 def _is_same(earlier: Mapping[str, Any], method: Method | None, recipe: Recipe) -> bool:

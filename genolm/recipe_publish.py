@@ -172,7 +172,7 @@ def _save(
         **own_headline(bundle.config.head.task),
         "baselines": _others(result, ground.protocol),
         "data": merged_data([_source_of(result, ground.protocol), *bundle.card["data"]]),
-        "limits": [*model.limits, *_seeds_sentence(scores[model.method], recipe.metric)],
+        "limits": [*model.limits, *_seeds_sentence(scores[model.method], recipe.metric), *_drawn_sentence(ground)],
     }
     config = replace(bundle.config, name=target.name, title=model.title, purpose=model.purpose)
     if model.site is not None:
@@ -238,7 +238,8 @@ def _of_unknown_strand(bundle: ModelBundle, ground: Ground) -> dict[str, Any]:
     predictor, test = Predictor(bundle), ground.preparation.samples("test")
     chances = predictor.probabilities(oriented_logits(predictor, test.sequences, "either")[0])
     known = bundle.config.calibration
-    found = score(predictor.task, chances, test.labels, threshold=known.threshold_on("either"))
+    threshold = known.threshold_on("either")
+    found = score(predictor.task, chances, test.labels, threshold=threshold, groups=ground.groups)
     return {UNKNOWN_STRAND: as_json(found)}
 
 
@@ -301,6 +302,10 @@ def _source_of(result: Mapping[str, Any], protocol: str) -> dict[str, Any]:
         "records": sum(result["protocols"][protocol]["rows"].values()),
         "licence": "; ".join(dict.fromkeys(item["licence"] for item in sources)),
     }
+
+
+def _drawn_sentence(ground: Ground) -> list[str]:
+    return [f"Intervals of its test are drawn over {ground.drawn_over}."] if ground.drawn_over else []
 
 
 def _seeds_sentence(scores: Mapping[str, Any], metric: str) -> list[str]:

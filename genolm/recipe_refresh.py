@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from genolm.recipe_config import Recipe, RecipeError, list_recipes
+from genolm.recipe_config import PROTOCOL_WORDS, Recipe, RecipeError, list_recipes
 from genolm.recipe_earlier import missing_of, read_earlier, seconds_of, with_earlier
 from genolm.recipe_own import lost_of, of_same_sources
 from genolm.recipe_result import frame_of, protocol_words_of
@@ -79,7 +79,7 @@ def refreshed(result: Mapping[str, Any], recipe: Recipe) -> dict[str, Any]:
         return {**result, **{key: words[key] for key in _WORDS}, "published": words["published"]}
     shown = {key: item for key, item in result.get("protocols", {}).items() if key in recipe.protocols}
     words["protocols"] = {
-        key: {name: value for name, value in item.items() if name != "uncounted"} | protocol_words_of(recipe, key)
+        key: {name: value for name, value in item.items() if name not in PROTOCOL_WORDS} | protocol_words_of(recipe, key)
         for key, item in shown.items()
     }
     words["scores"] = {key: {} for key in shown}

@@ -13,7 +13,7 @@ from genolm.bootstrap import Statistic, paired_bootstrap
 from genolm.compute import device_name
 from genolm.metrics import statistic_for
 from genolm.published import Published
-from genolm.recipe_config import Recipe
+from genolm.recipe_config import PROTOCOL_WORDS, Recipe
 from genolm.recipe_steps import Ground, Step, mean_answer
 from genolm.record import code_version, file_facts
 from genolm.result_row import RESULT_FORMAT, is_naive
@@ -73,9 +73,9 @@ def protocol_facts(ground: Ground, record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def protocol_words_of(recipe: Recipe, protocol: str) -> dict[str, str]:
-    """Return what a recipe says of a protocol, why it is not counted only where that is so."""
-    uncounted = recipe.uncounted.get(protocol)
-    return {"title": recipe.protocols[protocol]} | ({"uncounted": uncounted} if uncounted else {})
+    """Return what a recipe says of a protocol; why it is not counted and what is drawn only where it says so."""
+    told = {word: getattr(recipe, word).get(protocol) for word in PROTOCOL_WORDS}
+    return {"title": recipe.protocols[protocol]} | {key: words for key, words in told.items() if words}
 
 
 def method_scores(ground: Ground, steps: list[Step]) -> dict[str, Any]:
@@ -122,7 +122,8 @@ def _version(step: Step) -> str:
 
 def _difference(ground: Ground, ours: list[Step], others: list[Step]) -> dict[str, Any]:
     first, second = (_statistic(ground, steps) for steps in (ours, others))
-    found = paired_bootstrap(first, second, len(ground.preparation.rows("test"))).get(ground.recipe.metric)
+    count = len(ground.preparation.rows("test"))
+    found = paired_bootstrap(first, second, count, groups=ground.groups).get(ground.recipe.metric)
     if found is None:
         return {}
     plain = found.as_dict()

@@ -28,7 +28,8 @@ from genolm.registry import load_bundle
 from genolm.workspace import atomic_write
 
 _VALID = ".valid.npy"
-Judge = Callable[[pd.DataFrame, np.ndarray, tuple[str, ...]], dict[str, Estimate]]
+Judge = Callable[..., dict[str, Estimate]]
+"""Test rows, probabilities (rows, classes), names of the classes, and ``groups`` where intervals are drawn over them."""
 
 
 class Answer(NamedTuple):
@@ -84,11 +85,35 @@ class Ground:
     def scores(self, answer: Answer) -> dict[str, dict[str, float | None]]:
         """Return all figures of an answer on the test rows, each with its interval."""
         head, test = self.preparation.head, self.preparation.samples("test")
-        found = score(head.task, answer.probabilities, test.labels, threshold=answer.threshold)
+        found = score(head.task, answer.probabilities, test.labels, threshold=answer.threshold, groups=self.groups)
         if self.judge:
-            frame = self.preparation.table.frame.iloc[self.preparation.rows("test")]
-            found |= self.judge(frame.reset_index(drop=True), answer.probabilities, head.classes)
+            drawn = {} if self.groups is None else {"groups": self.groups}
+            found |= self.judge(self._test_rows, answer.probabilities, head.classes, **drawn)
         return as_json(found)
+
+    def judged(self, answer: Answer) -> dict[str, Any]:
+        """Return what a step keeps of an answer: its ``scores``, and of what they were drawn where that is no row."""
+        return {"scores": self.scores(answer)} | ({"drawn_over": self.drawn_over} if self.drawn_over else {})
+
+    @property
+    def drawn_over(self) -> str:
+        """What the intervals are drawn over, "" where it is rows."""
+        return self.recipe.drawn_over.get(self.protocol, "")
+
+    @cached_property
+    def groups(self) -> np.ndarray | None:
+        """The group of each test row, (rows,), where intervals are drawn over groups; None where over rows."""
+        if not self.drawn_over:
+            return None
+        if "group" not in self._test_rows:
+            raise RecipeError(
+                f"{self.path} has no column 'group', over which the intervals of {self.protocol} are drawn."
+            )
+        return self._test_rows["group"].to_numpy(dtype=str)
+
+    @cached_property
+    def _test_rows(self) -> pd.DataFrame:
+        return self.preparation.table.frame.iloc[self.preparation.rows("test")].reset_index(drop=True)
 
 
 @dataclass(frozen=True)

@@ -77,7 +77,7 @@ class Baselines:
         step.keep(
             answer,
             tuned_on=tuned,
-            scores=ground.scores(answer),
+            **ground.judged(answer),
             seconds=round(time.monotonic() - began, 3),
             settings=fitted.settings(),
             table=ground.table_sha256,
@@ -118,8 +118,8 @@ def judge_again(ground: Ground, folder: Path) -> list[str]:
     """Judge the finished steps of a protocol by the thresholds of today where they had others; return their names.
 
     Answers are kept for long, from machine to machine, and those of one recipe are compared: the rule by which a yes
-    is said has to be one for all. A step of two classes without answers on the validation rows stays as it is. What
-    lacks a figure that the recipe has come to want is judged again too. Averages of what is finished are made where
+    is said has to be one for all. A step of two classes without answers on the validation rows keeps its own. What
+    lacks a figure that the recipe has come to want, or has intervals drawn over other groups, is judged again too. Averages of what is finished are made where
     they are not there, whatever else is run: they are not kept from machine to machine.
     """
     if not _is_choice(ground):
@@ -144,19 +144,17 @@ def _can_be_made(step: Step, ground: Ground, method: Method) -> bool:
 
 def _judge_again(step: Step, ground: Ground) -> bool:
     logits, (found, answer) = step.valid_logits, step.read()
-    known, is_same = found.pop("threshold"), True
-    if ground.preparation.head.task == "binary":
-        if logits is None:
-            return False
+    known, is_same = found.pop("threshold"), found.pop("drawn_over", "") == ground.drawn_over
+    if ground.preparation.head.task == "binary" and logits is not None:
         threshold = threshold_of(ground, logits, found.get("temperature"))
-        is_same = abs(np.diff(calibration.log_odds([threshold, known]))) < SAME_THRESHOLD
+        if abs(np.diff(calibration.log_odds([threshold, known]))) >= SAME_THRESHOLD:
+            answer, is_same = answer._replace(threshold=threshold), False
     if is_same and set(ground.recipe.metrics) <= set(found["scores"]):
         return False
-    answer = answer if is_same else answer._replace(threshold=threshold)
-    scores = ground.scores(answer)
-    if is_same and set(scores) <= set(found["scores"]):
+    judged = ground.judged(answer)
+    if is_same and set(judged["scores"]) <= set(found["scores"]):
         return False
-    step.keep(answer, tuned_on=logits, **{**found, "scores": scores})
+    step.keep(answer, tuned_on=logits, **found | judged)
     return True
 
 
@@ -219,7 +217,7 @@ def _keep_answers(
     step.keep(
         answer,
         tuned_on=valid,
-        scores=ground.scores(answer),
+        **ground.judged(answer),
         valid_loss=_valid_loss(ground, [valid]) if is_choice else _best_loss(bundle.card["training"]["epochs"]),
         network=network_words(bundle.config.tokenizer, bundle.config.encoder),
         temperature=known.temperature,
@@ -340,7 +338,7 @@ def run_average(step: Step, ground: Ground, method: Method) -> None:
     answer = mean_answer([item for _, item in read])._replace(threshold=_expected(ground, tuned))
     step.keep(
         answer,
-        scores=ground.scores(answer),
+        **ground.judged(answer),
         seconds=sum(found["seconds"] for found, _ in read),
         valid_loss=_valid_loss(ground, logits),
         settings={"average": list(method.average)},

@@ -54,7 +54,7 @@ class Protocol:
 
     ``seen`` tells that our models were trained on its test rows, so that its figures are no test. ``pools`` names
     the protocols whose test rows it has together. ``uncounted`` says why its figures are in no count of rows, in words
-    that go on a sentence.
+    that go on a sentence; ``drawn_over`` what its intervals are drawn over, "" where it is rows.
     """
 
     title: str
@@ -64,6 +64,7 @@ class Protocol:
     seen: bool = False
     pools: tuple[str, ...] = ()
     uncounted: str = ""
+    drawn_over: str = ""
 
 
 @dataclass(frozen=True)
@@ -287,6 +288,10 @@ class RowResult:
     def uncounted(self, protocol: str) -> str:
         """Return why a protocol's figures are in no count of rows, "" where they are."""
         return self.protocols[protocol].uncounted if protocol in self.protocols else ""
+
+    def drawn_over(self, protocol: str) -> str:
+        """Return what a protocol's intervals are drawn over, "" where it is rows."""
+        return self.protocols[protocol].drawn_over if protocol in self.protocols else ""
 
     def title_of(self, method: str) -> str:
         """Return how a method is called."""

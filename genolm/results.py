@@ -165,8 +165,9 @@ def _figure(item: Mapping[str, Any]) -> Figure:
 def _protocol(key: str, item: Mapping[str, Any]) -> Protocol:
     rows = {part: int(count) for part, count in (item.get("rows") or {}).items()}
     title, digest = str(item.get("title") or key), str(item.get("table_sha256") or "")
-    pools, uncounted = tuple(str(part) for part in item.get("pools") or ()), str(item.get("uncounted") or "")
-    return Protocol(title, rows, digest, dict(item.get("record") or {}), bool(item.get("seen")), pools, uncounted)
+    pools = tuple(str(part) for part in item.get("pools") or ())
+    words = [str(item.get(key) or "") for key in ("uncounted", "drawn_over")]
+    return Protocol(title, rows, digest, dict(item.get("record") or {}), bool(item.get("seen")), pools, *words)
 
 
 def _method(key: str, item: Mapping[str, Any] | str) -> Method:

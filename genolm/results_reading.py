@@ -111,6 +111,7 @@ def _of_protocol(row: RowResult, protocol: str) -> list[str]:
         said.append(_published_words(row, item))
     said += [make(row, protocol, method) for make in (_naive_words, _baseline_words, _control_words)]
     said += [f"It is in no count of rows, as {row.uncounted(protocol)}."] if row.uncounted(protocol) else []
+    said += [f"Intervals are drawn over {words}."] if (words := row.drawn_over(protocol)) else []
     return [words for words in [*said, variants] if words]
 
 

@@ -22,7 +22,7 @@ import pandas as pd
 from common import RESERVED, canonical_kmers, components, leakage, reverse_complement, source_file
 from table_parts import hashes_of, keep_apart, resembling, save_protocol
 
-from genolm.bootstrap import Estimate
+from genolm.bootstrap import Estimate, Groups, taken
 from genolm.metrics import binary_metrics
 from genolm.sequences import open_fasta
 from genolm.splits import similarity_pairs, split_by_cluster, split_random
@@ -198,7 +198,9 @@ def pieces(sequence: str, length: int) -> set[str]:
     return {sequence[start : start + length] for start in range(len(sequence) - length + 1)}
 
 
-def judge(rows: pd.DataFrame, probabilities: np.ndarray, classes: tuple[str, ...]) -> dict[str, Estimate]:
+def judge(
+    rows: pd.DataFrame, probabilities: np.ndarray, classes: tuple[str, ...], *, groups: Groups | None = None
+) -> dict[str, Estimate]:
     """Return ``recall_<species>``, ``mcc_<species>`` and so on where rows are of several species.
 
     Called at a probability of 0.5.
@@ -207,6 +209,6 @@ def judge(rows: pd.DataFrame, probabilities: np.ndarray, classes: tuple[str, ...
     truth, found = (rows["label"] == classes[1]).to_numpy(), {}
     for name in sorted(species.unique()) if species.nunique() > 1 else ():
         own = (species == name).to_numpy()
-        scores = binary_metrics(probabilities[own, 1], truth[own])
+        scores = binary_metrics(probabilities[own, 1], truth[own], groups=taken(groups, own))
         found |= {f"{metric}_{name}": scores[metric] for metric in ("precision", "recall", "mcc", "auroc")}
     return found

@@ -34,7 +34,7 @@ from genolm.metrics import as_json, score, statistic_for
 from genolm.recipe_config import Call, Method, Recipe, RecipeError, find_recipe
 from genolm.recipe_own import joined
 from genolm.recipe_run import Limits, RecipeTask, run_recipe
-from genolm.recipe_steps import Answer, Step, asked_of, base_weights, mean_answer, network_of, open_ground
+from genolm.recipe_steps import Answer, Ground, Step, asked_of, base_weights, mean_answer, network_of, open_ground
 from genolm.result_row import BASELINE_TITLES
 from genolm.result_row import is_naive
 from genolm.splits import split_by_cluster, split_random
@@ -135,16 +135,29 @@ class Course:
         folds, seed = int(self.task.options["folds"]), int(self.task.options["seed"])
         own = find_recipe(Path(__file__).parent, f"promoters-81-{organism}")
         needed = set().union(*(_with_parts(own, key) for key in self.ours))
-        options = {"organism": organism, "kind": kind, "folds": folds, "seed": seed}
+        options, words = {"organism": organism, "kind": kind, "folds": folds, "seed": seed}, self.drawn_over
         return replace(
             own,
             name=f"{organism}-{kind}",
             protocols={f"fold{place}": f"Fold {place}" for place in range(1, folds + 1)},
             methods={key: replace(item, seeds=len(self.seeds)) for key, item in own.methods.items() if key in needed},
+            drawn_over={f"fold{place}": words for place in range(1, folds + 1)} if words else {},
             prepare=Call("promoter_folds", "fold_tables", options),
             judge=None,
             model=None,
         )
+
+    @property
+    def drawn_over(self) -> str:
+        """What intervals are drawn over, as the species' own recipe says, "" where it is rows."""
+        own = find_recipe(Path(__file__).parent, f"promoters-81-{self.task.options['organism']}")
+        return own.drawn_over.get(self.protocol, "")
+
+    @cached_property
+    def groups(self) -> np.ndarray | None:
+        """The group of each test row of all folds, in their order; None where intervals are drawn over rows."""
+        found = [self._ground(fold).groups for fold in self.folds] if self.drawn_over else None
+        return None if found is None else np.concatenate(found)
 
     @property
     def methods(self) -> list[str]:
@@ -198,9 +211,11 @@ class Course:
         return run_recipe(self.recipe, self.task.data, self._folder, limits=limits, say=self.task.say)
 
     def _labels(self, fold: str) -> str:
+        return "".join(map(str, self._ground(fold).preparation.samples("test").labels))
+
+    def _ground(self, fold: str) -> Ground:
         table = self._folder / self.recipe.name / "tables" / f"{fold}.csv.gz"
-        samples = open_ground(self.recipe, fold, table, None).preparation.samples("test")
-        return "".join(map(str, samples.labels))
+        return open_ground(self.recipe, fold, table, None)
 
     def _answers(self, step: Step, labels: str) -> dict[str, Any]:
         """Return a finished method's log odds of the fold's rows, the log odds it calls from, and the labels."""
@@ -281,7 +296,9 @@ def run(task: RecipeTask) -> dict[str, Any]:
         if said:
             of = {key: [folds[key] for folds in said if key in folds] for key in said[0]}
             answers = {key: pooled(seeds) for key, seeds in of.items()}
-            result["scores"][course.protocol] = {key: _scores(seeds, answers[key]) for key, seeds in of.items()}
+            result["scores"][course.protocol] = {
+                key: _scores(seeds, answers[key], course.groups) for key, seeds in of.items()
+            }
             result["differences"] += list(_differences(course, answers))
     result = joined(result, task.earlier)
     trained = {key for key, item in result["methods"].items() if not item["settings"].get("average")}
@@ -313,7 +330,8 @@ def _protocol(course: Course) -> dict[str, Any]:
     tables = {fold: item["table_sha256"] for fold, item in course.folds.items()}
     first = told[0]["record"]
     record = {key: first[key] for key in ("left_out", "seed", "folds", "kind", "shared")}
-    return {"title": course.title, "rows": rows, "record": {**record, "tables": tables}}
+    words = {"title": course.title} | ({"drawn_over": course.drawn_over} if course.drawn_over else {})
+    return {**words, "rows": rows, "record": {**record, "tables": tables}}
 
 
 def _method(recipe: Recipe, key: str) -> dict[str, Any]:
@@ -331,22 +349,24 @@ def _method(recipe: Recipe, key: str) -> dict[str, Any]:
     return {**told, "network": network_of(recipe, item), "facts": facts}
 
 
-def _scores(seeds: Sequence[Sequence[Mapping[str, Any]]], mean: Pooled) -> dict[str, Any]:
+def _scores(
+    seeds: Sequence[Sequence[Mapping[str, Any]]], mean: Pooled, groups: np.ndarray | None
+) -> dict[str, Any]:
     """Return the figures of all folds as those of one run, by seed, and those of the mean of several."""
     each = [pooled([folds]) for folds in seeds] if len(seeds) > 1 else [mean]
     runs = []
     for seed, (folds, own) in enumerate(zip(seeds, each, strict=True), start=1):
         losses = [item["valid_loss"] for item in folds]
         loss = {} if None in losses else {"valid_loss": float(np.mean(losses))}
-        found = scored(_metrics(own), seed=seed, seconds=sum(item["seconds"] for item in folds))
+        found = scored(_metrics(own, groups), seed=seed, seconds=sum(item["seconds"] for item in folds))
         runs.append(found | loss)
-    return {"seeds": runs, **({"together": _metrics(mean)} if len(seeds) > 1 else {})}
+    return {"seeds": runs, **({"together": _metrics(mean, groups)} if len(seeds) > 1 else {})}
 
 
-def _metrics(found: Pooled) -> dict[str, Any]:
+def _metrics(found: Pooled, groups: np.ndarray | None) -> dict[str, Any]:
     """Return all figures of pooled answers, those of what is called from the thresholds of the folds."""
-    metrics = score("binary", found.chances, found.labels, threshold=0.5)
-    called = score("binary", found.called, found.labels, threshold=0.5)
+    metrics = score("binary", found.chances, found.labels, threshold=0.5, groups=groups)
+    called = score("binary", found.called, found.labels, threshold=0.5, groups=groups)
     return as_json(metrics | {key: called[key] for key in CALLED})
 
 
@@ -359,5 +379,6 @@ def _differences(course: Course, answers: Mapping[str, Pooled]) -> Iterator[dict
     for key in (key for key in course.ours if not is_naive(key)):
         naive = filter(is_naive, course.ours)
         for other in (*naive, *BASELINES):
-            gap = paired_bootstrap(statistics[key], statistics[other], len(answers[key].labels))[METRIC]
+            pair, count = (statistics[key], statistics[other]), len(answers[key].labels)
+            gap = paired_bootstrap(*pair, count, groups=course.groups)[METRIC]
             yield difference((course.protocol, key, other), METRIC, gap.difference.as_dict(), gap.p)

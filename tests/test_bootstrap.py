@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from genolm import metrics
-from genolm.bootstrap import paired_bootstrap, wilson
+from genolm.bootstrap import bootstrap, paired_bootstrap, taken, wilson
+from genolm.errors import SettingsError
 
 RNG = np.random.default_rng(3)
 
@@ -55,6 +56,40 @@ def test_each_task_is_scored_the_same_as_a_statistic():
         statistic = metrics.statistic_for(task, found, wanted)(np.ones((1, 80)))
         for name, estimate in metrics.score(task, found, wanted, n_boot=0).items():
             assert statistic[name][0] == pytest.approx(estimate.value, abs=1e-12), (task, name)
+
+
+def test_whole_groups_are_drawn():
+    """Copies of an item are worth one item: groups of equal items give the intervals of those that they copy."""
+    values, other = RNG.normal(size=(2, 50))
+    owner = np.repeat(np.arange(50), 4)
+    alone, many = (bootstrap(mean_of(items), len(items), 500, 1)["mean"] for items in (values, values[owner]))
+    together = bootstrap(mean_of(values[owner]), 200, 500, 1, groups=owner)["mean"]
+    assert vars(together) == pytest.approx(vars(alone)) and many.high - many.low < 0.7 * (alone.high - alone.low)
+    pair = [mean_of(item[owner]) for item in (values, other)]
+    paired = paired_bootstrap(*pair, 200, n_boot=500, groups=[f"reference {number:02}" for number in owner])["mean"]
+    assert paired.p == paired_bootstrap(mean_of(values), mean_of(other), 50, n_boot=500)["mean"].p
+    with pytest.raises(SettingsError, match="200 items but 50 of them"):
+        bootstrap(mean_of(values[owner]), 200, 10, 1, groups=np.arange(50))
+    assert taken(None, owner) is None and taken(["a", "b"], np.array([1, 0])).tolist() == ["b", "a"]
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "multilabel", "regression"])
+def test_figures_of_a_task_are_drawn_over_its_groups(task):
+    """Every item stands there three times, in any order; groups are numbered as the items are scored."""
+    count = 60
+    first = np.sort(RNG.random(count))[:: -1 if task == "binary" else 1]
+    found = first if task in ("binary", "regression") else RNG.dirichlet(np.ones(3), count)
+    wanted = {
+        "binary": (first + RNG.normal(0, 0.3, count) > 0.5).astype(int),
+        "multiclass": RNG.integers(0, 3, count),
+        "multilabel": RNG.integers(0, 2, (count, 3)),
+        "regression": RNG.normal(size=count),
+    }[task]
+    alone = metrics.score(task, found, wanted, n_boot=200)
+    owner = RNG.permutation(np.repeat(np.arange(count), 3))
+    together = metrics.score(task, found[owner], wanted[owner], n_boot=200, groups=owner)
+    for name, estimate in together.items():
+        assert vars(estimate) == pytest.approx(vars(alone[name]), abs=1e-9, nan_ok=True), name
 
 
 def test_wilson_by_hand():

@@ -17,14 +17,15 @@ from sklearn.metrics import log_loss
 
 from genolm import recipe_publish, recipe_run, recipe_work
 from genolm.baselines import KmerLogistic
+from genolm.bootstrap import paired_bootstrap
 from genolm.calibration import either_odds, fit_calibration, fit_either
 from genolm.cli import commands
 from genolm.config import Window
 from genolm.errors import GenolmError
-from genolm.metrics import binary_metrics
+from genolm.metrics import binary_metrics, statistic_for
 from genolm.predict import Predictor
 from genolm.recipe_answers import read_answers, write_answers
-from genolm.recipe_config import find_recipe, list_recipes
+from genolm.recipe_config import RecipeError, find_recipe, list_recipes
 from genolm.recipe_earlier import with_earlier
 from genolm.recipe_publish import publish
 from genolm.recipe_refresh import refresh, refreshed
@@ -33,6 +34,7 @@ from genolm.recipe_steps import asked_of
 from genolm.record import write_json
 from genolm.registry import load_bundle, save_bundle
 from genolm.results import read_result
+from genolm.results_reading import points
 from genolm.samples import sample_pieces
 from genolm.sequences import reverse_complement
 from genolm.workspace import waiting_lock
@@ -50,25 +52,27 @@ def tables(data, out, *, rows, again=False):
         path = out / f"{protocol}.csv"
         with path.open("w", newline="") as stream:
             write = csv.writer(stream)
-            write.writerow(["sequence", "label", "split"])
+            write.writerow(["sequence", "label", "split", "group"])
             for row in range(rows):
                 rich = 0.8 if (row % 2) == (protocol == "easy" or row % 3 == 0) else 0.2
                 chances = [(1 - rich) / 2, rich / 2, rich / 2, (1 - rich) / 2]
                 split = "train" if row < rows * 0.6 else "valid" if row < rows * 0.8 else "test"
-                write.writerow(["".join(rng.choice(list(letters), 45, p=chances)), "yn"[row % 2], split])
+                bases = "".join(rng.choice(list(letters), 45, p=chances))
+                write.writerow([bases, "yn"[row % 2], split, f"c{row // 4}"])
         (out / f"{protocol}.json").write_text(json.dumps({"left_out": {"too short": 2}}))
         made[protocol] = path
     if again:
         lines = made["easy"].read_text().splitlines()
         swap = {"y": "n", "n": "y"}
         cells = [line.split(",") for line in lines]
-        other = [[a, swap[b], c] if c == "test" else [a, b, c] for a, b, c in cells]
+        other = [[a, swap[b], c, d] if c == "test" else [a, b, c, d] for a, b, c, d in cells]
         made["again"] = out / "again.csv"
         made["again"].write_text("\\n".join(map(",".join, other)) + "\\n")
     return made
 
-def judge(rows, probabilities, classes):
+def judge(rows, probabilities, classes, groups=None):
     assert set(rows["split"]) == {"test"} and classes == ("n", "y")
+    assert groups is None or list(groups) == list(rows["group"])
     share = float((probabilities[:, 1] > 0.5).mean())
     return {"called": Estimate(share, share, share)}
 
@@ -517,6 +521,53 @@ def test_what_was_called_by_another_rule_is_judged_again(run, folder, tmp_path, 
     run_recipe(find_recipe(folder, "toy"), tmp_path / "data", tmp_path / "runs", limits=limits, say=said.append)
     assert [line.split()[1] for line in said] == ["easy-other-seed1", "easy-mixed-seed1"]
     assert json.loads((steps / "easy-other-seed1.json").read_text())["scores"]["called"] == called
+
+
+def test_intervals_are_drawn_over_groups_once_a_recipe_wants_it(run, folder, tmp_path, monkeypatch):
+    path = folder / "toy.toml"
+    plain = path.read_text().replace('protocol = "easy"\nmethod = ', 'protocol = "too_hard"\nmethod = ')
+    path.write_text(plain)
+    limits = {"protocols": ("too_hard",), "methods": ("pretrained", "kmer-logistic")}
+    first = run(**limits)
+    path.write_text(plain.replace('title = "Hard"', 'title = "Hard"\ndrawn_over = "whole clusters"'))
+    with pytest.raises(RecipeError, match="otherwise now"):
+        refreshed(first, find_recipe(folder, "toy"))
+    monkeypatch.setattr(recipe_run, "run_training", lambda *_, **__: pytest.fail("nothing is to be trained again"))
+    found = run(**limits)
+    assert found["protocols"]["too_hard"]["drawn_over"] == "whole clusters"
+    assert "drawn_over" not in first["protocols"]["too_hard"]
+    table = pd.read_csv(tmp_path / "runs/toy/tables/too_hard.csv").query("split == 'test'")
+    truth, groups = (table["label"] == "y").to_numpy(), table["group"].to_numpy()
+    steps = tmp_path / "runs/toy/steps"
+    answers = [np.load(steps / f"too_hard-{name}.npy")[:, 1] for name in ("pretrained-seed1", "pretrained-seed2", "kmer-logistic-seed1")]
+    for chances, method, seed in zip(answers, ("pretrained", "pretrained", "kmer-logistic"), (0, 1, 0), strict=True):
+        wanted = binary_metrics(chances, truth, groups=groups)["auroc"]
+        told, before = (item["scores"]["too_hard"][method]["seeds"][seed]["metrics"]["auroc"] for item in (found, first))
+        assert told == pytest.approx(wanted.as_dict()) and told["value"] == before["value"] and told != before
+    mean, other = (statistic_for("binary", chances, truth) for chances in (np.mean(answers[:2], axis=0), answers[2]))
+    (gap,) = found["differences"]
+    wanted = paired_bootstrap(mean, other, len(truth), groups=groups)["auroc"].difference
+    assert {key: gap[key] for key in ("value", "low", "high")} == pytest.approx(wanted.as_dict(), abs=1e-6)
+    row = tmp_path / "toy.json"
+    row.write_text(json.dumps(found))
+    (point,) = (item for item in points(read_result(row)) if item.head == "Hard")
+    assert point.sentences[-1] == "Intervals are drawn over whole clusters."
+
+    (tmp_path / "toy.fa").write_text(f">one\n{'ACGT' * 11}\n")
+    monkeypatch.setattr(recipe_publish, "samples_dir", lambda: tmp_path)
+    bundle = load_bundle(publish(find_recipe(folder, "toy"), tmp_path / "runs", tmp_path / "toy-model"))
+    assert bundle.card["limits"][-1] == "Intervals of its test are drawn over whole clusters."
+    chances = Predictor(bundle).probabilities(Predictor(bundle).logits(table["sequence"].tolist()))
+    wanted = binary_metrics(chances, truth, threshold=bundle.config.calibration.threshold, groups=groups)
+    assert bundle.card["metrics"]["test"]["ece"] == pytest.approx(wanted["ece"].as_dict())
+
+    # What was drawn over rows is no figure of this protocol, and rows without groups cannot be drawn so.
+    assert not with_earlier({**found, "scores": {"easy": {}, "too_hard": {}}}, first, find_recipe(folder, "toy"))["scores"]["too_hard"]
+    shutil.rmtree(tmp_path / "runs")
+    path.write_text(path.read_text().replace('module = "toy_tables"\noptions', 'module = "toy_bare"\noptions'))
+    (folder / "toy_bare.py").write_text(TABLES.replace('"group"]', '"clan"]'))
+    with pytest.raises(RecipeError, match=r"too_hard\.csv has no column 'group', over which the intervals of too_hard are drawn"):
+        run(**limits)
 
 
 def test_what_cannot_read_again_says_where_the_network_should_be(run, folder, tmp_path):

@@ -206,6 +206,8 @@ def test_figures_of_one_species_count_its_rows_alone(bacterial):
     assert found["mcc_ecoli"].value == pytest.approx(1) and found["mcc_bsubtilis"].value == 0
     assert found["recall_bsubtilis"].value == 0.5
     assert bacterial.judge(rows[:4], np.zeros((4, 2)), ("no", "yes")) == {}
+    drawn = bacterial.judge(rows, np.stack([1 - positive, positive], axis=1), ("no", "yes"), groups=["one"] * len(rows))
+    assert drawn["recall_bsubtilis"].as_dict() == {"value": 0.5, "low": 0.5, "high": 0.5}
 
 
 # --- every piece tested once
