@@ -21,8 +21,11 @@ from genolm.result_row import NAIVE, Source, is_naive
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 _PUBLISHED_KINDS = ("original", "best", "other")
 _SETTINGS = get_type_hints(FinetuneSettings)
-PROTOCOL_WORDS = ("uncounted", "drawn_over")
+DRAWN_WORDS = ("drawn_over", "drawn_by")
+"""What it may say of the intervals under a protocol."""
+PROTOCOL_WORDS = ("uncounted", *DRAWN_WORDS)
 """What a file may say of a protocol besides its title."""
+DRAWN_BY = ("group", "similarity")
 _NOT_IN_FILES = {"name", "folder", *PROTOCOL_WORDS}
 _KINDS = ("from scratch", "from a language model", "language model fine-tuned first")
 # Entries that a file may leave out though their class wants them.
@@ -153,7 +156,10 @@ class Recipe:
     uncounted : dict of str to str
         Protocols that no count of rows has, and why; a file says it of the protocol.
     drawn_over : dict of str to str
-        Protocols whose intervals are drawn over the groups of their table, and what these are; as above.
+        Protocols whose intervals are drawn over groups of test rows, and what these are; as above.
+    drawn_by : dict of str to str
+        Where these groups come from: ``group``, the column of the table, or ``similarity``, clusters of test rows
+        (:mod:`genolm.splits`).
     methods : dict of str to Method
     training : dict
         Of :class:`FinetuneSettings`, for all methods.
@@ -178,6 +184,7 @@ class Recipe:
     protocols: dict[str, str] = field(default_factory=dict)
     uncounted: dict[str, str] = field(default_factory=dict)
     drawn_over: dict[str, str] = field(default_factory=dict)
+    drawn_by: dict[str, str] = field(default_factory=dict)
     methods: dict[str, Method] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     baselines: tuple[str, ...] | None = None
@@ -197,6 +204,12 @@ class Recipe:
         for place, protocol in self._named_protocols():
             if protocol not in self.protocols:
                 raise SettingsError(f"{place} names the protocol '{protocol}', which is not there.")
+        for protocol in {**self.drawn_over, **self.drawn_by}:
+            if (how := self.drawn_by.get(protocol)) not in DRAWN_BY or protocol not in self.drawn_over:
+                ways = " or ".join(DRAWN_BY)
+                raise SettingsError(
+                    f"protocols.{protocol}: drawn_over, in words, goes with drawn_by, which is {how!r} and must be {ways}."
+                )
         for place, given in (("training", self.training), *self._method_settings()):
             unknown = sorted(given.keys() - _SETTINGS)
             if unknown:
@@ -252,6 +265,10 @@ class Recipe:
     def methods_of(self, protocol: str) -> dict[str, Method]:
         """Return the methods that are run under a protocol."""
         return {key: item for key, item in self.methods.items() if not item.protocols or protocol in item.protocols}
+
+    def drawn(self, protocol: str) -> dict[str, str]:
+        """Return what the intervals under a protocol are drawn over and by; nothing where it is rows."""
+        return {word: getattr(self, word)[protocol] for word in DRAWN_WORDS if protocol in getattr(self, word)}
 
     def unplanned(self) -> list[str]:
         """Return the kinds of training that are not asked for, in words: protocol and kinds."""
@@ -309,6 +326,7 @@ class _Protocol:
     title: str
     uncounted: str = ""
     drawn_over: str = ""
+    drawn_by: str = ""
 
 
 @dataclass(frozen=True)

@@ -8,17 +8,15 @@ again, or was so with the very same figures, and those of the run go where seeds
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from genolm.config import FinetuneSettings
-from genolm.recipe_config import Method, Recipe, RecipeError
+from genolm.recipe_config import DRAWN_WORDS, Method, Recipe, RecipeError
 from genolm.recipe_steps import asked_of, base_weights, is_absent, network_of
 from genolm.result_row import BASELINE, BASELINE_TITLES, RESULT_FORMAT
 
-_GROUND = ("table_sha256", "drawn_over")
-"""What figures of one protocol have to have in common."""
 
 
 def read_earlier(path: Path) -> dict[str, Any]:
@@ -53,7 +51,8 @@ def with_earlier(result: dict[str, Any], earlier: Mapping[str, Any], recipe: Rec
         Whole methods and single seeds come from ``earlier`` where a protocol's table is the same one and a
         method has the same language model, network and settings. The probabilities of seeds from both were never
         averaged, so that such a method has no figures ``together`` and no paired differences; nor has one whose
-        seeds in ``earlier`` are more than the recipe wants now. Intervals drawn over other groups do not stay.
+        seeds in ``earlier`` are more than the recipe wants now. Where intervals are drawn over
+        other groups now, the figures stay without them.
     """
     scores = {key: dict(methods) for key, methods in result["scores"].items()}
     methods, whole, mixed = {}, set(), set()
@@ -82,7 +81,7 @@ def _usable(
 ) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Yield protocol, method and scores of what may stay in a newer result."""
     for protocol in result["scores"]:
-        if not earlier or any(_told_of(earlier, protocol, key) != _told_of(result, protocol, key) for key in _GROUND):
+        if not earlier or not _agree(earlier, result, protocol, ("table_sha256",)):
             continue
         told, ours = earlier["scores"].get(protocol, {}), recipe.methods_of(protocol)
         same = {key for key in told if _is_same(earlier["methods"][key], ours.get(key), recipe)}
@@ -98,7 +97,8 @@ def _usable(
             if method in same:
                 found = _first_seeds(told[method], ours[method].seeds if method in ours else 1)
                 if found["seeds"]:
-                    yield protocol, method, found
+                    is_drawn_so = _agree(earlier, result, protocol, DRAWN_WORDS)
+                    yield protocol, method, found if is_drawn_so else _without_intervals(found)
 
 
 def _is_of_others(found: Mapping[str, Any], part: Mapping[str, Any]) -> bool:
@@ -173,8 +173,20 @@ def missing_of(result: Mapping[str, Any], recipe: Recipe) -> Iterator[str]:
                 yield f"{title}: {BASELINE_TITLES.get(key, key)}"
 
 
-def _told_of(result: Mapping[str, Any], protocol: str, key: str) -> str | None:
-    return result.get("protocols", {}).get(protocol, {}).get(key)
+def _agree(earlier: Mapping[str, Any], result: Mapping[str, Any], protocol: str, keys: Iterable[str]) -> bool:
+    """Return whether two results say the same of a protocol; what neither says is the same."""
+    one, other = (item.get("protocols", {}).get(protocol, {}) for item in (earlier, result))
+    return all(one.get(key) == other.get(key) for key in keys)
+
+
+def _without_intervals(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the scores of a method whose intervals were drawn over other groups, which are gone."""
+
+    def bare(metrics: Mapping[str, Any]) -> dict[str, Any]:
+        return {key: {**item, "low": None, "high": None} for key, item in metrics.items()}
+
+    seeds = [{**run, "metrics": bare(run["metrics"])} for run in found["seeds"]]
+    return {"seeds": seeds} | ({"together": bare(found["together"])} if "together" in found else {})
 
 
 def _is_same(earlier: Mapping[str, Any], method: Method | None, recipe: Recipe) -> bool:

@@ -305,7 +305,8 @@ def _source_of(result: Mapping[str, Any], protocol: str) -> dict[str, Any]:
 
 
 def _drawn_sentence(ground: Ground) -> list[str]:
-    return [f"Intervals of its test are drawn over {ground.drawn_over}."] if ground.drawn_over else []
+    words = ground.recipe.drawn_over.get(ground.protocol)
+    return [f"Intervals of its test are drawn over {words}."] if words else []
 
 
 def _seeds_sentence(scores: Mapping[str, Any], metric: str) -> list[str]:

@@ -25,6 +25,7 @@ from genolm.preparation import Preparation, prepare_training
 from genolm.record import file_facts, write_json
 from genolm.recipe_config import Method, Recipe, RecipeError
 from genolm.registry import load_bundle
+from genolm.table_split import table_clusters
 from genolm.workspace import atomic_write
 
 _VALID = ".valid.npy"
@@ -92,19 +93,17 @@ class Ground:
         return as_json(found)
 
     def judged(self, answer: Answer) -> dict[str, Any]:
-        """Return what a step keeps of an answer: its ``scores``, and of what they were drawn where that is no row."""
-        return {"scores": self.scores(answer)} | ({"drawn_over": self.drawn_over} if self.drawn_over else {})
-
-    @property
-    def drawn_over(self) -> str:
-        """What the intervals are drawn over, "" where it is rows."""
-        return self.recipe.drawn_over.get(self.protocol, "")
+        """Return what a step keeps of an answer: its ``scores``, and over what they were drawn where that is no row."""
+        return {"scores": self.scores(answer), **self.recipe.drawn(self.protocol)}
 
     @cached_property
     def groups(self) -> np.ndarray | None:
         """The group of each test row, (rows,), where intervals are drawn over groups; None where over rows."""
-        if not self.drawn_over:
+        by = self.recipe.drawn_by.get(self.protocol)
+        if by is None:
             return None
+        if by == "similarity":
+            return table_clusters(self._test_rows["sequence"].tolist())
         if "group" not in self._test_rows:
             raise RecipeError(
                 f"{self.path} has no column 'group', over which the intervals of {self.protocol} are drawn."

@@ -25,7 +25,7 @@ from genolm.metrics import as_json, log_loss, score
 from genolm.predict import Predictor
 from genolm.progress import ProgressCallback
 from genolm.reading_frames import FrameLogistic
-from genolm.recipe_config import Method, RecipeError
+from genolm.recipe_config import DRAWN_WORDS, Method, RecipeError
 from genolm.recipe_steps import (
     Answer,
     Ground,
@@ -144,7 +144,8 @@ def _can_be_made(step: Step, ground: Ground, method: Method) -> bool:
 
 def _judge_again(step: Step, ground: Ground) -> bool:
     logits, (found, answer) = step.valid_logits, step.read()
-    known, is_same = found.pop("threshold"), found.pop("drawn_over", "") == ground.drawn_over
+    known, drawn = found.pop("threshold"), {word: found.pop(word) for word in DRAWN_WORDS if word in found}
+    is_same = drawn == ground.recipe.drawn(ground.protocol)
     if ground.preparation.head.task == "binary" and logits is not None:
         threshold = threshold_of(ground, logits, found.get("temperature"))
         if abs(np.diff(calibration.log_odds([threshold, known]))) >= SAME_THRESHOLD:

@@ -133,30 +133,35 @@ class Course:
         """The species' own recipe with the folds as its protocols."""
         organism, kind = self.task.options["organism"], KINDS[self.protocol]
         folds, seed = int(self.task.options["folds"]), int(self.task.options["seed"])
-        own = find_recipe(Path(__file__).parent, f"promoters-81-{organism}")
+        own = self.own
         needed = set().union(*(_with_parts(own, key) for key in self.ours))
-        options, words = {"organism": organism, "kind": kind, "folds": folds, "seed": seed}, self.drawn_over
+        options = {"organism": organism, "kind": kind, "folds": folds, "seed": seed}
+        places = [f"fold{place}" for place in range(1, folds + 1)]
         return replace(
             own,
             name=f"{organism}-{kind}",
-            protocols={f"fold{place}": f"Fold {place}" for place in range(1, folds + 1)},
+            protocols={place: place.replace("fold", "Fold ") for place in places},
             methods={key: replace(item, seeds=len(self.seeds)) for key, item in own.methods.items() if key in needed},
-            drawn_over={f"fold{place}": words for place in range(1, folds + 1)} if words else {},
+            **{word: dict.fromkeys(places, told) for word, told in self.drawn.items()},
             prepare=Call("promoter_folds", "fold_tables", options),
             judge=None,
             model=None,
         )
 
+    @cached_property
+    def own(self) -> Recipe:
+        """The species' own recipe."""
+        return find_recipe(Path(__file__).parent, f"promoters-81-{self.task.options['organism']}")
+
     @property
-    def drawn_over(self) -> str:
-        """What intervals are drawn over, as the species' own recipe says, "" where it is rows."""
-        own = find_recipe(Path(__file__).parent, f"promoters-81-{self.task.options['organism']}")
-        return own.drawn_over.get(self.protocol, "")
+    def drawn(self) -> dict[str, str]:
+        """What intervals are drawn over and by, as the species' own recipe says."""
+        return self.own.drawn(self.protocol)
 
     @cached_property
     def groups(self) -> np.ndarray | None:
         """The group of each test row of all folds, in their order; None where intervals are drawn over rows."""
-        found = [self._ground(fold).groups for fold in self.folds] if self.drawn_over else None
+        found = [self._ground(fold).groups for fold in self.folds] if self.drawn else None
         return None if found is None else np.concatenate(found)
 
     @property
@@ -330,8 +335,7 @@ def _protocol(course: Course) -> dict[str, Any]:
     tables = {fold: item["table_sha256"] for fold, item in course.folds.items()}
     first = told[0]["record"]
     record = {key: first[key] for key in ("left_out", "seed", "folds", "kind", "shared")}
-    words = {"title": course.title} | ({"drawn_over": course.drawn_over} if course.drawn_over else {})
-    return {**words, "rows": rows, "record": {**record, "tables": tables}}
+    return {"title": course.title, **course.drawn, "rows": rows, "record": {**record, "tables": tables}}
 
 
 def _method(recipe: Recipe, key: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ import pandas as pd
 from common import source_file
 from table_parts import hashes_of, keep_apart, resembling, save_protocol, with_valid
 
-from genolm.bootstrap import Estimate
+from genolm.bootstrap import Estimate, Groups, taken
 from genolm.errors import GenolmError
 from genolm.metrics import binary_metrics
 from genolm.reading_frames import longest_frame
@@ -175,11 +175,13 @@ def is_hard(rows: pd.DataFrame) -> np.ndarray:
     return long != (rows["label"] == "coding").to_numpy()
 
 
-def judge(rows: pd.DataFrame, probabilities: np.ndarray, classes: tuple[str, ...]) -> dict[str, Estimate]:
+def judge(
+    rows: pd.DataFrame, probabilities: np.ndarray, classes: tuple[str, ...], *, groups: Groups | None = None
+) -> dict[str, Estimate]:
     """Return ``accuracy_hard`` and ``mcc_hard``, of the rows of :func:`is_hard`, called at 0.5."""
     hard = is_hard(rows)
     if not hard.any():
         return {}
     truth = (rows["label"] == classes[1]).to_numpy()[hard]
-    found = binary_metrics(probabilities[hard, 1], truth)
+    found = binary_metrics(probabilities[hard, 1], truth, groups=taken(groups, hard))
     return {f"{name}_hard": found[name] for name in ("accuracy", "mcc")}

@@ -44,12 +44,12 @@ import csv, json
 import numpy as np
 from genolm.bootstrap import Estimate
 
-def tables(data, out, *, rows, again=False):
+def tables(data, out, *, rows, again=False, twice=False):
     rng = np.random.default_rng(3)
     letters = (data / "raw" / "letters.txt").read_text().strip()
     made = {}
     for protocol in ("easy", "too_hard"):
-        path = out / f"{protocol}.csv"
+        path, written = out / f"{protocol}.csv", []
         with path.open("w", newline="") as stream:
             write = csv.writer(stream)
             write.writerow(["sequence", "label", "split", "group"])
@@ -57,8 +57,10 @@ def tables(data, out, *, rows, again=False):
                 rich = 0.8 if (row % 2) == (protocol == "easy" or row % 3 == 0) else 0.2
                 chances = [(1 - rich) / 2, rich / 2, rich / 2, (1 - rich) / 2]
                 split = "train" if row < rows * 0.6 else "valid" if row < rows * 0.8 else "test"
-                bases = "".join(rng.choice(list(letters), 45, p=chances))
-                write.writerow([bases, "yn"[row % 2], split, f"c{row // 4}"])
+                written.append("".join(rng.choice(list(letters), 45, p=chances)))
+                if twice and split == "test" and row % 4 > 1:
+                    written[-1] = written[-3]
+                write.writerow([written[-1], "yn"[row % 2], split, f"c{row // 4}"])
         (out / f"{protocol}.json").write_text(json.dumps({"left_out": {"too short": 2}}))
         made[protocol] = path
     if again:
@@ -72,7 +74,7 @@ def tables(data, out, *, rows, again=False):
 
 def judge(rows, probabilities, classes, groups=None):
     assert set(rows["split"]) == {"test"} and classes == ("n", "y")
-    assert groups is None or list(groups) == list(rows["group"])
+    assert groups is None or len(groups) == len(rows)
     share = float((probabilities[:, 1] > 0.5).mean())
     return {"called": Estimate(share, share, share)}
 
@@ -528,10 +530,9 @@ def test_intervals_are_drawn_over_groups_once_a_recipe_wants_it(run, folder, tmp
     plain = path.read_text().replace('protocol = "easy"\nmethod = ', 'protocol = "too_hard"\nmethod = ')
     path.write_text(plain)
     limits = {"protocols": ("too_hard",), "methods": ("pretrained", "kmer-logistic")}
+    drawn = 'drawn_over = "whole clusters"\ndrawn_by = "group"'
     first = run(**limits)
-    path.write_text(plain.replace('title = "Hard"', 'title = "Hard"\ndrawn_over = "whole clusters"'))
-    with pytest.raises(RecipeError, match="otherwise now"):
-        refreshed(first, find_recipe(folder, "toy"))
+    path.write_text(plain.replace('title = "Hard"', 'title = "Hard"\n' + drawn))
     monkeypatch.setattr(recipe_run, "run_training", lambda *_, **__: pytest.fail("nothing is to be trained again"))
     found = run(**limits)
     assert found["protocols"]["too_hard"]["drawn_over"] == "whole clusters"
@@ -561,13 +562,27 @@ def test_intervals_are_drawn_over_groups_once_a_recipe_wants_it(run, folder, tmp
     wanted = binary_metrics(chances, truth, threshold=bundle.config.calibration.threshold, groups=groups)
     assert bundle.card["metrics"]["test"]["ece"] == pytest.approx(wanted["ece"].as_dict())
 
-    # What was drawn over rows is no figure of this protocol, and rows without groups cannot be drawn so.
-    assert not with_earlier({**found, "scores": {"easy": {}, "too_hard": {}}}, first, find_recipe(folder, "toy"))["scores"]["too_hard"]
+    # Where the answers are gone, figures stay without the intervals that were drawn over rows.
+    told = refreshed(first, find_recipe(folder, "toy"))
+    kept = told["scores"]["too_hard"]["pretrained"]["together"]["auroc"]
+    before = first["scores"]["too_hard"]["pretrained"]["together"]["auroc"]["value"]
+    assert kept == {"value": before, "low": None, "high": None} and told["differences"] == []
+    assert refreshed(found, find_recipe(folder, "toy")) == found
+
+    # Rows without groups cannot be drawn so, but by similarity: here each test row stands there twice.
     shutil.rmtree(tmp_path / "runs")
-    path.write_text(path.read_text().replace('module = "toy_tables"\noptions', 'module = "toy_bare"\noptions'))
+    words = path.read_text().replace('module = "toy_tables"\noptions = {', 'module = "toy_bare"\noptions = { twice = true,')
+    path.write_text(words)
     (folder / "toy_bare.py").write_text(TABLES.replace('"group"]', '"clan"]'))
-    with pytest.raises(RecipeError, match=r"too_hard\.csv has no column 'group', over which the intervals of too_hard are drawn"):
+    with pytest.raises(RecipeError, match=r"too_hard\.csv has no column 'group', over which the intervals of too_hard are"):
         run(**limits)
+    path.write_text(words.replace('drawn_by = "group"', 'drawn_by = "similarity"'))
+    told = run(protocols=("too_hard",), methods=("kmer-logistic",))["scores"]["too_hard"]["kmer-logistic"]["seeds"][0]
+    table = pd.read_csv(tmp_path / "runs/toy/tables/too_hard.csv").query("split == 'test'")
+    truth, clusters = (table["label"] == "y").to_numpy(), pd.factorize(table["sequence"])[0]
+    assert len(set(clusters)) == len(table) / 2
+    chances = np.load(steps / "too_hard-kmer-logistic-seed1.npy")[:, 1]
+    assert told["metrics"]["auroc"] == pytest.approx(binary_metrics(chances, truth, groups=clusters)["auroc"].as_dict())
 
 
 def test_what_cannot_read_again_says_where_the_network_should_be(run, folder, tmp_path):
@@ -730,6 +745,9 @@ def test_an_unknown_part_of_a_recipe_is_named(run):
         ('licence = "public"', "", "'licence'"),
         ("order = 2", "order = ", "is no TOML file"),
         ("[prepare]", "[prepares]", "prepares"),
+        ('title = "Easy"', 'title = "Easy"\ndrawn_over = "pairs"', "drawn_over, in words, goes with drawn_by, which is None"),
+        ('title = "Easy"', 'title = "Easy"\ndrawn_by = "similarity"', "protocols.easy: drawn_over, in words, goes with"),
+        ('title = "Easy"', 'title = "Easy"\ndrawn_over = "x"\ndrawn_by = "luck"', "'luck' and must be group or similarity"),
     ],
 )
 def test_a_wrong_entry_is_named_with_the_file(folder, old, new, message):

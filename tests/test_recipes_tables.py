@@ -248,6 +248,8 @@ def test_hard_transcripts_look_like_the_other_class(recipe):
     answers = np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.1, 0.9]])
     found = module.judge(rows, answers, ("noncoding", "coding"))
     assert found["accuracy_hard"].value == 0.5 and set(found) == {"accuracy_hard", "mcc_hard"}
+    drawn = module.judge(rows, answers, ("noncoding", "coding"), groups=["a", "b", "b", "a"])["accuracy_hard"]
+    assert (drawn.low, drawn.value, drawn.high) == (0.5, 0.5, 0.5), "the two hard ones are of one group"
     assert module.judge(rows[:1], answers[:1], ("noncoding", "coding")) == {}
 
 
