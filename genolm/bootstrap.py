@@ -6,7 +6,7 @@ defined in a draw is NaN there, and the draw is left out of that figure's interv
 
 Items that are right or wrong together, such as reads of one reference, tell less than as many unrelated ones. Where
 their groups are given, whole groups are drawn, as many as there are (Davison and Hinkley 1997,
-doi:10.1017/CBO9780511802843, section 3.8).
+doi:10.1017/CBO9780511802843, section 3.8); of a single group no interval is known.
 """
 
 import math
@@ -135,6 +135,8 @@ def _drawn(
         draws = [statistic(draw_weights(rng, block, count)) for block in blocks]
     else:
         names, place = np.unique(np.asarray(groups), return_inverse=True)
+        # One group alone says nothing of how others would differ.
+        blocks = blocks if len(names) > 1 else []
         draws = [statistic(draw_weights(rng, block, len(names))[:, place]) for block in blocks]
     joined = {name: np.concatenate([np.empty(0), *(draw[name] for draw in draws)]) for name in values}
     return values, joined

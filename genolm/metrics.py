@@ -1,6 +1,6 @@
 """How good predictions are, each figure with a 95 % interval.
 
-Intervals are percentile bootstrap intervals: items are drawn with replacement as often as there are items,
+Intervals are percentile bootstrap intervals: items, or groups of them, are drawn with replacement, as many as exist,
 the figure is worked out anew from the same draws for all figures, and the 2.5 % and 97.5 % quantiles are given
 (see :mod:`genolm.bootstrap`). A figure that is not defined, such as AUROC with one class only, is NaN.
 """

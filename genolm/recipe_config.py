@@ -21,12 +21,7 @@ from genolm.result_row import NAIVE, Source, is_naive
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]*")
 _PUBLISHED_KINDS = ("original", "best", "other")
 _SETTINGS = get_type_hints(FinetuneSettings)
-DRAWN_WORDS = ("drawn_over", "drawn_by")
-"""What it may say of the intervals under a protocol."""
-PROTOCOL_WORDS = ("uncounted", *DRAWN_WORDS)
-"""What a file may say of a protocol besides its title."""
 DRAWN_BY = ("group", "similarity")
-_NOT_IN_FILES = {"name", "folder", *PROTOCOL_WORDS}
 _KINDS = ("from scratch", "from a language model", "language model fine-tuned first")
 # Entries that a file may leave out though their class wants them.
 _USUAL: dict[type, dict[str, Any]] = {Published: {"protocol": ""}}
@@ -91,6 +86,40 @@ class Method:
 
 
 @dataclass(frozen=True)
+class Protocol:
+    """One way to divide the data.
+
+    Attributes
+    ----------
+    title : str
+    uncounted : str
+        Why no count of rows has its figures, in words that go on a sentence; "" where one has.
+    drawn_over : str
+        What groups of test rows its intervals are drawn over, in words; "" where it is rows.
+    drawn_by : str
+        What tells these groups: ``group``, the column of the table, or ``similarity``, clusters of the test rows among
+        themselves (:mod:`genolm.splits`), not by way of training rows.
+    """
+
+    title: str
+    uncounted: str = ""
+    drawn_over: str = ""
+    drawn_by: str = ""
+
+    def words(self) -> dict[str, str]:
+        """Return what is said of it, and nothing else."""
+        return {key: value for key, value in vars(self).items() if value}
+
+
+def _check_drawn(place: str, item: Protocol) -> None:
+    ways = " or ".join(DRAWN_BY)
+    if item.drawn_over and item.drawn_by not in DRAWN_BY:
+        raise SettingsError(f"{place}.drawn_by is {item.drawn_by!r}; as there is drawn_over, it must be {ways}.")
+    if item.drawn_by and not item.drawn_over:
+        raise SettingsError(f"{place} has drawn_by, so it has to say in drawn_over, in words, what is drawn.")
+
+
+@dataclass(frozen=True)
 class Call:
     """A function of a module in the recipes' folder, and its options."""
 
@@ -151,15 +180,7 @@ class Recipe:
     notes : tuple of str
     sources : tuple of Source
     published : tuple of Published
-    protocols : dict of str to str
-        Key to title.
-    uncounted : dict of str to str
-        Protocols that no count of rows has, and why; a file says it of the protocol.
-    drawn_over : dict of str to str
-        Protocols whose intervals are drawn over groups of test rows, and what these are; as above.
-    drawn_by : dict of str to str
-        Where these groups come from: ``group``, the column of the table, or ``similarity``, clusters of test rows
-        (:mod:`genolm.splits`).
+    protocols : dict of str to Protocol
     methods : dict of str to Method
     training : dict
         Of :class:`FinetuneSettings`, for all methods.
@@ -181,10 +202,7 @@ class Recipe:
     notes: tuple[str, ...] = ()
     sources: tuple[Source, ...] = ()
     published: tuple[Published, ...] = ()
-    protocols: dict[str, str] = field(default_factory=dict)
-    uncounted: dict[str, str] = field(default_factory=dict)
-    drawn_over: dict[str, str] = field(default_factory=dict)
-    drawn_by: dict[str, str] = field(default_factory=dict)
+    protocols: dict[str, Protocol] = field(default_factory=dict)
     methods: dict[str, Method] = field(default_factory=dict)
     training: dict[str, Any] = field(default_factory=dict)
     baselines: tuple[str, ...] | None = None
@@ -204,12 +222,8 @@ class Recipe:
         for place, protocol in self._named_protocols():
             if protocol not in self.protocols:
                 raise SettingsError(f"{place} names the protocol '{protocol}', which is not there.")
-        for protocol in {**self.drawn_over, **self.drawn_by}:
-            if (how := self.drawn_by.get(protocol)) not in DRAWN_BY or protocol not in self.drawn_over:
-                ways = " or ".join(DRAWN_BY)
-                raise SettingsError(
-                    f"protocols.{protocol}: drawn_over, in words, goes with drawn_by, which is {how!r} and must be {ways}."
-                )
+        for protocol, item in self.protocols.items():
+            _check_drawn(f"protocols.{protocol}", item)
         for place, given in (("training", self.training), *self._method_settings()):
             unknown = sorted(given.keys() - _SETTINGS)
             if unknown:
@@ -266,17 +280,13 @@ class Recipe:
         """Return the methods that are run under a protocol."""
         return {key: item for key, item in self.methods.items() if not item.protocols or protocol in item.protocols}
 
-    def drawn(self, protocol: str) -> dict[str, str]:
-        """Return what the intervals under a protocol are drawn over and by; nothing where it is rows."""
-        return {word: getattr(self, word)[protocol] for word in DRAWN_WORDS if protocol in getattr(self, word)}
-
     def unplanned(self) -> list[str]:
         """Return the kinds of training that are not asked for, in words: protocol and kinds."""
         found = []
-        for protocol, title in self.protocols.items():
-            planned = {self._kind_of(item) for item in self.methods_of(protocol).values() if item.base}
+        for key, protocol in self.protocols.items():
+            planned = {self._kind_of(item) for item in self.methods_of(key).values() if item.base}
             lacking = [kind for kind in _KINDS if kind not in planned]
-            found += [f"{title}: {', '.join(lacking)}"] if lacking else []
+            found += [f"{protocol.title}: {', '.join(lacking)}"] if lacking else []
         return found
 
     def _kind_of(self, method: Method) -> str:
@@ -320,16 +330,6 @@ def read_recipe(path: Path) -> Recipe:
 
 
 @dataclass(frozen=True)
-class _Protocol:
-    """What a file says of a protocol."""
-
-    title: str
-    uncounted: str = ""
-    drawn_over: str = ""
-    drawn_by: str = ""
-
-
-@dataclass(frozen=True)
 class _Baselines:
     """What a file says of the baselines."""
 
@@ -337,13 +337,8 @@ class _Baselines:
 
 
 def _recipe(path: Path, given: Mapping[str, Any]) -> Recipe:
-    hints = get_type_hints(Recipe) | {"protocols": dict[str, _Protocol], "baselines": _Baselines}
-    parts = _entries(Recipe, given, "", {key: hints[key] for key in hints.keys() - _NOT_IN_FILES})
-    protocols = parts.get("protocols", {})
-    parts["protocols"] = {key: item.title for key, item in protocols.items()}
-    for word in PROTOCOL_WORDS:
-        told = {key: getattr(item, word) for key, item in protocols.items()}
-        parts[word] = {key: words for key, words in told.items() if words}
+    hints = get_type_hints(Recipe) | {"baselines": _Baselines}
+    parts = _entries(Recipe, given, "", {key: hints[key] for key in hints.keys() - {"name", "folder"}})
     parts["baselines"] = parts.get("baselines", _Baselines()).names
     for key, function in (("prepare", "tables"), ("judge", "judge"), ("run", "run")):
         if key in parts and not parts[key].function:

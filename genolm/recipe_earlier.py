@@ -8,15 +8,14 @@ again, or was so with the very same figures, and those of the run go where seeds
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from genolm.config import FinetuneSettings
-from genolm.recipe_config import DRAWN_WORDS, Method, Recipe, RecipeError
+from genolm.recipe_config import Method, Recipe, RecipeError
 from genolm.recipe_steps import asked_of, base_weights, is_absent, network_of
 from genolm.result_row import BASELINE, BASELINE_TITLES, RESULT_FORMAT
-
 
 
 def read_earlier(path: Path) -> dict[str, Any]:
@@ -51,8 +50,8 @@ def with_earlier(result: dict[str, Any], earlier: Mapping[str, Any], recipe: Rec
         Whole methods and single seeds come from ``earlier`` where a protocol's table is the same one and a
         method has the same language model, network and settings. The probabilities of seeds from both were never
         averaged, so that such a method has no figures ``together`` and no paired differences; nor has one whose
-        seeds in ``earlier`` are more than the recipe wants now. Where intervals are drawn over
-        other groups now, the figures stay without them.
+        seeds in ``earlier`` are more than the recipe wants now. Where intervals are drawn by something else now, the
+        figures stay without them.
     """
     scores = {key: dict(methods) for key, methods in result["scores"].items()}
     methods, whole, mixed = {}, set(), set()
@@ -81,8 +80,9 @@ def _usable(
 ) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Yield protocol, method and scores of what may stay in a newer result."""
     for protocol in result["scores"]:
-        if not earlier or not _agree(earlier, result, protocol, ("table_sha256",)):
+        if not earlier or told_of(earlier, protocol, "table_sha256") != told_of(result, protocol, "table_sha256"):
             continue
+        is_drawn_so = told_of(earlier, protocol, "drawn_by") == told_of(result, protocol, "drawn_by")
         told, ours = earlier["scores"].get(protocol, {}), recipe.methods_of(protocol)
         same = {key for key in told if _is_same(earlier["methods"][key], ours.get(key), recipe)}
         same = {key for key in same if key in ours or recipe.baselines is None or key in recipe.baselines}
@@ -97,7 +97,6 @@ def _usable(
             if method in same:
                 found = _first_seeds(told[method], ours[method].seeds if method in ours else 1)
                 if found["seeds"]:
-                    is_drawn_so = _agree(earlier, result, protocol, DRAWN_WORDS)
                     yield protocol, method, found if is_drawn_so else _without_intervals(found)
 
 
@@ -161,22 +160,21 @@ def missing_of(result: Mapping[str, Any], recipe: Recipe) -> Iterator[str]:
     if baselines is None:
         scored = dict.fromkeys(key for methods in result["scores"].values() for key in methods)
         baselines = [key for key in scored if result["methods"].get(key, {}).get("kind") == BASELINE]
-    for protocol, title in recipe.protocols.items():
+    for protocol, item in recipe.protocols.items():
         for key, method in recipe.methods_of(protocol).items():
             found = result["scores"].get(protocol, {}).get(key, {"seeds": ()})
             done = {item["seed"] for item in found["seeds"]}
             left = [str(seed) for seed in range(1, method.seeds + 1) if seed not in done]
             if left:
-                yield f"{title}: {method.title}, seed{'s' if len(left) > 1 else ''} {', '.join(left)}"
+                yield f"{item.title}: {method.title}, seed{'s' if len(left) > 1 else ''} {', '.join(left)}"
         for key in baselines:
             if key not in result["scores"].get(protocol, {}):
-                yield f"{title}: {BASELINE_TITLES.get(key, key)}"
+                yield f"{item.title}: {BASELINE_TITLES.get(key, key)}"
 
 
-def _agree(earlier: Mapping[str, Any], result: Mapping[str, Any], protocol: str, keys: Iterable[str]) -> bool:
-    """Return whether two results say the same of a protocol; what neither says is the same."""
-    one, other = (item.get("protocols", {}).get(protocol, {}) for item in (earlier, result))
-    return all(one.get(key) == other.get(key) for key in keys)
+def told_of(result: Mapping[str, Any], protocol: str, key: str) -> Any:
+    """Return what a result tells of a protocol, None where it tells nothing."""
+    return result.get("protocols", {}).get(protocol, {}).get(key)
 
 
 def _without_intervals(found: Mapping[str, Any]) -> dict[str, Any]:

@@ -28,9 +28,9 @@ def joined(result: dict[str, Any], earlier: Mapping[str, Any]) -> dict[str, Any]
     Parameters
     ----------
     result : dict
-        With ``protocols``, ``methods``, ``scores`` and ``differences``. A protocol's ``rows`` and ``record`` and a
-        method's ``kind``, ``base``, ``settings``, ``network`` and ``facts`` tell of what its runs are; those of
-        which nothing is finished here are told too, or their earlier runs cannot stay.
+        With ``protocols``, ``methods``, ``scores`` and ``differences``. A protocol's ``rows``, ``record`` and
+        ``drawn_by`` and a method's ``kind``, ``base``, ``settings``, ``network`` and ``facts`` tell of what its runs
+        are; those of which nothing is finished here are told too, or their earlier runs cannot stay.
     earlier : mapping
         A result of the same sources; an empty one adds nothing.
 
@@ -115,6 +115,8 @@ def _is_same(result: Mapping[str, Any], earlier: Mapping[str, Any], protocol: st
     if None in mine or None in theirs:
         return False
     (rows, way), (their_rows, their_way) = plain(mine), plain(theirs)
+    if rows.get("drawn_by") != their_rows.get("drawn_by"):
+        return False
     if not (rows.get("rows") or rows.get("record")) or rows.get("rows") != their_rows.get("rows"):
         return False
     if any(way.get(key) != their_way.get(key) for key in ("kind", "base", "settings")):

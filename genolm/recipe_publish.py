@@ -70,7 +70,7 @@ def _published(recipe: Recipe, result: Mapping[str, Any], best: Step, target: Pa
         raise RecipeError(f"{model_folder(best)} is not the network of {best.figures}: remove both and train again.")
     ground, answer = _ground_of(recipe, best), best.read()[1]
     bundle = _called_from(answer.threshold, bundle, ground)
-    tests = {"test": best.read()[0]["scores"], **_further_tests(recipe, best)}
+    tests = {"test": ground.scores(answer), **_further_tests(recipe, best)}
     return _save(recipe, result, bundle, ground, tests, target)
 
 
@@ -254,7 +254,7 @@ def _ground_of(recipe: Recipe, step: Step) -> Ground:
 
 def _title_of(recipe: Recipe, protocol: str) -> str:
     """Return the title of a protocol as it stands within a sentence."""
-    title = recipe.protocols[protocol]
+    title = recipe.protocols[protocol].title
     return title[:1].lower() + title[1:]
 
 
@@ -305,8 +305,9 @@ def _source_of(result: Mapping[str, Any], protocol: str) -> dict[str, Any]:
 
 
 def _drawn_sentence(ground: Ground) -> list[str]:
-    words = ground.recipe.drawn_over.get(ground.protocol)
-    return [f"Intervals of its test are drawn over {words}."] if words else []
+    if ground.groups is None:
+        return []
+    return [f"Intervals of its test are drawn over {ground.drawn_groups:,} whole {ground.words.drawn_over}."]
 
 
 def _seeds_sentence(scores: Mapping[str, Any], metric: str) -> list[str]:

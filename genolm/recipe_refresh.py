@@ -5,13 +5,14 @@ measured figures, and those may be of another machine.
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from genolm.recipe_config import PROTOCOL_WORDS, Recipe, RecipeError, list_recipes
-from genolm.recipe_earlier import missing_of, read_earlier, seconds_of, with_earlier
+from genolm.recipe_config import Protocol, Recipe, RecipeError, list_recipes
+from genolm.recipe_earlier import missing_of, read_earlier, seconds_of, told_of, with_earlier
 from genolm.recipe_own import lost_of, of_same_sources
-from genolm.recipe_result import frame_of, protocol_words_of
+from genolm.recipe_result import frame_of
 from genolm.record import write_json
 
 _MEASURED = ("machine", "version", "date")
@@ -69,7 +70,7 @@ def refreshed(result: Mapping[str, Any], recipe: Recipe) -> dict[str, Any]:
     Raises
     ------
     RecipeError
-        Figures are of other source files, methods or settings than the recipe's now.
+        Figures are of other source files, methods or settings than the recipe's now, or intervals drawn otherwise.
     """
     words = frame_of(recipe)
     if not of_same_sources(result, recipe):
@@ -78,10 +79,17 @@ def refreshed(result: Mapping[str, Any], recipe: Recipe) -> dict[str, Any]:
     if recipe.run:
         return {**result, **{key: words[key] for key in _WORDS}, "published": words["published"]}
     shown = {key: item for key, item in result.get("protocols", {}).items() if key in recipe.protocols}
+    said = {item.name for item in fields(Protocol)}
     words["protocols"] = {
-        key: {name: value for name, value in item.items() if name not in PROTOCOL_WORDS} | protocol_words_of(recipe, key)
+        key: {name: value for name, value in item.items() if name not in said} | recipe.protocols[key].words()
         for key, item in shown.items()
     }
+    for key in shown:
+        if told_of(result, key, "drawn_by") != told_of(words, key, "drawn_by"):
+            raise RecipeError(
+                f"The result of '{recipe.name}' has intervals under {key} that are drawn over others than the recipe "
+                "says now. It stays as it is: run the recipe, which draws them anew."
+            )
     words["scores"] = {key: {} for key in shown}
     found = {**with_earlier(words, result, recipe), **{key: result[key] for key in _MEASURED if key in result}}
     if lost := lost_of(found, result):

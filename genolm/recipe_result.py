@@ -13,7 +13,7 @@ from genolm.bootstrap import Statistic, paired_bootstrap
 from genolm.compute import device_name
 from genolm.metrics import statistic_for
 from genolm.published import Published
-from genolm.recipe_config import PROTOCOL_WORDS, Recipe
+from genolm.recipe_config import Recipe
 from genolm.recipe_steps import Ground, Step, mean_answer
 from genolm.record import code_version, file_facts
 from genolm.result_row import RESULT_FORMAT, is_naive
@@ -65,17 +65,12 @@ def protocol_facts(ground: Ground, record: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a result says of a protocol."""
     counts = {part: len(ground.preparation.rows(part)) for part in ("train", "valid", "test")}
     return {
-        **protocol_words_of(ground.recipe, ground.protocol),
+        **ground.words.words(),
+        **({} if ground.groups is None else {"drawn_groups": ground.drawn_groups}),
         "rows": counts,
         "table_sha256": file_facts(ground.path)["sha256"],
         "record": dict(record),
     }
-
-
-def protocol_words_of(recipe: Recipe, protocol: str) -> dict[str, str]:
-    """Return what a recipe says of a protocol; why it is not counted and what is drawn only where it says so."""
-    told = {word: getattr(recipe, word).get(protocol) for word in PROTOCOL_WORDS}
-    return {"title": recipe.protocols[protocol]} | {key: words for key, words in told.items() if words}
 
 
 def method_scores(ground: Ground, steps: list[Step]) -> dict[str, Any]:
@@ -95,7 +90,8 @@ def method_scores(ground: Ground, steps: list[Step]) -> dict[str, Any]:
 class Pairs:
     """Paired differences of a recipe's methods; what was worked out once is kept for the next call.
 
-    Several seeds count as the mean of their probabilities; the same test rows are drawn for both methods.
+    Several seeds count as the mean of their probabilities; the same test rows, or groups of them, are drawn for both
+    methods.
     """
 
     _known: dict[tuple[str, ...], dict[str, Any]] = field(default_factory=dict)

@@ -23,14 +23,14 @@ from genolm.errors import BundleError
 from genolm.metrics import as_json, score
 from genolm.preparation import Preparation, prepare_training
 from genolm.record import file_facts, write_json
-from genolm.recipe_config import Method, Recipe, RecipeError
+from genolm.recipe_config import Method, Protocol, Recipe, RecipeError
 from genolm.registry import load_bundle
 from genolm.table_split import table_clusters
 from genolm.workspace import atomic_write
 
 _VALID = ".valid.npy"
 Judge = Callable[..., dict[str, Estimate]]
-"""Test rows, probabilities (rows, classes), names of the classes, and ``groups`` where intervals are drawn over them."""
+"""Test rows, probabilities (rows, classes), names of the classes; ``groups`` of the rows by name, or None."""
 
 
 class Answer(NamedTuple):
@@ -88,27 +88,36 @@ class Ground:
         head, test = self.preparation.head, self.preparation.samples("test")
         found = score(head.task, answer.probabilities, test.labels, threshold=answer.threshold, groups=self.groups)
         if self.judge:
-            drawn = {} if self.groups is None else {"groups": self.groups}
-            found |= self.judge(self._test_rows, answer.probabilities, head.classes, **drawn)
+            rows = self._test_rows.copy()
+            found |= self.judge(rows, answer.probabilities, head.classes, groups=self.groups)
         return as_json(found)
 
     def judged(self, answer: Answer) -> dict[str, Any]:
-        """Return what a step keeps of an answer: its ``scores``, and over what they were drawn where that is no row."""
-        return {"scores": self.scores(answer), **self.recipe.drawn(self.protocol)}
+        """Return what a step keeps of an answer: its ``scores``, and by what they were drawn where that is no row."""
+        return {"scores": self.scores(answer)} | ({"drawn_by": self.words.drawn_by} if self.words.drawn_by else {})
+
+    @property
+    def words(self) -> Protocol:
+        """What the recipe says of the protocol."""
+        return self.recipe.protocols[self.protocol]
 
     @cached_property
     def groups(self) -> np.ndarray | None:
         """The group of each test row, (rows,), where intervals are drawn over groups; None where over rows."""
-        by = self.recipe.drawn_by.get(self.protocol)
-        if by is None:
-            return None
-        if by == "similarity":
+        if self.words.drawn_by == "similarity":
             return table_clusters(self._test_rows["sequence"].tolist())
+        if not self.words.drawn_by:
+            return None
         if "group" not in self._test_rows:
             raise RecipeError(
                 f"{self.path} has no column 'group', over which the intervals of {self.protocol} are drawn."
             )
         return self._test_rows["group"].to_numpy(dtype=str)
+
+    @property
+    def drawn_groups(self) -> int:
+        """How many groups there are; 0 where intervals are drawn over rows."""
+        return 0 if self.groups is None else len(np.unique(self.groups))
 
     @cached_property
     def _test_rows(self) -> pd.DataFrame:

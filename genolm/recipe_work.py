@@ -25,7 +25,7 @@ from genolm.metrics import as_json, log_loss, score
 from genolm.predict import Predictor
 from genolm.progress import ProgressCallback
 from genolm.reading_frames import FrameLogistic
-from genolm.recipe_config import DRAWN_WORDS, Method, RecipeError
+from genolm.recipe_config import Method, RecipeError
 from genolm.recipe_steps import (
     Answer,
     Ground,
@@ -119,19 +119,24 @@ def judge_again(ground: Ground, folder: Path) -> list[str]:
 
     Answers are kept for long, from machine to machine, and those of one recipe are compared: the rule by which a yes
     is said has to be one for all. A step of two classes without answers on the validation rows keeps its own. What
-    lacks a figure that the recipe has come to want, or has intervals drawn over other groups, is judged again too. Averages of what is finished are made where
-    they are not there, whatever else is run: they are not kept from machine to machine.
+    lacks a figure that the recipe has come to want, or has intervals drawn otherwise, is judged again too. Averages of
+    what is finished are made where they are not there, whatever else is run: they are not kept from machine to machine.
     """
-    if not _is_choice(ground):
-        return []
     ours = steps_of(ground.recipe, ground.protocol, folder)
     others = [Step(ground.protocol, item.name, 1, folder) for item in baselines_of(ground)]
     single = [step for step, method in ours if not method.average] + others
+    averages = [(step, method) for step, method in ours if method.average]
+    finished = [step for step, _ in averages if is_current(step, ground)]
     changed = [step for step in single if is_current(step, ground) and _judge_again(step, ground)]
-    for step, method in ours:
-        if method.average and not is_current(step, ground) and _can_be_made(step, ground, method):
+    for step, method in averages:
+        if is_current(step, ground):
+            continue
+        if _is_choice(ground) and _can_be_made(step, ground, method):
             run_average(step, ground, method)
-            changed.append(step)
+        # Of parts whose answers on the validation rows are gone it can only be judged as it is.
+        elif step not in finished or not _judge_again(step, ground):
+            continue
+        changed.append(step)
     return [step.name for step in changed]
 
 
@@ -144,8 +149,7 @@ def _can_be_made(step: Step, ground: Ground, method: Method) -> bool:
 
 def _judge_again(step: Step, ground: Ground) -> bool:
     logits, (found, answer) = step.valid_logits, step.read()
-    known, drawn = found.pop("threshold"), {word: found.pop(word) for word in DRAWN_WORDS if word in found}
-    is_same = drawn == ground.recipe.drawn(ground.protocol)
+    known, is_same = found.pop("threshold"), found.pop("drawn_by", "") == ground.words.drawn_by
     if ground.preparation.head.task == "binary" and logits is not None:
         threshold = threshold_of(ground, logits, found.get("temperature"))
         if abs(np.diff(calibration.log_odds([threshold, known]))) >= SAME_THRESHOLD:

@@ -54,7 +54,8 @@ class Protocol:
 
     ``seen`` tells that our models were trained on its test rows, so that its figures are no test. ``pools`` names
     the protocols whose test rows it has together. ``uncounted`` says why its figures are in no count of rows, in words
-    that go on a sentence; ``drawn_over`` what its intervals are drawn over, "" where it is rows.
+    that go on a sentence; ``drawn_over`` what its intervals are drawn over, ``drawn_groups`` of them, "" where it is
+    rows.
     """
 
     title: str
@@ -65,6 +66,7 @@ class Protocol:
     pools: tuple[str, ...] = ()
     uncounted: str = ""
     drawn_over: str = ""
+    drawn_groups: int = 0
 
 
 @dataclass(frozen=True)
@@ -290,8 +292,9 @@ class RowResult:
         return self.protocols[protocol].uncounted if protocol in self.protocols else ""
 
     def drawn_over(self, protocol: str) -> str:
-        """Return what a protocol's intervals are drawn over, "" where it is rows."""
-        return self.protocols[protocol].drawn_over if protocol in self.protocols else ""
+        """Return what a protocol's intervals are drawn over, with their number, "" where it is rows."""
+        item = self.protocols.get(protocol)
+        return f"{item.drawn_groups:,} whole {item.drawn_over}" if item and item.drawn_over else ""
 
     def title_of(self, method: str) -> str:
         """Return how a method is called."""

@@ -166,8 +166,9 @@ def _protocol(key: str, item: Mapping[str, Any]) -> Protocol:
     rows = {part: int(count) for part, count in (item.get("rows") or {}).items()}
     title, digest = str(item.get("title") or key), str(item.get("table_sha256") or "")
     pools = tuple(str(part) for part in item.get("pools") or ())
-    words = [str(item.get(key) or "") for key in ("uncounted", "drawn_over")]
-    return Protocol(title, rows, digest, dict(item.get("record") or {}), bool(item.get("seen")), pools, *words)
+    uncounted, drawn_over = (str(item.get(word) or "") for word in ("uncounted", "drawn_over"))
+    record, is_seen, groups = dict(item.get("record") or {}), bool(item.get("seen")), int(item.get("drawn_groups") or 0)
+    return Protocol(title, rows, digest, record, is_seen, pools, uncounted, drawn_over, groups)
 
 
 def _method(key: str, item: Mapping[str, Any] | str) -> Method:

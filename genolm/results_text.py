@@ -16,15 +16,17 @@ from genolm.results_reading import points, protocol_words
 PARTS = {"train": "training", "valid": "validation", "test": "test"}
 _HOW_TO_READ = (
     "Every figure of ours is on test rows whose labels no training and no choice of a network saw, with its 95 % "
-    "interval in brackets; a protocol where that is not so says it. A language model may have read the letters of test "
-    "rows, without labels: the notes of a row say so. Under the published protocol a test row may stand among the "
-    "training rows as well, or have a near relative there, as in the original: a row's notes and record say how many. "
-    "Of several seeds a figure is their mean, and so are the ends of the interval; a difference is of their averaged "
-    "probabilities, so that it need not be that of the two figures. Published figures are those of the papers, with "
-    "the interval that follows from the size of their test where that is known. Nearly none was measured on our test rows: "
-    "how the original divided its data was not kept, so ours is another draw from the same data, or from data made "
-    "alike. Where it is said to be of other data, a difference may be that of the data. One whose answers were judged "
-    "on our test rows is compared in pairs.",
+    "interval in brackets, unless the answers that it follows from were not kept; a protocol where that is not so says "
+    "it. Where test rows are right or wrong together, as isoforms of a gene are, intervals may be drawn over whole "
+    "groups of them: a row's reading says so. A language model may have read the letters of test rows, without labels: "
+    "the notes of a row say so. Under the published protocol a test row may stand among the training rows as well, or "
+    "have a near relative there, as in the original: a row's notes and record say how many. Of several seeds a figure "
+    "is their mean, and so are the ends of the interval; a difference is of their averaged probabilities, so that it "
+    "need not be that of the two figures. Published figures are those of the papers, with the interval that follows "
+    "from the size of their test where that is known. Nearly none was measured on our test rows: how the original "
+    "divided its data was not kept, so ours is another draw from the same data, or from data made alike. Where it is "
+    "said to be of other data, a difference may be that of the data. One whose answers were judged on our test rows is "
+    "compared in pairs.",
     "Published protocol: the data divided as the original did. Strict protocol: relatives of a sequence are kept "
     "on one side, by similarity, chromosome, species or reference, so that its figure is closer to what to expect on "
     "something new. A row that is divided in other ways has a line for each, in the column of the strict one.",

@@ -19,7 +19,7 @@ import pandas as pd
 from common import source_file
 from table_parts import hashes_of, keep_apart, resembling, save_protocol, with_valid
 
-from genolm.bootstrap import Estimate
+from genolm.bootstrap import Estimate, Groups, taken
 from genolm.metrics import binary_metrics
 from genolm.sequences import open_fasta
 
@@ -122,11 +122,14 @@ def _unused(whole: pd.DataFrame, table: pd.DataFrame, dropped: int) -> dict[str,
     return {**{key: count for key, count in counts.items() if count}, "not_drawn": not_drawn}
 
 
-def judge(rows: pd.DataFrame, probabilities: np.ndarray, classes: tuple[str, ...]) -> dict[str, Estimate]:
+def judge(
+    rows: pd.DataFrame, probabilities: np.ndarray, classes: tuple[str, ...], *, groups: Groups | None = None
+) -> dict[str, Estimate]:
     """Return ``auroc_<species>``: the area under the ROC curve of each species' test rows, if there are several."""
     positive, truth = probabilities[:, 1], (rows["label"] == classes[1]).to_numpy()
     found, species_here = {}, rows["group"].unique()
     for species in species_here if len(species_here) > 1 else ():
         own = (rows["group"] == species).to_numpy()
-        found[f"auroc_{species}"] = binary_metrics(positive[own], truth[own])["auroc"]
+        scores = binary_metrics(positive[own], truth[own], groups=taken(groups, own))
+        found[f"auroc_{species}"] = scores["auroc"]
     return found

@@ -45,7 +45,7 @@ from human_promoters import (
 )
 from table_parts import hashes_of, keep_apart, save_protocol, with_valid
 
-from genolm.bootstrap import Estimate
+from genolm.bootstrap import Estimate, Groups, taken
 from genolm.errors import GenolmError
 from genolm.metrics import binary_metrics
 
@@ -308,7 +308,9 @@ def kinds_of(table: pd.DataFrame) -> dict[str, dict[str, int]]:
     return {"rows_by_kind": counts_by(table.assign(kind=kind_of(table)), "split", "kind")}
 
 
-def judge(rows: pd.DataFrame, probabilities: np.ndarray, classes: tuple[str, ...]) -> dict[str, Estimate]:
+def judge(
+    rows: pd.DataFrame, probabilities: np.ndarray, classes: tuple[str, ...], *, groups: Groups | None = None
+) -> dict[str, Estimate]:
     """Return the specificity for each kind of non-promoter, figures with pieces of genes alone, and of one chromosome.
 
     Called at a probability of 0.5. Those of genes, ``accuracy_gene`` and so on, are what CNNProm and
@@ -320,11 +322,13 @@ def judge(rows: pd.DataFrame, probabilities: np.ndarray, classes: tuple[str, ...
     for kind in KINDS:
         own = ~truth & (kinds == kind)
         if own.any():
-            found[f"specificity_{kind}"] = binary_metrics(probabilities[own, 1], truth[own])["accuracy"]
+            scores = binary_metrics(probabilities[own, 1], truth[own], groups=taken(groups, own))
+            found[f"specificity_{kind}"] = scores["accuracy"]
     easy = truth | (kinds == "gene")
-    scores = binary_metrics(probabilities[easy, 1], truth[easy])
+    scores = binary_metrics(probabilities[easy, 1], truth[easy], groups=taken(groups, easy))
     found |= {f"{name}_gene": scores[name] for name in ("accuracy", "mcc", "auroc")}
     held_out = (rows["group"] == TEST_CHROMOSOME).to_numpy()
     if not held_out[~truth].all():
         return found
-    return found | {f"auroc_{TEST_CHROMOSOME}": binary_metrics(probabilities[held_out, 1], truth[held_out])["auroc"]}
+    scores = binary_metrics(probabilities[held_out, 1], truth[held_out], groups=taken(groups, held_out))
+    return found | {f"auroc_{TEST_CHROMOSOME}": scores["auroc"]}

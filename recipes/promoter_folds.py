@@ -133,16 +133,15 @@ class Course:
         """The species' own recipe with the folds as its protocols."""
         organism, kind = self.task.options["organism"], KINDS[self.protocol]
         folds, seed = int(self.task.options["folds"]), int(self.task.options["seed"])
-        own = self.own
+        own, like = self.own, self.own.protocols[self.protocol]
         needed = set().union(*(_with_parts(own, key) for key in self.ours))
         options = {"organism": organism, "kind": kind, "folds": folds, "seed": seed}
         places = [f"fold{place}" for place in range(1, folds + 1)]
         return replace(
             own,
             name=f"{organism}-{kind}",
-            protocols={place: place.replace("fold", "Fold ") for place in places},
+            protocols={place: replace(like, title=place.replace("fold", "Fold ")) for place in places},
             methods={key: replace(item, seeds=len(self.seeds)) for key, item in own.methods.items() if key in needed},
-            **{word: dict.fromkeys(places, told) for word, told in self.drawn.items()},
             prepare=Call("promoter_folds", "fold_tables", options),
             judge=None,
             model=None,
@@ -153,16 +152,19 @@ class Course:
         """The species' own recipe."""
         return find_recipe(Path(__file__).parent, f"promoters-81-{self.task.options['organism']}")
 
-    @property
-    def drawn(self) -> dict[str, str]:
-        """What intervals are drawn over and by, as the species' own recipe says."""
-        return self.own.drawn(self.protocol)
-
     @cached_property
-    def groups(self) -> np.ndarray | None:
-        """The group of each test row of all folds, in their order; None where intervals are drawn over rows."""
-        found = [self._ground(fold).groups for fold in self.folds] if self.drawn else None
-        return None if found is None else np.concatenate(found)
+    def groups(self) -> np.ndarray:
+        """The cluster of each test row of all folds, in their order: intervals are drawn over whole ones."""
+        if self.own.protocols[self.protocol].drawn_by != "group":
+            raise RecipeError(f"protocols.{self.protocol} of {self.own.name} has to be drawn by group: folds share it.")
+        return np.concatenate([self._ground(fold).groups for fold in self.folds])
+
+    @property
+    def drawn(self) -> dict[str, Any]:
+        """What a result says of that, in the words of the species' own recipe."""
+        words = self.own.protocols[self.protocol]
+        groups = len(np.unique(self.groups))
+        return {"drawn_over": words.drawn_over, "drawn_by": words.drawn_by, "drawn_groups": groups}
 
     @property
     def methods(self) -> list[str]:
@@ -354,7 +356,7 @@ def _method(recipe: Recipe, key: str) -> dict[str, Any]:
 
 
 def _scores(
-    seeds: Sequence[Sequence[Mapping[str, Any]]], mean: Pooled, groups: np.ndarray | None
+    seeds: Sequence[Sequence[Mapping[str, Any]]], mean: Pooled, groups: np.ndarray
 ) -> dict[str, Any]:
     """Return the figures of all folds as those of one run, by seed, and those of the mean of several."""
     each = [pooled([folds]) for folds in seeds] if len(seeds) > 1 else [mean]
@@ -367,7 +369,7 @@ def _scores(
     return {"seeds": runs, **({"together": _metrics(mean, groups)} if len(seeds) > 1 else {})}
 
 
-def _metrics(found: Pooled, groups: np.ndarray | None) -> dict[str, Any]:
+def _metrics(found: Pooled, groups: np.ndarray) -> dict[str, Any]:
     """Return all figures of pooled answers, those of what is called from the thresholds of the folds."""
     metrics = score("binary", found.chances, found.labels, threshold=0.5, groups=groups)
     called = score("binary", found.called, found.labels, threshold=0.5, groups=groups)

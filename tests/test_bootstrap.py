@@ -68,6 +68,8 @@ def test_whole_groups_are_drawn():
     pair = [mean_of(item[owner]) for item in (values, other)]
     paired = paired_bootstrap(*pair, 200, n_boot=500, groups=[f"reference {number:02}" for number in owner])["mean"]
     assert paired.p == paired_bootstrap(mean_of(values), mean_of(other), 50, n_boot=500)["mean"].p
+    alone = paired_bootstrap(*pair, 200, n_boot=50, groups=["one"] * 200)["mean"]
+    assert math.isnan(alone.p) and alone.difference.as_dict() | {"value": 0} == {"value": 0, "low": None, "high": None}
     with pytest.raises(SettingsError, match="200 items but 50 of them"):
         bootstrap(mean_of(values[owner]), 200, 10, 1, groups=np.arange(50))
     assert taken(None, owner) is None and taken(["a", "b"], np.array([1, 0])).tolist() == ["b", "a"]

@@ -530,12 +530,12 @@ def test_intervals_are_drawn_over_groups_once_a_recipe_wants_it(run, folder, tmp
     plain = path.read_text().replace('protocol = "easy"\nmethod = ', 'protocol = "too_hard"\nmethod = ')
     path.write_text(plain)
     limits = {"protocols": ("too_hard",), "methods": ("pretrained", "kmer-logistic")}
-    drawn = 'drawn_over = "whole clusters"\ndrawn_by = "group"'
+    drawn = 'drawn_over = "clusters"\ndrawn_by = "group"'
     first = run(**limits)
     path.write_text(plain.replace('title = "Hard"', 'title = "Hard"\n' + drawn))
     monkeypatch.setattr(recipe_run, "run_training", lambda *_, **__: pytest.fail("nothing is to be trained again"))
     found = run(**limits)
-    assert found["protocols"]["too_hard"]["drawn_over"] == "whole clusters"
+    assert found["protocols"]["too_hard"]["drawn_groups"] == 6
     assert "drawn_over" not in first["protocols"]["too_hard"]
     table = pd.read_csv(tmp_path / "runs/toy/tables/too_hard.csv").query("split == 'test'")
     truth, groups = (table["label"] == "y").to_numpy(), table["group"].to_numpy()
@@ -552,22 +552,28 @@ def test_intervals_are_drawn_over_groups_once_a_recipe_wants_it(run, folder, tmp
     row = tmp_path / "toy.json"
     row.write_text(json.dumps(found))
     (point,) = (item for item in points(read_result(row)) if item.head == "Hard")
-    assert point.sentences[-1] == "Intervals are drawn over whole clusters."
+    assert point.sentences[-1] == "Intervals are drawn over 6 whole clusters."
 
     (tmp_path / "toy.fa").write_text(f">one\n{'ACGT' * 11}\n")
     monkeypatch.setattr(recipe_publish, "samples_dir", lambda: tmp_path)
     bundle = load_bundle(publish(find_recipe(folder, "toy"), tmp_path / "runs", tmp_path / "toy-model"))
-    assert bundle.card["limits"][-1] == "Intervals of its test are drawn over whole clusters."
+    assert bundle.card["limits"][-1] == "Intervals of its test are drawn over 6 whole clusters."
     chances = Predictor(bundle).probabilities(Predictor(bundle).logits(table["sequence"].tolist()))
     wanted = binary_metrics(chances, truth, threshold=bundle.config.calibration.threshold, groups=groups)
     assert bundle.card["metrics"]["test"]["ece"] == pytest.approx(wanted["ece"].as_dict())
 
-    # Where the answers are gone, figures stay without the intervals that were drawn over rows.
-    told = refreshed(first, find_recipe(folder, "toy"))
+    # Words alone may change. Where the answers are gone, figures stay without the intervals that were drawn over rows.
+    with pytest.raises(RecipeError, match="intervals under too_hard that are drawn over others than the recipe says now"):
+        refreshed(first, find_recipe(folder, "toy"))
+    assert refreshed(found, find_recipe(folder, "toy")) == found
+    words = path.read_text()
+    path.write_text(words.replace('"clusters"', '"kin"'))
+    assert refreshed(found, find_recipe(folder, "toy"))["scores"] == found["scores"]
+    path.write_text(words)
+    told = with_earlier({**found, "scores": {"easy": {}, "too_hard": {}}, "differences": []}, first, find_recipe(folder, "toy"))
     kept = told["scores"]["too_hard"]["pretrained"]["together"]["auroc"]
     before = first["scores"]["too_hard"]["pretrained"]["together"]["auroc"]["value"]
     assert kept == {"value": before, "low": None, "high": None} and told["differences"] == []
-    assert refreshed(found, find_recipe(folder, "toy")) == found
 
     # Rows without groups cannot be drawn so, but by similarity: here each test row stands there twice.
     shutil.rmtree(tmp_path / "runs")
@@ -745,9 +751,9 @@ def test_an_unknown_part_of_a_recipe_is_named(run):
         ('licence = "public"', "", "'licence'"),
         ("order = 2", "order = ", "is no TOML file"),
         ("[prepare]", "[prepares]", "prepares"),
-        ('title = "Easy"', 'title = "Easy"\ndrawn_over = "pairs"', "drawn_over, in words, goes with drawn_by, which is None"),
-        ('title = "Easy"', 'title = "Easy"\ndrawn_by = "similarity"', "protocols.easy: drawn_over, in words, goes with"),
-        ('title = "Easy"', 'title = "Easy"\ndrawn_over = "x"\ndrawn_by = "luck"', "'luck' and must be group or similarity"),
+        ('title = "Easy"', 'title = "Easy"\ndrawn_over = "x"', "protocols.easy.drawn_by is ''; as there is drawn_over"),
+        ('title = "Easy"', 'title = "Easy"\ndrawn_by = "group"', "protocols.easy has drawn_by, so it has to say in drawn"),
+        ('title = "Easy"', 'title = "Easy"\ndrawn_over = "x"\ndrawn_by = "luck"', "'luck'; .* must be group or similarity"),
     ],
 )
 def test_a_wrong_entry_is_named_with_the_file(folder, old, new, message):

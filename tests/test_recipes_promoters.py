@@ -1,5 +1,6 @@
 """Recipes of promoters, on generated sequences: what is left out, which windows are cut, the parts."""
 
+import copy
 import dataclasses
 import gzip
 import importlib
@@ -14,7 +15,9 @@ import pytest
 from sklearn.metrics import matthews_corrcoef, roc_auc_score
 
 from genolm import recipe_run
+from genolm.bootstrap import paired_bootstrap
 from genolm.errors import GenolmError
+from genolm.metrics import binary_metrics, statistic_for
 from genolm.recipe_config import read_recipe
 from genolm.recipe_run import RecipeTask
 from genolm.splits import similarity_pairs
@@ -207,7 +210,7 @@ def test_figures_of_one_species_count_its_rows_alone(bacterial):
     assert found["recall_bsubtilis"].value == 0.5
     assert bacterial.judge(rows[:4], np.zeros((4, 2)), ("no", "yes")) == {}
     drawn = bacterial.judge(rows, np.stack([1 - positive, positive], axis=1), ("no", "yes"), groups=["one"] * len(rows))
-    assert drawn["recall_bsubtilis"].as_dict() == {"value": 0.5, "low": 0.5, "high": 0.5}
+    assert drawn["recall_bsubtilis"].as_dict() == {"value": 0.5, "low": None, "high": None}
 
 
 # --- every piece tested once
@@ -269,6 +272,9 @@ WAYS = ["pretrained", "framed", "mixed-framed"]
 
 
 def test_folds_are_trained_once_and_judged_together(folds, course, tmp_path, monkeypatch):
+    rows, left_out = folds.usable_rows(course.data, "bsubtilis")
+    kin = rows.assign(group=[f"c{number // 4}" for number in range(len(rows))])
+    monkeypatch.setattr(folds, "usable_rows", lambda data, organism: (kin, left_out))
     none = folds.run(dataclasses.replace(course, options={**course.options, "minutes": 0}))
     assert none["missing"] == ["2 folds at random within each class"] and not none["scores"]
     found = folds.run(course)
@@ -280,16 +286,26 @@ def test_folds_are_trained_once_and_judged_together(folds, course, tmp_path, mon
     assert "valid_loss" not in scores["cnn"]["seeds"][0]
     # Calls of both folds are judged together, each from the threshold of its own; probabilities as they are.
     home = tmp_path / "folds" / "bsubtilis-random"
-    called, chances, truth = [], [], []
+    called, chances, ours, truth, groups = [], [], [], [], []
     for fold in ("fold1", "fold2"):
-        table = pd.read_csv(home / "tables" / f"{fold}.csv.gz")
-        truth += (table.loc[table["split"] == "test", "label"] == "promoter").tolist()
-        step = home / "steps" / f"{fold}-kmer-logistic-seed1.json"
-        chances += np.load(step.with_suffix(".npy"))[:, 1].tolist()
-        called += (np.load(step.with_suffix(".npy"))[:, 1] >= json.loads(step.read_text())["threshold"]).tolist()
+        table = pd.read_csv(home / "tables" / f"{fold}.csv.gz").query("split == 'test'")
+        truth += (table["label"] == "promoter").tolist()
+        groups += table["group"].tolist()
+        chances += np.load(home / "steps" / f"{fold}-kmer-logistic-seed1.npy")[:, 1].tolist()
+        for calls, name in ((called, "kmer-logistic"), (ours, "pretrained")):
+            step = home / "steps" / f"{fold}-{name}-seed1.json"
+            calls += (np.load(step.with_suffix(".npy"))[:, 1] >= json.loads(step.read_text())["threshold"]).tolist()
     told = scores["kmer-logistic"]["seeds"][0]["metrics"]
     assert told["mcc"]["value"] == pytest.approx(matthews_corrcoef(truth, called))
     assert told["auroc"]["value"] == pytest.approx(roc_auc_score(truth, chances))
+    # Intervals are drawn over clusters, of which random folds share some.
+    wanted = binary_metrics(np.array(called, dtype=float), truth, groups=groups)["mcc"]
+    assert told["mcc"] == pytest.approx(wanted.as_dict())
+    assert found["protocols"]["published"]["drawn_groups"] == len(set(groups)) < len(groups)
+    pair = [statistic_for("binary", np.array(item, dtype=float), np.array(truth)) for item in (ours, called)]
+    drawn = paired_bootstrap(*pair, len(truth), groups=groups)["mcc"]
+    (gap,) = (item for item in found["differences"] if (item["method"], item["other"]) == ("pretrained", "kmer-logistic"))
+    assert (gap["low"], gap["high"]) == pytest.approx((drawn.difference.low, drawn.difference.high))
     gaps = {(item["method"], item["other"]): item["value"] for item in found["differences"]}
     own_mcc = scores["pretrained"]["seeds"][0]["metrics"]["mcc"]["value"]
     assert gaps["pretrained", "kmer-logistic"] == pytest.approx(own_mcc - told["mcc"]["value"])
@@ -308,6 +324,9 @@ def test_folds_are_trained_once_and_judged_together(folds, course, tmp_path, mon
     elsewhere = dataclasses.replace(course, options={**course.options, "minutes": 0}, earlier=found)
     again = folds.run(elsewhere)
     assert again["scores"]["published"] == scores and again["missing"] == []
+    over_rows = copy.deepcopy(found)
+    del over_rows["protocols"]["published"]["drawn_by"]
+    assert folds.run(dataclasses.replace(elsewhere, earlier=over_rows))["scores"] == {}
     other = dataclasses.replace(elsewhere, options={**elsewhere.options, "seed": 2})
     shutil.rmtree(tmp_path / "folds")
     assert folds.run(other)["scores"] == {}

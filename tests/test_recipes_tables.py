@@ -249,7 +249,7 @@ def test_hard_transcripts_look_like_the_other_class(recipe):
     found = module.judge(rows, answers, ("noncoding", "coding"))
     assert found["accuracy_hard"].value == 0.5 and set(found) == {"accuracy_hard", "mcc_hard"}
     drawn = module.judge(rows, answers, ("noncoding", "coding"), groups=["a", "b", "b", "a"])["accuracy_hard"]
-    assert (drawn.low, drawn.value, drawn.high) == (0.5, 0.5, 0.5), "the two hard ones are of one group"
+    assert drawn.as_dict() == {"value": 0.5, "low": None, "high": None}, "the two hard ones are of one group"
     assert module.judge(rows[:1], answers[:1], ("noncoding", "coding")) == {}
 
 
@@ -290,22 +290,6 @@ def test_references_that_share_a_read_stay_on_one_side(recipe, sixteen_s):
     assert set(table["label"].str.split().str.len()) == {4}
     units = pieces(table, "test").groupby("label")["sequence"].nunique()
     assert (units >= 1).all() and not units.index.str.contains("Hahella").any()
-
-
-def test_reads_of_linked_references_are_one_group(recipe, sixteen_s):
-    data, shared = sixteen_s
-    amplicon, shotgun = (data / f"16S/{kind}_reads_regenerated.fa.gz" for kind in ("amplicon", "shotgun"))
-    shotgun.write_bytes(amplicon.read_bytes())
-    options = {"reads": "shotgun", "per_reference": 3}
-    made = opened(recipe("genus_16s_data").tables(data, data / "out", **options, linked=True))
-    (table, record), plain = made["strict"], opened(recipe("genus_16s_data").tables(data, data / "other", **options))["strict"]
-    pd.testing.assert_frame_equal(table.drop(columns="group"), plain[0].drop(columns="group"))
-    named = table.groupby(plain[0]["group"])["group"].agg(set)
-    assert named["Hahella3"] == {"Hahella0"}, "equal references are named after the first"
-    assert table.loc[table["sequence"] == shared, "group"].nunique() == 1, "two genera share this read"
-    assert sum(record["linked_references"].values()) < sum(record["references"].values())
-    assert record["references"] == plain[1]["references"] and "linked_references" not in plain[1]
-    assert made["published"][0]["group"].nunique() > table["group"].nunique()
 
 
 def test_by_read_twins_straddle_and_the_record_says_so(recipe, sixteen_s):

@@ -347,7 +347,7 @@ def _interval_marks(rows: pd.DataFrame, places: np.ndarray, name: str, colour: s
         marker={"color": colour, "size": 11, "symbol": symbol},
         error_x=interval_bars(rows.to_dict("records"), GREY),
         customdata=[
-            f"{who}: {row.value:.3f} ({row.low:.3f} to {row.high:.3f})"
+            f"{who}: {row.value:.3f}" + (f" ({row.low:.3f} to {row.high:.3f})" if row.low < row.high else "")
             for who, row in zip(named, rows.itertuples(), strict=True)
         ],
         hovertemplate="%{customdata}<extra></extra>",
