@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -250,13 +251,21 @@ def test_finetune_makes_a_model_that_can_be_used(
 def test_the_app_is_found_and_started_on_this_machine_only(call, monkeypatch):
     started = []
     monkeypatch.setattr(os, "execv", lambda program, arguments: started.append(arguments))
-    call("app", "--no-browser", "--port", "8765")
+    told = call("app", "--no-browser", "--port", "8765")
+    assert "genolm runs at http://127.0.0.1:8765 on this machine" in told.output
     line = started[0]
     assert line[:4] == [sys.executable, "-m", "streamlit", "run"]
     assert Path(line[4]) == ROOT / "app.py" == app.find_app()
     assert {"--server.headless=true", "--server.port=8765", "--server.showEmailPrompt=false"} <= set(line)
-    call("app")
+    assert "--logger.hideWelcomeMessage=true" in line
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        monkeypatch.setattr(app, "FIRST_PORT", taken.getsockname()[1])
+        call("app")
     assert "--server.headless=false" in started[1]
+    (port,) = (int(item.rpartition("=")[2]) for item in started[1] if item.startswith("--server.port="))
+    assert port > app.FIRST_PORT
     assert 'address = "127.0.0.1"' in (ROOT / ".streamlit" / "config.toml").read_text()
 
 

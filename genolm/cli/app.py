@@ -1,6 +1,7 @@
 """``genolm app``: the app in a browser."""
 
 import os
+import socket
 import subprocess
 import sys
 import sysconfig
@@ -9,6 +10,8 @@ from pathlib import Path
 import click
 
 from genolm.errors import SettingsError
+
+ADDRESS, FIRST_PORT = "127.0.0.1", 8501
 
 
 @click.command("app")
@@ -19,7 +22,9 @@ def command(port: int | None, no_browser: bool) -> None:
 
     It runs on this machine and answers no other; end it with Ctrl-C.
     """
+    port = port or free_port(FIRST_PORT)
     arguments = streamlit_command(find_app(), port=port, browser=not no_browser)
+    click.echo(f"genolm runs at http://{ADDRESS}:{port} on this machine; end it with Ctrl-C.")
     if os.name == "posix":
         # The server takes the place of this process, so that whoever stops this one stops the server.
         os.execv(arguments[0], arguments)
@@ -36,13 +41,26 @@ def find_app() -> Path:
     raise SettingsError(f"The app's files are not in {' or '.join(map(str, roots))}; run it from a checkout.")
 
 
-def streamlit_command(app: Path, *, port: int | None, browser: bool) -> list[str]:
+def free_port(first: int) -> int:
+    """Return the first port from ``first`` on that nothing on this machine uses."""
+    for port in range(first, 65536):
+        with socket.socket() as taker:
+            if taker.connect_ex((ADDRESS, port)):
+                return port
+    raise SettingsError(f"All ports from {first} on are in use; name another one with --port.")
+
+
+def streamlit_command(app: Path, *, port: int, browser: bool) -> list[str]:
     """Return the command line that serves ``app``.
 
-    Its settings stand in ``.streamlit/config.toml`` beside it, which streamlit finds by itself.
+    Its settings stand in ``.streamlit/config.toml`` beside it, which streamlit finds by itself. Its own greeting is
+    left out: with it, pages offer to install files for makers of apps.
     """
-    options = {"server.headless": str(not browser).lower(), "server.showEmailPrompt": "false"}
-    if port is not None:
-        options["server.port"] = str(port)
+    options = {
+        "server.headless": str(not browser).lower(),
+        "server.port": str(port),
+        "server.showEmailPrompt": "false",
+        "logger.hideWelcomeMessage": "true",
+    }
     flags = [f"--{key}={value}" for key, value in options.items()]
     return [sys.executable, "-m", "streamlit", "run", str(app), *flags]
