@@ -106,10 +106,16 @@ def wilson(hits: int, count: int) -> Estimate:
     """Return the share ``hits / count`` with its 95 % Wilson interval; NaN without items."""
     if count == 0:
         return Estimate(math.nan, math.nan, math.nan)
-    share, squared = hits / count, Z95**2
+    low, high = wilson_ends(np.float64(hits / count), np.float64(count))
+    return Estimate(hits / count, float(low), float(high))
+
+
+def wilson_ends(share: Array, count: Array) -> tuple[Array, Array]:
+    """Return the ends of the 95 % Wilson interval of each share of ``count`` items, float64 (n,), one or more each."""
+    squared = Z95**2
     middle = (share + squared / (2 * count)) / (1 + squared / count)
-    reach = Z95 / (1 + squared / count) * math.sqrt(share * (1 - share) / count + squared / (4 * count**2))
-    return Estimate(share, max(0.0, middle - reach), min(1.0, middle + reach))
+    reach = Z95 / (1 + squared / count) * np.sqrt(share * (1 - share) / count + squared / (4 * count**2))
+    return np.maximum(middle - reach, 0.0), np.minimum(middle + reach, 1.0)
 
 
 def draw_weights(rng: np.random.Generator, rows: int, count: int) -> Array:

@@ -13,7 +13,7 @@ import pandas as pd
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit, log_softmax, logit, softmax
 
-from genolm.bootstrap import Z95
+from genolm.bootstrap import wilson_ends
 from genolm.config import TASK_KINDS, Calibration, EitherStrand
 from genolm.errors import SettingsError
 
@@ -341,9 +341,7 @@ def reliability_table(
     filled = np.flatnonzero(counts)
     count = counts[filled].astype(np.float64)
     observed = np.bincount(column, weights=hit, minlength=bins)[filled] / count
-    middle = (observed + Z95**2 / (2 * count)) / (1 + Z95**2 / count)
-    spread = np.sqrt(observed * (1 - observed) / count + (Z95 / count) ** 2 / 4)
-    reach = Z95 / (1 + Z95**2 / count) * spread
+    low, high = wilson_ends(observed, count)
     return pd.DataFrame(
         {
             "left": filled / bins,
@@ -351,8 +349,8 @@ def reliability_table(
             "count": counts[filled],
             "probability": np.bincount(column, weights=confidence, minlength=bins)[filled] / count,
             "observed": observed,
-            "low": np.maximum(middle - reach, 0.0),
-            "high": np.minimum(middle + reach, 1.0),
+            "low": low,
+            "high": high,
         }
     )
 

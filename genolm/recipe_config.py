@@ -106,7 +106,7 @@ class Protocol:
     drawn_over: str = ""
     drawn_by: str = ""
 
-    def words(self) -> dict[str, str]:
+    def as_dict(self) -> dict[str, str]:
         """Return what is said of it, and nothing else."""
         return {key: value for key, value in vars(self).items() if value}
 

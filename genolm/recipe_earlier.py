@@ -163,7 +163,7 @@ def missing_of(result: Mapping[str, Any], recipe: Recipe) -> Iterator[str]:
     for protocol, item in recipe.protocols.items():
         for key, method in recipe.methods_of(protocol).items():
             found = result["scores"].get(protocol, {}).get(key, {"seeds": ()})
-            done = {item["seed"] for item in found["seeds"]}
+            done = {run["seed"] for run in found["seeds"]}
             left = [str(seed) for seed in range(1, method.seeds + 1) if seed not in done]
             if left:
                 yield f"{item.title}: {method.title}, seed{'s' if len(left) > 1 else ''} {', '.join(left)}"

@@ -305,7 +305,7 @@ def _source_of(result: Mapping[str, Any], protocol: str) -> dict[str, Any]:
 
 
 def _drawn_sentence(ground: Ground) -> list[str]:
-    if ground.groups is None:
+    if not ground.drawn_groups:
         return []
     return [f"Intervals of its test are drawn over {ground.drawn_groups:,} whole {ground.words.drawn_over}."]
 

@@ -81,7 +81,7 @@ def refreshed(result: Mapping[str, Any], recipe: Recipe) -> dict[str, Any]:
     shown = {key: item for key, item in result.get("protocols", {}).items() if key in recipe.protocols}
     said = {item.name for item in fields(Protocol)}
     words["protocols"] = {
-        key: {name: value for name, value in item.items() if name not in said} | recipe.protocols[key].words()
+        key: {name: value for name, value in item.items() if name not in said} | recipe.protocols[key].as_dict()
         for key, item in shown.items()
     }
     for key in shown:

@@ -65,8 +65,8 @@ def protocol_facts(ground: Ground, record: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a result says of a protocol."""
     counts = {part: len(ground.preparation.rows(part)) for part in ("train", "valid", "test")}
     return {
-        **ground.words.words(),
-        **({} if ground.groups is None else {"drawn_groups": ground.drawn_groups}),
+        **ground.words.as_dict(),
+        **({"drawn_groups": ground.drawn_groups} if ground.drawn_groups else {}),
         "rows": counts,
         "table_sha256": file_facts(ground.path)["sha256"],
         "record": dict(record),

@@ -157,7 +157,7 @@ class Course:
         """The cluster of each test row of all folds, in their order: intervals are drawn over whole ones."""
         if self.own.protocols[self.protocol].drawn_by != "group":
             raise RecipeError(f"protocols.{self.protocol} of {self.own.name} has to be drawn by group: folds share it.")
-        return np.concatenate([self._ground(fold).groups for fold in self.folds])
+        return np.concatenate([ground.groups for ground in self._grounds.values()])
 
     @property
     def drawn(self) -> dict[str, Any]:
@@ -218,11 +218,13 @@ class Course:
         return run_recipe(self.recipe, self.task.data, self._folder, limits=limits, say=self.task.say)
 
     def _labels(self, fold: str) -> str:
-        return "".join(map(str, self._ground(fold).preparation.samples("test").labels))
+        return "".join(map(str, self._grounds[fold].preparation.samples("test").labels))
 
-    def _ground(self, fold: str) -> Ground:
-        table = self._folder / self.recipe.name / "tables" / f"{fold}.csv.gz"
-        return open_ground(self.recipe, fold, table, None)
+    @cached_property
+    def _grounds(self) -> dict[str, Ground]:
+        """The table of each fold, made ready."""
+        tables = self._folder / self.recipe.name / "tables"
+        return {fold: open_ground(self.recipe, fold, tables / f"{fold}.csv.gz", None) for fold in self.folds}
 
     def _answers(self, step: Step, labels: str) -> dict[str, Any]:
         """Return a finished method's log odds of the fold's rows, the log odds it calls from, and the labels."""
