@@ -343,6 +343,9 @@ class FinetuneSettings:
         The sequences are of uneven lengths, see :class:`ClassifierSettings`.
     framed : bool, optional
         See :class:`ClassifierSettings`; where sequences are shifted or trimmed unless it is said.
+    slots : int, optional
+        Equal parts of a sequence that the head sees one by one, see :class:`HeadConfig`; 0 where what is looked for
+        may stand anywhere.
     lr, drop_mult, batch_size, epochs
         Of the whole network's phase.
     search_minutes : float
@@ -370,6 +373,7 @@ class FinetuneSettings:
     shifted: bool = False
     trimmed: bool = False
     framed: bool | None = None
+    slots: int | None = None
     lr: float | None = None
     drop_mult: float | None = None
     batch_size: int | None = None
@@ -385,7 +389,7 @@ class FinetuneSettings:
             value = getattr(self, name)
             if value not in known and not (value == "" and name != "effort"):
                 raise SettingsError(f"{name} is '{value}'; it must be one of {', '.join(known)}.")
-        for name, least in (("seeds", 1), ("batch_size", 2), ("epochs", 1), ("search_minutes", 0)):
+        for name, least in (("seeds", 1), ("slots", 0), ("batch_size", 2), ("epochs", 1), ("search_minutes", 0)):
             value = getattr(self, name)
             if value is not None and not least <= value < math.inf:
                 raise SettingsError(f"{name} is {value}; it must be {least} or more.")

@@ -153,7 +153,7 @@ def plan_training(
     balanced = _balanced(size, settings, reasons)
     passes = _adapt_passes(size, settings, can_adapt and not from_scratch, reasons)
     seeds = _seeds(size, settings, reasons)
-    slots = _slots(size, reasons)
+    slots = _slots(size, settings, reasons)
     if settings.mirrored:
         reasons.append("Both strands are learned from, and each answer is the mean of both strands.")
     if settings.shifted:
@@ -252,7 +252,11 @@ def _seeds(size: TaskSize, settings: FinetuneSettings, reasons: list[str]) -> in
     return seeds
 
 
-def _slots(size: TaskSize, reasons: list[str]) -> int:
+def _slots(size: TaskSize, settings: FinetuneSettings, reasons: list[str]) -> int:
+    if settings.slots is not None:
+        if settings.slots:
+            reasons.append(f"The model is told in which of {settings.slots} equal parts of a sequence it found what.")
+        return settings.slots
     if not _has_slots(size):
         return 0
     why = f"All sequences have {size.lengths[2]} bp"

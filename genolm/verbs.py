@@ -223,6 +223,7 @@ VERBS: dict[str, Verb] = {
             "--shifted": _setting("shifted", bool, False),
             "--trimmed": _setting("trimmed", bool, False),
             "--framed": _setting("framed", bool, off="--no-framed"),
+            "--slots": _setting("slots", int),
             "--lr": _setting("lr", float),
             "--drop-mult": _setting("drop_mult", float),
             "--batch-size": _setting("batch_size", int),

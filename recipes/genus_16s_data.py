@@ -61,6 +61,7 @@ def read_reads(path: Path, references: pd.DataFrame) -> pd.DataFrame:
                 raise GenolmError(f"{path}: read {item.name} has no reference=… in its header.")
             rows.append((item.sequence.upper(), reference[1], f"read {item.name}"))
     table = pd.DataFrame(rows, columns=["sequence", "group", "name"])
+    table["reference"] = table["group"]
     table["label"] = table["group"].map(references.set_index("reference")["lineage"])
     strange = table.loc[table["label"].isna(), "group"]
     if len(strange):
@@ -111,9 +112,12 @@ def split_units(genera: pd.Series, units: pd.Series, seed: int) -> dict[int, str
 
 
 def by_reference(
-    reads: pd.DataFrame, references: pd.DataFrame, seed: int
+    reads: pd.DataFrame, references: pd.DataFrame, seed: int, linked: bool = False
 ) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Return the reads with whole references held out, and the copies left out of valid and test."""
+    """Return the reads with whole references held out, and the copies left out of valid and test.
+
+    With ``linked`` a row's group is not its reference but the first of those that this is linked with.
+    """
     units = units_of(references, reads)
     present = references[references["reference"].isin(reads["group"])].set_index("reference")["lineage"]
     parts = split_units(present, units, seed)
@@ -121,6 +125,9 @@ def by_reference(
     copies = (table["split"] != "train") & table.duplicated(["sequence", "label"])
     left_out = table.loc[copies, "split"].value_counts()
     counts = {f"copies_in_{part}": int(count) for part, count in left_out.items()}
+    if linked:
+        first = pd.Series(units.index, units.index).groupby(units).transform("first")
+        table["group"] = table["group"].map(first)
     return table[~copies].reset_index(drop=True), counts
 
 
@@ -130,14 +137,23 @@ def by_read(reads: pd.DataFrame, seed: int) -> pd.DataFrame:
 
 
 def tables(
-    data: Path, out: Path, *, reads: str = "amplicon", per_reference: int = 10, seed: int = 1
+    data: Path,
+    out: Path,
+    *,
+    reads: str = "amplicon",
+    per_reference: int = 10,
+    seed: int = 1,
+    linked: bool = False,
 ) -> dict[str, Path]:
-    """Write the tables ``published`` (by read) and ``strict`` (by reference) of ``amplicon`` or ``shotgun`` reads."""
+    """Write the tables ``published`` (by read) and ``strict`` (by reference) of ``amplicon`` or ``shotgun`` reads.
+
+    For ``linked`` see :func:`by_reference`.
+    """
     if reads not in READS:
         raise GenolmError(f"reads is '{reads}'; it must be {' or '.join(READS)}.")
     references = read_references(source_file(data, REFERENCES))
     kept, left_out = capped(read_reads(source_file(data, READS[reads]), references), per_reference)
-    strict, copies = by_reference(kept, references, seed)
+    strict, copies = by_reference(kept, references, seed, linked)
     sources = hashes_of(data, [REFERENCES, READS[reads]])
     facts = {"sources": sources, "seed": seed, "per_reference": per_reference}
     made = {"published": (by_read(kept, seed), {}), "strict": (strict, copies)}
@@ -154,11 +170,13 @@ def leaks(table: pd.DataFrame) -> dict[str, Any]:
     test, train = (table[table["split"] == part] for part in ("test", "train"))
     most = table.groupby("sequence")["label"].agg(lambda labels: labels.mode().iloc[0])
     told = test["sequence"].map(most) == test["label"]
-    owners = table.groupby("split")["group"].nunique()
+    owners, apart = (table.groupby("split")[column].nunique() for column in ("reference", "group"))
+    linked = {} if owners.equals(apart) else {"groups_of_linked": {key: int(count) for key, count in apart.items()}}
     return {
         "genera": int(table["label"].nunique()),
         "genera_without_test_reads": int(table["label"].nunique() - test["label"].nunique()),
         "references": {part: int(count) for part, count in owners.items()},
+        **linked,
         "test_reads_also_in_train": round(float(test["sequence"].isin(train["sequence"]).mean()), 4),
         "test_reads_told_by_their_letters": round(float(told.mean()), 4),
     }

@@ -42,7 +42,7 @@ RUNS = {
         ["finetune", "t.csv", "--base", "lm", "--name", "new", "--column", "sequence=dna", "--effort", "best"]
         + ["--column", "label=my class", "--skip-bad-rows", "--task", "binary", "--positive", "yes"]
         + ["--split", "random", "--no-adapt", "--seeds", "2", "--balance", "--mirrored", "--shifted", "--trimmed"]
-        + ["--no-framed"]
+        + ["--no-framed", "--slots", "0"]
         + ["--lr", "0.001", "--drop-mult", "0.3", "--batch-size", "32", "--epochs", "2", "--search", "1.5", "--reduction"]
         + ["--no-watchdog", "--from-scratch", "--preset", "tiny", "--seed", "7", "--report", "report"],
     ],

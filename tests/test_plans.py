@@ -45,6 +45,16 @@ def test_few_windows_around_a_common_site_are_looked_at_place_by_place():
     assert size.site == 0 and plan.slots == SLOTS
 
 
+def test_slots_are_as_wanted_whatever_the_sequences_are():
+    size = planned(*windows(1_000))[0]
+    for wanted in (0, 7):
+        plan = plan_training(size, FinetuneSettings(slots=wanted))
+        assert plan.slots == wanted
+        assert any("equal parts" in reason for reason in plan.reasons) == bool(wanted)
+    with pytest.raises(SettingsError, match="slots is -1; it must be 0 or more"):
+        FinetuneSettings(slots=-1)
+
+
 def test_the_strength_of_a_site_is_pearsons_chi_squared_beyond_chance():
     sequences, labels, _ = windows(60, length=30, at=10)
     letters, expected, freedom = np.array([list(item) for item in sequences]), 0.0, 0

@@ -292,6 +292,23 @@ def test_references_that_share_a_read_stay_on_one_side(recipe, sixteen_s):
     assert (units >= 1).all() and not units.index.str.contains("Hahella").any()
 
 
+def test_reads_of_linked_references_are_one_group(recipe, sixteen_s):
+    data, shared = sixteen_s
+    amplicon, shotgun = (data / f"16S/{kind}_reads_regenerated.fa.gz" for kind in ("amplicon", "shotgun"))
+    shotgun.write_bytes(amplicon.read_bytes())
+    options = {"reads": "shotgun", "per_reference": 3}
+    made = opened(recipe("genus_16s_data").tables(data, data / "out", **options, linked=True))
+    plain = opened(recipe("genus_16s_data").tables(data, data / "other", **options))["strict"]
+    table, record = made["strict"]
+    pd.testing.assert_frame_equal(table.drop(columns="group"), plain[0].drop(columns="group"))
+    named = table.groupby(plain[0]["group"])["group"].agg(set)
+    assert named["Hahella3"] == {"Hahella0"}, "equal references are named after the first"
+    assert table.loc[table["sequence"] == shared, "group"].nunique() == 1, "two genera share this read"
+    assert sum(record["groups_of_linked"].values()) < sum(record["references"].values())
+    assert record["references"] == plain[1]["references"] and "groups_of_linked" not in plain[1]
+    assert made["published"][0]["group"].nunique() > table["group"].nunique()
+
+
 def test_by_read_twins_straddle_and_the_record_says_so(recipe, sixteen_s):
     data = sixteen_s[0]
     made = recipe("genus_16s_data").tables(data, data / "out", reads="amplicon", per_reference=4)

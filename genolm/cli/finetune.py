@@ -54,6 +54,11 @@ CHOSEN = "chosen by the data"
     help="Answer by the mean of readings from each of the first bases, one for each frame of k-mers; "
     "done with --shifted and --trimmed unless it is said.",
 )
+@click.option(
+    "--slots",
+    type=click.IntRange(0),
+    help=f"Equal parts of a sequence that are looked at one by one; 0: what matters may stand anywhere; {CHOSEN}.",
+)
 @click.option("--lr", type=float, metavar="RATE", help=f"Learning rate; {CHOSEN}.")
 @click.option("--drop-mult", type=float, metavar="FACTOR", help=f"Strength of dropout; {CHOSEN}.")
 @click.option("--batch-size", type=click.IntRange(2), help=f"Sequences in a step; {CHOSEN}.")

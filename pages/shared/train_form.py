@@ -56,6 +56,10 @@ _EVERY_FRAME = (
     "The mean of readings from each of the first bases; as planned is yes for sequences that begin anywhere or may be "
     "cut short. It takes three times as long with words every 3 bases, and changes nothing with words at every base."
 )
+_IN_PARTS = (
+    "The model sees the mean of each of so many equal parts of a sequence, and so where something stands. It helps where "
+    "all sequences are aligned, such as windows around a TSS. 0 for pieces that were cut anywhere, such as shotgun reads."
+)
 _ANY_START = (
     "For reads and other pieces that were cut at no particular base. In each pass the model then reads a "
     f"sequence from another of its first bases on, so that it learns more from few. {_FRAMES} Leave it off where "
@@ -252,6 +256,7 @@ def _expert() -> dict[str, Any]:
         "framed": _CHOSEN[
             right.selectbox("Answer in every frame", list(_CHOSEN), key="train_framed", help=_EVERY_FRAME)
         ],
+        "slots": _whole(left, "Parts looked at one by one", 0, 1000, "train_slots", _IN_PARTS),
     }
     words = "Also trains on smaller parts of the rows, to see if more would help. About doubles the time."
     given["reduction"] = st.toggle("Measure models from fewer sequences", key="train_reduction", help=words)
@@ -260,8 +265,8 @@ def _expert() -> dict[str, Any]:
     return given
 
 
-def _whole(place: Any, label: str, low: int, high: int, key: str) -> int | None:
-    value = place.number_input(label, low, high, None, placeholder="as planned", key=key)
+def _whole(place: Any, label: str, low: int, high: int, key: str, told: str | None = None) -> int | None:
+    value = place.number_input(label, low, high, None, placeholder="as planned", key=key, help=told)
     return None if value is None else int(value)
 
 

@@ -73,7 +73,7 @@ def test_every_setting_of_the_form_reaches_the_command(open_page, language_model
     by_key(app, "selectbox", "train_framed").set_value("no")
     first = next(item for item in app.selectbox if item.key.startswith("train_positive"))
     first.set_value("made up")
-    numbers = {"valid": 20, "test": 15, "seed": 5, "seeds": 2, "epochs": 3, "batch": 32, "lr": 0.003}
+    numbers = {"valid": 20, "test": 15, "seed": 5, "seeds": 2, "epochs": 3, "batch": 32, "lr": 0.003, "slots": 0}
     for key, value in {**numbers, "drop": 0.7, "search": 4.0}.items():
         by_key(app, "number_input", f"train_{key}").set_value(value)
     app.run()
@@ -92,6 +92,7 @@ def test_every_setting_of_the_form_reaches_the_command(open_page, language_model
         "shifted": True,
         "trimmed": True,
         "framed": False,
+        "slots": 0,
         "lr": 0.003,
         "drop_mult": 0.7,
         "batch_size": 32,
