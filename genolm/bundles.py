@@ -280,7 +280,10 @@ def _unpack(path: Path, target: Path) -> None:
                 with archive.open(info) as source, (target / item).open("wb") as sink:
                     shutil.copyfileobj(source, sink, _CHUNK)
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
-        raise BundleError(f"{path} is not a whole zip: {error}.") from error
+        raise BundleError(
+            f"{path} is not a whole zip: {str(error).rstrip('.')}. Give the .zip that 'genolm models export' or the page "
+            "Models made; if it is that one, copy it here again, since a part of it was lost."
+        ) from error
 
 
 def _members(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:

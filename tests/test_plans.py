@@ -45,6 +45,22 @@ def test_few_windows_around_a_common_site_are_looked_at_place_by_place():
     assert size.site == 0 and plan.slots == SLOTS
 
 
+def test_few_rows_of_many_classes_are_looked_at_place_by_place_only_around_a_site():
+    sequences, _, parts = windows(1_000)
+    ten = np.arange(1_000) % 10
+
+    def learned(sequences, task="multiclass", labels=ten):
+        size = task_size(task, labels, sequences, parts)
+        return size.site, plan_training(size, FinetuneSettings()).slots
+
+    site, slots = learned(sequences)
+    assert 0 != abs(site) < COMMON_SITE and slots == 0
+    marked = [f"{item[:40]}TATAAT{item[46:]}" if label < 5 else item for item, label in zip(sequences, ten, strict=True)]
+    site, slots = learned(marked)
+    assert site > COMMON_SITE and slots == SLOTS
+    assert learned(sequences, labels=ten % 2) == learned(sequences, "regression", ten / 1.0) == (0, SLOTS)
+
+
 def test_slots_are_as_wanted_whatever_the_sequences_are():
     size = planned(*windows(1_000))[0]
     for wanted in (0, 7):
