@@ -30,6 +30,9 @@ class Answers:
     logits : np.ndarray
         float32 (n, outputs), not calibrated.
     calibration : Calibration
+    groups : np.ndarray, optional
+        Group of each sequence (n,): intervals are drawn over whole groups, as those that resemble one another are
+        right or wrong together.
     """
 
     head: HeadConfig
@@ -39,12 +42,15 @@ class Answers:
     labels: np.ndarray
     logits: np.ndarray
     calibration: Calibration = Calibration()
+    groups: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         parts = {key: len(getattr(self, key)) for key in ("names", "sequences", "labels", "logits")}
         wrong = [f"{count} {key}" for key, count in parts.items() if count != len(self.rows)]
         if wrong:
             raise SettingsError(f"There are {len(self.rows)} rows but {', '.join(wrong)}.")
+        if self.groups is not None and len(self.groups) != len(self.rows):
+            raise SettingsError(f"There are {len(self.rows)} rows but {len(self.groups)} groups.")
         if self.logits.shape[1:] != (len(self.head.classes),):
             raise SettingsError(f"Logits {self.logits.shape} do not fit {len(self.head.classes)} classes.")
 
@@ -105,9 +111,13 @@ class Answers:
     def scores(self, *, n_boot: int = 1000, seed: int = 1) -> dict[str, Estimate]:
         """Return the task's metrics with 95 % intervals, see :mod:`genolm.metrics`."""
         threshold = self.calibration.threshold
-        return metrics.score(
-            self.task, self.probabilities, self.labels, threshold=threshold, n_boot=n_boot, seed=seed
-        )
+        options = {"n_boot": n_boot, "seed": seed, "groups": self.groups}
+        return metrics.score(self.task, self.probabilities, self.labels, threshold=threshold, **options)
+
+    @property
+    def drawn(self) -> int:
+        """How many groups, or rows without groups, intervals are drawn over."""
+        return len(self) if self.groups is None else len(np.unique(self.groups))
 
     def words(self, coded: np.ndarray) -> list[str]:
         """Return labels or answers as a table has them: names, joined by ";" for several."""

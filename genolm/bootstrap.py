@@ -137,10 +137,10 @@ def _drawn(
     rng = np.random.default_rng(seed)
     rows = max(1, _CELLS_AT_ONCE // count)
     blocks = [min(rows, n_boot - done) for done in range(0, n_boot, rows)]
-    if groups is None:
+    names, place = np.unique(np.arange(count) if groups is None else np.asarray(groups), return_inverse=True)
+    if len(names) == count:
         draws = [statistic(draw_weights(rng, block, count)) for block in blocks]
     else:
-        names, place = np.unique(np.asarray(groups), return_inverse=True)
         # One group alone says nothing of how others would differ.
         blocks = blocks if len(names) > 1 else []
         draws = [statistic(draw_weights(rng, block, len(names))[:, place]) for block in blocks]

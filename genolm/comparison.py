@@ -21,6 +21,7 @@ from genolm.progress import ProgressCallback, part_reporter
 from genolm.recording import model_facts
 from genolm.registry import ModelBundle, load_bundle
 from genolm.seen import count_seen
+from genolm.table_split import table_clusters
 from genolm.tables import LabelledTable, labelled_rows, read_table
 
 COMPARISON_VERSION = 1
@@ -49,6 +50,8 @@ class Comparison:
         Why the comparison may not be fair.
     n_boot, seed : int
     seconds : float
+    drawn : int
+        Groups of rows that resemble one another; intervals are drawn over them. 0: over rows.
     """
 
     a: dict[str, Any]
@@ -64,6 +67,7 @@ class Comparison:
     n_boot: int
     seed: int
     seconds: float
+    drawn: int = 0
 
     @property
     def main_metric(self) -> str:
@@ -79,6 +83,10 @@ class Comparison:
         gap, name_a, name_b = found.difference, self.a["name"], self.b["name"]
         if math.isnan(gap.value):
             return f"{word} is not defined on these {self.rows:,} rows, so the models cannot be compared."
+        if math.isnan(gap.low):
+            return f"{rows}, which all resemble one another, the models cannot be told apart: there is no interval."
+        if 0 < self.drawn < self.rows:
+            rows += f" ({self.drawn:,} groups of similar ones, over which intervals are drawn)"
         if gap.low <= 0 <= gap.high:
             return (
                 f"{rows} {name_a} and {name_b} cannot be told apart: {word} {found.a.value:.3f} and "
@@ -151,7 +159,7 @@ def compare_models(
     skip_bad_rows : bool
         Leave out rows that cannot be used, and tell of them.
     n_boot, seed : int
-        Draws of rows, the same for both models.
+        Draws of rows, the same for both models; those that resemble one another are drawn together.
     progress : callable, optional
         Told of finished sequences.
     **options
@@ -175,6 +183,8 @@ def compare_models(
         found = _predicted(predictor, frame, tell)
         judged.append(_judged(predictor, found[:, order] if place else found, labels))
     (statistic_a, right_a), (statistic_b, right_b) = judged
+    groups = table_clusters(frame["sequence"].tolist())
+    draws = {"n_boot": n_boot, "seed": seed, "groups": groups}
     return Comparison(
         a=model_facts(predictors[0]),
         b=model_facts(predictors[1]),
@@ -183,7 +193,7 @@ def compare_models(
         rows=len(frame),
         task=predictors[0].task,
         classes=predictors[0].classes,
-        metrics=paired_bootstrap(statistic_a, statistic_b, len(frame), n_boot=n_boot, seed=seed),
+        metrics=paired_bootstrap(statistic_a, statistic_b, len(frame), **draws),
         agreement=_agreement(right_a, right_b),
         warnings=(
             *_left_out(data),
@@ -192,6 +202,7 @@ def compare_models(
         n_boot=n_boot,
         seed=seed,
         seconds=time.monotonic() - began,
+        drawn=len(set(groups.tolist())),
     )
 
 

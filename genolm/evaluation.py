@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from genolm import metrics
+from genolm.bootstrap import Groups
 from genolm.config import HeadConfig
 from genolm.errors import TableError
 from genolm.labels import SEPARATOR
@@ -32,6 +33,8 @@ class Evaluation:
         Probability from which a binary or multi-label answer is yes.
     seed : int
         Of the bootstrap.
+    drawn : int
+        Groups of rows that resemble one another; intervals are drawn over them.
     metrics : dict of str to Estimate
     compute : dict
         ``device``, ``precision``, ``threads``.
@@ -46,6 +49,7 @@ class Evaluation:
     classes: tuple[str, ...]
     threshold: float
     seed: int
+    drawn: int
     metrics: dict[str, Estimate]
     compute: dict[str, Any]
     seconds: float
@@ -62,6 +66,7 @@ def evaluate(
     *,
     names: Sequence[str] | None = None,
     source: str = "table",
+    groups: Groups | None = None,
     n_boot: int = 1000,
     seed: int = 1,
     progress: ProgressCallback | None = None,
@@ -77,6 +82,8 @@ def evaluate(
         What to call each sequence in a message.
     source : str
         What to call the labels' origin in a message.
+    groups : Groups, optional
+        Of each sequence, (n,): intervals are drawn over whole groups.
     n_boot, seed : int
         Bootstrap draws, see :mod:`genolm.metrics`.
     progress : callable, optional
@@ -86,9 +93,8 @@ def evaluate(
     # Every labelled row is scored, also one that is hardly known bases.
     found = predictor.probabilities(predictor.logits(sequences, names=names, progress=progress))
     threshold = predictor.config.calibration.threshold
-    return metrics.score(
-        predictor.task, found, truth, threshold=threshold, n_boot=n_boot, seed=seed
-    )
+    options = {"n_boot": n_boot, "seed": seed, "groups": groups}
+    return metrics.score(predictor.task, found, truth, threshold=threshold, **options)
 
 
 def coded_labels(labels: Sequence[str], head: HeadConfig, source: str = "table") -> np.ndarray:

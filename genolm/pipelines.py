@@ -33,6 +33,7 @@ from genolm.recording import Recording, model_facts
 from genolm.saliency import FILLS, LENGTHS
 from genolm.scan_pipeline import scan_file
 from genolm.scan_plan import Strands, strand_list
+from genolm.table_split import table_clusters
 from genolm.tables import read_table
 
 __all__ = [
@@ -192,7 +193,7 @@ def evaluate_table(
     progress: ProgressCallback | None = None,
     **options: Any,
 ) -> Evaluation:
-    """Score a model on a labelled table.
+    """Score a model on a labelled table; rows that resemble one another are drawn together, as one group.
 
     Parameters
     ----------
@@ -216,12 +217,14 @@ def evaluate_table(
         raise TableError(
             f"{Path(table).name} has no rows of split '{split}'; leave the split out or name another."
         )
+    groups = table_clusters(frame["sequence"].tolist())
     figures = evaluate(
         predictor,
         frame["sequence"].tolist(),
         frame["label"].tolist(),
         names=[f"row {number}" for number in frame.index],
         source=Path(table).name,
+        groups=groups,
         n_boot=n_boot,
         seed=seed,
         progress=progress,
@@ -235,6 +238,7 @@ def evaluate_table(
         classes=predictor.classes,
         threshold=predictor.config.calibration.threshold,
         seed=seed,
+        drawn=len(set(groups.tolist())),
         metrics=figures,
         compute=predictor.facts,
         seconds=time.monotonic() - began,

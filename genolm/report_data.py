@@ -28,12 +28,14 @@ def measure(answers: Answers, *, n_boot: int = 1000, seed: int = 1) -> Data:
     Returns
     -------
     dict
-        ``rows, metrics, wrong, examples`` of every task; ``calibration, thresholds`` and ``counts`` of
+        ``rows, drawn, metrics, wrong, examples`` of every task, ``drawn`` being the number of groups that intervals
+        are drawn over; ``calibration, thresholds`` and ``counts`` of
         classes; ``roc, pr, per_class, histogram`` where there are classes to tell apart; ``confusion`` of
         one class per row; ``scatter, residuals`` of regression.
     """
     shared = {
         "rows": len(answers),
+        "drawn": answers.drawn,
         "metrics": metrics.as_json(answers.scores(n_boot=n_boot, seed=seed)),
         "wrong": int(answers.is_wrong.sum()),
         "examples": list(answers.examples(EXAMPLES, longest=LONGEST_EXAMPLE)),
@@ -56,6 +58,7 @@ def measure_validation(answers: Answers, *, n_boot: int = 1000, seed: int = 1) -
     """Return what is told of the validation rows: metrics, and what a threshold is chosen by."""
     found = {
         "rows": len(answers),
+        "drawn": answers.drawn,
         "metrics": metrics.as_json(answers.scores(n_boot=n_boot, seed=seed)),
     }
     return found if answers.task == "regression" else {**found, "thresholds": threshold_counts(answers)}
@@ -98,7 +101,7 @@ def measure_baselines(
         picked = _picked_threshold(valid, (valid_baselines or {}).get(name))
         threshold = 0.5 if picked is None else picked
         other = metrics.statistic_for(task, values, labels, threshold=threshold)
-        pairs = paired_bootstrap(own, other, len(answers), n_boot=n_boot, seed=seed)
+        pairs = paired_bootstrap(own, other, len(answers), n_boot=n_boot, seed=seed, groups=answers.groups)
         is_alike = not has_threshold or picked is not None or answers.calibration.threshold == threshold
         found[name] = {
             "metrics": {key: pair.b.as_dict() for key, pair in pairs.items()},
@@ -143,7 +146,8 @@ def calibration_data(answers: Answers, *, n_boot: int = 1000, seed: int = 1) -> 
     """Return calibration error and reliability ``before`` and ``after`` temperature scaling."""
     found = {}
     for name, values in (("before", answers.raw_probabilities), ("after", answers.probabilities)):
-        scores = metrics.score(answers.task, values, answers.labels, n_boot=n_boot, seed=seed)
+        options = {"n_boot": n_boot, "seed": seed, "groups": answers.groups}
+        scores = metrics.score(answers.task, values, answers.labels, **options)
         table, truth = values, answers.labels
         if answers.task == "binary":
             table = values[:, 1]
@@ -227,7 +231,8 @@ def _per_class(answers: Answers, n_boot: int, seed: int) -> list[Data]:
     for j, (name, truth) in enumerate(_columns(answers)):
         called = answers.calls[:, j] == 1 if answers.calls.ndim == 2 else answers.calls == j
         right = int((called & truth).sum())
-        areas = metrics.binary_metrics(answers.probabilities[:, j], truth, n_boot=draws, seed=seed)
+        options = {"n_boot": draws, "seed": seed, "groups": answers.groups}
+        areas = metrics.binary_metrics(answers.probabilities[:, j], truth, **options)
         parts = {
             "precision": wilson(right, int(called.sum())),
             "recall": wilson(right, int(truth.sum())),
@@ -263,7 +268,7 @@ def _regression(answers: Answers, n_boot: int, seed: int) -> Data:
         residuals[name] = {"edges": edges.tolist(), "counts": counts.tolist()}
         if len(answers.classes) > 1:
             scores: dict[str, Estimate] = metrics.regression_metrics(
-                found[:, j], truth[:, j], n_boot=n_boot, seed=seed
+                found[:, j], truth[:, j], n_boot=n_boot, seed=seed, groups=answers.groups
             )
             single[name] = metrics.as_json(scores)
     return {"scatter": scatter, "residuals": residuals, "per_quantity": single}

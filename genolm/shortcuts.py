@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from genolm.bootstrap import Groups, taken
 from genolm.labels import LabelCode
 from genolm.metrics import as_json, log_loss, score
 from genolm.progress import ProgressCallback, Ticker
@@ -73,6 +74,7 @@ def score_shortcuts(
     *,
     keys: Sequence[str] = tuple(NAMES),
     predictions: Mapping[str, np.ndarray] | None = None,
+    groups: Groups | None = None,
     seed: int = 1,
     progress: ProgressCallback | None = None,
 ) -> tuple[ShortcutScore, ...]:
@@ -88,6 +90,8 @@ def score_shortcuts(
         Which of :data:`NAMES`.
     predictions : mapping, optional
         What :func:`shortcut_predictions` gave with the same seed; then nothing is trained.
+    groups : Groups, optional
+        Of each row, (n,): intervals are drawn over whole groups.
     seed : int
     progress : callable, optional
 
@@ -108,7 +112,8 @@ def score_shortcuts(
     found = []
     for key, predicted in predictions.items():
         name = REGRESSION_WORDS if key == "kmers" and task == "regression" else NAMES[key]
-        figures = as_json(score(task, predicted, code.values[rows], n_boot=draws, seed=seed))
+        options = {"n_boot": draws, "seed": seed, "groups": taken(groups, rows)}
+        figures = as_json(score(task, predicted, code.values[rows], **options))
         found.append(ShortcutScore(key, name, MAIN_METRICS[task], figures))
     return tuple(found)
 

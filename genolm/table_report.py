@@ -138,7 +138,7 @@ def report_table(
     clusters = table_clusters(sequences) if split.clusters is None else split.clusters
     by_length, by_gc, by_value = class_histograms(table, code)
     random = _random_leakage(table, code, clusters) if split.leakage else None
-    options = {"predictions": predictions, "progress": progress}
+    options = {"predictions": predictions, "groups": clusters, "progress": progress}
     scores = score_shortcuts(sequences, code, split.parts, **options) if shortcuts else ()
     report = TableReport(
         name=table.source.name,
@@ -157,7 +157,7 @@ def report_table(
         letters=letter_facts(sequences),
         split=split_facts(split, random),
         shortcuts=scores,
-        random_words=_random_words(table, code, split) if random_split else None,
+        random_words=_random_words(table, code, clusters) if random_split else None,
     )
     return replace(report, warnings=table_warnings(report))
 
@@ -169,12 +169,12 @@ def _random_leakage(table: LabelledTable, code: LabelCode, clusters: np.ndarray)
         return None
 
 
-def _random_words(table: LabelledTable, code: LabelCode, split: TableSplit) -> ShortcutScore | None:
+def _random_words(table: LabelledTable, code: LabelCode, clusters: np.ndarray) -> ShortcutScore | None:
     try:
-        other = split_rows(table, code, SplitSettings("random"), clusters=split.clusters)
+        other = split_rows(table, code, SplitSettings("random"), clusters=clusters)
     except TableError:
         return None
-    return score_shortcuts(table.sequences, code, other.parts, keys=("kmers",))[0]
+    return score_shortcuts(table.sequences, code, other.parts, keys=("kmers",), groups=clusters)[0]
 
 
 def _rebuilt(kind: Any, value: Any) -> Any:

@@ -11,6 +11,7 @@ from genolm.classifier_training import TrainedClassifier
 from genolm.model_report import write_report
 from genolm.preparation import Preparation
 from genolm.table_report import TableReport
+from genolm.table_split import table_clusters
 from genolm.trained import card_baselines, classifier_card
 
 
@@ -36,6 +37,9 @@ def training_card(
     if adapted is not None:
         card["training"]["adapted"] = dict(adapted)
     card["baselines"] = card_baselines(report)
+    judged = (parts["test"] if len(parts["test"].sequences) else parts["valid"]).sequences
+    if (groups := len(set(table_clusters(judged).tolist()))) < len(judged):
+        card["limits"].append(f"Intervals of its figures are drawn over {groups:,} groups of similar sequences.")
     card["limits"] += [item.sentence for item in report.warnings if item.level in ("stop", "warn")]
     return card
 
@@ -51,6 +55,7 @@ def _answers(preparation: Preparation, trained: TrainedClassifier, part: str) ->
         labels=np.asarray(samples.labels),
         logits=trained.logits(samples.sequences),
         calibration=trained.calibration,
+        groups=table_clusters(samples.sequences),
     )
 
 

@@ -96,6 +96,24 @@ def test_a_model_and_itself_cannot_be_told_apart(variant, toy_bundle_path, table
     assert any("40 rows are few" in warning for warning in found.warnings)
 
 
+def test_similar_rows_are_drawn_together(variant, toy_bundle_path, table, tmp_path):
+    head, *lines = table.read_text().splitlines()
+    path, twin = tmp_path / "twice.csv", variant("turned", turn)
+    path.write_text("\n".join([head, *lines, *lines]) + "\n")
+    once, found = (compare_models(toy_bundle_path, twin, item, **OPTIONS) for item in (table, path))
+    assert (once.rows, once.drawn, found.rows, found.drawn) == (120, 120, 240, 120)
+    for key in ("accuracy", "auroc"):
+        (gap, other) = (item.metrics[key].difference for item in (once, found))
+        assert other.value == pytest.approx(gap.value)
+        assert other.high - other.low == pytest.approx(gap.high - gap.low, rel=0.2), "copies tell nothing new"
+    assert "On these 240 rows (120 groups of similar ones, over which intervals are drawn) toy-promoter" in found.verdict
+    assert "groups" not in once.verdict
+    path.write_text("\n".join([head, *[lines[0]] * 5]) + "\n")
+    alike = dataclasses.replace(found, metrics=compare_models(toy_bundle_path, twin, path, **OPTIONS).metrics)
+    assert np.isnan(alike.metrics["accuracy"].difference.low) and alike.metrics["accuracy"].p is not None
+    assert "there is no interval" in compare_models(toy_bundle_path, twin, path, **OPTIONS).verdict
+
+
 def test_models_of_the_same_weights_are_told_apart_by_how_they_answer(variant, toy_bundle_path, table):
     sequences = [line.split(",")[0] for line in table.read_text().splitlines()[1:]]
     predictor = Predictor(read_bundle(toy_bundle_path), precision="fp32", threads=1)
@@ -187,6 +205,13 @@ def test_classes_in_another_order_are_put_in_order(variant, table):
     b = variant("b", turn, head=labels("promoter", "other"))
     found = compare_models(a, b, table, **OPTIONS)
     assert all(pair.difference.value == 0 for pair in found.metrics.values())
+
+
+def test_a_comparison_from_before_groups_comes_back(variant, toy_bundle_path, table):
+    found = compare_models(toy_bundle_path, variant("turned", turn), table, **OPTIONS)
+    data = found.as_dict()
+    del data["drawn"]
+    assert Comparison.from_dict(json.loads(json.dumps(data))).verdict == found.verdict
 
 
 def test_a_comparison_comes_back_from_json(variant, toy_bundle_path, table, tmp_path):

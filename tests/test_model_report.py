@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import re
 import zipfile
@@ -197,6 +198,15 @@ def test_the_methods_tell_numbers_and_cite(report_of):
         assert words in text
     for name in ("Howard J, Ruder S (2018)", "Merity S", "Heyer K (2019)", "Guo C", "Efron B", "Smith LN"):
         assert name in text
+
+
+def test_methods_tell_that_similar_sequences_were_drawn_together(report_of, make_answers, record):
+    answers = dataclasses.replace(make_answers("binary", 120), groups=np.arange(120) // 2)
+    folder = model_report.write_report(
+        report_of("binary")[0].with_name("grouped"), "demo", answers, card=CARD, record=record
+    )[0].parent
+    text = (folder / "methods.md").read_text(encoding="utf-8")
+    assert "of 1,000 draws (Efron 1979) of whole groups of similar sequences, 60 in all." in text
 
 
 def test_methods_tell_of_balance_and_of_rows_without_a_label(report_of, record):

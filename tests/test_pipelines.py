@@ -9,14 +9,17 @@ import numpy as np
 import pandas as pd
 import pyBigWig
 import pytest
+from click.testing import CliRunner
 
 from genolm import compute  # noqa: F401
 import torch
 
 from genolm.classifier import SequenceClassifier
+from genolm.cli import commands
 from genolm.config import Calibration, EncoderConfig, HeadConfig, TokenizerConfig, Window
 from genolm.errors import Cancelled, SequenceError, SettingsError, TableError
 from genolm.evaluation import coded_labels
+from genolm.metrics import score
 from genolm.outputs import SCAN_FILES, atomic_files, feature_term
 from genolm.pipelines import (
     classify_file,
@@ -29,7 +32,7 @@ from genolm.record import file_facts, plain
 from genolm.registry import BundleConfig, save_bundle
 from genolm.saliency import perturbation_saliency, saliency_windows
 from genolm.scan import scan_genome
-from genolm.sequences import open_fasta
+from genolm.sequences import open_fasta, reverse_complement
 
 RNG = np.random.default_rng(4)
 
@@ -297,6 +300,26 @@ def test_evaluate_gives_every_metric_with_its_interval(model, tmp_path):
     assert evaluate_table(model, table, split="test", n_boot=5).rows == 50
     with pytest.raises(TableError, match="no rows of split 'valid'"):
         evaluate_table(model, table, split="valid")
+
+
+def test_rows_that_resemble_one_another_are_drawn_together(model, tmp_path):
+    sequences = [dna(60) for _ in range(40)]
+    labels = np.where(np.arange(40) % 3, model.predict(sequences).predicted, "other")
+    once = pd.DataFrame({"sequence": sequences, "label": labels})
+    turned = once.assign(sequence=[reverse_complement(item) for item in sequences])
+    alone, path = tmp_path / "once.csv", tmp_path / "thrice.csv"
+    once.to_csv(alone, index=False)
+    pd.concat([once, once, turned]).to_csv(path, index=False)
+    found = evaluate_table(model, path)
+    assert (found.rows, found.drawn) == (120, 40)
+    answers = model.predict([*sequences, *sequences, *turned["sequence"]]).probabilities
+    truth, groups = np.tile(labels == "promoter", 3), np.tile(np.arange(40), 3)
+    assert found.metrics == score("binary", answers, truth, threshold=model.config.calibration.threshold, groups=groups)
+    told, plain = evaluate_table(model, alone), score("binary", answers[:40], truth[:40])
+    assert (told.rows, told.drawn) == (40, 40)
+    assert told.metrics["auroc"] == plain["auroc"], "rows that stand alone are drawn one by one"
+    result = CliRunner().invoke(commands, ["evaluate", str(model.bundle.path), str(path)])
+    assert "Intervals are drawn over 40 groups of similar rows among 120." in result.stderr
 
 
 def test_labels_are_read_in_the_order_of_the_models_outputs():

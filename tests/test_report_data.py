@@ -9,6 +9,7 @@ from genolm.answers import Answers
 from genolm.calibration import calibrated_threshold
 from genolm.config import Calibration, HeadConfig
 from genolm.errors import SettingsError
+from genolm.metrics import as_json, score
 from genolm.predict import Predictor
 
 CLASSES = {
@@ -54,6 +55,27 @@ def test_answers_that_do_not_fit_are_refused(make_answers):
         dataclasses.replace(answers, labels=answers.labels[:4])
     with pytest.raises(SettingsError, match="do not fit 2 classes"):
         dataclasses.replace(answers, logits=np.zeros((5, 3), dtype=np.float32))
+
+
+def test_intervals_are_drawn_over_whole_groups(make_answers):
+    answers = make_answers("binary", 60)
+    groups = np.arange(60) // 4
+    found, plain = report_data.measure(dataclasses.replace(answers, groups=groups)), report_data.measure(answers)
+    assert (found["drawn"], plain["drawn"]) == (15, 60)
+    expected = as_json(score("binary", answers.probabilities, answers.labels, threshold=0.4, groups=groups))
+    assert found["metrics"] == expected != plain["metrics"]
+    assert found["calibration"]["after"]["ece"] == expected["ece"]
+    baseline = {"base": answers.probabilities[:, ::-1]}
+    grouped = dataclasses.replace(answers, groups=groups)
+    ours, others = (report_data.measure_baselines(item, baseline)["base"] for item in (grouped, answers))
+    assert ours["difference"]["auroc"]["value"] == others["difference"]["auroc"]["value"]
+    assert ours["difference"]["auroc"]["low"] != others["difference"]["auroc"]["low"]
+    single = report_data.measure(dataclasses.replace(answers, groups=np.arange(60)[::-1]))
+    assert single["metrics"] == plain["metrics"], "groups of one row are rows"
+    alike = report_data.measure(dataclasses.replace(answers, groups=np.zeros(60)))
+    assert alike["metrics"]["auroc"] == {"value": plain["metrics"]["auroc"]["value"], "low": None, "high": None}
+    with pytest.raises(SettingsError, match="60 rows but 59 groups"):
+        dataclasses.replace(answers, groups=groups[:59])
 
 
 def hand_made():

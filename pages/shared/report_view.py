@@ -113,7 +113,7 @@ def _against_baselines(report: Report) -> str:
         low, high = _rows(report)["metrics"][key]["low"], found[name].get("high")
         clear = None not in (low, high) and low > high
         return f"{said}{'; the model is clearly better.' if clear else ', the model ' + f'{own:.3f}.'}"
-    if gap["low"] <= 0 <= gap["high"]:
+    if gap["low"] is None or gap["low"] <= 0 <= gap["high"]:
         return f"{said}; the model cannot be told apart from it by these rows."
     low, high = sorted((abs(gap["low"]), abs(gap["high"])))
     better = "better" if gap["value"] > 0 else "worse"
@@ -129,6 +129,11 @@ def _scores(report: Report, key: str) -> None:
     """Show all scores beside the baselines', and the curves."""
     rows, classes = _rows(report), report["classes"]
     _figure(report_figures.scores_figure(report), f"{key}_scores", "Scores with 95 % intervals.")
+    if (drawn := rows.get("drawn", rows["rows"])) < rows["rows"]:
+        st.caption(
+            f"Rows that resemble one another are right or wrong together: intervals are drawn over {drawn:,} groups of "
+            f"such rows, not over {rows['rows']:,} rows."
+        )
     card = {
         "metrics": {name: item["metrics"] for name, item in report["splits"].items()},
         "baselines": {name: item["metrics"] for name, item in report["baselines"].items()},
