@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from genolm import calibration, metrics
-from genolm.bootstrap import Estimate
+from genolm.bootstrap import Estimate, usable
 from genolm.config import Calibration, HeadConfig
 from genolm.errors import SettingsError
 from genolm.labels import SEPARATOR
@@ -31,8 +31,7 @@ class Answers:
         float32 (n, outputs), not calibrated.
     calibration : Calibration
     groups : np.ndarray, optional
-        Group of each sequence (n,): intervals are drawn over whole groups, as those that resemble one another are
-        right or wrong together.
+        Group of each sequence (n,): intervals are drawn over whole groups, where that can be.
     """
 
     head: HeadConfig
@@ -111,13 +110,20 @@ class Answers:
     def scores(self, *, n_boot: int = 1000, seed: int = 1) -> dict[str, Estimate]:
         """Return the task's metrics with 95 % intervals, see :mod:`genolm.metrics`."""
         threshold = self.calibration.threshold
-        options = {"n_boot": n_boot, "seed": seed, "groups": self.groups}
+        options = {"n_boot": n_boot, "seed": seed, "groups": self.drawn_over}
         return metrics.score(self.task, self.probabilities, self.labels, threshold=threshold, **options)
 
+    @cached_property
+    def drawn_over(self) -> np.ndarray | None:
+        """The group of each sequence, over which intervals are drawn; None where it is sequences."""
+        return None if self.groups is None else usable(self.groups)
+
     @property
-    def drawn(self) -> int:
-        """How many groups, or rows without groups, intervals are drawn over."""
-        return len(self) if self.groups is None else len(np.unique(self.groups))
+    def drawn(self) -> int | None:
+        """How many groups intervals are drawn over, see :func:`genolm.bootstrap.drawn_words`."""
+        if self.groups is None:
+            return None
+        return 0 if self.drawn_over is None else len(np.unique(self.drawn_over))
 
     def words(self, coded: np.ndarray) -> list[str]:
         """Return labels or answers as a table has them: names, joined by ";" for several."""

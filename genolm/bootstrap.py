@@ -17,6 +17,8 @@ import numpy as np
 
 from genolm.errors import SettingsError
 
+LARGEST_GROUP = 0.3
+"""Share of the items that a group may have for intervals to be drawn over groups."""
 _CELLS_AT_ONCE = 100_000
 Z95 = 1.959963984540054
 """Standard deviations of a normal distribution that hold 95 %."""
@@ -95,6 +97,28 @@ def paired_bootstrap(
     values, draws = _drawn(both, count, n_boot, seed, groups)
     names = [key.removeprefix("a ") for key in values if key.startswith("a ")]
     return {name: _difference(name, values, draws) for name in names}
+
+
+def usable(groups: Groups) -> Array | None:
+    """Return groups that intervals can be drawn over, None where one of them has most of the items.
+
+    Then hardly anything but that one is drawn, and intervals would say nothing; over items they are too narrow.
+    """
+    found = np.asarray(groups)
+    sizes = np.unique(found, return_counts=True)[1]
+    return found if sizes.max(initial=1) <= max(1.0, LARGEST_GROUP * len(found)) else None
+
+
+def drawn_words(drawn: int | None, rows: int) -> str:
+    """Say what intervals are drawn over: ``drawn`` groups, 0 where :func:`usable` finds none, None if not known."""
+    if drawn == 0:
+        return (
+            "Most rows resemble one another, directly or by a chain, so that intervals are drawn over rows and are truly "
+            "wider than they look."
+        )
+    if drawn is None or drawn == rows:
+        return ""
+    return f"Intervals are drawn over {drawn:,} groups of similar rows among {rows:,}, which are right or wrong together."
 
 
 def taken(groups: Groups | None, items: Array) -> Array | None:

@@ -21,7 +21,7 @@ from genolm.progress import ProgressCallback, part_reporter
 from genolm.recording import model_facts
 from genolm.registry import ModelBundle, load_bundle
 from genolm.seen import count_seen
-from genolm.table_split import table_clusters
+from genolm.table_split import drawn_groups
 from genolm.tables import LabelledTable, labelled_rows, read_table
 
 COMPARISON_VERSION = 1
@@ -50,8 +50,9 @@ class Comparison:
         Why the comparison may not be fair.
     n_boot, seed : int
     seconds : float
-    drawn : int
-        Groups of rows that resemble one another; intervals are drawn over them. 0: over rows.
+    drawn : int, optional
+        Groups of rows that resemble one another, over which intervals are drawn; 0 where most rows do, so that they are
+        drawn over rows. None is not known: it was made by an older genolm.
     """
 
     a: dict[str, Any]
@@ -67,7 +68,7 @@ class Comparison:
     n_boot: int
     seed: int
     seconds: float
-    drawn: int = 0
+    drawn: int | None = None
 
     @property
     def main_metric(self) -> str:
@@ -83,10 +84,6 @@ class Comparison:
         gap, name_a, name_b = found.difference, self.a["name"], self.b["name"]
         if math.isnan(gap.value):
             return f"{word} is not defined on these {self.rows:,} rows, so the models cannot be compared."
-        if math.isnan(gap.low):
-            return f"{rows}, which all resemble one another, the models cannot be told apart: there is no interval."
-        if 0 < self.drawn < self.rows:
-            rows += f" ({self.drawn:,} groups of similar ones, over which intervals are drawn)"
         if gap.low <= 0 <= gap.high:
             return (
                 f"{rows} {name_a} and {name_b} cannot be told apart: {word} {found.a.value:.3f} and "
@@ -183,7 +180,7 @@ def compare_models(
         found = _predicted(predictor, frame, tell)
         judged.append(_judged(predictor, found[:, order] if place else found, labels))
     (statistic_a, right_a), (statistic_b, right_b) = judged
-    groups = table_clusters(frame["sequence"].tolist())
+    groups = drawn_groups(frame["sequence"].tolist())
     draws = {"n_boot": n_boot, "seed": seed, "groups": groups}
     return Comparison(
         a=model_facts(predictors[0]),
@@ -202,7 +199,7 @@ def compare_models(
         n_boot=n_boot,
         seed=seed,
         seconds=time.monotonic() - began,
-        drawn=len(set(groups.tolist())),
+        drawn=0 if groups is None else len(set(groups.tolist())),
     )
 
 

@@ -34,7 +34,8 @@ class Evaluation:
     seed : int
         Of the bootstrap.
     drawn : int
-        Groups of rows that resemble one another; intervals are drawn over them.
+        Groups of rows that resemble one another, over which intervals are drawn; 0 where most rows do, so that they are
+        drawn over rows.
     metrics : dict of str to Estimate
     compute : dict
         ``device``, ``precision``, ``threads``.

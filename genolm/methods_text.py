@@ -6,6 +6,7 @@ What is not known is left out: every sentence is written from the report, the ca
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from genolm.bootstrap import drawn_words
 from genolm.cards import format_estimate, metric_name
 
 REFERENCES = {
@@ -219,12 +220,6 @@ def _calibration(report: Facts) -> list[str]:
     return [sentence, f"The answer is {positive} from a probability of {threshold:.3f} on."]
 
 
-def _drawn(rows: Facts) -> str:
-    """Say over how many groups intervals are drawn, "" where each row is its own, or nothing is told."""
-    groups = rows.get("drawn", rows["rows"])
-    return f" of whole groups of similar sequences, {groups:,} in all" if groups < rows["rows"] else ""
-
-
 def _results(report: Facts) -> list[str]:
     split = report["judged_by"]
     rows = report["splits"][split]
@@ -234,8 +229,10 @@ def _results(report: Facts) -> list[str]:
     each = _listed([f"{count:,} {name}" for name, count in counts.items()]) if len(counts) <= _FEW else ""
     found = [
         f"On the {rows['rows']:,} {split} sequences{_bracketed(each)} it reached {quoted}; brackets hold "
-        f"95 % percentile bootstrap intervals of {report['n_boot']:,} draws (Efron 1979){_drawn(rows)}."
+        f"95 % percentile bootstrap intervals of {report['n_boot']:,} draws (Efron 1979)."
     ]
+    if words := drawn_words(rows.get("drawn"), rows["rows"]):
+        found.append(words)
     key = report["main_metric"]
     others = {name: item["metrics"].get(key) or {} for name, item in report["baselines"].items()}
     there = {name: item for name, item in others.items() if item.get("value") is not None}

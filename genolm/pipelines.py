@@ -33,7 +33,7 @@ from genolm.recording import Recording, model_facts
 from genolm.saliency import FILLS, LENGTHS
 from genolm.scan_pipeline import scan_file
 from genolm.scan_plan import Strands, strand_list
-from genolm.table_split import table_clusters
+from genolm.table_split import drawn_groups
 from genolm.tables import read_table
 
 __all__ = [
@@ -217,7 +217,7 @@ def evaluate_table(
         raise TableError(
             f"{Path(table).name} has no rows of split '{split}'; leave the split out or name another."
         )
-    groups = table_clusters(frame["sequence"].tolist())
+    groups = drawn_groups(frame["sequence"].tolist())
     figures = evaluate(
         predictor,
         frame["sequence"].tolist(),
@@ -238,7 +238,7 @@ def evaluate_table(
         classes=predictor.classes,
         threshold=predictor.config.calibration.threshold,
         seed=seed,
-        drawn=len(set(groups.tolist())),
+        drawn=0 if groups is None else len(set(groups.tolist())),
         metrics=figures,
         compute=predictor.facts,
         seconds=time.monotonic() - began,

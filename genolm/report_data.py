@@ -29,7 +29,7 @@ def measure(answers: Answers, *, n_boot: int = 1000, seed: int = 1) -> Data:
     -------
     dict
         ``rows, drawn, metrics, wrong, examples`` of every task, ``drawn`` being the number of groups that intervals
-        are drawn over; ``calibration, thresholds`` and ``counts`` of
+        are drawn over, see :attr:`genolm.answers.Answers.drawn`; ``calibration, thresholds`` and ``counts`` of
         classes; ``roc, pr, per_class, histogram`` where there are classes to tell apart; ``confusion`` of
         one class per row; ``scatter, residuals`` of regression.
     """
@@ -101,7 +101,7 @@ def measure_baselines(
         picked = _picked_threshold(valid, (valid_baselines or {}).get(name))
         threshold = 0.5 if picked is None else picked
         other = metrics.statistic_for(task, values, labels, threshold=threshold)
-        pairs = paired_bootstrap(own, other, len(answers), n_boot=n_boot, seed=seed, groups=answers.groups)
+        pairs = paired_bootstrap(own, other, len(answers), n_boot=n_boot, seed=seed, groups=answers.drawn_over)
         is_alike = not has_threshold or picked is not None or answers.calibration.threshold == threshold
         found[name] = {
             "metrics": {key: pair.b.as_dict() for key, pair in pairs.items()},
@@ -146,7 +146,7 @@ def calibration_data(answers: Answers, *, n_boot: int = 1000, seed: int = 1) -> 
     """Return calibration error and reliability ``before`` and ``after`` temperature scaling."""
     found = {}
     for name, values in (("before", answers.raw_probabilities), ("after", answers.probabilities)):
-        options = {"n_boot": n_boot, "seed": seed, "groups": answers.groups}
+        options = {"n_boot": n_boot, "seed": seed, "groups": answers.drawn_over}
         scores = metrics.score(answers.task, values, answers.labels, **options)
         table, truth = values, answers.labels
         if answers.task == "binary":
@@ -231,7 +231,7 @@ def _per_class(answers: Answers, n_boot: int, seed: int) -> list[Data]:
     for j, (name, truth) in enumerate(_columns(answers)):
         called = answers.calls[:, j] == 1 if answers.calls.ndim == 2 else answers.calls == j
         right = int((called & truth).sum())
-        options = {"n_boot": draws, "seed": seed, "groups": answers.groups}
+        options = {"n_boot": draws, "seed": seed, "groups": answers.drawn_over}
         areas = metrics.binary_metrics(answers.probabilities[:, j], truth, **options)
         parts = {
             "precision": wilson(right, int(called.sum())),
@@ -268,7 +268,7 @@ def _regression(answers: Answers, n_boot: int, seed: int) -> Data:
         residuals[name] = {"edges": edges.tolist(), "counts": counts.tolist()}
         if len(answers.classes) > 1:
             scores: dict[str, Estimate] = metrics.regression_metrics(
-                found[:, j], truth[:, j], n_boot=n_boot, seed=seed, groups=answers.groups
+                found[:, j], truth[:, j], n_boot=n_boot, seed=seed, groups=answers.drawn_over
             )
             single[name] = metrics.as_json(scores)
     return {"scatter": scatter, "residuals": residuals, "per_quantity": single}

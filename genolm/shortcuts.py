@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from genolm.bootstrap import Groups, taken
+from genolm.bootstrap import Groups, taken, usable
 from genolm.labels import LabelCode
 from genolm.metrics import as_json, log_loss, score
 from genolm.progress import ProgressCallback, Ticker
@@ -112,7 +112,7 @@ def score_shortcuts(
     found = []
     for key, predicted in predictions.items():
         name = REGRESSION_WORDS if key == "kmers" and task == "regression" else NAMES[key]
-        options = {"n_boot": draws, "seed": seed, "groups": taken(groups, rows)}
+        options = {"n_boot": draws, "seed": seed, "groups": None if groups is None else usable(taken(groups, rows))}
         figures = as_json(score(task, predicted, code.values[rows], **options))
         found.append(ShortcutScore(key, name, MAIN_METRICS[task], figures))
     return tuple(found)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from genolm.bootstrap import usable
 from genolm.errors import SettingsError, TableError
 from genolm.labels import LabelCode
 from genolm.sequences import reverse_complement
@@ -162,6 +163,14 @@ def table_clusters(sequences: Sequence[str]) -> np.ndarray:
     places: dict[str, int] = {}
     rows = np.array([places.setdefault(form, len(places)) for form in forms], dtype=np.int64)
     return similarity_clusters(list(places))[rows] if len(rows) else rows
+
+
+def drawn_groups(sequences: Sequence[str]) -> np.ndarray | None:
+    """Return the similarity cluster of each sequence, over which intervals are drawn; None where one has most of them.
+
+    Sequences that resemble one another are right or wrong together, and each copy tells nothing new.
+    """
+    return usable(table_clusters(sequences))
 
 
 def canonical_forms(sequences: Sequence[str]) -> list[str]:

@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from genolm.answers import Answers
+from genolm.bootstrap import drawn_words
 from genolm.classifier_training import TrainedClassifier
 from genolm.model_report import write_report
 from genolm.preparation import Preparation
 from genolm.table_report import TableReport
-from genolm.table_split import table_clusters
+from genolm.table_split import drawn_groups, table_clusters
 from genolm.trained import card_baselines, classifier_card
 
 
@@ -38,8 +39,9 @@ def training_card(
         card["training"]["adapted"] = dict(adapted)
     card["baselines"] = card_baselines(report)
     judged = (parts["test"] if len(parts["test"].sequences) else parts["valid"]).sequences
-    if (groups := len(set(table_clusters(judged).tolist()))) < len(judged):
-        card["limits"].append(f"Intervals of its figures are drawn over {groups:,} groups of similar sequences.")
+    groups = drawn_groups(judged)
+    if words := drawn_words(0 if groups is None else len(np.unique(groups)), len(judged)):
+        card["limits"].append(words)
     card["limits"] += [item.sentence for item in report.warnings if item.level in ("stop", "warn")]
     return card
 

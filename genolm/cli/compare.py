@@ -52,6 +52,7 @@ def command(
     and a two-sided p (paired bootstrap).
     """
     from genolm.cards import format_difference, format_estimate, metric_name, p_words
+    from genolm.bootstrap import drawn_words
     from genolm.comparison import compare_models
     from genolm.record import write_json
     from genolm.tables import column_names
@@ -80,3 +81,5 @@ def command(
     ]
     print_table(["SCORE", "A", "B", "A - B", "P"], rows)
     click.echo(found.verdict)
+    if words := drawn_words(found.drawn, found.rows):
+        click.echo(words)

@@ -29,6 +29,7 @@ def command(
     TABLE is CSV or TSV with the columns sequence and label. Printed with 95 % intervals, which are drawn over whole
     groups of rows that resemble one another: accuracy, precision, recall, mcc, auroc, auprc, ece.
     """
+    from genolm.bootstrap import drawn_words
     from genolm.cards import format_number, metric_name
     from genolm.pipelines import evaluate_table
 
@@ -44,5 +45,5 @@ def command(
         for key, item in result.metrics.items()
     ]
     print_table(["SCORE", "VALUE", "LOW", "HIGH"], rows)
-    if result.drawn < result.rows:
-        click.echo(f"Intervals are drawn over {result.drawn:,} groups of similar rows among {result.rows:,}.", err=True)
+    if words := drawn_words(result.drawn, result.rows):
+        click.echo(words, err=True)

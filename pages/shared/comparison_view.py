@@ -7,6 +7,7 @@ import pandas as pd
 import streamlit as st
 
 from genolm import report_figures
+from genolm.bootstrap import drawn_words
 from genolm.cards import format_difference, format_estimate, metric_name, p_words
 from genolm.comparison import Comparison
 from pages.shared import state
@@ -18,6 +19,8 @@ def show(path: Path) -> None:
         found = Comparison.from_dict(json.loads(path.read_text(encoding="utf-8")))
     st.header("Verdict", divider="gray")
     st.markdown(f"**{state.plain(found.verdict)}**")
+    if words := drawn_words(found.drawn, found.rows):
+        st.caption(words)
     for warning in found.warnings:
         st.warning(state.plain(warning), icon=":material/warning:")
     data, names = found.as_dict(), (found.a["name"], found.b["name"])

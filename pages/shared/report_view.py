@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from genolm import model_report, report_figures, workspace
+from genolm.bootstrap import drawn_words
 from genolm.cards import format_estimate, metric_name
 from genolm.errors import GenolmError
 from genolm.jobs import list_jobs
@@ -129,11 +130,8 @@ def _scores(report: Report, key: str) -> None:
     """Show all scores beside the baselines', and the curves."""
     rows, classes = _rows(report), report["classes"]
     _figure(report_figures.scores_figure(report), f"{key}_scores", "Scores with 95 % intervals.")
-    if (drawn := rows.get("drawn", rows["rows"])) < rows["rows"]:
-        st.caption(
-            f"Rows that resemble one another are right or wrong together: intervals are drawn over {drawn:,} groups of "
-            f"such rows, not over {rows['rows']:,} rows."
-        )
+    if words := drawn_words(rows.get("drawn"), rows["rows"]):
+        st.caption(words)
     card = {
         "metrics": {name: item["metrics"] for name, item in report["splits"].items()},
         "baselines": {name: item["metrics"] for name, item in report["baselines"].items()},
