@@ -281,8 +281,8 @@ def _unpack(path: Path, target: Path) -> None:
                     shutil.copyfileobj(source, sink, _CHUNK)
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
         raise BundleError(
-            f"{path} is not a whole zip: {str(error).rstrip('.')}. Give the .zip that 'genolm models export' or the page "
-            "Models made; if it is that one, copy it here again, since a part of it was lost."
+            f"{path} is not a whole zip: {str(error).rstrip('.')}. Give the .zip that 'genolm models export' or the "
+            "page Models made; if it is that one, copy it here again, since a part of it was lost."
         ) from error
 
 

@@ -24,7 +24,7 @@ from genolm.seen import count_seen
 from genolm.table_split import drawn_groups
 from genolm.tables import LabelledTable, labelled_rows, read_table
 
-COMPARISON_VERSION = 1
+COMPARISON_VERSION, READ_VERSIONS = 2, (1, 2)
 FEW_ROWS = 100
 
 
@@ -51,8 +51,8 @@ class Comparison:
     n_boot, seed : int
     seconds : float
     drawn : int, optional
-        Groups of rows that resemble one another, over which intervals are drawn; 0 where most rows do, so that they are
-        drawn over rows. None is not known: it was made by an older genolm.
+        Groups of rows that resemble one another, over which intervals are drawn; 0 where one has more than half of the
+        rows, so that they are drawn over rows. None is not known: it was made by an older genolm.
     """
 
     a: dict[str, Any]
@@ -88,7 +88,7 @@ class Comparison:
             return (
                 f"{rows} {name_a} and {name_b} cannot be told apart: {word} {found.a.value:.3f} and "
                 f"{found.b.value:.3f} (difference {gap.value:+.3f}, 95 % interval {gap.low:+.3f} to "
-                f"{gap.high:+.3f}, {p_words(found.p)}). More rows could show a smaller difference."
+                f"{gap.high:+.3f}, {p_words(found.p)}). More rows, unlike these, could show a smaller difference."
             )
         a_is_better = (gap.value > 0) != (key in LESS_IS_BETTER)
         pairs = [(name_a, found.a.value), (name_b, found.b.value)]
@@ -118,8 +118,8 @@ class Comparison:
     def from_dict(cls, data: Mapping[str, Any]) -> "Comparison":
         """Return the comparison that :meth:`as_dict` wrote."""
         version = data.get("format_version")
-        if version != COMPARISON_VERSION:
-            known = f"this genolm reads {COMPARISON_VERSION}"
+        if version not in READ_VERSIONS:
+            known = f"this genolm reads up to {COMPARISON_VERSION}"
             raise SettingsError(f"The comparison has format {version}; {known}.")
         given = {key: value for key, value in data.items() if key not in ("format_version", "verdict")}
         scores = {key: _difference(item) for key, item in data["metrics"].items()}

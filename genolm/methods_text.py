@@ -6,10 +6,12 @@ What is not known is left out: every sentence is written from the report, the ca
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from genolm.bootstrap import drawn_words
+from genolm.bootstrap import FEW_GROUPS
 from genolm.cards import format_estimate, metric_name
 
 REFERENCES = {
+    "davison": "Davison AC, Hinkley DV (1997) Bootstrap methods and their application. Cambridge University Press. "
+    "doi:10.1017/CBO9780511802843",
     "efron": "Efron B (1979) Bootstrap methods: another look at the jackknife. Annals of Statistics 7:1-26. "
     "doi:10.1214/aos/1176344552",
     "elkan": "Elkan C (2001) The foundations of cost-sensitive learning. IJCAI 17:973-978.",
@@ -37,6 +39,7 @@ SPLITS = {
     "random": "at random within classes",
 }
 _CITED = {
+    "davison": "Davison and Hinkley 1997",
     "efron": "Efron 1979",
     "elkan": "Elkan 2001",
     "guo": "Guo et al. 2017",
@@ -220,6 +223,20 @@ def _calibration(report: Facts) -> list[str]:
     return [sentence, f"The answer is {positive} from a probability of {threshold:.3f} on."]
 
 
+def _drawn(rows: Facts) -> list[str]:
+    """Say what was drawn where not every sequence stands alone."""
+    groups = rows.get("drawn")
+    if groups is None or groups == rows["rows"]:
+        return []
+    if groups == 0:
+        return ["More than half of these sequences resemble one another, so that the intervals are too narrow."]
+    few = "; so few groups make the intervals too narrow" if groups < FEW_GROUPS else ""
+    return [
+        "Sequences that resemble one another, as in a division by similarity, were drawn together, in "
+        f"{groups:,} groups (Davison and Hinkley 1997){few}."
+    ]
+
+
 def _results(report: Facts) -> list[str]:
     split = report["judged_by"]
     rows = report["splits"][split]
@@ -231,8 +248,7 @@ def _results(report: Facts) -> list[str]:
         f"On the {rows['rows']:,} {split} sequences{_bracketed(each)} it reached {quoted}; brackets hold "
         f"95 % percentile bootstrap intervals of {report['n_boot']:,} draws (Efron 1979)."
     ]
-    if words := drawn_words(rows.get("drawn"), rows["rows"]):
-        found.append(words)
+    found += _drawn(rows)
     key = report["main_metric"]
     others = {name: item["metrics"].get(key) or {} for name, item in report["baselines"].items()}
     there = {name: item for name, item in others.items() if item.get("value") is not None}

@@ -7,14 +7,14 @@ import numpy as np
 
 from genolm.common_site import site_strength
 from genolm.config import TRIM_SHARE, ClassifierSettings, FinetuneSettings, Schedule
-from genolm.errors import TrainingError
+from genolm.errors import SettingsError, TrainingError
 
 FEW_LABELS = 500
 MANY_LABELS = 20_000
 RARE_SHARE = 0.25
 SLOTS = 20
 ALIGNED_ROWS = 500
-"""Training rows of a class, in the mean, from which slots are worth their weights in any case; 640 sequences of two
+"""Training rows of a class, in the mean, from which slots do no harm in any case; 640 sequences of two
 classes without a common site were learned worse with them, and so were 7,420 shotgun reads of 100 genera: after three
 passes .18 of the validation reads were told right, .28 without slots (``benchmarks/sites.py``). 4,978 pieces of two
 classes without a common site were learned alike."""
@@ -120,7 +120,7 @@ def task_size(
 
 def _are_many(size: TaskSize) -> bool:
     """Return whether there are rows enough for slots without a common site."""
-    classes = len(size.counts) if size.task == "multiclass" else 2
+    classes = len(size.counts) if size.task in ("multiclass", "multilabel") else 2
     return size.train >= ALIGNED_ROWS * classes
 
 
@@ -261,9 +261,16 @@ def _seeds(size: TaskSize, settings: FinetuneSettings, reasons: list[str]) -> in
 
 
 def _slots(size: TaskSize, settings: FinetuneSettings, reasons: list[str]) -> int:
-    if settings.slots is not None:
-        if settings.slots:
-            reasons.append(f"The model is told in which of {settings.slots} equal parts of a sequence it found what.")
+    if settings.slots == 0:
+        reasons.append("The model is not told where in a sequence it found what.")
+        return 0
+    if settings.slots:
+        if settings.slots > size.lengths[0]:
+            raise SettingsError(
+                f"slots is {settings.slots}, but the shortest sequence to learn from has {size.lengths[0]} bp; it "
+                "cannot be divided into more parts than it has bases."
+            )
+        reasons.append(f"The model is told in which of {settings.slots} equal parts of a sequence it found what.")
         return settings.slots
     if not _has_slots(size):
         return 0

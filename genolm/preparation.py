@@ -129,8 +129,10 @@ def prepare_training(
         "table": source_facts(Path(table_path)),
         "base": {"name": bundle.name, "sha256": bundle.sha256},
         "from_scratch": from_scratch,
-        # A training that was begun before there were frames goes on as what it is.
-        "settings": {key: value for key, value in asdict(settings).items() if (key, value) != ("framed", None)},
+        # A training that was begun before there were these settings goes on as what it is.
+        "settings": {
+            key: value for key, value in asdict(settings).items() if value is not None or key not in ("framed", "slots")
+        },
     }
     return Preparation(Path(table_path), table, code, split, bundle, from_scratch, settings, plan, facts)
 

@@ -1,7 +1,7 @@
 """The report on a labelled table before training: figures, short cuts, warnings, as data and as text."""
 
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -138,7 +138,7 @@ def report_table(
     clusters = table_clusters(sequences) if split.clusters is None else split.clusters
     by_length, by_gc, by_value = class_histograms(table, code)
     random = _random_leakage(table, code, clusters) if split.leakage else None
-    options = {"predictions": predictions, "groups": clusters, "progress": progress}
+    options = {"predictions": predictions, "groups": _judged_groups(sequences, split.parts), "progress": progress}
     scores = score_shortcuts(sequences, code, split.parts, **options) if shortcuts else ()
     report = TableReport(
         name=table.source.name,
@@ -162,6 +162,14 @@ def report_table(
     return replace(report, warnings=table_warnings(report))
 
 
+def _judged_groups(sequences: Sequence[str], parts: np.ndarray) -> np.ndarray:
+    """Return the group of each row, by similarity among the rows that short cuts are scored on; -1 of others."""
+    judged = np.flatnonzero(parts == ("test" if (parts == "test").any() else "valid"))
+    groups = np.full(len(sequences), -1, dtype=np.int64)
+    groups[judged] = table_clusters([sequences[row] for row in judged])
+    return groups
+
+
 def _random_leakage(table: LabelledTable, code: LabelCode, clusters: np.ndarray) -> LeakageReport | None:
     try:
         return random_split_leakage(table, code, clusters=clusters)
@@ -174,7 +182,8 @@ def _random_words(table: LabelledTable, code: LabelCode, clusters: np.ndarray) -
         other = split_rows(table, code, SplitSettings("random"), clusters=clusters)
     except TableError:
         return None
-    return score_shortcuts(table.sequences, code, other.parts, keys=("kmers",), groups=clusters)[0]
+    groups = _judged_groups(table.sequences, other.parts)
+    return score_shortcuts(table.sequences, code, other.parts, keys=("kmers",), groups=groups)[0]
 
 
 def _rebuilt(kind: Any, value: Any) -> Any:

@@ -166,9 +166,10 @@ def table_clusters(sequences: Sequence[str]) -> np.ndarray:
 
 
 def drawn_groups(sequences: Sequence[str]) -> np.ndarray | None:
-    """Return the similarity cluster of each sequence, over which intervals are drawn; None where one has most of them.
+    """Return the similarity cluster of each sequence, over which intervals are drawn; None where they cannot be.
 
-    Sequences that resemble one another are right or wrong together, and each copy tells nothing new.
+    Sequences that resemble one another are right or wrong together, and each copy tells nothing new. See
+    :func:`genolm.bootstrap.usable`.
     """
     return usable(table_clusters(sequences))
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from genolm.answers import Answers
-from genolm.bootstrap import drawn_words
+from genolm.bootstrap import FEW_GROUPS, drawn_words
 from genolm.classifier_training import TrainedClassifier
 from genolm.model_report import write_report
 from genolm.preparation import Preparation
@@ -34,14 +34,15 @@ def training_card(
     parts = {part: preparation.samples(part) for part in ("train", "valid", "test")}
     base = "nothing (from scratch)" if preparation.from_scratch else preparation.bundle.name
     card = classifier_card(name, trained, parts, [data], base)
-    card["settings"] |= {"split": preparation.split.method, "members": preparation.plan.seeds}
+    plan = preparation.plan
+    card["settings"] |= {"split": preparation.split.method, "members": plan.seeds, "slots": plan.slots}
     if adapted is not None:
         card["training"]["adapted"] = dict(adapted)
     card["baselines"] = card_baselines(report)
     judged = (parts["test"] if len(parts["test"].sequences) else parts["valid"]).sequences
     groups = drawn_groups(judged)
-    if words := drawn_words(0 if groups is None else len(np.unique(groups)), len(judged)):
-        card["limits"].append(words)
+    if (drawn := 0 if groups is None else len(np.unique(groups))) < min(FEW_GROUPS, len(judged)):
+        card["limits"].append(drawn_words(drawn, len(judged)))
     card["limits"] += [item.sentence for item in report.warnings if item.level in ("stop", "warn")]
     return card
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from genolm import metrics
-from genolm.bootstrap import bootstrap, paired_bootstrap, taken, wilson
+from genolm.bootstrap import FEW_GROUPS, bootstrap, drawn_words, paired_bootstrap, taken, usable, wilson
 from genolm.errors import SettingsError
 
 RNG = np.random.default_rng(3)
@@ -34,6 +34,26 @@ def test_p_is_that_of_a_normal_test_and_one_for_equal_models():
     assert (same.p, same.difference.value, same.difference.high) == (1.0, 0.0, 0.0)
     far = paired_bootstrap(mean_of(a + 9), mean_of(a), 300, n_boot=999)["mean"]
     assert far.p == pytest.approx(2 / 1000)
+
+
+@pytest.mark.parametrize(("count", "least", "most"), [(4, 0.7, 0.87), (2 * FEW_GROUPS, 0.9, 0.97)])
+def test_intervals_over_few_groups_hold_the_truth_too_rarely(count, least, most):
+    groups, rng, held = np.arange(5 * count) // 5, np.random.default_rng(3), 0
+    for place in range(500):
+        statistic = mean_of(rng.normal(size=count)[groups])
+        found = bootstrap(statistic, 5 * count, 300, place, groups=groups)["mean"]
+        held += found.low <= 0 <= found.high
+    assert least < held / 500 < most
+    words = drawn_words(count, 5 * count)
+    assert words.startswith(f"Intervals are drawn over {count} groups of similar rows among {5 * count}.")
+    assert ("too narrow" in words) == (count < FEW_GROUPS)
+
+
+def test_one_group_with_more_than_half_is_not_drawn_over():
+    groups = np.array([0, 0, 0, 1, 2, 2])
+    assert usable(groups) is groups and usable(np.array([0, 0, 0, 0, 1, 2])) is None
+    assert usable(np.array([7])) is not None and usable(np.array([7, 7])) is None
+    assert drawn_words(6, 6) == drawn_words(None, 6) == "" and "too narrow" in drawn_words(0, 6)
 
 
 def test_a_figure_that_one_model_has_not_is_not_compared_and_nan_stays_nan():

@@ -71,11 +71,12 @@ def test_what_begins_anywhere_is_answered_in_every_frame(table_path, frame, base
     assert not load_bundle(finetune(table_path, base, "in-one", settings=plainly)).config.framed
 
 
-def test_a_training_that_was_begun_before_there_were_frames_goes_on(table_path, base):
+def test_a_training_that_was_begun_before_there_were_frames_and_slots_goes_on(table_path, base):
     """Its kept settings do not name them, nor do those of now unless they are asked for."""
     for given, named in ((None, False), (True, True), (False, True)):
         facts = prepare_training(table_path, base, changed(shifted=True, framed=given)).facts
-        assert ("framed" in facts["settings"]) == named
+        assert ("framed" in facts["settings"]) == named and "slots" not in facts["settings"]
+    assert prepare_training(table_path, base, changed(slots=0)).facts["settings"]["slots"] == 0
 
 
 def test_a_table_becomes_a_model_that_every_command_finds(table_path, frame, base, tmp_path):
@@ -105,6 +106,33 @@ def test_a_table_becomes_a_model_that_every_command_finds(table_path, frame, bas
     record = json.loads((tmp_path / "report" / "run.json").read_text())
     assert record["model"]["sha256"] == load_bundle(base).sha256
     assert record["settings"]["seed"] == 2 and record["settings"]["split"] == "given"
+
+
+def test_copies_of_test_rows_make_no_interval_narrower(table_path, frame, base, tmp_path):
+    test = frame["split"] == "test"
+    frame.loc[test, "label"] = frame.loc[test, "label"].where(np.arange(30) % 5 > 0, "AT-rich")
+    cards, reports = [], []
+    for copies in (1, 4):
+        pd.concat([frame, *[frame[test]] * (copies - 1)]).to_csv(table_path, index=False)
+        folder = tmp_path / f"report{copies}"
+        finetune(table_path, base, f"copies-{copies}", settings=QUICK, report_dir=folder)
+        cards.append(load_bundle(f"copies-{copies}").card)
+        reports.append(read_report(folder))
+        found = reports[-1]["splits"]["test"]
+        assert (found["rows"], found["drawn"]) == (30 * copies, 30)
+        assert found["metrics"]["accuracy"] == cards[-1]["metrics"]["test"]["accuracy"]
+
+    def width(scores):
+        return scores["accuracy"]["high"] - scores["accuracy"]["low"]
+
+    once, often = (card["metrics"]["test"] for card in cards)
+    assert often["accuracy"]["value"] == once["accuracy"]["value"] < 1
+    # Four copies that were drawn one by one would halve the width.
+    assert width(often) == pytest.approx(width(once), rel=0.2)
+    for name, scores in cards[0]["baselines"].items():
+        assert width(cards[1]["baselines"][name]) == pytest.approx(width(scores), rel=0.3), name
+        assert width(reports[1]["baselines"][name]["metrics"]) == pytest.approx(width(scores), rel=0.3), name
+    assert not any("groups" in limit for card in cards for limit in card["limits"])
 
 
 def test_a_name_that_is_taken_is_refused_before_training(table_path, base, tmp_path):

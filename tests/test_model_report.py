@@ -206,7 +206,7 @@ def test_methods_tell_that_similar_sequences_were_drawn_together(report_of, make
         report_of("binary")[0].with_name("grouped"), "demo", answers, card=CARD, record=record
     )[0].parent
     text = (folder / "methods.md").read_text(encoding="utf-8")
-    assert "Intervals are drawn over 60 groups of similar rows among 120, which are right or wrong together." in text
+    assert "were drawn together, in 60 groups (Davison and Hinkley 1997)." in text
 
 
 def test_methods_tell_of_balance_and_of_rows_without_a_label(report_of, record):

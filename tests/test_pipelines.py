@@ -319,7 +319,7 @@ def test_rows_that_resemble_one_another_are_drawn_together(model, tmp_path):
     assert (told.rows, told.drawn) == (40, 40)
     assert told.metrics["auroc"] == plain["auroc"], "rows that stand alone are drawn one by one"
     result = CliRunner().invoke(commands, ["evaluate", str(model.bundle.path), str(path)])
-    assert "Intervals are drawn over 40 groups of similar rows among 120, which" in result.stderr
+    assert "Intervals are drawn over 40 groups of similar rows among 120." in result.stdout
 
 
 def test_labels_are_read_in_the_order_of_the_models_outputs():

@@ -58,6 +58,8 @@ def test_few_rows_of_many_classes_are_looked_at_place_by_place_only_around_a_sit
     marked = [f"{item[:40]}TATAAT{item[46:]}" if label < 5 else item for item, label in zip(sequences, ten, strict=True)]
     site, slots = learned(marked)
     assert site > COMMON_SITE and slots == SLOTS
+    several = (np.arange(10) == ten[:, None]).astype(np.float32)
+    assert learned(sequences, "multilabel", several)[1] == 0
     assert learned(sequences, labels=ten % 2) == learned(sequences, "regression", ten / 1.0) == (0, SLOTS)
 
 
@@ -67,6 +69,8 @@ def test_slots_are_as_wanted_whatever_the_sequences_are():
         plan = plan_training(size, FinetuneSettings(slots=wanted))
         assert plan.slots == wanted
         assert any("equal parts" in reason for reason in plan.reasons) == bool(wanted)
+    with pytest.raises(SettingsError, match="slots is 100, but the shortest sequence to learn from has 81 bp"):
+        plan_training(size, FinetuneSettings(slots=100))
     with pytest.raises(SettingsError, match="slots is -1; it must be 0 or more"):
         FinetuneSettings(slots=-1)
 

@@ -72,9 +72,9 @@ def test_intervals_are_drawn_over_whole_groups(make_answers):
     assert ours["difference"]["auroc"]["low"] != others["difference"]["auroc"]["low"]
     single = report_data.measure(dataclasses.replace(answers, groups=np.arange(60)[::-1]))
     assert single["metrics"] == plain["metrics"], "groups of one row are rows"
-    alike = report_data.measure(dataclasses.replace(answers, groups=np.maximum(np.arange(60), 17)[::-1]))
-    assert alike["drawn"] == 43 and alike["metrics"] != plain["metrics"]
-    alike = report_data.measure(dataclasses.replace(answers, groups=np.maximum(np.arange(60), 18)[::-1]))
+    alike = report_data.measure(dataclasses.replace(answers, groups=np.maximum(np.arange(60), 29)[::-1]))
+    assert alike["drawn"] == 31 and alike["metrics"] != plain["metrics"]
+    alike = report_data.measure(dataclasses.replace(answers, groups=np.maximum(np.arange(60), 30)[::-1]))
     assert alike["drawn"] == 0 and alike["metrics"] == plain["metrics"], "one group has too much of all"
     with pytest.raises(SettingsError, match="60 rows but 59 groups"):
         dataclasses.replace(answers, groups=groups[:59])

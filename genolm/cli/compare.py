@@ -49,10 +49,10 @@ def command(
 
     TABLE is CSV or TSV (or .gz) with the columns sequence and label, or a folder with one FASTA file per
     class; its rows should be new to both models. Printed is each score of both, and A minus B with its 95 % interval
-    and a two-sided p (paired bootstrap).
+    and a two-sided p (paired bootstrap over whole groups of rows that resemble one another).
     """
-    from genolm.cards import format_difference, format_estimate, metric_name, p_words
     from genolm.bootstrap import drawn_words
+    from genolm.cards import format_difference, format_estimate, metric_name, p_words
     from genolm.comparison import compare_models
     from genolm.record import write_json
     from genolm.tables import column_names

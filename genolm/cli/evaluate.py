@@ -46,4 +46,4 @@ def command(
     ]
     print_table(["SCORE", "VALUE", "LOW", "HIGH"], rows)
     if words := drawn_words(result.drawn, result.rows):
-        click.echo(words, err=True)
+        click.echo(words)

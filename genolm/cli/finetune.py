@@ -57,7 +57,8 @@ CHOSEN = "chosen by the data"
 @click.option(
     "--slots",
     type=click.IntRange(0),
-    help=f"Equal parts of a sequence that are looked at one by one; 0: what matters may stand anywhere; {CHOSEN}.",
+    help="Equal parts of a sequence that the model tells apart, and so where something stands; 0 for pieces that were "
+    f"cut anywhere, such as shotgun reads; {CHOSEN}.",
 )
 @click.option("--lr", type=float, metavar="RATE", help=f"Learning rate; {CHOSEN}.")
 @click.option("--drop-mult", type=float, metavar="FACTOR", help=f"Strength of dropout; {CHOSEN}.")

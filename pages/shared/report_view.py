@@ -156,6 +156,8 @@ def _scores(report: Report, key: str) -> None:
     if len(classes) > 2 or report["task"] == "multilabel":
         st.markdown("**Each class**")
         _figure(report_figures.class_figure(rows["per_class"]), f"{key}_classes", "Recall and precision.")
+        if rows.get("drawn", rows["rows"]) not in (None, rows["rows"]):
+            st.caption("These intervals are over single rows (Wilson), and too narrow where rows resemble one another.")
 
 
 def _errors(report: Report, key: str) -> None:

@@ -57,8 +57,9 @@ _EVERY_FRAME = (
     "cut short. It takes three times as long with words every 3 bases, and changes nothing with words at every base."
 )
 _IN_PARTS = (
-    "The model sees the mean of each of so many equal parts of a sequence, and so where something stands. It helps where "
-    "all sequences are aligned, such as windows around a TSS. 0 for pieces that were cut anywhere, such as shotgun reads."
+    "Beside the whole sequence the model sees each of so many equal parts of it, and so where something stands. It "
+    "helps where all are aligned, such as windows around a TSS. 0 for pieces that were cut anywhere, such as shotgun "
+    "reads."
 )
 _ANY_START = (
     "For reads and other pieces that were cut at no particular base. In each pass the model then reads a "
@@ -256,7 +257,7 @@ def _expert() -> dict[str, Any]:
         "framed": _CHOSEN[
             right.selectbox("Answer in every frame", list(_CHOSEN), key="train_framed", help=_EVERY_FRAME)
         ],
-        "slots": _whole(left, "Parts looked at one by one", 0, 1000, "train_slots", _IN_PARTS),
+        "slots": _whole(left, "Parts of a sequence told apart", 0, 1000, "train_slots", _IN_PARTS),
     }
     words = "Also trains on smaller parts of the rows, to see if more would help. About doubles the time."
     given["reduction"] = st.toggle("Measure models from fewer sequences", key="train_reduction", help=words)
