@@ -1,7 +1,9 @@
 """A report on a page: every task opens, the threshold slider counts right, an error leads to its saliency."""
 
+import dataclasses
 from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -34,8 +36,8 @@ def script():
 def shown(make_answers, private_workspace, no_model, monkeypatch):
     """A function task -> (the page of its report, the answers on its test rows)."""
 
-    def opened(task, *, name="demo", **options):
-        answers = make_answers(task, 80, classes=CLASSES[task])
+    def opened(task, *, name="demo", groups=None, **options):
+        answers = dataclasses.replace(make_answers(task, 80, classes=CLASSES[task]), groups=groups)
         score = MAIN[task]
         points = [
             {"rows": size, "scores": {score: {"value": 0.8, "low": 0.7, "high": 0.9}}} for size in (50, 800)
@@ -69,6 +71,21 @@ def test_a_report_of_every_task_opens(shown, task):
     assert any("80 test rows" in item.value and "shuffled" in item.value for item in app.markdown)
     assert len(app.get("plotly_chart")) >= 4
     assert any("It was trained with genolm" in item.value for item in app.code)
+
+
+@pytest.mark.parametrize(
+    ("groups", "words"),
+    [
+        (np.arange(80) // 2, "Intervals are drawn over 40 groups of similar rows among 80."),
+        (np.arange(80) // 20, "So few groups make them too narrow."),
+        (np.zeros(80), "More than half of the rows resemble one another"),
+    ],
+)
+def test_what_intervals_are_drawn_over_is_said(shown, groups, words):
+    said = [item.value for item in shown("multiclass", groups=groups)[0].caption]
+    assert any(words in item for item in said) and any("over single rows (Wilson)" in item for item in said)
+    plain = [item.value for item in shown("multiclass", groups=np.arange(80))[0].caption]
+    assert not any("single rows" in item or "groups" in item for item in plain)
 
 
 def test_the_slider_shows_what_a_threshold_gives(shown):
