@@ -14,12 +14,13 @@ MANY_LABELS = 20_000
 RARE_SHARE = 0.25
 SLOTS = 20
 ALIGNED_ROWS = 500
-"""Training rows of a class, in the mean, from which slots do no harm in any case: 4,978 pieces of two classes without a
-common site were learned alike with and without them (validation loss .583 and .582). 640 sequences of two classes without
-one were learned worse with them, and so were 7,420 shotgun reads of 100 genera: after one pass of the head and two of all
-layers .18 of 1,500 validation reads were told right, without slots .28. ``benchmarks/sites.py`` makes such trials."""
+"""Training rows of a class, in the mean, from which slots do no harm in any case: 4,978 pieces of two classes without
+a common site were learned alike with and without them (validation loss .583 and .582). 640 sequences of two classes
+without one were learned worse with them, and so were 7,420 shotgun reads of 100 genera: after one pass of the head and
+two of all layers .18 of 1,500 validation reads were told right, without slots .28. ``benchmarks/sites.py`` makes such
+trials."""
 COMMON_SITE = 6.0
-"""Strength of a common site from which they are so with fewer rows. On validation rows they took the loss of 933
+"""Strength of a common site from which slots help with fewer rows. On validation rows they took the loss of 933
 windows around a TSS (strength 27) from 0.28 to 0.23, that of 50 windows around a start codon (7) from 0.25 to 0.17.
 Between 1 and 4 they did as much harm as good (100 to 300 windows around a TSS, nine draws), at 4.4 good in the one draw
 that there was. Without a site it was -2.3 to 2.7, with 20 to 900 rows (``benchmarks/sites.py``)."""
