@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from genolm import calibration, metrics
-from genolm.bootstrap import Estimate, usable
+from genolm.bootstrap import Estimate, count_groups, usable
 from genolm.config import Calibration, HeadConfig
 from genolm.errors import SettingsError
 from genolm.labels import SEPARATOR
@@ -121,9 +121,7 @@ class Answers:
     @property
     def drawn(self) -> int | None:
         """How many groups intervals are drawn over, see :func:`genolm.bootstrap.drawn_words`."""
-        if self.groups is None:
-            return None
-        return 0 if self.drawn_over is None else len(np.unique(self.drawn_over))
+        return None if self.groups is None else count_groups(self.drawn_over)
 
     def words(self, coded: np.ndarray) -> list[str]:
         """Return labels or answers as a table has them: names, joined by ";" for several."""

@@ -112,8 +112,13 @@ def usable(groups: Groups) -> Array | None:
     return found if sizes.max(initial=1) <= max(1.0, LARGEST_GROUP * len(found)) else None
 
 
+def count_groups(groups: Groups | None) -> int:
+    """Return how many groups intervals are drawn over; 0 where :func:`usable` found none."""
+    return 0 if groups is None else len(np.unique(np.asarray(groups)))
+
+
 def drawn_words(drawn: int | None, rows: int) -> str:
-    """Say what intervals are drawn over: ``drawn`` groups, 0 where :func:`usable` finds none, None if not known."""
+    """Say what intervals are drawn over: :func:`count_groups` is ``drawn``, None where it is not known."""
     if drawn is None or drawn == rows:
         return ""
     if drawn == 0:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from genolm import metrics
-from genolm.bootstrap import Difference, Estimate, Statistic, paired_bootstrap
+from genolm.bootstrap import Difference, Estimate, Statistic, count_groups, paired_bootstrap
 from genolm.cards import LESS_IS_BETTER, headline_metrics, metric_name, p_words
 from genolm.errors import SettingsError, TableError
 from genolm.evaluation import coded_labels
@@ -199,7 +199,7 @@ def compare_models(
         n_boot=n_boot,
         seed=seed,
         seconds=time.monotonic() - began,
-        drawn=0 if groups is None else len(set(groups.tolist())),
+        drawn=count_groups(groups),
     )
 
 

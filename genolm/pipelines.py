@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from genolm.bootstrap import count_groups
 from genolm.errors import TableError
 from genolm.evaluation import Evaluation, evaluate
 from genolm.file_result import FileResult, Model, open_model, work_facts
@@ -238,7 +239,7 @@ def evaluate_table(
         classes=predictor.classes,
         threshold=predictor.config.calibration.threshold,
         seed=seed,
-        drawn=0 if groups is None else len(set(groups.tolist())),
+        drawn=count_groups(groups),
         metrics=figures,
         compute=predictor.facts,
         seconds=time.monotonic() - began,

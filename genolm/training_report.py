@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from genolm.answers import Answers
-from genolm.bootstrap import FEW_GROUPS, drawn_words
+from genolm.bootstrap import FEW_GROUPS, count_groups, drawn_words
 from genolm.classifier_training import TrainedClassifier
 from genolm.model_report import write_report
 from genolm.preparation import Preparation
@@ -40,8 +40,7 @@ def training_card(
         card["training"]["adapted"] = dict(adapted)
     card["baselines"] = card_baselines(report)
     judged = (parts["test"] if len(parts["test"].sequences) else parts["valid"]).sequences
-    groups = drawn_groups(judged)
-    if (drawn := 0 if groups is None else len(np.unique(groups))) < min(FEW_GROUPS, len(judged)):
+    if (drawn := count_groups(drawn_groups(judged))) < min(FEW_GROUPS, len(judged)):
         card["limits"].append(drawn_words(drawn, len(judged)))
     card["limits"] += [item.sentence for item in report.warnings if item.level in ("stop", "warn")]
     return card
