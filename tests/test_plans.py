@@ -69,7 +69,7 @@ def test_slots_are_as_wanted_whatever_the_sequences_are():
         plan = plan_training(size, FinetuneSettings(slots=wanted))
         assert plan.slots == wanted
         assert any("equal parts" in reason for reason in plan.reasons) == bool(wanted)
-    with pytest.raises(SettingsError, match="slots is 100, but the shortest sequence to learn from has 81 bp"):
+    with pytest.raises(SettingsError, match=r"100 parts of a sequence .* the shortest to learn from has 81 bp; give fewer"):
         plan_training(size, FinetuneSettings(slots=100))
     with pytest.raises(SettingsError, match="slots is -1; it must be 0 or more"):
         FinetuneSettings(slots=-1)
