@@ -268,8 +268,8 @@ def _slots(size: TaskSize, settings: FinetuneSettings, reasons: list[str]) -> in
     if settings.slots:
         if settings.slots > size.lengths[0]:
             raise SettingsError(
-                f"{settings.slots} parts of a sequence are to be told apart (slots), but the shortest to learn from has "
-                f"{size.lengths[0]} bp; give fewer parts, or 0 for none."
+                f"{settings.slots} parts of a sequence are to be told apart (slots), but the shortest to learn from "
+                f"has {size.lengths[0]} bp; give fewer parts, or 0 for none."
             )
         reasons.append(f"The model is told in which of {settings.slots} equal parts of a sequence it found what.")
         return settings.slots
