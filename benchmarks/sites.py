@@ -68,7 +68,8 @@ def main() -> None:
     if table["sequence"].str.len().nunique() != 1:
         raise SystemExit(f"{options.table}: the sequences are not of one length.")
     train, valid = (table[table["split"] == part].sample(frac=1, random_state=1) for part in ("train", "valid"))
-    print(f"{'rows':>6} {'draw':>4} {'site':>6} {'turned':>6}" + ("    no places (right)       places (right)" if options.base else ""))
+    learned = "    no places (right)       places (right)" if options.base else ""
+    print(f"{'rows':>6} {'draw':>4} {'site':>6} {'turned':>6}{learned}")
     for count in options.rows:
         for draw in range(1, options.draws + 1):
             rng = np.random.default_rng([draw, count])

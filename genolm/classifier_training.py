@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from genolm.progress import ProgressCallback
 from genolm.registry import ModelBundle
 from genolm.readings import Ways, readings_of
 from genolm.sequences import reverse_complement
+from genolm.table_split import drawn_groups
 from genolm.tokenizer import Bases, KmerTokenizer, encode_bases
 from genolm.training import Batches, History, Memory, Trainer
 from genolm.watchdog import Watchdog, constant_loss
@@ -52,6 +54,11 @@ class Samples:
 
     sequences: Sequence[str]
     labels: np.ndarray
+
+    @cached_property
+    def drawn_over(self) -> np.ndarray | None:
+        """The group of each sequence, over which intervals are drawn; see :func:`genolm.table_split.drawn_groups`."""
+        return drawn_groups(self.sequences)
 
     def subset(self, rows: np.ndarray) -> "Samples":
         """Return the chosen rows, given as numbers."""

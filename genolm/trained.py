@@ -15,7 +15,6 @@ from genolm.metrics import as_json, score
 from genolm.registry import BundleConfig, save_bundle
 from genolm.seen import seen_digest
 from genolm.table_report import TableReport
-from genolm.table_split import drawn_groups
 
 
 def common_window(sequences: Sequence[str]) -> Window | None:
@@ -27,9 +26,8 @@ def common_window(sequences: Sequence[str]) -> Window | None:
 def score_classifier(trained: TrainedClassifier, samples: Samples) -> dict[str, dict[str, float]]:
     """Return each metric's value, low and high on labelled sequences; those that resemble one another are one group."""
     probabilities, threshold = trained.probabilities(samples.sequences), trained.calibration.threshold
-    groups = drawn_groups(samples.sequences)
-    scores = score(trained.head.task, probabilities, samples.labels, threshold=threshold, groups=groups)
-    return as_json(scores)
+    options = {"threshold": threshold, "groups": samples.drawn_over}
+    return as_json(score(trained.head.task, probabilities, samples.labels, **options))
 
 
 def classifier_card(

@@ -12,7 +12,7 @@ from genolm.classifier_training import TrainedClassifier
 from genolm.model_report import write_report
 from genolm.preparation import Preparation
 from genolm.table_report import TableReport
-from genolm.table_split import drawn_groups, table_clusters
+from genolm.table_split import table_clusters
 from genolm.trained import card_baselines, classifier_card
 
 
@@ -39,9 +39,9 @@ def training_card(
     if adapted is not None:
         card["training"]["adapted"] = dict(adapted)
     card["baselines"] = card_baselines(report)
-    judged = (parts["test"] if len(parts["test"].sequences) else parts["valid"]).sequences
-    if (drawn := count_groups(drawn_groups(judged))) < min(FEW_GROUPS, len(judged)):
-        card["limits"].append(drawn_words(drawn, len(judged)))
+    judged = parts["test"] if len(parts["test"].sequences) else parts["valid"]
+    if (drawn := count_groups(judged.drawn_over)) < min(FEW_GROUPS, len(judged.sequences)):
+        card["limits"].append(drawn_words(drawn, len(judged.sequences)))
     card["limits"] += [item.sentence for item in report.warnings if item.level in ("stop", "warn")]
     return card
 

@@ -130,8 +130,9 @@ def _scores(report: Report, key: str) -> None:
     """Show all scores beside the baselines', and the curves."""
     rows, classes = _rows(report), report["classes"]
     _figure(report_figures.scores_figure(report), f"{key}_scores", "Scores with 95 % intervals.")
-    if words := drawn_words(rows.get("drawn"), rows["rows"]):
-        st.caption(words)
+    drawn_over = drawn_words(rows.get("drawn"), rows["rows"])
+    if drawn_over:
+        st.caption(drawn_over)
     card = {
         "metrics": {name: item["metrics"] for name, item in report["splits"].items()},
         "baselines": {name: item["metrics"] for name, item in report["baselines"].items()},
@@ -156,7 +157,7 @@ def _scores(report: Report, key: str) -> None:
     if len(classes) > 2 or report["task"] == "multilabel":
         st.markdown("**Each class**")
         _figure(report_figures.class_figure(rows["per_class"]), f"{key}_classes", "Recall and precision.")
-        if rows.get("drawn", rows["rows"]) not in (None, rows["rows"]):
+        if drawn_over:
             st.caption("These intervals are over single rows (Wilson), and too narrow where rows resemble one another.")
 
 
