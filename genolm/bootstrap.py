@@ -123,10 +123,10 @@ def drawn_words(drawn: int | None, rows: int) -> str:
         return ""
     if drawn == 0:
         return (
-            "More than half of the rows resemble one another, directly or by a chain, so that intervals are drawn over "
+            "More than half of the rows are related, directly or by a chain, so that intervals are drawn over "
             "single rows and are too narrow."
         )
-    said = f"Intervals are drawn over {drawn:,} groups of similar rows among {rows:,}."
+    said = f"Intervals are drawn over {drawn:,} groups of related rows among {rows:,}."
     return said if drawn >= FEW_GROUPS else f"{said} So few groups make them too narrow."
 
 

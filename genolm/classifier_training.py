@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from genolm.batches import LabelledWindows, WindowBatch
+from genolm.bootstrap import taken, usable
 from genolm import calibration as calibrate
 from genolm.classifier import SequenceClassifier
 from genolm.config import (
@@ -32,7 +33,7 @@ from genolm.progress import ProgressCallback
 from genolm.registry import ModelBundle
 from genolm.readings import Ways, readings_of
 from genolm.sequences import reverse_complement
-from genolm.table_split import drawn_groups
+from genolm.table_split import related_rows
 from genolm.tokenizer import Bases, KmerTokenizer, encode_bases
 from genolm.training import Batches, History, Memory, Trainer
 from genolm.watchdog import Watchdog, constant_loss
@@ -50,19 +51,28 @@ AT_ONCE = (Schedule(8, 2e-3),)
 
 @dataclass(frozen=True)
 class Samples:
-    """Sequences with their coded labels: (n,) int64 classes or (n, outputs) float32."""
+    """Sequences with their coded labels: (n,) int64 classes or (n, outputs) float32.
+
+    ``named`` is the name of each one's group (n,), such as the reference that a read comes from, if there are any.
+    """
 
     sequences: Sequence[str]
     labels: np.ndarray
+    named: np.ndarray | None = None
+
+    @cached_property
+    def related(self) -> np.ndarray:
+        """The group of each sequence, see :func:`genolm.table_split.related_rows`."""
+        return related_rows(self.sequences, self.named)
 
     @cached_property
     def drawn_over(self) -> np.ndarray | None:
-        """The group of each sequence, over which intervals are drawn; see :func:`genolm.table_split.drawn_groups`."""
-        return drawn_groups(self.sequences)
+        """The group of each sequence, over which intervals are drawn; None where they cannot be."""
+        return usable(self.related)
 
     def subset(self, rows: np.ndarray) -> "Samples":
         """Return the chosen rows, given as numbers."""
-        return Samples([self.sequences[row] for row in rows], self.labels[rows])
+        return Samples([self.sequences[row] for row in rows], self.labels[rows], taken(self.named, rows))
 
 
 class Classify:

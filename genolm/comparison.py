@@ -51,8 +51,8 @@ class Comparison:
     n_boot, seed : int
     seconds : float
     drawn : int, optional
-        Groups of rows that resemble one another, over which intervals are drawn; 0 where one has more than half of the
-        rows, so that they are drawn over rows. None is not known: it was made by an older genolm.
+        Groups of related rows, over which intervals are drawn, see :func:`genolm.table_split.related_rows`; 0 where one
+        has more than half of the rows, so that they are drawn over rows. None is not known: it was made by an older genolm.
     """
 
     a: dict[str, Any]
@@ -156,7 +156,8 @@ def compare_models(
     skip_bad_rows : bool
         Leave out rows that cannot be used, and tell of them.
     n_boot, seed : int
-        Draws of rows, the same for both models; those that resemble one another are drawn together.
+        Draws of rows, the same for both models; those that resemble one another or share a group
+        are drawn together.
     progress : callable, optional
         Told of finished sequences.
     **options
@@ -180,7 +181,7 @@ def compare_models(
         found = _predicted(predictor, frame, tell)
         judged.append(_judged(predictor, found[:, order] if place else found, labels))
     (statistic_a, right_a), (statistic_b, right_b) = judged
-    groups = drawn_groups(frame["sequence"].tolist())
+    groups = drawn_groups(frame["sequence"].tolist(), frame.get("group"))
     draws = {"n_boot": n_boot, "seed": seed, "groups": groups}
     return Comparison(
         a=model_facts(predictors[0]),

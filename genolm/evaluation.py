@@ -34,8 +34,8 @@ class Evaluation:
     seed : int
         Of the bootstrap.
     drawn : int
-        Groups of rows that resemble one another, over which intervals are drawn; 0 where one has more than half of the
-        rows, so that they are drawn over rows.
+        Groups of related rows, over which intervals are drawn, see :func:`genolm.table_split.related_rows`; 0 where one
+        has more than half of the rows, so that they are drawn over rows.
     metrics : dict of str to Estimate
     compute : dict
         ``device``, ``precision``, ``threads``.

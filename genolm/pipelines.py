@@ -194,7 +194,7 @@ def evaluate_table(
     progress: ProgressCallback | None = None,
     **options: Any,
 ) -> Evaluation:
-    """Score a model on a labelled table; rows that resemble one another are drawn together, as one group.
+    """Score a model on a labelled table; rows that resemble one another or share a group are drawn together.
 
     Parameters
     ----------
@@ -218,7 +218,7 @@ def evaluate_table(
         raise TableError(
             f"{Path(table).name} has no rows of split '{split}'; leave the split out or name another."
         )
-    groups = drawn_groups(frame["sequence"].tolist())
+    groups = drawn_groups(frame["sequence"].tolist(), frame.get("group"))
     figures = evaluate(
         predictor,
         frame["sequence"].tolist(),

@@ -66,7 +66,8 @@ class Preparation:
 
     def samples(self, part: str) -> Samples:
         """Return the sequences and coded labels of a part."""
-        return Samples(self.table.sequences, self.code.values).subset(self.rows(part))
+        everything = Samples(self.table.sequences, self.code.values, self.table.named_groups)
+        return everything.subset(self.rows(part))
 
     def unrelated(self) -> list[str]:
         """Return the unlabelled sequences that resemble none of the validation and test rows."""

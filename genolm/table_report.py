@@ -7,6 +7,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 
+from genolm.bootstrap import taken
 from genolm.errors import TableError
 from genolm.labels import LabelCode
 from genolm.progress import ProgressCallback
@@ -25,7 +26,14 @@ from genolm.table_facts import (
     letter_facts,
     split_facts,
 )
-from genolm.table_split import SplitSettings, TableSplit, random_split_leakage, split_rows, table_clusters
+from genolm.table_split import (
+    SplitSettings,
+    TableSplit,
+    random_split_leakage,
+    related_rows,
+    split_rows,
+    table_clusters,
+)
 from genolm.table_warnings import TableWarning, table_warnings
 from genolm.tables import LabelledTable, RefusedRow
 
@@ -138,7 +146,7 @@ def report_table(
     clusters = table_clusters(sequences) if split.clusters is None else split.clusters
     by_length, by_gc, by_value = class_histograms(table, code)
     random = _random_leakage(table, code, clusters) if split.leakage else None
-    options = {"predictions": predictions, "groups": _judged_groups(sequences, split.parts), "progress": progress}
+    options = {"predictions": predictions, "groups": _judged_groups(table, split.parts), "progress": progress}
     scores = score_shortcuts(sequences, code, split.parts, **options) if shortcuts else ()
     report = TableReport(
         name=table.source.name,
@@ -162,11 +170,12 @@ def report_table(
     return replace(report, warnings=table_warnings(report))
 
 
-def _judged_groups(sequences: Sequence[str], parts: np.ndarray) -> np.ndarray:
-    """Return the group of each row, by similarity among the rows that short cuts are scored on; -1 of others."""
+def _judged_groups(table: LabelledTable, parts: np.ndarray) -> np.ndarray:
+    """Return the group of each row among those that short cuts are scored on; -1 of others."""
     judged = np.flatnonzero(parts == ("test" if (parts == "test").any() else "valid"))
-    groups = np.full(len(sequences), -1, dtype=np.int64)
-    groups[judged] = table_clusters([sequences[row] for row in judged])
+    groups = np.full(len(table), -1, dtype=np.int64)
+    sequences = table.sequences
+    groups[judged] = related_rows([sequences[row] for row in judged], taken(table.named_groups, judged))
     return groups
 
 
@@ -182,7 +191,7 @@ def _random_words(table: LabelledTable, code: LabelCode, clusters: np.ndarray) -
         other = split_rows(table, code, SplitSettings("random"), clusters=clusters)
     except TableError:
         return None
-    groups = _judged_groups(table.sequences, other.parts)
+    groups = _judged_groups(table, other.parts)
     return score_shortcuts(table.sequences, code, other.parts, keys=("kmers",), groups=groups)[0]
 
 

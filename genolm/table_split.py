@@ -5,8 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
 
-from genolm.bootstrap import usable
+from genolm.bootstrap import FEW_GROUPS, count_groups, usable
 from genolm.errors import SettingsError, TableError
 from genolm.labels import LabelCode
 from genolm.sequences import reverse_complement
@@ -147,6 +149,11 @@ def split_rows(
             f"So many rows belong to {what} that {tests / len(parts):.0%} of them are for testing, not "
             f"{settings.fractions[2]:.0%}."
         )
+    if method == "group" and 0 < (count := table.frame["group"][parts == "test"].nunique()) < FEW_GROUPS:
+        notes.append(
+            f"The test rows come from {count} {'group' if count == 1 else 'groups'}: intervals are drawn over their "
+            "rows and do not tell how figures would differ with other groups."
+        )
     if 0 < tests < _FEW_FOR_TEST:
         notes.append(f"Only {tests} rows are for testing: figures from them will have wide intervals.")
     leakage = leakage_report(clusters, parts) if tests else None
@@ -165,13 +172,35 @@ def table_clusters(sequences: Sequence[str]) -> np.ndarray:
     return similarity_clusters(list(places))[rows] if len(rows) else rows
 
 
-def drawn_groups(sequences: Sequence[str]) -> np.ndarray | None:
-    """Return the similarity cluster of each sequence, over which intervals are drawn; None where they cannot be.
+def related_rows(sequences: Sequence[str], named: Sequence[str] | None = None) -> np.ndarray:
+    """Return the group of each row among those that are right or wrong together, int64 (n,).
 
-    Sequences that resemble one another are right or wrong together, and each copy tells nothing new. See
-    :func:`genolm.bootstrap.usable`.
+    Rows go together that resemble one another, see :func:`table_clusters`, or bear one name, such as reads of one
+    reference, directly or by a chain. Names that leave too few groups to draw from, such as chromosomes, are not used.
+
+    Parameters
+    ----------
+    sequences : sequence of str
+    named : sequence of str, optional
+        Of each row, as in a table's column group.
     """
-    return usable(table_clusters(sequences))
+    clusters = table_clusters(sequences)
+    if named is None or not len(clusters):
+        return clusters
+    names = np.unique(np.asarray(named, dtype=str), return_inverse=True)[1]
+    first_name = clusters.max() + 1
+    nodes = int(first_name + names.max() + 1)
+    links = coo_matrix((np.ones(len(names)), (clusters, first_name + names)), shape=(nodes, nodes))
+    joined = connected_components(links, directed=False)[1][clusters].astype(np.int64)
+    return joined if count_groups(usable(joined)) >= FEW_GROUPS else clusters
+
+
+def drawn_groups(sequences: Sequence[str], named: Sequence[str] | None = None) -> np.ndarray | None:
+    """Return the group of each row, over which intervals are drawn; None where one has more than half of the rows.
+
+    Each copy of a row tells nothing new. See :func:`related_rows` and :func:`genolm.bootstrap.usable`.
+    """
+    return usable(related_rows(sequences, named))
 
 
 def canonical_forms(sequences: Sequence[str]) -> list[str]:
@@ -238,11 +267,11 @@ def _with_valid(
 
 
 def _groups(table: LabelledTable) -> np.ndarray:
-    if "group" not in table.frame:
+    if table.named_groups is None:
         raise TableError(
             f"{table.source} has no column group; add one (species, chromosome, gene family), or split by cluster."
         )
-    return np.unique(table.frame["group"].to_numpy(dtype=str), return_inverse=True)[1]
+    return np.unique(table.named_groups, return_inverse=True)[1]
 
 
 def _random(code: LabelCode, settings: SplitSettings, table: LabelledTable) -> np.ndarray:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from genolm.errors import SettingsError, TableError
@@ -111,6 +112,11 @@ class LabelledTable:
         if "name" in self.frame:
             return self.frame["name"].tolist()
         return [f"row {number}" for number in self.frame.index]
+
+    @property
+    def named_groups(self) -> np.ndarray | None:
+        """The column group in order, if there is one."""
+        return self.frame["group"].to_numpy(dtype=str) if "group" in self.frame else None
 
     @property
     def classes(self) -> list[str]:

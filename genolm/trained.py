@@ -24,7 +24,7 @@ def common_window(sequences: Sequence[str]) -> Window | None:
 
 
 def score_classifier(trained: TrainedClassifier, samples: Samples) -> dict[str, dict[str, float]]:
-    """Return each metric's value, low and high on labelled sequences; those that resemble one another are one group."""
+    """Return each metric's value, low and high on labelled sequences; related ones are drawn together."""
     probabilities, threshold = trained.probabilities(samples.sequences), trained.calibration.threshold
     options = {"threshold": threshold, "groups": samples.drawn_over}
     return as_json(score(trained.head.task, probabilities, samples.labels, **options))

@@ -12,7 +12,6 @@ from genolm.classifier_training import TrainedClassifier
 from genolm.model_report import write_report
 from genolm.preparation import Preparation
 from genolm.table_report import TableReport
-from genolm.table_split import table_clusters
 from genolm.trained import card_baselines, classifier_card
 
 
@@ -57,7 +56,7 @@ def _answers(preparation: Preparation, trained: TrainedClassifier, part: str) ->
         labels=np.asarray(samples.labels),
         logits=trained.logits(samples.sequences),
         calibration=trained.calibration,
-        groups=table_clusters(samples.sequences),
+        groups=samples.related,
     )
 
 

@@ -45,7 +45,7 @@ def test_intervals_over_few_groups_hold_the_truth_too_rarely(count, least, most)
         held += found.low <= 0 <= found.high
     assert least < held / 500 < most
     words = drawn_words(count, 5 * count)
-    assert words.startswith(f"Intervals are drawn over {count} groups of similar rows among {5 * count}.")
+    assert words.startswith(f"Intervals are drawn over {count} groups of related rows among {5 * count}.")
     assert ("too narrow" in words) == (count < FEW_GROUPS)
 
 

@@ -106,11 +106,14 @@ def test_similar_rows_are_drawn_together(variant, toy_bundle_path, table, tmp_pa
         (gap, other) = (item.metrics[key].difference for item in (once, found))
         assert other.value == pytest.approx(gap.value)
         assert other.high - other.low == pytest.approx(gap.high - gap.low, rel=0.2), "copies tell nothing new"
+    named = [f"{line},gene {number // 4}" for number, line in enumerate(lines)]
+    path.write_text("\n".join([f"{head},group", *named]) + "\n")
+    assert compare_models(toy_bundle_path, twin, path, **OPTIONS).drawn == 30
     path.write_text("\n".join([head, *[lines[0]] * 5]) + "\n")
     alike = compare_models(toy_bundle_path, twin, path, **OPTIONS)
     assert (alike.rows, alike.drawn) == (5, 0)
     told = CliRunner().invoke(commands, ["compare", str(toy_bundle_path), str(twin), str(path), "--draws", "200"])
-    assert "More than half of the rows resemble one another" in told.stdout
+    assert "More than half of the rows are related" in told.stdout
 
 
 def test_models_of_the_same_weights_are_told_apart_by_how_they_answer(variant, toy_bundle_path, table):

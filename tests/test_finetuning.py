@@ -135,6 +135,26 @@ def test_copies_of_test_rows_make_no_interval_narrower(table_path, frame, base, 
     assert not any("groups" in limit for card in cards for limit in card["limits"])
 
 
+def test_rows_of_one_group_make_the_interval_of_a_card_wider(table_path, frame, base, tmp_path):
+    wrong = np.flatnonzero((frame["split"] == "test") & (frame["label"] == "AT-rich"))[:8]
+    frame.loc[frame.index[wrong], "label"] = "GC-rich"
+    named = [f"gene {row}" for row in range(len(frame))]
+    for row in wrong:
+        named[row] = f"gene {wrong[0]}"
+    cards = []
+    for name, table in (("alone", frame), ("grouped", frame.assign(group=named))):
+        table.to_csv(table_path, index=False)
+        folder = tmp_path / name
+        finetune(table_path, base, name, settings=QUICK, report_dir=folder)
+        cards.append(load_bundle(name).card)
+        found = read_report(folder)["splits"]["test"]
+        assert (found["rows"], found["drawn"]) == (30, 30 if name == "alone" else 23)
+        assert found["metrics"]["accuracy"] == cards[-1]["metrics"]["test"]["accuracy"]
+    alone, grouped = (card["metrics"]["test"]["accuracy"] for card in cards)
+    assert grouped["value"] == alone["value"]
+    assert grouped["high"] - grouped["low"] > 1.3 * (alone["high"] - alone["low"])
+
+
 def test_a_name_that_is_taken_is_refused_before_training(table_path, base, tmp_path):
     taken = tmp_path / "taken"
     taken.mkdir()

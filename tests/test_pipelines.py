@@ -318,8 +318,13 @@ def test_rows_that_resemble_one_another_are_drawn_together(model, tmp_path):
     told, plain = evaluate_table(model, alone), score("binary", answers[:40], truth[:40])
     assert (told.rows, told.drawn) == (40, 40)
     assert told.metrics["auroc"] == plain["auroc"], "rows that stand alone are drawn one by one"
+    named = np.arange(40) // 2
+    once.assign(group=[f"gene {number}" for number in named]).to_csv(alone, index=False)
+    told = evaluate_table(model, alone)
+    assert told.drawn == 20
+    assert told.metrics["auroc"] == score("binary", answers[:40], truth[:40], groups=named)["auroc"]
     result = CliRunner().invoke(commands, ["evaluate", str(model.bundle.path), str(path)])
-    assert "Intervals are drawn over 40 groups of similar rows among 120." in result.stdout
+    assert "Intervals are drawn over 40 groups of related rows among 120." in result.stdout
 
 
 def test_labels_are_read_in_the_order_of_the_models_outputs():

@@ -14,6 +14,7 @@ from genolm.table_split import (
     SplitSettings,
     canonical_forms,
     random_split_leakage,
+    related_rows,
     split_rows,
     table_clusters,
 )
@@ -97,8 +98,30 @@ def test_groups_stay_together(pairs):
     where = pd.Series(split.parts).groupby(groups).nunique()
     assert (where == 1).all() and set(split.parts) == {"train", "valid", "test"}
     assert split.leakage.leaked > 0
+    assert any("The test rows come from 2 groups:" in note for note in split.notes)
     default = split_rows(table, code_labels(table.labels))
     assert default.method == "cluster" and "does not use" in default.notes[0]
+
+
+def test_rows_of_one_group_go_together_with_their_look_alikes(pairs):
+    rows = np.arange(200)
+
+    def alike(named):
+        found = related_rows(pairs.sequences, named)
+        return found[:, None] == found
+
+    def same(units):
+        return units[:, None] == units
+
+    assert (alike(None) == same(rows // 2)).all()
+    assert (alike([f"g{row // 8}" for row in rows]) == same(rows // 8)).all(), "25 groups of four founders"
+    # Row 0 and its look-alike, row 1, bear names of their own: the two groups become one.
+    named = ["g1" if row == 0 else f"g{row // 8}" for row in rows]
+    assert (alike(named) == same(np.maximum(rows // 8, 1))).all()
+    # Too few groups, or one chain through all rows, tell nothing of an interval: similarity alone decides.
+    assert (alike([f"chr{row // 20}" for row in rows]) == same(rows // 2)).all()
+    assert (alike([f"g{(row + 1) // 2}" for row in rows]) == same(rows // 2)).all()
+    assert related_rows([], []).tolist() == []
 
 
 @pytest.mark.parametrize(("method", "column"), [("given", "split"), ("group", "group")])

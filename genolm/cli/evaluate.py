@@ -26,8 +26,9 @@ def command(
 ) -> None:
     """Score MODEL on a labelled TABLE.
 
-    TABLE is CSV or TSV with the columns sequence and label. Printed with 95 % intervals, which are drawn over whole
-    groups of rows that resemble one another: accuracy, precision, recall, mcc, auroc, auprc, ece.
+    TABLE is CSV or TSV with the columns sequence and label, and group, if there is one. Printed with 95 % intervals,
+    which are drawn over groups of rows that resemble one another or share a group: accuracy, precision,
+    recall, mcc, auroc, auprc, ece.
     """
     from genolm.bootstrap import drawn_words
     from genolm.cards import format_number, metric_name

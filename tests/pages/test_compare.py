@@ -63,7 +63,7 @@ def test_similar_rows_are_told_of(open_page, two_models, rows):
     head, *lines = rows.read_text().splitlines()
     rows.write_text("\n".join([head, *lines, *lines]) + "\n")
     app = press(open_page(PAGE))
-    assert any("drawn over 20 groups of similar rows among 40." in item.value for item in app.caption)
+    assert any("drawn over 20 groups of related rows among 40." in item.value for item in app.caption)
 
 
 def test_wrong_tables_get_a_sentence_with_their_own_name(open_page, two_models, rows, sentences):

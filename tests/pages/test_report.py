@@ -76,9 +76,9 @@ def test_a_report_of_every_task_opens(shown, task):
 @pytest.mark.parametrize(
     ("groups", "words"),
     [
-        (np.arange(80) // 2, "Intervals are drawn over 40 groups of similar rows among 80."),
+        (np.arange(80) // 2, "Intervals are drawn over 40 groups of related rows among 80."),
         (np.arange(80) // 20, "So few groups make them too narrow."),
-        (np.zeros(80), "More than half of the rows resemble one another"),
+        (np.zeros(80), "More than half of the rows are related"),
     ],
 )
 def test_what_intervals_are_drawn_over_is_said(shown, groups, words):
