@@ -27,6 +27,7 @@ from genolm.metrics import log_loss
 from genolm.plans import SLOTS
 from genolm.predict import Predictor
 from genolm.registry import load_bundle
+from genolm.table_split import table_clusters
 
 LEAST_VALID = 10
 
@@ -76,7 +77,7 @@ def main() -> None:
             order = rng.permutation(len(train))
             own, rest = train.iloc[order[:count]], train.iloc[order[count:]]
             texts, classes = own["sequence"].tolist(), pd.factorize(own["label"])[0]
-            strengths = [site_strength(item, classes) for item in (texts, turned(texts, rng))]
+            strengths = [site_strength(item, classes, table_clusters(item)) for item in (texts, turned(texts, rng))]
             line = f"{len(own):>6} {draw:>4} {strengths[0]:>6.1f} {strengths[1]:>6.1f}"
             if options.base:
                 steering = max(LEAST_VALID, count // 5)

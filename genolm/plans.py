@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from genolm.bootstrap import taken
 from genolm.common_site import site_strength
 from genolm.config import TRIM_SHARE, ClassifierSettings, FinetuneSettings, Schedule
 from genolm.errors import SettingsError, TrainingError
@@ -85,7 +86,13 @@ class TrainingPlan:
 
 
 def task_size(
-    task: str, labels: np.ndarray, sequences: Sequence[str], parts: np.ndarray, *, extra_bases: int = 0
+    task: str,
+    labels: np.ndarray,
+    sequences: Sequence[str],
+    parts: np.ndarray,
+    *,
+    clusters: np.ndarray | None = None,
+    extra_bases: int = 0,
 ) -> TaskSize:
     """Return the size of a task.
 
@@ -97,6 +104,8 @@ def task_size(
     sequences : sequence of str
     parts : array of str
         "train", "valid" or "test" for each row.
+    clusters : int array, optional
+        Similarity cluster of each row; without them each stands alone.
     extra_bases : int
         Bases of rows without a label, which a language model can learn from.
     """
@@ -116,7 +125,7 @@ def task_size(
         return found
     classes = labels[train] if task in ("binary", "multiclass") else np.zeros(found.train, dtype=np.int64)
     own = [item for item, learns in zip(sequences, train, strict=True) if learns]
-    return replace(found, site=site_strength(own, classes))
+    return replace(found, site=site_strength(own, classes, taken(clusters, train)))
 
 
 def _are_many(size: TaskSize) -> bool:

@@ -121,7 +121,9 @@ def prepare_training(
     division = SplitSettings(settings.split, settings.fractions, settings.seed)
     split = split_rows(table, code, division, clusters=clusters)
     extra = sum(map(len, table.unlabelled))
-    size = task_size(code.head.task, code.values, table.sequences, split.parts, extra_bases=extra)
+    size = task_size(
+        code.head.task, code.values, table.sequences, split.parts, clusters=split.clusters, extra_bases=extra
+    )
     is_language_model = bundle.config.kind == "language-model"
     # Of k-mers at every base there is one frame.
     planned = replace(settings, framed=False) if bundle.config.tokenizer.stride == 1 else settings

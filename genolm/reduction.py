@@ -15,6 +15,7 @@ from genolm.config import FinetuneSettings
 from genolm.plans import LEAST_TRAINING_ROWS, plan_training, task_size
 from genolm.preparation import Preparation
 from genolm.progress import ProgressCallback, part_reporter
+from genolm.table_split import table_clusters
 from genolm.trained import score_classifier
 from genolm.workspace import atomic_write
 
@@ -104,7 +105,8 @@ def _train(
     given = preparation.settings
     settings = FinetuneSettings(effort="fast", mirrored=given.mirrored, seed=given.seed, watched=False)
     parts = np.full(len(part.sequences), "train")
-    size = task_size(preparation.head.task, part.labels, part.sequences, parts)
+    clusters = table_clusters(part.sequences)
+    size = task_size(preparation.head.task, part.labels, part.sequences, parts, clusters=clusters)
     size = replace(size, train=max(size.train, LEAST_TRAINING_ROWS))
     plan = plan_training(size, settings, from_scratch=preparation.from_scratch)
     return train_classifier(

@@ -75,6 +75,22 @@ def test_slots_are_as_wanted_whatever_the_sequences_are():
         FinetuneSettings(slots=-1)
 
 
+def test_copies_of_a_sequence_are_no_common_site():
+    founders, labels, _ = windows(150)
+    near = [f"{item[:place % 81]}A{item[place % 81 + 1:]}" for place, item in enumerate(founders)]
+    sequences, labels = [*founders, *founders, *near], np.tile(labels, 3)
+    parts, clusters = np.full(450, "train"), np.tile(np.arange(150), 3)
+    assert site_strength(sequences, labels) > COMMON_SITE, "without clusters each copy is evidence"
+    alone = site_strength(founders, labels[:150])
+    assert site_strength(sequences, labels, clusters) == pytest.approx(alone)
+    size = task_size("binary", labels, sequences, parts, clusters=clusters)
+    assert size.site == pytest.approx(alone) and plan_training(size, FinetuneSettings()).slots == 0
+    # A copy that has the other class counts in it; relatives that make up most of a table have their places in common.
+    both = site_strength(founders * 2, np.repeat([0, 1], 150), np.tile(np.arange(150), 2))
+    assert both == site_strength(founders * 2, np.repeat([0, 1], 150))
+    assert site_strength(sequences, labels, np.zeros(450, int)) == site_strength(sequences, labels)
+
+
 def test_the_strength_of_a_site_is_pearsons_chi_squared_beyond_chance():
     sequences, labels, _ = windows(60, length=30, at=10)
     letters, expected, freedom = np.array([list(item) for item in sequences]), 0.0, 0
