@@ -43,6 +43,10 @@ _EFFORTS = {
 }
 SCRATCH = "Nothing: from scratch, to see what a language model is worth"
 _CHOSEN = {"as planned": None, "yes": True, "no": False}
+_READ_FIRST = (
+    "The language model reads the training sequences without their labels and is fine-tuned on them, before the "
+    "classifier is trained."
+)
 _NO_STRAND = (
     "For questions where a sequence may lie in either direction: which species, coding or not. The model "
     "then learns from both strands, and its answer is the mean of both. Leave it off where the direction "
@@ -237,7 +241,7 @@ def _expert() -> dict[str, Any]:
     left, middle, right = st.columns(3)
     given: dict[str, Any] = {
         "adapt": _CHOSEN[
-            left.selectbox("Language model reads your sequences first", list(_CHOSEN), key="train_adapt")
+            left.selectbox("Read sequences first", list(_CHOSEN), key="train_adapt", help=_READ_FIRST)
         ],
         "balance": _CHOSEN[
             middle.selectbox("Rare classes weigh as much", list(_CHOSEN), key="train_balance")
