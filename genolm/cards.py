@@ -41,6 +41,8 @@ METRIC_NAMES = {
 }
 _SPECIES = {"ecoli": "E. coli", "bsubtilis": "B. subtilis"}
 LESS_IS_BETTER = ("bits_per_base", "ece", "rmse", "mae")
+FROM_SCRATCH = "nothing (from scratch)"
+"""What a card's settings name as the base of a model that has none."""
 HEADLINE_METRICS = ("auroc", "mcc", "accuracy", "spearman", "bits_per_base")
 PREFERRED_SPLITS = ("test", "holdout", "valid", "validation", "held-out species")
 _HASH_LETTERS = 12

@@ -15,12 +15,12 @@ from genolm.bootstrap import Difference, Estimate, Statistic, count_groups, pair
 from genolm.cards import LESS_IS_BETTER, headline_metrics, metric_name, p_words
 from genolm.errors import SettingsError, TableError
 from genolm.evaluation import coded_labels
+from genolm.known_rows import known_rows
 from genolm.predict import Predictor
-from genolm.preparation import source_facts
 from genolm.progress import ProgressCallback, part_reporter
+from genolm.record import source_facts
 from genolm.recording import model_facts
 from genolm.registry import ModelBundle, load_bundle
-from genolm.seen import count_seen
 from genolm.table_split import drawn_groups
 from genolm.tables import LabelledTable, labelled_rows, read_table
 
@@ -292,7 +292,7 @@ def _warnings(
 ) -> Iterator[str]:
     """Say what may make the comparison unfair: rows that a model knows or does not fit, few rows."""
     for bundle in bundles:
-        yield from _known_rows(bundle, table, split, sequences)
+        yield from known_rows(bundle, table, split, sequences)
         window = bundle.config.window
         other = 0 if window is None else sum(len(item) != window.length for item in sequences)
         if other:
@@ -302,56 +302,6 @@ def _warnings(
             )
     if len(sequences) < FEW_ROWS:
         yield f"{len(sequences)} rows are few; expect wide intervals, and only large differences to show."
-
-
-def _known_rows(
-    bundle: ModelBundle, table: Mapping[str, Any], split: str | None, sequences: Sequence[str]
-) -> Iterator[str]:
-    """Say how many rows a model has learned from; where its card cannot tell, what the file's hash tells."""
-    same_file = _is_same_file(bundle, table)
-    count = _seen_rows(bundle, sequences)
-    if count:
-        yield (
-            f"{count:,} of the {len(sequences):,} rows {_were(count)} in the training of model {bundle.name}:"
-            " its scores are too good."
-        )
-    elif same_file and (count == 0 or _is_held_out(bundle, split)):
-        if (bundle.card.get("settings") or {}).get("split") != "cluster":
-            yield (
-                f"{bundle.name} was trained on other rows of {table['name']}; relatives of these may be "
-                "among them."
-            )
-    elif same_file:
-        yield (
-            f"{bundle.name} was trained on rows of {table['name']}, so its scores here are too good. Use "
-            "rows that it never saw, such as the test rows in its report."
-        )
-    elif count is None:
-        yield (
-            f"The card of {bundle.name} does not list the sequences it learned from, so it is unknown "
-            "whether these rows were among them; if they were, its scores are too good."
-        )
-
-
-def _seen_rows(bundle: ModelBundle, sequences: Sequence[str]) -> int | None:
-    """Return how many sequences a model has learned from; None if its card cannot tell."""
-    training = bundle.card.get("training")
-    digest = training.get("seen") if isinstance(training, Mapping) else None
-    if not isinstance(digest, str) or not digest:
-        return None
-    try:
-        return count_seen(digest, sequences)
-    except SettingsError:
-        return None
-
-
-def _is_same_file(bundle: ModelBundle, table: Mapping[str, Any]) -> bool:
-    data = bundle.card.get("data") or []
-    return table["sha256"] in {item.get("sha256") for item in data if isinstance(item, Mapping)}
-
-
-def _is_held_out(bundle: ModelBundle, split: str | None) -> bool:
-    return split == "test" and (bundle.card.get("settings") or {}).get("split") == "given"
 
 
 def _rows(count: int) -> str:

@@ -40,6 +40,8 @@ class Evaluation:
     compute : dict
         ``device``, ``precision``, ``threads``.
     seconds : float
+    warnings : tuple of str
+        Why the figures may be too good, see :mod:`genolm.known_rows`.
     """
 
     model: dict[str, Any]
@@ -54,10 +56,12 @@ class Evaluation:
     metrics: dict[str, Estimate]
     compute: dict[str, Any]
     seconds: float
+    warnings: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON data; a figure that is not defined is None."""
-        return {**vars(self), "classes": list(self.classes), "metrics": metrics.as_json(self.metrics)}
+        lists = {"classes": list(self.classes), "warnings": list(self.warnings)}
+        return {**vars(self), **lists, "metrics": metrics.as_json(self.metrics)}
 
 
 def evaluate(
@@ -102,7 +106,8 @@ def coded_labels(labels: Sequence[str], head: HeadConfig, source: str = "table")
     """Return a table's labels as numbers in the order of a model's outputs.
 
     Class names for binary and multi-class models (0 and 1 also stand for a binary model's two classes),
-    names joined by ";" for multi-label ones, numbers for regression.
+    names joined by ";" for multi-label ones, numbers for regression. 0 and 1 mean the first and the second class only
+    where neither is itself the name of one.
 
     Returns
     -------
@@ -122,7 +127,7 @@ def coded_labels(labels: Sequence[str], head: HeadConfig, source: str = "table")
         if head.task == "multilabel":
             rows = [[places[name] for name in _parts(label)] for label in labels]
             return np.array([np.isin(np.arange(len(places)), row) for row in rows], dtype=np.float32)
-        if head.task == "binary" and set(labels) <= {"0", "1"}:
+        if head.task == "binary" and set(labels) <= {"0", "1"} and not {"0", "1"} & set(head.classes):
             places = {"0": 0, "1": 1}
         return np.array([places[label] for label in labels], dtype=np.int64)
     except KeyError as error:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from genolm.bootstrap import FEW_GROUPS
-from genolm.cards import format_estimate, metric_name
+from genolm.cards import FROM_SCRATCH, format_estimate, metric_name
 
 REFERENCES = {
     "davison": "Davison AC, Hinkley DV (1997) Bootstrap methods and their application. Cambridge University Press. "
@@ -121,9 +121,10 @@ def _network(report: Facts, table: Facts) -> list[str]:
     )
     if not base:
         return [start]
-    if "scratch" in str(base):
+    if base == FROM_SCRATCH:
         return [start, "The encoder was not pre-trained."]
-    return [start, f"The encoder was taken from the language model {base}{_adaptation(report, table)}."]
+    kind = (report["card"].get("settings") or {}).get("base_kind") or "language model"
+    return [start, f"The encoder was taken from the {kind} {base}{_adaptation(report, table)}."]
 
 
 def _tokens(report: Facts) -> str:

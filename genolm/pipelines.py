@@ -24,12 +24,13 @@ from genolm.evaluation import Evaluation, evaluate
 from genolm.file_result import FileResult, Model, open_model, work_facts
 from genolm.file_work import SALIENCY_COLUMNS, STRIP_COLUMNS, Classification, FileSaliency
 from genolm.genome_files import open_genome
+from genolm.known_rows import known_rows
 from genolm.orientation import ReadStrand
 from genolm.outputs import check_suffix, rows_to
 from genolm.partial import FinishedParts, kept_parts
 from genolm.prediction import not_judged_words, value_columns
 from genolm.progress import ProgressCallback
-from genolm.record import file_facts
+from genolm.record import file_facts, source_facts
 from genolm.recording import Recording, model_facts
 from genolm.saliency import FILLS, LENGTHS
 from genolm.scan_pipeline import scan_file
@@ -200,7 +201,7 @@ def evaluate_table(
     ----------
     model : str, path or Predictor
     table : path
-        Columns ``sequence, label`` and optionally ``split, group, name``.
+        Columns ``sequence, label`` and optionally ``split, group, name``, or a folder with one FASTA file per class.
     split : {"train", "valid", "test"}, optional
         Only the rows of this split.
     n_boot, seed : int
@@ -218,10 +219,11 @@ def evaluate_table(
         raise TableError(
             f"{Path(table).name} has no rows of split '{split}'; leave the split out or name another."
         )
-    groups = drawn_groups(frame["sequence"].tolist(), frame.get("group"))
+    facts, sequences = source_facts(table), frame["sequence"].tolist()
+    groups = drawn_groups(sequences, frame.get("group"))
     figures = evaluate(
         predictor,
-        frame["sequence"].tolist(),
+        sequences,
         frame["label"].tolist(),
         names=[f"row {number}" for number in frame.index],
         source=Path(table).name,
@@ -232,7 +234,7 @@ def evaluate_table(
     )
     return Evaluation(
         model=model_facts(predictor),
-        table=file_facts(table),
+        table=facts,
         split=split,
         rows=len(frame),
         task=predictor.task,
@@ -243,6 +245,7 @@ def evaluate_table(
         metrics=figures,
         compute=predictor.facts,
         seconds=time.monotonic() - began,
+        warnings=tuple(known_rows(predictor.bundle, facts, split, sequences)),
     )
 
 

@@ -232,11 +232,12 @@ def _balanced(size: TaskSize, settings: FinetuneSettings, reasons: list[str]) ->
         if settings.balance:
             reasons.append("Weights for rare classes are for tasks with one class per sequence; none are used here.")
         return False
-    share = min(size.counts) / max(size.counts)
+    counts = [count for count in size.counts if count]
+    share = min(counts) / max(counts)
     chosen = share < RARE_SHARE if settings.balance is None else settings.balance
     if chosen:
         reasons.append(
-            f"The rarest class has {min(size.counts):,} training rows and the commonest {max(size.counts):,}: "
+            f"The rarest class has {min(counts):,} training rows and the commonest {max(counts):,}: "
             "rare classes weigh as much in training, and probabilities are brought back to the true shares."
         )
     return chosen

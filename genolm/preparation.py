@@ -1,6 +1,5 @@
 """Before a training: the table read, coded and split, and the plan of what will be done."""
 
-import hashlib
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -9,9 +8,10 @@ import numpy as np
 
 from genolm.classifier_training import Samples
 from genolm.config import FinetuneSettings, HeadConfig
+from genolm.known_rows import known_to_base
 from genolm.labels import LabelCode, code_labels
 from genolm.plans import TrainingPlan, plan_training, task_size
-from genolm.record import file_facts
+from genolm.record import source_facts
 from genolm.registry import ModelBundle, load_bundle
 from genolm.table_split import SplitSettings, TableSplit, split_rows, table_clusters
 from genolm.tables import LabelledTable, labelled_rows, read_table
@@ -38,6 +38,8 @@ class Preparation:
     facts : dict
         What makes this training this one and no other, as plain data: ``table``, ``base``, ``from_scratch`` and
         ``settings``, with hashes as they were when the table was read.
+    known : str
+        What is to be said of held-out rows that the base has learned from, see :mod:`genolm.known_rows`.
     """
 
     path: Path
@@ -49,6 +51,7 @@ class Preparation:
     settings: FinetuneSettings
     plan: TrainingPlan
     facts: dict[str, Any]
+    known: str = ""
 
     @property
     def head(self) -> HeadConfig:
@@ -120,6 +123,8 @@ def prepare_training(
     code = code_labels(table.labels, task=settings.task, positive=settings.positive)
     division = SplitSettings(settings.split, settings.fractions, settings.seed)
     split = split_rows(table, code, division, clusters=clusters)
+    known = "" if from_scratch else known_to_base(bundle, table.sequences, split.parts)
+    split = replace(split, notes=(*split.notes, known)) if known else split
     extra = sum(map(len, table.unlabelled))
     size = task_size(
         code.head.task, code.values, table.sequences, split.parts, clusters=split.clusters, extra_bases=extra
@@ -137,14 +142,4 @@ def prepare_training(
             key: value for key, value in asdict(settings).items() if value is not None or key not in ("framed", "slots")
         },
     }
-    return Preparation(Path(table_path), table, code, split, bundle, from_scratch, settings, plan, facts)
-
-
-def source_facts(path: Path) -> dict[str, Any]:
-    """Return name, bytes and hash of a table; of a folder the hash is of its files' names and hashes."""
-    if not path.is_dir():
-        return file_facts(path)
-    facts = [file_facts(item) for item in sorted(path.iterdir()) if item.is_file()]
-    lines = "".join(f"{item['name']} {item['sha256']}\n" for item in facts)
-    size = sum(item["bytes"] for item in facts)
-    return {"name": path.name, "bytes": size, "sha256": hashlib.sha256(lines.encode()).hexdigest()}
+    return Preparation(Path(table_path), table, code, split, bundle, from_scratch, settings, plan, facts, known)

@@ -38,6 +38,17 @@ def file_facts(path: str | os.PathLike[str]) -> dict[str, Any]:
     return {"name": path.name, "bytes": size, "sha256": digest.hexdigest()}
 
 
+def source_facts(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """Return name, bytes and hash of a table; of a folder the hash is of its files' names and hashes."""
+    path = Path(path)
+    if not path.is_dir():
+        return file_facts(path)
+    facts = [file_facts(item) for item in sorted(path.iterdir()) if item.is_file()]
+    lines = "".join(f"{item['name']} {item['sha256']}\n" for item in facts)
+    size = sum(item["bytes"] for item in facts)
+    return {"name": path.name, "bytes": size, "sha256": hashlib.sha256(lines.encode()).hexdigest()}
+
+
 def package_version(name: str) -> str | None:
     """Return the version of an installed package, None when it is not installed."""
     try:

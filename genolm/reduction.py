@@ -103,7 +103,9 @@ def _train(
     progress: ProgressCallback | None,
 ) -> TrainedClassifier:
     given = preparation.settings
-    settings = FinetuneSettings(effort="fast", mirrored=given.mirrored, seed=given.seed, watched=False)
+    ways = {key: getattr(given, key) for key in ("mirrored", "shifted", "trimmed", "slots", "seed")}
+    framed = preparation.plan.classifier.framed
+    settings = FinetuneSettings(effort="fast", watched=False, framed=framed, **ways)
     parts = np.full(len(part.sequences), "train")
     clusters = table_clusters(part.sequences)
     size = task_size(preparation.head.task, part.labels, part.sequences, parts, clusters=clusters)

@@ -9,8 +9,7 @@ from typing import Any
 
 from genolm.ascode import Call, command_arguments, parse_arguments
 from genolm.errors import BundleError, SettingsError
-from genolm.preparation import source_facts
-from genolm.record import RECORD_ENDING, RECORD_NAME, RECORD_VERSION, code_facts
+from genolm.record import RECORD_ENDING, RECORD_NAME, RECORD_VERSION, code_facts, source_facts
 from genolm.recording import answer_settings
 from genolm.registry import load_bundle
 from genolm.verbs import VERBS

@@ -24,11 +24,20 @@ def seen_digest(sequences: Iterable[str]) -> str:
 
     Neither their order, case and strand nor repeats make a difference.
     """
-    found = np.unique(_hashes(sequences))
-    if len(found) > MOST_SEQUENCES:
+    return _digest(np.unique(_hashes(sequences)))
+
+
+def joined_digests(*digests: str) -> str:
+    """Return the digest of the sequences of all digests, "" if one is "" and so tells nothing, or of too many.
+
+    Raises
+    ------
+    SettingsError
+        If a digest is damaged.
+    """
+    if not all(digests):
         return ""
-    raw = found.astype(">u8").view(np.uint8).reshape(-1, 8)[:, 8 - _BYTES :]
-    return base64.b64encode(raw.tobytes()).decode("ascii")
+    return _digest(np.unique(np.concatenate([_known(digest) for digest in digests])))
 
 
 def count_seen(digest: str, sequences: Iterable[str]) -> int:
@@ -39,13 +48,25 @@ def count_seen(digest: str, sequences: Iterable[str]) -> int:
     SettingsError
         If the digest is damaged.
     """
+    return int(np.isin(_hashes(sequences), _known(digest)).sum())
+
+
+def _digest(hashes: np.ndarray) -> str:
+    if len(hashes) > MOST_SEQUENCES:
+        return ""
+    raw = hashes.astype(">u8").view(np.uint8).reshape(-1, 8)[:, 8 - _BYTES :]
+    return base64.b64encode(raw.tobytes()).decode("ascii")
+
+
+def _known(digest: str) -> np.ndarray:
+    """Return the hashes that a digest holds, uint64."""
     try:
         raw = np.frombuffer(base64.b64decode(digest, validate=True), dtype=np.uint8).reshape(-1, _BYTES)
     except (binascii.Error, ValueError) as error:
         raise SettingsError(f"The digest of a model's training sequences is damaged: {error}.") from error
     known = np.zeros((len(raw), 8), dtype=np.uint8)
     known[:, 8 - _BYTES :] = raw
-    return int(np.isin(_hashes(sequences), known.view(">u8").ravel().astype(np.uint64)).sum())
+    return known.view(">u8").ravel().astype(np.uint64)
 
 
 def _hashes(sequences: Iterable[str]) -> np.ndarray:

@@ -8,9 +8,12 @@ import numpy as np
 
 from genolm.answers import Answers
 from genolm.bootstrap import FEW_GROUPS, count_groups, drawn_words
+from genolm.cards import FROM_SCRATCH
 from genolm.classifier_training import TrainedClassifier
+from genolm.known_rows import digest_of
 from genolm.model_report import write_report
 from genolm.preparation import Preparation
+from genolm.seen import joined_digests
 from genolm.table_report import TableReport
 from genolm.trained import card_baselines, classifier_card
 
@@ -31,8 +34,11 @@ def training_card(
         "bases": int(table.frame["sequence"].str.len().sum()),
     }
     parts = {part: preparation.samples(part) for part in ("train", "valid", "test")}
-    base = "nothing (from scratch)" if preparation.from_scratch else preparation.bundle.name
-    card = classifier_card(name, trained, parts, [data], base)
+    bundle, is_kept = preparation.bundle, not preparation.from_scratch
+    card = classifier_card(name, trained, parts, [data], bundle.name if is_kept else FROM_SCRATCH)
+    if is_kept and bundle.config.kind == "classifier":
+        card["settings"]["base_kind"] = bundle.config.kind
+        card["training"]["seen"] = joined_digests(card["training"]["seen"], digest_of(bundle))
     plan = preparation.plan
     card["settings"] |= {"split": preparation.split.method, "members": plan.seeds, "slots": plan.slots}
     if adapted is not None:
@@ -41,6 +47,7 @@ def training_card(
     judged = parts["test"] if len(parts["test"].sequences) else parts["valid"]
     if (drawn := count_groups(judged.drawn_over)) < min(FEW_GROUPS, len(judged.sequences)):
         card["limits"].append(drawn_words(drawn, len(judged.sequences)))
+    card["limits"] += [preparation.known] if preparation.known else []
     card["limits"] += [item.sentence for item in report.warnings if item.level in ("stop", "warn")]
     return card
 

@@ -27,7 +27,7 @@ LAYERS = (
     {"training", "report_figures", "results_text", "splits", "onnx_graph"},
     {"language", "table_split", "bundles"},
     {"registry", "model_report", "language_scores", "table_facts", "seen"},
-    {"predict", "baselines", "onnx_export", "classifier_training", "adaptation", "pretrain_plan"}
+    {"predict", "baselines", "onnx_export", "classifier_training", "adaptation", "pretrain_plan", "known_rows"}
     | {"table_report"},
     {"scan_plan", "streaming", "saliency", "orientation", "evaluation", "language_training", "preparation", "unfinished"}
     | {"reading_frames", "stretch_training", "file_result", "novelty"},

@@ -5,13 +5,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from click.testing import CliRunner
 
 import genolm.compute as compute
+from genolm import reduction
+from genolm.cli import commands
 from genolm.classifier_training import TrainedClassifier
 from genolm.config import Calibration, FinetuneSettings, PRESETS
 from genolm.errors import Cancelled, SettingsError, TableError, TrainingError
 from genolm.finetuning import finetune
 from genolm.model_report import read_report
+from genolm.pipelines import evaluate_table
 from genolm.predict import Predictor
 from genolm.preparation import prepare_training
 from genolm.registry import list_bundles, load_bundle
@@ -257,6 +261,37 @@ def test_the_reduction_curve_ends_with_all_rows(table_path, base, tmp_path):
     curve = read_report(tmp_path / "report")["reduction"]
     assert [point["rows"] for point in curve] == [20, 50, 100]
     assert curve[-1]["scores"]["accuracy"]["value"] > 0.9
+
+
+def test_fewer_sequences_are_learned_from_as_all_of_them_are(table_path, base, monkeypatch):
+    plans = []
+    train = reduction.train_classifier
+    monkeypatch.setattr(reduction, "train_classifier", lambda *given, **more: plans.append(given[4]) or train(*given, **more))
+    finetune(table_path, base, "ways", settings=changed(reduction=True, shifted=True, trimmed=True))
+    assert plans and all(plan.shifted and plan.trimmed and plan.framed for plan in plans)
+
+
+def test_held_out_rows_that_the_base_learned_from_are_told(table_path, frame, base, tmp_path):
+    first, test = frame["split"] == "train", frame["split"] == "test"
+    finetune(table_path, base, "first", settings=QUICK)
+    frame.loc[frame.index[first][:12], "split"] = "test"
+    frame.to_csv(table_path, index=False)
+    told = "12 of the 42 test rows were in the training of first, which this one starts from: the figures are too good."
+    preparation = prepare_training(table_path, "first", QUICK)
+    assert told in preparation.known and preparation.known in preparation.split.notes
+    assert prepare_training(table_path, "first", QUICK, from_scratch=True).known == ""
+    finetune(table_path, "first", "second", settings=QUICK, report_dir=tmp_path / "report")
+    card = load_bundle("second").card
+    assert any(told in limit for limit in card["limits"])
+    assert count_seen(card["training"]["seen"], frame["sequence"]) == 130, "what the base learned from counts as well"
+    assert "taken from the classifier first." in (tmp_path / "report" / "methods.md").read_text()
+    # The same is said when a model is judged by such rows.
+    warnings = evaluate_table("second", table_path, split="test").warnings
+    assert warnings == ("12 of the 42 rows were in the training of model second: its scores are too good.",)
+    frame[test].to_csv(table_path, index=False)
+    assert evaluate_table("second", table_path).warnings == ()
+    result = CliRunner().invoke(commands, ["evaluate", "second", str(table_path)])
+    assert result.exit_code == 0 and "Note:" not in result.output
 
 
 def test_from_scratch_takes_only_the_tokens(table_path, base):

@@ -331,6 +331,11 @@ def test_labels_are_read_in_the_order_of_the_models_outputs():
     binary = HeadConfig("binary", ("no", "yes"))
     assert coded_labels(["yes", "no"], binary).tolist() == [1, 0]
     assert coded_labels(["1", "0"], binary).tolist() == [1, 0]
+    # Numbers that are themselves names of classes are these, whatever the order of the outputs.
+    assert coded_labels(["0", "1"], HeadConfig("binary", ("1", "0"))).tolist() == [1, 0]
+    assert coded_labels(["1", "1"], HeadConfig("binary", ("1", "2"))).tolist() == [0, 0]
+    with pytest.raises(TableError, match="the label '0' is none of the model's classes 1, 2"):
+        coded_labels(["0", "1"], HeadConfig("binary", ("1", "2")))
     with pytest.raises(TableError, match="t.csv: the label 'maybe' is none of the model's classes no, yes"):
         coded_labels(["maybe"], binary, "t.csv")
     many = coded_labels(["b;a", "", "c"], HeadConfig("multilabel", ("a", "b", "c")))

@@ -63,6 +63,13 @@ def test_few_rows_of_many_classes_are_looked_at_place_by_place_only_around_a_sit
     assert learned(sequences, labels=ten % 2) == learned(sequences, "regression", ten / 1.0) == (0, SLOTS)
 
 
+def test_a_class_without_training_rows_makes_no_class_rare():
+    plan = plan_training(replace(SIZE, task="multiclass", counts=(1100, 1000, 0)), FinetuneSettings())
+    assert not plan.classifier.balanced and not any("rarest class" in reason for reason in plan.reasons)
+    plan = plan_training(replace(SIZE, task="multiclass", counts=(1100, 100, 0)), FinetuneSettings())
+    assert any("The rarest class has 100 training rows" in reason for reason in plan.reasons)
+
+
 def test_slots_are_as_wanted_whatever_the_sequences_are():
     size = planned(*windows(1_000))[0]
     for wanted in (0, 7):

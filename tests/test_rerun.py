@@ -9,8 +9,7 @@ from genolm.cli import commands
 from genolm.errors import SettingsError
 from genolm.pipelines import classify_file, saliency_file, scan_file
 from genolm.predict import Predictor
-from genolm.preparation import source_facts
-from genolm.record import RECORD_ENDING
+from genolm.record import RECORD_ENDING, source_facts
 from genolm.registry import import_bundle, load_bundle
 from genolm.rerun import compare_records, plan_rerun, read_record
 

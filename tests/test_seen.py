@@ -4,7 +4,7 @@ import pytest
 
 from genolm import seen
 from genolm.errors import SettingsError
-from genolm.seen import count_seen, seen_digest
+from genolm.seen import count_seen, joined_digests, seen_digest
 from genolm.sequences import reverse_complement
 
 
@@ -16,6 +16,17 @@ def test_sequences_are_found_on_either_strand_in_any_case(make_dna):
     strangers = [make_dna(50) for _ in range(300)]
     assert count_seen(digest, strangers) == 0
     assert count_seen(digest, [*strangers, reverse_complement(known[3]), known[3].lower(), known[7]]) == 3
+
+
+def test_digests_are_joined_to_that_of_all_their_sequences(make_dna, monkeypatch):
+    first, second = ([make_dna(40) for _ in range(5)] for _ in range(2))
+    second[0] = first[0]
+    assert joined_digests(seen_digest(first), seen_digest(second)) == seen_digest([*first, *second])
+    assert joined_digests(seen_digest(first), "") == "", "where one is not known nothing can be said"
+    monkeypatch.setattr(seen, "MOST_SEQUENCES", 8)
+    assert joined_digests(seen_digest(first), seen_digest(second)) == ""
+    with pytest.raises(SettingsError, match="is damaged"):
+        joined_digests(seen_digest(first), "???")
 
 
 def test_no_sequences_and_too_many(monkeypatch):

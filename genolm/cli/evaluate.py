@@ -38,6 +38,8 @@ def command(
         result = evaluate_table(
             model, table, split=split, threads=threads, precision=precision, progress=progress
         )
+    for warning in result.warnings:
+        click.echo(f"Note: {warning}", err=True)
     if as_json:
         print_json(result.as_dict())
         return
