@@ -22,6 +22,9 @@ LARGEST_GROUP = 0.5
 FEW_GROUPS = 20
 """With fewer groups intervals are clearly too narrow: those of means of made-up groups, called 95 %, held the truth in
 81 % of tests with 4 groups, 84 % with 6, 91 % with 10, 92 % with 20 and 95 % with 40."""
+RAISED = ("ece",)
+"""Figures that drawing itself raises, as noise only adds to them, and which are 0 at least: their draws are moved so
+that the middle one is the figure of all items. Else an interval may not hold its own figure."""
 _CELLS_AT_ONCE = 100_000
 Z95 = 1.959963984540054
 """Standard deviations of a normal distribution that hold 95 %."""
@@ -75,7 +78,7 @@ def bootstrap(
 ) -> dict[str, Estimate]:
     """Return each figure of ``count`` items with its percentile interval; ``groups`` names the group of each item."""
     values, draws = _drawn(statistic, count, n_boot, seed, groups)
-    return {name: _interval(value, draws[name]) for name, value in values.items()}
+    return {name: _interval(value, _settled(name, value, draws[name])) for name, value in values.items()}
 
 
 def paired_bootstrap(
@@ -183,6 +186,7 @@ def _drawn(
 
 def _difference(name: str, values: dict[str, float], draws: Figures) -> Difference:
     (a, b), (draws_a, draws_b) = ([kept[f"{side} {name}"] for side in "ab"] for kept in (values, draws))
+    draws_a, draws_b = _settled(name, a, draws_a), _settled(name, b, draws_b)
     change = draws_a - draws_b
     known = change[~np.isnan(change)]
     p = math.nan
@@ -190,6 +194,14 @@ def _difference(name: str, values: dict[str, float], draws: Figures) -> Differen
         tail = min((known <= 0).sum(), (known >= 0).sum())
         p = min(1.0, 2.0 * (float(tail) + 1.0) / (len(known) + 1.0))
     return Difference(_interval(a, draws_a), _interval(b, draws_b), _interval(a - b, change), p)
+
+
+def _settled(name: str, value: float, draws: Array) -> Array:
+    """Return the draws of a figure, moved where it is one of :data:`RAISED`."""
+    known = draws[~np.isnan(draws)]
+    if name not in RAISED or not len(known):
+        return draws
+    return np.maximum(draws - (np.median(known) - value), 0.0)
 
 
 def _interval(value: float, draws: Array) -> Estimate:

@@ -271,6 +271,16 @@ class RowResult:
             return set().union(*(self._readings(part, keys) for part in settings["average"]))
         return {tuple(bool(settings.get(key)) for key in keys)}
 
+    def passes(self, method: str) -> int | None:
+        """Return over how often a way went through its training rows, None where that was not kept."""
+        settings = self.methods[method].settings if method in self.methods else {}
+        return sum(math.ceil(item["epochs"]) for item in settings.get("schedule") or ()) or None
+
+    def is_best_last(self, protocol: str, method: str) -> bool:
+        """Whether each training of a way had its lowest loss on validation rows in its last pass."""
+        passes, runs = self.passes(method), self.scores[protocol][method].seeds
+        return bool(passes and runs) and all(run.best_epoch == passes - 1 for run in runs)
+
     def main(self, protocol: str) -> str | None:
         """Return the way whose figure is called ours; None where none was scored."""
         return next(iter(self.ours(protocol)), None)

@@ -3,7 +3,8 @@
 Two of our own methods are compared by the paired difference on the same test rows where it was worked out: it is
 within noise when its 95 % interval holds 0. Where there is none, when their intervals overlap. A published figure was
 measured on another test: the interval of the difference is made of both intervals (Zou and Donner 2008,
-doi:10.1002/sim.3095) where the size of that test is known, else the figure is within noise when it lies inside ours.
+doi:10.1002/sim.3095) where the size of that test is known; else the figure is within noise when it lies inside ours,
+and not judged when it does not, as its own noise may be large.
 One whose answers were judged on our test rows is compared with ours in pairs.
 """
 
@@ -25,7 +26,8 @@ class Contest:
     """How far ours is ahead (negative: behind) and whether that is more than noise, None if that is unknown.
 
     ``low`` and ``high`` are the ends of the difference's 95 % interval, NaN where it is not known; ``is_paired``
-    tells that both answered the same test rows and were drawn together, and then there may be a ``p``.
+    tells that both answered the same test rows and were drawn together, and then there may be a ``p``. ``of_unknown_size``
+    tells that what ours is held beside was measured on a test whose size is not known.
     """
 
     ahead: float
@@ -34,6 +36,7 @@ class Contest:
     high: float = _NAN
     p: float | None = None
     is_paired: bool = False
+    of_unknown_size: bool = False
 
     @property
     def has_interval(self) -> bool:
@@ -49,6 +52,15 @@ class Contest:
     def worse(self) -> bool:
         """Whether ours is worse beyond noise."""
         return self.clear is True and self.ahead < 0
+
+    @property
+    def side(self) -> str:
+        """On which side of the other ours is."""
+        return "better" if self.ahead > 0 else "worse"
+
+    def short(self) -> str:
+        """Return the difference with its sign, and whether it is noise."""
+        return f"{self.ahead:+.3f}{noise_words(self.clear)}"
 
     def size(self) -> str:
         """Return how large the difference is, with its interval and p where they are known."""
@@ -126,7 +138,7 @@ def against_published(row: RowResult, item: Published, metric: str | None = None
     if math.isnan(ours.low + ours.high):
         return Contest(ahead, None)
     if math.isnan(theirs.low + theirs.high):
-        return Contest(ahead, not ours.low <= theirs.value <= ours.high)
+        return Contest(ahead, False if ours.low <= theirs.value <= ours.high else None, of_unknown_size=True)
     low, high = sorted(sign * end for end in of_two_tests(ours, theirs))
     return Contest(ahead, not low <= 0 <= high, low, high)
 
@@ -163,6 +175,11 @@ def apart(one: Estimate, other: Estimate) -> bool | None:
     if any(math.isnan(end) for end in (one.low, one.high, other.low, other.high)):
         return None
     return one.low > other.high or one.high < other.low
+
+
+def noise_words(clear: bool | None) -> str:
+    """Return the end of a sentence on a difference: whether it is noise, None where that is unknown."""
+    return {True: "", False: ", within noise", None: ", no interval"}[clear]
 
 
 def is_defined(estimate: Estimate | None) -> bool:

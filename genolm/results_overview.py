@@ -17,7 +17,8 @@ from genolm.results_contest import (
     published_contest,
     sign_of,
 )
-from genolm.results_reading import protocol_words, verdict
+from genolm.results_reading import protocol_words
+from genolm.results_verdict import verdict
 
 OVERVIEW = (
     "Question",

@@ -6,18 +6,16 @@ from typing import NamedTuple
 from genolm.bootstrap import Estimate
 from genolm.cards import LESS_IS_BETTER, format_estimate, format_number, metric_name
 from genolm.published import Published
-from genolm.result_row import LEARNED, PUBLISHED, STRICT, RowResult, View
+from genolm.result_row import LEARNED, PUBLISHED, STRICT, RowResult
 from genolm.results_contest import (
     BEST,
     ORIGINAL,
     Contest,
     against_baseline,
-    against_naive,
     against_published,
     apart,
     contest,
     is_defined,
-    published_contest,
     shared_metrics,
     sign_of,
 )
@@ -59,45 +57,6 @@ def points(row: RowResult) -> tuple[Point, ...]:
     return tuple(point for point in found if point.sentences)
 
 
-def verdict(row: RowResult, view: View) -> str:
-    """Return the reading of a line of the overview, each protocol in a line of its own."""
-    if view.main is None:
-        titles = ", ".join(item.title or item.name for item in row.figures)
-        return f"Figures only: {titles}." if titles else "Not run yet."
-    shown = [key for key in (PUBLISHED, STRICT) if row.main(key)] if view.is_usual else [view.main]
-    parts = {key: [*_short_published(row, view, key), *_short_own(row, key)] for key in shown}
-    if view.is_usual and STRICT in parts:
-        parts[STRICT] = [*_short_strict(row), *parts[STRICT]]
-    said = [_line_of(row, key, words, several=len(parts) > 1) for key, words in parts.items()]
-    text = "\n".join(filter(None, said))
-    if row.missing:
-        return f"{text} Incomplete.".strip()
-    return text or "Nothing to compare with."
-
-
-def _line_of(row: RowResult, protocol: str, parts: list[str], *, several: bool) -> str:
-    """Return what is said of one protocol within a line, "" where nothing is."""
-    method = row.main(protocol)
-    if method is None:
-        return ""
-    if row.is_seen(protocol):
-        return f"{capital(protocol_words(row, protocol))}: {SEEN}" if several else SEEN
-    count = len(row.scores[protocol][method].each(row.metric))
-    repeats = f"{count} {row.repeat}s" if count > 1 else f"one {row.repeat}"
-    parts = parts or [*_alone_words(row, protocol, method)]
-    parts += [f"not counted, as {row.uncounted(protocol)}"] if row.uncounted(protocol) else []
-    if several:
-        return f"{capital(protocol_words(row, protocol))}, {repeats}: {'; '.join(parts)}."
-    return capital("; ".join([*parts, repeats])) + "."
-
-
-def _alone_words(row: RowResult, protocol: str, method: str) -> Iterator[str]:
-    """Say the figure of what is compared with nothing, and what a control has."""
-    yield f"{metric_name(row.metric)} {_figure(row.estimate(protocol, method))}"
-    for key in row.controls(protocol):
-        yield f"a control ({row.title_of(key)}) has {_figure(row.estimate(protocol, key))}"
-
-
 def _of_protocol(row: RowResult, protocol: str) -> list[str]:
     """Return what is to be said of one protocol: ours, then each that it is compared with."""
     method = row.main(protocol)
@@ -117,7 +76,7 @@ def _of_protocol(row: RowResult, protocol: str) -> list[str]:
 
 def _own_words(row: RowResult, protocol: str, method: str) -> str:
     scores, metric = row.scores[protocol][method], row.metric
-    words = f"{row.title_of(method)}: {metric_name(metric)} {_figure(row.estimate(protocol, method))}"
+    words = f"{row.title_of(method)}: {metric_name(metric)} {estimate_words(row.estimate(protocol, method))}"
     count, spread = len(scores.each(metric)), scores.spread(metric)
     if spread is None:
         other = "another start" if row.repeat == "seed" else f"another {row.repeat}"
@@ -126,7 +85,7 @@ def _own_words(row: RowResult, protocol: str, method: str) -> str:
     low, high = map(format_number, spread)
     said = f"{words}, the mean of {count} {row.repeat}s (lowest {low}, highest {high})."
     if is_defined(scores.together.get(metric)):
-        said += f" Together, their probabilities averaged, they reach {_figure(scores.together[metric])}."
+        said += f" Together, their probabilities averaged, they reach {estimate_words(scores.together[metric])}."
     return said
 
 
@@ -141,11 +100,11 @@ def _published_words(row: RowResult, item: Published) -> str:
     if found is None:
         return f"{who} gives no figure that ours has." if item.kind in (ORIGINAL, BEST) else ""
     metric, method = metrics[0], row.beside(item)
-    said = f"{who} gives {metric_name(metric)} {_figure(item.estimate(metric))}"
+    said = f"{who} gives {metric_name(metric)} {estimate_words(item.estimate(metric))}"
     said += " on other data" if item.other_test else ""
     if item.beside or metric != row.metric:
         whose = f"ours, {row.title_of(method)}," if item.beside else "ours"
-        said += f" ({whose} {_figure(row.estimate(item.protocol, method, metric))})"
+        said += f" ({whose} {estimate_words(row.estimate(item.protocol, method, metric))})"
     leak = f" {capital(item.leak)}." if item.leak else ""
     return _judged(said, found) + leak + _further_words(row, item, metrics[1:])
 
@@ -154,8 +113,8 @@ def _further_words(row: RowResult, item: Published, metrics: Sequence[str]) -> s
     """Name the other figures of a publication that ours stays behind beyond noise."""
     behind = [key for key in metrics if (found := against_published(row, item, key)) and found.worse]
     figures = (
-        f"{metric_name(key)} {_figure(item.estimate(key))} "
-        f"(ours {_figure(row.estimate(item.protocol, row.beside(item), key))})"
+        f"{metric_name(key)} {estimate_words(item.estimate(key))} "
+        f"(ours {estimate_words(row.estimate(item.protocol, row.beside(item), key))})"
         for key in behind
     )
     return f" It is ahead in {', '.join(figures)}." if behind else ""
@@ -163,36 +122,36 @@ def _further_words(row: RowResult, item: Published, metrics: Sequence[str]) -> s
 
 def _judged(said: str, found: Contest) -> str:
     """Return a sentence on a published figure with how ours stands to it."""
+    if found.clear is None and found.of_unknown_size:
+        return (
+            f"{said}: ours is {found.side} by {found.size()}, and that figure lies outside our 95 % interval. On how "
+            "many rows it was tested is not known, so whether this is noise cannot be said."
+        )
     if found.clear is None:
         return f"{said}; ours has no interval to judge the difference of {found.ahead:+.3f} by."
     if found.is_paired and not found.clear:
         return f"{said}: the difference is {found.signed()} on the same test rows, within noise."
     if found.is_paired:
-        return f"{said}: ours is {_side(found)} by {found.size()} on the same test rows."
+        return f"{said}: ours is {found.side} by {found.size()} on the same test rows."
     if found.has_interval and not found.clear:
         return f"{said}: the difference is {found.signed()}, within the noise of two tests."
     if found.has_interval:
-        return f"{said}: ours is {_side(found)} by {found.size()}, more than the noise of two tests."
-    if not found.clear:
-        return f"{said}: within noise, as it lies inside our 95 % interval (difference {abs(found.ahead):.3f})."
-    return (
-        f"{said}: ours is {_side(found)} by {found.size()}; that figure lies outside our 95 % interval, its own is not "
-        "known."
-    )
+        return f"{said}: ours is {found.side} by {found.size()}, more than the noise of two tests."
+    return f"{said}: within noise, as it lies inside our 95 % interval (difference {abs(found.ahead):.3f})."
 
 
 def _naive_words(row: RowResult, protocol: str, method: str) -> str:
     same, other = row.naive(protocol, method), row.naive(protocol)
     if other is None:
         return ""
-    figure = _figure(row.estimate(protocol, other))
+    figure = estimate_words(row.estimate(protocol, other))
     if same is None:
         said = f"Without pre-training only another network was tried: {row.title_of(other)} has {figure}"
         return said + _to_another(row, protocol, method, other)
     found = contest(row, protocol, method, same)
     if found is None:
         return ""
-    said = f"The same network without pre-training has {_figure(row.estimate(protocol, same))}: "
+    said = f"The same network without pre-training has {estimate_words(row.estimate(protocol, same))}: "
     basis = _basis(row, protocol, (method, same), found)
     if found.better:
         said += f"pre-training gives {found.size()}{basis}."
@@ -204,6 +163,7 @@ def _naive_words(row: RowResult, protocol: str, method: str) -> str:
         said += " The two learned from differently shifted or trimmed sequences, which may account for a part."
     if row.reads_otherwise(same, method, ("framed",)):
         said += " The two do not answer by the same frames, which may account for a part."
+    said += _passes_words(row, protocol, method, same)
     # Of all networks from scratch ``other`` has the lowest loss on validation rows.
     if same == other:
         return said
@@ -211,17 +171,26 @@ def _naive_words(row: RowResult, protocol: str, method: str) -> str:
     return said + _to_another(row, protocol, method, other)
 
 
+def _passes_words(row: RowResult, protocol: str, method: str, naive: str) -> str:
+    """Say that a network from scratch may not have learned to its end, "" where it has."""
+    own, passes = row.passes(method), row.passes(naive)
+    if not own or not passes or not row.is_best_last(protocol, naive):
+        return ""
+    said = f" It made {passes} passes over the training rows, ours {own}; its loss on validation rows was lowest in the"
+    return f"{said} last{', as that of ours was' if row.is_best_last(protocol, method) else ''}: more might help it."
+
+
 def _to_another(row: RowResult, protocol: str, method: str, other: str) -> str:
     """Return the end of a sentence on a network from scratch that is not the same: how far ours is ahead of it."""
     found = contest(row, protocol, method, other)
-    return f", to which the difference is {_short_size(found)}." if found else "."
+    return f", to which the difference is {found.short()}." if found else "."
 
 
 def _baseline_words(row: RowResult, protocol: str, method: str) -> str:
     other, found = row.best_baseline(protocol), against_baseline(row, protocol, method)
     if other is None or found is None:
         return ""
-    said = f"The best simple baseline, {row.title_of(other)}, has {_figure(row.estimate(protocol, other))}"
+    said = f"The best simple baseline, {row.title_of(other)}, has {estimate_words(row.estimate(protocol, other))}"
     basis = _basis(row, protocol, (method, other), found)
     if found.better:
         return f"{said}: ours is better by {found.size()}{basis}."
@@ -237,7 +206,7 @@ def _baseline_words(row: RowResult, protocol: str, method: str) -> str:
 def _control_words(row: RowResult, protocol: str, method: str) -> str:
     """Name what answers by chance or knows nothing, which ours need not be held beside."""
     found = row.controls(protocol)
-    figures = "; ".join(f"{row.title_of(key)} {_figure(row.estimate(protocol, key))}" for key in found)
+    figures = "; ".join(f"{row.title_of(key)} {estimate_words(row.estimate(protocol, key))}" for key in found)
     return f"A control, not a rival: {figures}." if found else ""
 
 
@@ -246,7 +215,7 @@ def _variant_words(row: RowResult, protocol: str, method: str) -> str:
     others = [key for key in row.ours(protocol) if key != method and is_defined(row.estimate(protocol, key))]
     if not others:
         return ""
-    figures = {key: _figure(row.estimate(protocol, key)) for key in others}
+    figures = {key: estimate_words(row.estimate(protocol, key)) for key in others}
     listed = "; ".join(f"{row.title_of(key)} {figures[key]}{_aside_words(row, key)}" for key in others)
     sign, own = sign_of(row.metric), row.estimate(protocol, method)
     if own and any(sign * (row.estimate(protocol, key).value - own.value) > 0 for key in others):
@@ -271,7 +240,7 @@ def _not_compared(row: RowResult) -> Iterator[str]:
 
 def _strict_words(row: RowResult) -> Iterator[str]:
     """Say how much of the figure under the published protocol the strict one takes away."""
-    pair = _both_protocols(row)
+    pair = both_protocols(row)
     if pair is None:
         return
     method, before, after = pair
@@ -287,70 +256,6 @@ def _strict_words(row: RowResult) -> Iterator[str]:
         yield f"{figures}: the strict protocol takes nothing away (difference {-lost:+.3f}, {rule})."
     else:
         yield f"{figures}: the strict protocol takes {lost:.3f} away ({rule}). The two have other test rows."
-
-
-def _both_protocols(row: RowResult) -> tuple[str, Estimate, Estimate] | None:
-    """Return a way of ours with its figure under the published and under the strict protocol, where both are tests."""
-    if row.is_seen(PUBLISHED) or row.is_seen(STRICT):
-        return None
-    for method in row.ours(STRICT):
-        before, after = (row.estimate(protocol, method) for protocol in (PUBLISHED, STRICT))
-        if is_defined(before) and is_defined(after):
-            return method, before, after
-    return None
-
-
-def _short_published(row: RowResult, view: View, protocol: str) -> Iterator[str]:
-    """Say how ours stands to what was published under a protocol."""
-    for kind, name in ((ORIGINAL, "the original"), (BEST, "the best published")):
-        pair = published_contest(row, kind, view)
-        if pair is None or pair.item.protocol != protocol:
-            continue
-        found, words = pair.contest, f"{name} (on other data)" if pair.item.other_test else name
-        leak = f" ({pair.item.leak})" if pair.item.leak else ""
-        if found.clear is None:
-            yield f"{found.ahead:+.3f} to {words}, no interval{leak}"
-        elif found.clear:
-            yield f"{_side(found)} than {words} by {abs(found.ahead):.3f}{leak}"
-        else:
-            yield f"within noise of {words} ({found.ahead:+.3f}){leak}"
-
-
-def _short_strict(row: RowResult) -> Iterator[str]:
-    pair = _both_protocols(row)
-    if pair is None:
-        return
-    method, before, after = pair
-    lost = sign_of(row.metric) * (before.value - after.value)
-    noise = _noise(apart(before, after))
-    if {row.main(PUBLISHED), row.main(STRICT)} != {method}:
-        # The columns show other ways, so that their difference is not this one.
-        figures = f"{format_number(before.value)} to {format_number(after.value)}"
-        yield f"one way run on both splits goes from {figures}{noise}"
-    else:
-        yield f"the strict split takes {lost:.3f} away{noise}" if lost > 0 else "the strict split takes nothing away"
-
-
-def _short_own(row: RowResult, protocol: str) -> Iterator[str]:
-    method = row.main(protocol)
-    if method is None:
-        return
-    if found := against_naive(row, protocol, method):
-        best, more = row.naive(protocol), ""
-        if best != row.naive(protocol, method) and (other := against_naive(row, protocol, method, alike=False)):
-            more = f" (over another training from scratch {_short_size(other)})"
-        yield f"pre-training gives {_short_size(found)}{more}"
-    elif other := against_naive(row, protocol, method, alike=False):
-        yield f"{_short_size(other)} over another network from scratch"
-    if found := against_baseline(row, protocol, method):
-        if found.better:
-            yield f"better than simple baselines by {found.ahead:.3f}"
-        elif found.worse:
-            yield f"a simple baseline is better by {-found.ahead:.3f}"
-        elif found.clear is None:
-            yield f"{found.ahead:+.3f} to the best simple baseline, no interval"
-        else:
-            yield f"within noise of the best simple baseline ({found.ahead:+.3f})"
 
 
 def _open_words(found: Contest, basis: str) -> str:
@@ -375,22 +280,22 @@ def _basis(row: RowResult, protocol: str, pair: tuple[str, str], found: Contest)
     return f", ours with the probabilities of {counts[0]}, the other with {counts[1]}"
 
 
-def _short_size(found: Contest) -> str:
-    return f"{found.ahead:+.3f}{_noise(found.clear)}"
-
-
-def _noise(clear: bool | None) -> str:
-    return {True: "", False: ", within noise", None: ", no interval"}[clear]
-
-
-def _figure(estimate: Estimate | None) -> str:
+def estimate_words(estimate: Estimate | None) -> str:
+    """Return a figure with its interval, as words that a sentence can hold."""
     return format_estimate(estimate.as_dict()) if estimate else format_number(_NAN)
-
-
-def _side(found: Contest) -> str:
-    return "better" if found.ahead > 0 else "worse"
 
 
 def capital(text: str) -> str:
     """Return a text with a capital letter at its front, the rest as it is."""
     return text[:1].upper() + text[1:]
+
+
+def both_protocols(row: RowResult) -> tuple[str, Estimate, Estimate] | None:
+    """Return a way of ours with its figure under the published and under the strict protocol, where both are tests."""
+    if row.is_seen(PUBLISHED) or row.is_seen(STRICT):
+        return None
+    for method in row.ours(STRICT):
+        before, after = (row.estimate(protocol, method) for protocol in (PUBLISHED, STRICT))
+        if is_defined(before) and is_defined(after):
+            return method, before, after
+    return None

@@ -177,8 +177,8 @@ def leaks(table: pd.DataFrame) -> dict[str, Any]:
         "genera_without_test_reads": int(table["label"].nunique() - test["label"].nunique()),
         "references": {part: int(count) for part, count in owners.items()},
         **linked,
-        "test_reads_also_in_train": round(float(test["sequence"].isin(train["sequence"]).mean()), 4),
-        "test_reads_told_by_their_letters": round(float(told.mean()), 4),
+        "share_of_test_reads_also_in_train": round(float(test["sequence"].isin(train["sequence"]).mean()), 4),
+        "share_of_test_reads_told_by_their_letters": round(float(told.mean()), 4),
     }
 
 

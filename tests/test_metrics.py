@@ -168,6 +168,15 @@ def test_seed_decides_the_interval():
     assert first.value == other.value
 
 
+def test_the_interval_of_a_calibration_error_holds_it():
+    rng = np.random.default_rng(5)
+    for _ in range(20):
+        chances = rng.uniform(size=150)
+        found = metrics.score("binary", chances, rng.uniform(size=150) < chances, n_boot=200)["ece"]
+        # Noise alone makes this error, and drawing adds as much again: the draws as they are lie above it.
+        assert 0 <= found.low <= found.value <= found.high
+
+
 def test_ece_by_hand():
     scores = np.array([0.10, 0.12, 0.95, 0.97])
     labels = np.array([0, 1, 1, 1])

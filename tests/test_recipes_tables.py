@@ -285,7 +285,7 @@ def test_references_that_share_a_read_stay_on_one_side(recipe, sixteen_s):
     assert pieces(table, "train").groupby("group").size().unique().tolist() == [3]
     assert record["left_out"]["other_letters"] == 24 and record["left_out"]["beyond_per_reference"] == 24
     assert sum(record["rows"].values()) + sum(record["left_out"].values()) == 120
-    assert record["test_reads_also_in_train"] == 0 and record["genera_without_test_reads"] == 1
+    assert record["share_of_test_reads_also_in_train"] == 0 and record["genera_without_test_reads"] == 1
     assert set(pieces(table, "train")["label"]) == set(table["label"]), "each genus is trained on"
     assert set(table["label"].str.split().str.len()) == {4}
     units = pieces(table, "test").groupby("label")["sequence"].nunique()
@@ -314,8 +314,8 @@ def test_by_read_twins_straddle_and_the_record_says_so(recipe, sixteen_s):
     made = recipe("genus_16s_data").tables(data, data / "out", reads="amplicon", per_reference=4)
     table, record = opened(made)["published"]
     assert sum(record["rows"].values()) == 24 * 4 and record["rows"]["test"] in (19, 20)
-    assert (table.groupby("group")["split"].nunique() > 1).any() and record["test_reads_also_in_train"] > 0.8
-    assert 0.9 < record["test_reads_told_by_their_letters"] <= 1
+    assert (table.groupby("group")["split"].nunique() > 1).any() and record["share_of_test_reads_also_in_train"] > 0.8
+    assert 0.9 < record["share_of_test_reads_told_by_their_letters"] <= 1
 
 
 def test_few_units_are_shared_out_with_one_left_to_learn_from(recipe):

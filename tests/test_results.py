@@ -13,7 +13,8 @@ from genolm.result_row import PUBLISHED, STRICT
 from genolm.results import ResultError, open_results, read_result, read_results
 from genolm.results_contest import against_published, contest
 from genolm.results_overview import OVERVIEW, overview, tally
-from genolm.results_reading import points, verdict
+from genolm.results_reading import points
+from genolm.results_verdict import verdict
 from genolm.results_text import document, duration, how_to_read, method_cells, row_text, seed_cells
 
 
@@ -33,6 +34,12 @@ def seeds(*values, margin=0.02, **more):
 def gap(protocol, other, value, *, margin=0.01, method="adapted", p=0.0004):
     item = {"protocol": protocol, "method": method, "other": other, "metric": "mcc", "p": p}
     return {**item, **around(value, margin)}
+
+
+def sized(item, rows=100_000):
+    """Return a published figure whose test had so many rows of either class that its own noise is hardly any."""
+    right = round(rows * (1 + item["scores"]["mcc"]) / 2)
+    return {**item, "counts": [right, rows - right, rows - right, right]}
 
 
 def result(**changes):
@@ -60,7 +67,7 @@ def result(**changes):
         "notes": ["The original's test rows have relatives in training."],
         "published": [
             {"name": "First", "kind": "original", "protocol": PUBLISHED, "source": "Table 1", "scores": {"mcc": 0.805}},
-            {"name": "Second", "kind": "best", "protocol": PUBLISHED, "source": "Table 2", "scores": {"mcc": 0.9}},
+            sized({"name": "Second", "kind": "best", "protocol": PUBLISHED, "source": "Table 2", "scores": {"mcc": 0.9}}),
         ],
         "sources": [{"file": "a.fa", "sha256": "ab", "url": "https://example.org", "licence": "CC0", "get": "by hand"}],
         "protocols": {
@@ -347,7 +354,7 @@ def test_a_published_figure_inside_our_interval_is_within_noise(written):
     assert first.clear is False and second.worse
     text = said(row)["Published protocol"]
     assert "The original, First, gives MCC 0.805: within noise" in text
-    assert "The best published, Second, gives MCC 0.900: ours is worse by 0.100" in text
+    assert "The best published, Second, gives MCC 0.900 (0.898–0.902): ours is worse by 0.100" in text
 
 
 def test_other_published_figures_are_compared_in_words_but_not_counted(written):
@@ -413,7 +420,7 @@ def test_the_overview_has_a_line_for_each_row(written):
     ((section, (line,)),) = overview([row]).items()
     cells = dict(zip(OVERVIEW, line.cells, strict=True))
     assert section == "Promoters" and cells["Question"] == ("Is it one?", "MCC")
-    assert cells["Original"] == ("0.805", "First") and cells["Best published"] == ("0.900", "Second")
+    assert cells["Original"] == ("0.805", "First") and cells["Best published"] == ("0.900 (0.898–0.902)", "Second")
     assert cells["Ours, published protocol"] == ("0.800 (0.780–0.820)", "Adapted first")
     assert cells["Ours, strict protocol"].text == "0.700 (0.680–0.720)"
     assert cells["Naive"] == ("0.600 (0.580–0.620)", "")
@@ -427,7 +434,7 @@ def test_the_overview_has_a_line_for_each_row(written):
 
 def test_a_row_of_other_protocols_has_a_line_for_each_beside_its_own_published_figure(written):
     published = [
-        {"name": name, "kind": "original", "protocol": key, "source": "", "scores": {"mcc": value}}
+        sized({"name": name, "kind": "original", "protocol": key, "source": "", "scores": {"mcc": value}})
         for name, key, value in (("Few", "n20", 0.5), ("Many", "n900", 0.9))
     ]
     scores = {key: {"pretrained": seeds(value), "naive": seeds(0.4)} for key, value in (("n20", 0.6), ("n900", 0.7))}
@@ -435,7 +442,7 @@ def test_a_row_of_other_protocols_has_a_line_for_each_beside_its_own_published_f
     row = written(published=published, scores=scores, protocols=protocols, differences=[])
     lines = [dict(zip(OVERVIEW, line.cells, strict=True)) for line in overview([row])["Promoters"]]
     assert [line["Question"].text for line in lines] == ["Is it one?", "900 labels"]
-    assert [line["Original"] for line in lines] == [("0.500", "Few"), ("0.900", "Many")]
+    assert [line["Original"] for line in lines] == [("0.500 (0.496–0.504)", "Few"), ("0.900 (0.898–0.902)", "Many")]
     assert [line["Reading"].text.split(";")[0] for line in lines] == [
         "Better than the original by 0.100",
         "Worse than the original by 0.200",
@@ -445,6 +452,7 @@ def test_a_row_of_other_protocols_has_a_line_for_each_beside_its_own_published_f
 
 def test_a_published_figure_that_stands_in_two_rows_is_counted_in_the_first_alone(written):
     theirs = {"name": "Heyer", "kind": "original", "protocol": PUBLISHED, "source": "one notebook", "scores": {"mcc": 0.7}}
+    other, theirs = sized({**theirs, "scores": {"mcc": 0.6}}), sized(theirs)
     ahead, behind = (
         written(published=[theirs], scores={PUBLISHED: {"pretrained": seeds(value)}}, differences=[])
         for value in (0.9, 0.5)
@@ -452,7 +460,7 @@ def test_a_published_figure_that_stands_in_two_rows_is_counted_in_the_first_alon
     assert tally([ahead, behind])[0].counts == (1, 0, 0, 0)
     assert tally([behind, ahead])[0].counts == (0, 0, 1, 0)
     another = written(
-        published=[{**theirs, "scores": {"mcc": 0.6}}], scores={PUBLISHED: {"pretrained": seeds(0.5)}}, differences=[]
+        published=[other], scores={PUBLISHED: {"pretrained": seeds(0.5)}}, differences=[]
     )
     assert tally([ahead, another])[0].counts == (1, 0, 1, 0)
     surer = written(
@@ -465,11 +473,11 @@ def test_a_published_figure_that_stands_in_two_rows_is_counted_in_the_first_alon
 
 
 def test_a_figure_of_another_test_set_is_told_so_and_counted_apart(written):
-    theirs = {"name": "Heyer", "kind": "original", "protocol": PUBLISHED, "source": "one", "scores": {"mcc": 0.7}}
+    theirs = sized({"name": "Heyer", "kind": "original", "protocol": PUBLISHED, "source": "one", "scores": {"mcc": 0.7}})
     row = written(
         published=[{**theirs, "other_test": True}], scores={PUBLISHED: {"pretrained": seeds(0.9)}}, differences=[]
     )
-    assert "The original, Heyer, gives MCC 0.700 on other data: ours is better" in said(row)["Published protocol"]
+    assert "The original, Heyer, gives MCC 0.700 (0.697–0.703) on other data: ours is better" in said(row)["Published protocol"]
     (line,) = overview([row])["Promoters"]
     assert line.cells[1].detail == "Heyer; other data"
     assert line.cells[-1].text == "Better than the original (on other data) by 0.200; one seed."
@@ -493,7 +501,13 @@ def test_a_published_figure_has_the_noise_of_its_own_test(written):
     assert "better than the original by 0.070 (its test rows have copies)" in verdict(row, row.views()[0]).lower()
     assert "0.800 (0.7" in row_text(row)
     row = written(published=[theirs], **ours)
-    assert "that figure lies outside our 95 % interval, its own is not known" in said(row)["Published protocol"]
+    # Of a test of unknown size nothing can be said beyond our interval; within it the two are alike whatever its size.
+    text, (line,) = said(row)["Published protocol"], overview([row])["Promoters"]
+    assert "ours is better by 0.070, and that figure lies outside our 95 % interval. On how many rows" in text
+    assert line.cells[-1].text.startswith("+0.070 to the original, tested on an unknown number of rows")
+    assert tally([row])[0].counts == (0, 0, 0, 1)
+    row = written(published=[{**theirs, "scores": {"mcc": 0.86}}], **ours)
+    assert "within noise, as it lies inside our" in said(row)["Published protocol"] and tally([row])[0].counts == (0, 1, 0, 0)
 
 
 def test_what_a_recipe_does_not_ask_for_is_said(written):
@@ -555,11 +569,11 @@ def test_a_difference_of_draws_is_that_of_their_means(written):
 
 
 def test_a_figure_from_scratch_is_held_beside_ours_from_scratch(written):
-    theirs = {"name": "Heyer", "kind": "other", "protocol": PUBLISHED, "source": "one", "scores": {"mcc": 0.75}}
+    theirs = sized({"name": "Heyer", "kind": "other", "protocol": PUBLISHED, "source": "one", "scores": {"mcc": 0.75}})
     row = written(published=[{**theirs, "beside": "naive"}, {**theirs, "name": "Way", "beside": "pretrained"}])
     text = said(row)["Published protocol"]
-    assert "Heyer, gives MCC 0.750 (ours, Random weights, 0.700 (0.680–0.720)): ours is worse by 0.050" in text
-    assert "Way, gives MCC 0.750 (ours, From the language model, 0.790 (0.770–0.810)): ours is better by 0.040" in text
+    assert "Heyer, gives MCC 0.750 (0.747–0.753) (ours, Random weights, 0.700 (0.680–0.720)): ours is worse by 0.050" in text
+    assert "Way, gives MCC 0.750 (0.747–0.753) (ours, From the language model, 0.790 (0.770–0.810)): ours is better by 0.040" in text
     row = written(published=[{**theirs, "beside": "nobody"}])
     assert against_published(row, row.published[0]) is None
     assert "Heyer, is not compared, since the way of ours beside it was not run yet" in said(row)["Published protocol"]
@@ -573,11 +587,12 @@ def test_a_figure_from_scratch_is_held_beside_ours_from_scratch(written):
 
 def test_where_a_publication_is_ahead_in_another_figure_that_is_said(written):
     both = {"mcc": 0.805, "auroc": 0.95}
-    first = {"name": "First", "kind": "original", "protocol": PUBLISHED, "source": "", "scores": both}
+    # The size of a test gives an area its interval, and MCC none.
+    first = {"name": "First", "kind": "original", "protocol": PUBLISHED, "source": "", "scores": both, "rows": [9000, 9000]}
     second = {**first, "name": "Second", "scores": {"mcc": 0.6, "auroc": 0.8}}
     scores = {PUBLISHED: {"adapted": seeds(0.8, auroc=around(0.9, 0.01))}}
     text = said(written(published=[first, second], scores=scores, differences=[]))["Published protocol"]
-    assert "inside our 95 % interval (difference 0.005). It is ahead in AUROC 0.950 (ours 0.900" in text
+    assert "inside our 95 % interval (difference 0.005). It is ahead in AUROC 0.950 (0.947–0.953) (ours 0.900" in text
     assert text.count("It is ahead") == 1 and "Also of the original, Second, gives MCC 0.600" in text
 
 
@@ -585,7 +600,7 @@ def test_a_test_that_pools_others_is_shown_and_not_counted(written):
     scores = {key: {"pretrained": seeds(0.8), "cnn": seeds(0.5)} for key in ("all", "one", "two")}
     protocols = {"all": {"title": "All", "pools": ["one", "two"]}, "one": {"title": "One"}, "two": {"title": "Two"}}
     theirs = {"name": "Heyer", "kind": "original", "source": "", "scores": {"mcc": 0.7}}
-    published = [{**theirs, "protocol": "all"}, {**theirs, "protocol": "one", "scores": {"mcc": 0.9}}]
+    published = [{**theirs, "protocol": "all"}, sized({**theirs, "protocol": "one", "scores": {"mcc": 0.9}})]
     row = written(scores=scores, protocols=protocols, differences=[], published=published)
     assert len(overview([row])["Promoters"]) == 3
     assert [item.counts for item in tally([row])] == [(0, 0, 1, 0), (2, 0, 0, 0)]
