@@ -15,24 +15,30 @@ import numpy as np
 import pandas as pd
 
 from genolm.errors import TableError
-from genolm.feature_readers import read_bed, read_gff3
+from genolm.feature_readers import is_bed_remark, read_bed, read_gff3
 from genolm.gene_finding import predict_genes
-from genolm.genbank import FEATURE_COLUMNS, contig_name, feature_name, feature_place
+from genolm.genbank import FEATURE_COLUMNS, contig_name, feature_name, feature_place, said_form
+from genolm.topology import CIRCULAR, LINEAR
 
-__all__ = ["call_table", "next_gene", "predict_genes", "read_annotation", "sites_of"]
+__all__ = ["call_table", "gene_starts", "next_gene", "predict_genes", "read_annotation", "sites_of"]
 
 SITE_COLUMNS = ("contig", "position", "strand", "name")
 SITE_KINDS = (("TSS", "transcription_start_site"), ("gene",), ("CDS",))
+GENE_KINDS = (("gene", "pseudogene"), ("CDS", "tRNA", "rRNA", "ncRNA", "tmRNA"))
 _NAME_KEYS = ("gene", "Name", "locus_tag", "ID", "product")
 _RECORDS = ("source", "region")
-_PARSERS = {"GenBank": "genbank", "EMBL": "embl"}
+# Biopython's name of the format, and how it knows a record's first line.
+_PARSERS = {"GenBank": ("genbank", "LOCUS       "), "EMBL": ("embl", "ID   ")}
 _PROBE_LINES = 200
 
 PathLike = str | os.PathLike[str]
 
 
 def read_annotation(
-    path: PathLike, *, contigs: Mapping[str, int] | Iterable[str] | None = None
+    path: PathLike,
+    *,
+    contigs: Mapping[str, int] | Iterable[str] | None = None,
+    circular: Iterable[str] | None = None,
 ) -> pd.DataFrame:
     """Read the features of a GFF3, GenBank, EMBL or BED file, plain or gzip; its content says which it is.
 
@@ -41,8 +47,12 @@ def read_annotation(
     path : path
     contigs : mapping of str to int, or iterable of str, optional
         The genome's contigs. A record of the file is also one of theirs when the names differ only in
-        the version (``NC_000913.3`` and ``NC_000913``), or by its locus name in GenBank. Features of other
-        records are left out, and a file none of whose records is there is refused.
+        the version (``NC_000913.3`` and ``NC_000913``) and no other record could be meant, or by its locus
+        name in GenBank. Features of other records are left out, and, where lengths are given, those beyond
+        their contig; a file of which nothing remains is refused.
+    circular : iterable of str, optional
+        Those of ``contigs`` that are circles, where a feature may go over the origin; by default those that
+        the file itself calls circles.
 
     Returns
     -------
@@ -58,13 +68,18 @@ def read_annotation(
     """
     form = _form_of(path)
     if form in _PARSERS:
-        table, notes = _read_flat(path, form)
+        table, notes = _read_flat(path, form, whole=circular is None)
     else:
-        table, notes = _read_gff3(path) if form == "GFF3" else read_bed(path).assign(kind=""), []
+        table = _read_gff3(path) if form == "GFF3" else read_bed(path).assign(kind="", circle=False)
+        notes = []
     if table.empty:
         raise TableError(f"{path} is {form}, but there is no feature in it.")
     if contigs is not None:
+        lengths = contigs if isinstance(contigs, Mapping) else None
         table = _on_contigs(table, list(contigs), path, notes)
+        if lengths is not None:
+            circles = None if circular is None else set(circular)
+            table = _within(table, lengths, circles, path, notes)
     table = table[list(FEATURE_COLUMNS)].astype(FEATURE_COLUMNS).reset_index(drop=True)
     table.attrs["notes"] = notes
     return table
@@ -98,6 +113,12 @@ def sites_of(annotation: pd.DataFrame, kinds: Iterable[str] | None = None) -> pd
     return sites.drop_duplicates(["contig", "position", "strand"]).reset_index(drop=True)
 
 
+def gene_starts(annotation: pd.DataFrame) -> pd.DataFrame:
+    """Return the 5' ends of genes as :func:`sites_of` does: of genes and pseudogenes, else CDS and RNA, else all."""
+    kind = annotation["kind"]
+    return sites_of(annotation, next((group for group in GENE_KINDS if kind.isin(group).any()), kind.unique()))
+
+
 def next_gene(
     calls: pd.DataFrame, genes: pd.DataFrame, *, circular: Mapping[str, int] | None = None
 ) -> pd.DataFrame:
@@ -108,7 +129,7 @@ def next_gene(
     calls : pd.DataFrame
         Columns ``contig, summit, strand``.
     genes : pd.DataFrame
-        An annotation; where it holds several kinds, the rows that :func:`sites_of` takes.
+        An annotation; where it holds several kinds, the rows that :func:`gene_starts` takes.
     circular : mapping of str to int, optional
         Length of each circular contig, whose origin is gone over.
 
@@ -120,7 +141,7 @@ def next_gene(
     """
     names = np.full(len(calls), "", dtype=object)
     distances = np.full(len(calls), -1, dtype=np.int64)
-    starts_of = {key: group for key, group in sites_of(genes).groupby(["contig", "strand"], sort=False)}
+    starts_of = {key: group for key, group in gene_starts(genes).groupby(["contig", "strand"], sort=False)}
     for (contig, strand), rows in calls.groupby(["contig", "strand"], sort=False).indices.items():
         starts = starts_of.get((contig, strand))
         if starts is not None and strand in ("+", "-"):
@@ -181,7 +202,7 @@ def _downstream(starts: np.ndarray, summits: np.ndarray, turn: int | None) -> tu
 def _form_of(path: PathLike) -> str:
     """Return the format of a file, found by its first lines."""
     lines = [line for line in _first_lines(path) if line.strip()]
-    body = [line for line in lines if not line.startswith(("#", "track", "browser"))]
+    body = [line for line in lines if not is_bed_remark(line.rstrip("\n"))]
     if lines and lines[0].startswith(("LOCUS ", "ID   ")):
         return "GenBank" if lines[0].startswith("LOCUS") else "EMBL"
     fields = body[0].split("\t") if body else []
@@ -214,6 +235,8 @@ def _opened(path: PathLike) -> TextIO:
 
 def _read_gff3(path: PathLike) -> pd.DataFrame:
     table = read_gff3(path)
+    circles = [item.get("Is_circular", "").lower() == "true" for item in table["attributes"]]
+    known = set(table["contig"][circles])
     table = table[~table["type"].isin(_RECORDS)].rename(columns={"type": "kind"})
     attributes = table["attributes"].tolist()
     table = table.assign(
@@ -225,52 +248,61 @@ def _read_gff3(path: PathLike) -> pd.DataFrame:
     merged = table.groupby(["contig", "kind", "feature"], sort=False).agg(
         {"start": "min", "end": "max", "strand": "first", "name": "first"}
     )
-    return merged.reset_index()
+    merged = merged.reset_index()
+    return merged.assign(circle=merged["contig"].isin(known))
 
 
-def _read_flat(path: PathLike, form: str) -> tuple[pd.DataFrame, list[str]]:
-    """Return the features of a GenBank or EMBL file, with the locus name of their record."""
+def _read_flat(path: PathLike, form: str, *, whole: bool) -> tuple[pd.DataFrame, list[str]]:
+    """Return the features of a GenBank or EMBL file, with the locus name and the form of their record.
+
+    With ``whole`` a gene over the origin of a record that calls itself linear reaches from end to end.
+    """
     rows: list[tuple[Any, ...]] = []
     unread = 0
-    for record in _flat_records(path, form):
-        circular = record.annotations.get("topology") == "circular"
+    for record, first in _flat_records(path, form):
+        said, length = said_form(record, first), len(record)
         for feature in record.features:
-            place = feature_place(feature, len(record), circular=circular)
+            place = feature_place(feature, length, circular=said == CIRCULAR)
             if feature.type in _RECORDS:
                 continue
             if place is None:
                 unread += 1
-            else:
-                rows.append((contig_name(record), *place, feature_name(feature), feature.type, record.name))
-    table = pd.DataFrame(rows, columns=[*FEATURE_COLUMNS, "locus"])
+                continue
+            if whole and said == LINEAR and place[1] > length:
+                place = (0, length, place[2])
+            names = feature_name(feature), feature.type, record.name
+            rows.append((contig_name(record), *place, *names, said != LINEAR))
+    table = pd.DataFrame(rows, columns=[*FEATURE_COLUMNS, "locus", "circle"])
     note = f"Features left out, on other records or at no place that can be read: {unread:,}."
     return table, [note] if unread else []
 
 
-def _flat_records(path: PathLike, form: str) -> Iterator[Any]:
+def _flat_records(path: PathLike, form: str) -> Iterator[tuple[Any, str]]:
+    """Yield Biopython's records, each with its first line."""
     from Bio import SeqIO
 
+    parser, mark = _PARSERS[form]
     try:
+        with _opened(path) as handle:
+            firsts = [line for line in handle if line.startswith(mark)]
         with _opened(path) as handle, warnings.catch_warnings():
             # Odd header lines and places beyond the record's end; the latter are counted by the caller.
             warnings.simplefilter("ignore")
-            yield from SeqIO.parse(handle, _PARSERS[form])
+            yield from zip(SeqIO.parse(handle, parser), firsts, strict=False)
     except (ValueError, AssertionError, EOFError, OSError, IndexError, KeyError) as error:
         raise TableError(f"{path} is damaged or not {form} ({error}).") from error
 
 
 def _on_contigs(table: pd.DataFrame, contigs: list[str], path: PathLike, notes: list[str]) -> pd.DataFrame:
     """Give the features the genome's names of their contigs and leave out those of other contigs."""
-    known = set(contigs)
-    bare: dict[str, list[str]] = {}
-    for name in contigs:
-        bare.setdefault(_bare(name), []).append(name)
+    known, alike = set(contigs), _by_bare_name(contigs)
+    records = _by_bare_name(table["contig"].unique())
     found: dict[str, str | None] = {}
     pairs = table[["contig", "locus"]] if "locus" in table else table[["contig"]].assign(locus="")
     for own, locus in pairs.drop_duplicates().itertuples(index=False, name=None):
-        alike = bare.get(_bare(own), [])
         exact = own if own in known else locus if locus in known else None
-        found[own] = exact or (alike[0] if len(alike) == 1 else None)
+        bare = _bare(own)
+        found[own] = exact or _but_for_version(own, alike.get(bare, []), records[bare])
     names = table["contig"].map(found)
     lost = [own for own, name in found.items() if name is None]
     if len(lost) == len(found):
@@ -282,6 +314,51 @@ def _on_contigs(table: pd.DataFrame, contigs: list[str], path: PathLike, notes: 
         count = int(names.isna().sum())
         notes.append(f"Features left out, on records that the genome has not ({_some(lost)}): {count:,}.")
     return table.assign(contig=names)[names.notna()]
+
+
+def _but_for_version(own: str, contigs: list[str], records: list[str]) -> str | None:
+    """Return the contig that differs from a record in the version alone, None where it is not sure.
+
+    Assemblers write ``scaffold.1, scaffold.2``: what looks like a version is a number there. So where the record
+    has one, no other record of the file may be meant by the same contig.
+
+    Parameters
+    ----------
+    own : str
+        The record's name.
+    contigs, records : list of str
+        The names in the genome and in the file with the same bare name.
+    """
+    bare = _bare(own)
+    if len(contigs) != 1:
+        return None
+    rivals = [name for name in records if name != bare] if contigs[0] == bare else records
+    return contigs[0] if own == bare or rivals == [own] else None
+
+
+def _within(
+    table: pd.DataFrame, lengths: Mapping[str, int], circles: set[str] | None, path: PathLike, notes: list[str]
+) -> pd.DataFrame:
+    """Leave out features beyond the end of their contig; on a circle they may end up to one turn later."""
+    size = table["contig"].map(dict(lengths)).astype(np.int64)
+    turned = table["circle"] if circles is None else table["contig"].isin(circles)
+    beyond = (table["start"] >= size) | (table["end"] > size * (1 + turned.astype(np.int64)))
+    names = table["contig"][beyond].unique().tolist()
+    if beyond.all():
+        raise TableError(
+            f"Every feature of {Path(path).name} lies beyond the end of its contig ({_some(names)}); the file "
+            "belongs to another genome or to another version of this one."
+        )
+    if names:
+        notes.append(f"Features left out, beyond the end of their contig ({_some(names)}): {beyond.sum():,}.")
+    return table[~beyond]
+
+
+def _by_bare_name(names: Iterable[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name in names:
+        found.setdefault(_bare(name), []).append(name)
+    return found
 
 
 def _bare(name: str) -> str:

@@ -291,13 +291,14 @@ class FastaScanner:
 
     def _begin(self, header: bytes, at: int, size: int) -> None:
         self._end(at)
-        words = header.strip().split(None, 1)
+        # A no-break space, pasted from a web page, ends the name as any other blank does.
+        words = _text(header).strip().split(None, 1)
         if not words:
             raise SequenceError(
                 f"{self.source}, line {self._line}: record {len(self.records) + 1} has no name; "
                 "write one after '>'."
             )
-        name, description = _text(words[0]), _text(b" ".join(words[1:]))
+        name, description = words[0], "".join(words[1:])
         first = self._lines_of_names.setdefault(name, self._line)
         if first != self._line:
             raise SequenceError(
@@ -306,7 +307,7 @@ class FastaScanner:
             )
         offset = at + size
         if self.out is not None:
-            self._written += self.out.write(b">" + b" ".join(words) + b"\n")
+            self._written += self.out.write(f">{' '.join(words)}\n".encode())
             offset = self._written
         self.records.append(ScannedRecord(name, description, self._line, offset, body_end=offset))
         self._line += 1

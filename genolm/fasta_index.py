@@ -27,7 +27,7 @@ from genolm.progress import ProgressCallback, Ticker
 # What a reader may save beside the index.
 FACTS_FILE, ANNOTATION_FILE = "facts.json", "annotation.parquet"
 PACKED_SUFFIXES = (".gz", ".bgz", ".bz2", ".zip")
-_INDEX_VERSION = 1
+_INDEX_VERSION = 2
 _FASTA = "fasta"
 _KEY_BYTES = 1 << 16
 _DRAFT = ".draft-"

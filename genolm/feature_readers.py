@@ -22,7 +22,7 @@ PathLike = str | os.PathLike[str]
 
 BED_COLUMNS = ("contig", "start", "end", "name", "score", "strand")
 GFF_COLUMNS = ("contig", "source", "type", "start", "end", "score", "strand", "phase", "attributes")
-_SKIPPED_BED_LINES = ("#", "track", "browser")
+_BED_REMARK = re.compile(r"#|(?:track|browser)(?:\s|$)")
 
 
 def read_bed(path: PathLike) -> pd.DataFrame:
@@ -81,10 +81,15 @@ def read_regions(path: PathLike, contigs: Mapping[str, int]) -> dict[str, list[t
     return {contig: _merged(found[contig]) for contig in contigs if contig in found}
 
 
+def is_bed_remark(line: str) -> bool:
+    """Say whether a line of a BED file is a comment or tells a browser what to show; contigs may be ``track_1``."""
+    return _BED_REMARK.match(line) is not None
+
+
 def _bed_lines(path: PathLike) -> Iterator[tuple[int, list[Any]]]:
     """Yield line number and the first three to six columns, start and end as checked numbers."""
     for number, line in _lines(path):
-        if not line.strip() or line.startswith(_SKIPPED_BED_LINES):
+        if not line.strip() or is_bed_remark(line):
             continue
         fields = line.split("\t") if "\t" in line else line.split()
         if len(fields) < 3:

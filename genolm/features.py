@@ -9,6 +9,7 @@ in the UCSC genome browser's FAQ, GFF3 1.26 (Sequence Ontology).
 import os
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -280,4 +281,4 @@ def _escape(text: str, forbidden: re.Pattern[str]) -> str:
 def _refuse_blanks(contigs: pd.Series, path: PathLike) -> None:
     for contig in contigs.unique():
         if re.search(r"\s", contig) or not contig:
-            raise SettingsError(f"Cannot write {path}: BED cannot hold the blanks in contig '{contig}'.")
+            raise SettingsError(f"Cannot write {Path(path).name}: BED cannot hold the blanks in contig '{contig}'.")

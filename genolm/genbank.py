@@ -32,6 +32,8 @@ _NAME_LETTERS = 80
 _BLOCK_LINES = 20_000
 _POSITION_NUMBERS = str.maketrans("", "", "0123456789 \t")
 _PROTEIN = re.compile(r"\d+\s+aa\b", re.IGNORECASE)
+_SIZE = re.compile(r".*\s\d+\s+bp\b", re.IGNORECASE)
+_FORM = re.compile(r"\b(?:linear|circular)\b", re.IGNORECASE)
 _NO_NAMES = ("", ".", "<unknown id>", "<unknown name>")
 
 
@@ -217,7 +219,7 @@ class GenBankReader:
         for record in flat_records(self._source, self._flavour, reading=text):
             parsed = record.parsed()
             name, letters = contig_name(parsed), 0
-            self._keep(parsed, name)
+            self._keep(parsed, name, said_form(parsed, record.head[0]))
             header = f">{name} {description_of(parsed)}".rstrip() + "\n" * len(record.head)
             yield ("\n" * (record.line - line) + header).encode(), text.done
             line = record.line + len(record.head)
@@ -246,8 +248,7 @@ class GenBankReader:
         facts = {"format": self._flavour.name, "topology": self._guesses, "notes": notes}
         (folder / FACTS_FILE).write_text(json.dumps(facts), encoding="utf-8")
 
-    def _keep(self, parsed: "SeqRecord", name: str) -> None:
-        said = parsed.annotations.get("topology")
+    def _keep(self, parsed: "SeqRecord", name: str, said: str | None) -> None:
         first = f"The record's {self._flavour.first.strip()} line"
         reason = f"{first} says {said}." if said else f"{first} does not say that it is a circle."
         self._guesses.append(Guess(CIRCULAR if said == CIRCULAR else LINEAR, reason))
@@ -267,6 +268,32 @@ def contig_name(parsed: "SeqRecord") -> str:
     return "_".join(str(name).split())
 
 
+def said_form(parsed: "SeqRecord", first: str) -> str | None:
+    """Return linear or circular as a record says it, None if it does not.
+
+    Parameters
+    ----------
+    parsed : SeqRecord
+        Biopython finds no form in a LOCUS line off the standard columns, as ApE and Benchling write it.
+    first : str
+        The record's first line.
+    """
+    found = form_in_locus(first)
+    return parsed.annotations.get("topology") or (found[0].lower() if found else None)
+
+
+def end_of_size(line: str) -> int | None:
+    """Return where the length (``300 bp``) in a LOCUS line ends, None if there is none."""
+    found = _SIZE.match(line)
+    return found.end() if found else None
+
+
+def form_in_locus(line: str) -> re.Match[str] | None:
+    """Return where a LOCUS line says linear or circular; not looked for in the name, which may hold the word."""
+    begin = end_of_size(line)
+    return None if begin is None else _FORM.search(line, begin)
+
+
 def description_of(parsed: "SeqRecord") -> str:
     """Return what a record says of itself in one line, "" if it says nothing."""
     words = " ".join(parsed.description.split())
@@ -284,13 +311,15 @@ def feature_place(
 ) -> tuple[int, int, str] | None:
     """Return start, end and strand of a feature from its first base to its last.
 
+    A feature whose parts meet at the origin goes over it, whatever the record's form: its end is > ``length``.
+
     Parameters
     ----------
     feature : SeqFeature
     length : int
         Of the record.
     circular : bool
-        Whether a feature whose parts meet at the origin goes over it: its end is then > ``length``.
+        Whether a feature in one part may go over the origin too.
 
     Returns
     -------
@@ -303,15 +332,16 @@ def feature_place(
     strand = {1: "+", -1: "-"}.get(feature.location.strand, ".")
     ordered = parts[::-1] if strand == "-" else parts
     start, end = min(int(part.start) for part in parts), max(int(part.end) for part in parts)
+    longest = 2 * length if circular else length
     for left, right in pairwise(ordered):
-        if circular and int(left.end) == length and int(right.start) == 0:
+        if int(left.end) == length and int(right.start) == 0:
+            longest = 2 * length
             start = min(int(part.start) for part in ordered[: ordered.index(left) + 1])
             end = length + max(int(part.end) for part in ordered[ordered.index(right) :])
     if start == end:
         # A place between two bases, such as 5^6, stands for both.
         start, end = max(0, start - 1), min(length, end + 1)
-    inside = 0 <= start < end and start < length and (end <= length or (circular and end <= 2 * length))
-    return (start, end, strand) if inside else None
+    return (start, end, strand) if 0 <= start < min(end, length) and end <= longest else None
 
 
 def _sequence_blocks(body: Iterator[str]) -> Iterator[tuple[int, str]]:

@@ -18,7 +18,7 @@ import pandas as pd
 
 from genolm import __version__
 from genolm.features import CALL_COLUMNS, call_names, check_calls, extra_values
-from genolm.genbank import EMBL, GENBANK, FlatRecord, flat_records
+from genolm.genbank import EMBL, GENBANK, FlatRecord, end_of_size, flat_records, form_in_locus
 from genolm.sequences import Genome
 from genolm.topology import CIRCULAR, LINEAR, turns
 
@@ -206,16 +206,19 @@ def _feature_lines(found: list["SeqFeature"], length: int) -> str:
 
 def _with_topology(line: str, form: str) -> str:
     """Return a LOCUS line that says ``form``; the columns stay where they are."""
-    said = re.search(r"\b(linear|circular)\b", line)
+    said, size = form_in_locus(line), end_of_size(line)
     if said is None:
-        if form == LINEAR:
+        if form == LINEAR or size is None:
             return line
-        if not line[54:64].strip() and len(line) > 64:
+        if size < 54 and not line[54:64].strip() and len(line) > 64:
             return f"{line[:55]}{CIRCULAR}{line[63:]}"
-        return re.sub(r"( bp\s+\S+)", rf"\1 {CIRCULAR}", line, count=1)
-    if said[1] == form:
+        return line[:size] + re.sub(r"(?:[ \t]+\S+)?", rf"\g<0> {CIRCULAR}", line[size:], count=1)
+    if said[0].lower() == form:
         return line
-    return re.sub(r"\blinear(?:  )?(?=\s)|\bcircular\b", form.ljust(len(CIRCULAR)), line, count=1)
+    rest = line[said.end() :]
+    if form == CIRCULAR:
+        rest = re.sub(r"^  (?=\s)", "", rest)
+    return line[: said.start()] + form.ljust(len(CIRCULAR)) + rest
 
 
 def _sequence_lines(letters: bytes, first: int) -> bytes:

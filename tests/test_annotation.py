@@ -8,7 +8,7 @@ from Bio.SeqFeature import CompoundLocation, SeqFeature, SimpleLocation
 from Bio.SeqIO import write
 from Bio.SeqRecord import SeqRecord
 
-from genolm.annotation import call_table, next_gene, read_annotation, sites_of
+from genolm.annotation import call_table, gene_starts, next_gene, read_annotation, sites_of
 from genolm.errors import TableError
 
 GFF3 = """##gff-version 3
@@ -79,6 +79,28 @@ def test_genbank_with_genes_over_the_origin(tmp_path):
     assert rows(line)[1][1:3] == (0, 1000)
 
 
+APE = """LOCUS       pUC19                   60 bp ds-DNA   {form}     11-MAY-2012
+DEFINITION  .
+FEATURES             Location/Qualifiers
+     gene            complement(join(55..60,1..10))
+                     /gene="g"
+ORIGIN
+        1 acgtacgtac gtacgtacgt acgtacgtac gtacgtacgt acgtacgtac gtacgtacgt
+//
+"""
+
+
+def test_a_locus_line_off_the_columns_says_circular(tmp_path):
+    path = tmp_path / "x.gb"
+    path.write_text(genbank(tmp_path / "first.gb").read_text() + APE.format(form="circular"))
+    assert rows(read_annotation(path))[-1] == ("pUC19", 54, 70, "-", "g", "gene")
+    # The genome's form counts more than the file's, where it is known.
+    path.write_text(APE.format(form="linear"))
+    place = {"contigs": {"pUC19": 60}, "circular": ["pUC19"]}
+    assert rows(read_annotation(path, **place)) == [("pUC19", 54, 70, "-", "g", "gene")]
+    assert rows(read_annotation(path)) == [("pUC19", 0, 60, "-", "g", "gene")]
+
+
 def test_bed_without_names_or_strands(tmp_path):
     path = tmp_path / "sites.gff3"
     path.write_text(BED)
@@ -97,6 +119,60 @@ def test_names_of_records_may_differ_in_the_version_or_be_the_locus(tmp_path):
         assert set(read_annotation(path, contigs=[name, "z"])["contig"]) == {name}
     with pytest.raises(TableError, match=r"x\.gb speaks of NC_1\.2, the genome of NC_1\.3, NC_1\.4"):
         read_annotation(path, contigs=["NC_1.3", "NC_1.4"])
+
+
+def gff3(path, *places):
+    """Write one gene for each (record, start, end, strand), 1-based."""
+    lines = [f"{at[0]}\tx\tgene\t{at[1]}\t{at[2]}\t.\t{at[3]}\t.\tID=g{i}\n" for i, at in enumerate(places)]
+    path.write_text("##gff-version 3\n" + "".join(lines))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("records", "contigs", "taken"),
+    [
+        (["s.1", "s.2", "s.3"], ["s.1"], {"s.1": "s.1"}),
+        (["s.2", "s.3"], ["s.1"], None),
+        (["s.1", "s.2"], ["s"], None),
+        (["s", "s.2"], ["s.1"], {"s": "s.1"}),
+        (["s", "s.2"], ["s"], {"s": "s", "s.2": "s"}),
+        (["s.2", "t"], ["s.1"], {"s.2": "s.1"}),
+        (["s.2", "t"], ["s"], {"s.2": "s"}),
+        (["s"], ["s.1"], {"s": "s.1"}),
+        (["s"], ["s.1", "s.2"], None),
+    ],
+)
+def test_a_number_is_a_version_only_where_nothing_else_can_be_meant(tmp_path, records, contigs, taken):
+    path = gff3(tmp_path / "x.gff3", *((name, 1 + i, 9, "+") for i, name in enumerate(records)))
+    lengths = dict.fromkeys(contigs, 100)
+    if taken is None:
+        with pytest.raises(TableError, match="names of the records must be the same"):
+            read_annotation(path, contigs=lengths)
+        return
+    table = read_annotation(path, contigs=lengths)
+    assert [(row[0], row[1]) for row in rows(table)] == [(taken[n], i) for i, n in enumerate(records) if n in taken]
+    left = [name for name in records if name not in taken]
+    said = f"Features left out, on records that the genome has not ({', '.join(left)}): {len(left)}."
+    assert table.attrs["notes"] == ([said] if left else [])
+
+
+def test_what_lies_beyond_a_contig_is_left_out_and_said(tmp_path):
+    places = [("c", 91, 100, "+"), ("c", 95, 120, "-"), ("c", 101, 110, "+"), ("c", 60, 201, "+")]
+    path = gff3(tmp_path / "x.gff3", *places)
+
+    def ends(**options):
+        table = read_annotation(path, contigs={"c": 100}, **options)
+        return table["end"].tolist(), table.attrs["notes"]
+
+    said = "Features left out, beyond the end of their contig (c): {}."
+    assert ends() == ends(circular=()) == ([100], [said.format(3)])
+    assert ends(circular=["c"]) == ([100, 120], [said.format(2)])
+    assert len(read_annotation(path)) == len(read_annotation(path, contigs=["c"])) == 4
+    path.write_text(path.read_text() + "c\tx\tregion\t1\t100\t.\t+\t.\tIs_circular=true\n")
+    assert ends() == ([100, 120], [said.format(2)])
+    assert ends(circular=()) == ([100], [said.format(3)])
+    with pytest.raises(TableError, match=r"Every feature of x\.gff3 lies beyond the end of its contig \(c\)"):
+        read_annotation(path, contigs={"c": 10})
 
 
 @pytest.mark.parametrize(
@@ -157,6 +233,28 @@ def test_the_next_gene_lies_downstream_on_the_same_strand():
     circle = next_gene(calls, GENES, circular={"c": 1000})
     # From 960 over the origin to 100; from 398 down over the origin to 1029, which is base 29.
     assert rows(circle)[3:6] == [("a", 140), ("b", 21), ("e", 369)]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "taken"),
+    [
+        (["gene", "TSS", "pseudogene", "CDS"], [0, 2]),
+        (["transcription_start_site", "CDS", "tRNA", "repeat_region"], [1, 2]),
+        (["rRNA", "ncRNA", "tmRNA", "exon"], [0, 1, 2]),
+        (["TSS", "TSS", "TSS", "promoter"], [0, 1, 2, 3]),
+        (["", "", "", ""], [0, 1, 2, 3]),
+    ],
+)
+def test_the_next_gene_is_a_gene_whatever_else_is_known(kinds, taken):
+    starts = range(100, 500, 100)
+    table = pd.DataFrame(
+        [("c", at, at + 50, "+", f"n{i}", kind) for i, (at, kind) in enumerate(zip(starts, kinds, strict=True))],
+        columns=["contig", "start", "end", "strand", "name", "kind"],
+    )
+    assert gene_starts(table)["name"].tolist() == [f"n{i}" for i in taken]
+    calls = pd.DataFrame({"contig": "c", "summit": [at - 10 for at in starts], "strand": "+"})
+    nearest = [next((f"n{i}" for i in taken if i >= call), "") for call in range(4)]
+    assert next_gene(calls, table)["gene"].tolist() == nearest
 
 
 def test_a_call_table_joins_what_is_known():

@@ -63,8 +63,10 @@ def test_bed6_text(tmp_path, calls):
 
 
 def test_bed_refuses_contig_names_with_blanks(tmp_path, calls):
-    with pytest.raises(SettingsError, match="blanks"):
+    with pytest.raises(SettingsError, match="blanks") as caught:
         features.write_bed(tmp_path / "x.bed", calls.assign(contig="two words"))
+    # Files are written into a draft folder, which says nothing to the user.
+    assert "x.bed" in str(caught.value) and str(tmp_path) not in str(caught.value)
 
 
 def parse_gff3(text):
@@ -159,6 +161,14 @@ def test_read_bed_of_others(tmp_path):
         ["c", 0, 5, "", "."], ["c", 5, 9, "n1", "."], ["c", 1, 1, "n2", "-"],
     ]  # fmt: skip
     assert np.array_equal(table["score"], [NAN, 3.5, NAN], equal_nan=True)
+
+
+def test_contigs_that_begin_like_a_bed_remark(tmp_path):
+    path = tmp_path / "a.bed"
+    path.write_text("browser hide all\ntrack\ntrack_1\t0\t5\nbrowserless 1 2\ntracks\t3\t4\n")
+    assert features.read_bed(path)["contig"].tolist() == ["track_1", "browserless", "tracks"]
+    lengths = {"tracks": 9, "track_1": 9, "browserless": 9}
+    assert list(features.read_regions(path, lengths)) == list(lengths)
 
 
 @pytest.mark.parametrize(

@@ -128,6 +128,42 @@ def test_the_chosen_form_stands_in_the_locus_line(tmp_path, letters, calls, form
     assert {len(line) for line in out.read_text().splitlines() if line.startswith("LOCUS")} == {79}
 
 
+@pytest.mark.parametrize(
+    ("line", "linear", "circular"),
+    [
+        (
+            "LOCUS       pUC19-linear            1234 bp    DNA     circular SYN 12-JAN-2020",
+            "LOCUS       pUC19-linear            1234 bp    DNA     linear   SYN 12-JAN-2020",
+            "LOCUS       pUC19-linear            1234 bp    DNA     circular SYN 12-JAN-2020",
+        ),
+        (
+            "LOCUS       plasmid-circular        1234 bp    DNA              SYN 12-JAN-2020",
+            "LOCUS       plasmid-circular        1234 bp    DNA              SYN 12-JAN-2020",
+            "LOCUS       plasmid-circular        1234 bp    DNA     circular SYN 12-JAN-2020",
+        ),
+        (
+            "LOCUS       linear.1                1234 bp ds-DNA   linear     11-MAY-2012",
+            "LOCUS       linear.1                1234 bp ds-DNA   linear     11-MAY-2012",
+            "LOCUS       linear.1                1234 bp ds-DNA   circular   11-MAY-2012",
+        ),
+        (
+            "LOCUS       5_bp_circular_of_a_very_long_name_in_the_columns_of_the_form 1234 bp DNA UNA",
+            "LOCUS       5_bp_circular_of_a_very_long_name_in_the_columns_of_the_form 1234 bp DNA UNA",
+            "LOCUS       5_bp_circular_of_a_very_long_name_in_the_columns_of_the_form 1234 bp DNA circular UNA",
+        ),
+    ],
+)
+def test_only_the_form_changes_in_a_locus_line(tmp_path, letters, calls, line, linear, circular):
+    source, out = tmp_path / "in.gb", tmp_path / "calls.gb"
+    source.write_text(f"{line}\n" + body(letters))
+    for form, expected in [("linear", linear), ("circular", circular)]:
+        with open_genome(source, topology=form) as genome:
+            write_genbank(out, calls[:0], genome)
+        assert out.read_text().splitlines()[0] == expected
+        with open_genome(out) as again:
+            assert set(again.topology.values()) == {form}
+
+
 def test_a_fasta_becomes_genbank(tmp_path, letters, calls):
     source, out = tmp_path / "in.fa", tmp_path / "calls.gb"
     long = "NODE_1_length_1234_cov_20.123456"

@@ -249,6 +249,44 @@ def test_the_form_can_be_chosen(tmp_path):
         assert genome.topology == {"c": "linear"}
 
 
+APE = "LOCUS       pUC19                   60 bp ds-DNA   circular     11-MAY-2012"
+
+
+def plasmid(first, place="complement(join(55..60,1..10))"):
+    """A plasmid of 60 bp with one gene."""
+    gene = f'     gene            {place}\n                     /gene="g"\n'
+    return f"{first}\nDEFINITION  .\nACCESSION   \nFEATURES             Location/Qualifiers\n{gene}" + origin(LINE * 2)
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        APE,
+        "LOCUS       pX330-U6-Chimeric_BB-CBh-hSpCas9        60 bp ds-DNA     circular     10-FEB-2020",
+        "LOCUS       linear_version_2 60 bp DNA circular UNA",
+        "LOCUS       p300_bp_linear          60 bp ds-DNA   Circular     11-MAY-2012",
+    ],
+)
+def test_a_locus_line_off_the_columns_says_circular(tmp_path, first):
+    genome, _ = read(put(tmp_path, plasmid(first)))
+    (name,) = genome.contigs
+    assert genome.circular == {name: 60}
+    assert genome.topology_reasons == {name: "The record's LOCUS line says circular."}
+    assert genome.annotation.values.tolist() == [[name, 54, 70, "-", "g", "gene"]]
+
+
+@pytest.mark.parametrize("word", ["linear  ", " " * 8])
+def test_a_gene_over_the_origin_follows_the_form_that_is_chosen(tmp_path, word):
+    first = f"LOCUS       circular                  60 bp    DNA     {word} SYN 11-MAY-2012"
+    path = put(tmp_path, plasmid(first))
+    assert read(path)[0].annotation.values.tolist() == [["circular", 54, 60, "-", "g", "gene"]]
+    chosen = read(path, topology="circular")[0]
+    assert chosen.annotation.values.tolist() == [["circular", 54, 70, "-", "g", "gene"]]
+    # In one part it lies outside of a record that is no circle.
+    outside = read(put(tmp_path, plasmid(first, "55..70")))[0]
+    assert outside.annotation.empty and outside.notes[0].endswith("lies outside the record: 1.")
+
+
 CON = CIRCLE_HEAD + "CONTIG      join(U00096.3:1..140)\n//\n"
 
 

@@ -317,6 +317,29 @@ def test_an_unchanged_file_is_checked_once(tmp_path: Path, monkeypatch: pytest.M
         open_fasta("in.fa.gz").close()
 
 
+@pytest.mark.parametrize("coding", ["utf-8", "latin-1"])
+@pytest.mark.parametrize("pack", [bytes, gzipped])
+def test_any_blank_ends_a_name(tmp_path: Path, pack: Callable[[bytes], bytes], coding: str) -> None:
+    path = put(tmp_path, pack(">lac\u00a0opéron\nACGT\n> b\tc\nGG\n".encode(coding)))
+    with open_fasta(path) as genome:
+        assert list(genome.records()) == [
+            SequenceRecord("lac", "opéron", "ACGT"),
+            SequenceRecord("b", "c", "GG"),
+        ]
+        assert genome.fetch("lac", 1, 3) == "CG"
+
+
+def test_an_index_of_an_older_version_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = put(tmp_path, TWO)
+    with monkeypatch.context() as patch:
+        patch.setattr(fasta_index, "_INDEX_VERSION", 1)
+        open_fasta(path).close()
+    (old,) = workspace.index_dir().iterdir()
+    open_fasta(path).close()
+    (new,) = workspace.index_dir().iterdir()
+    assert new != old
+
+
 @pytest.mark.parametrize("pack", [bytes, gzipped])
 def test_a_changed_file_is_read_anew_and_the_old_index_goes(
     tmp_path: Path, pack: Callable[[bytes], bytes]
@@ -464,6 +487,7 @@ def test_progress_ends_at_the_files_size_and_may_cancel(
         ("AC\n>b\nGT", [SequenceRecord("sequence", "", "AC"), SequenceRecord("b", "", "GT")]),
         ("; note\nACGT", [SequenceRecord("sequence", "", "ACGT")]),
         (">α β\nACGT", [SequenceRecord("α", "β", "ACGT")]),
+        (">lac\u00a0operon\u2003of E. coli\u00a0\nACGT", [SequenceRecord("lac", "operon\u2003of E. coli", "ACGT")]),
     ],
 )
 def test_pasted_text(text: str, expected: list[SequenceRecord]) -> None:
