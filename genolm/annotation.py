@@ -20,7 +20,7 @@ from genolm.gene_finding import predict_genes
 from genolm.genbank import FEATURE_COLUMNS, contig_name, feature_name, feature_place, said_form
 from genolm.topology import CIRCULAR, LINEAR
 
-__all__ = ["call_table", "gene_starts", "next_gene", "predict_genes", "read_annotation", "sites_of"]
+__all__ = ["call_table", "gene_starts", "genes_of", "next_gene", "predict_genes", "read_annotation", "sites_of"]
 
 SITE_COLUMNS = ("contig", "position", "strand", "name")
 SITE_KINDS = (("TSS", "transcription_start_site"), ("gene",), ("CDS",))
@@ -113,10 +113,17 @@ def sites_of(annotation: pd.DataFrame, kinds: Iterable[str] | None = None) -> pd
     return sites.drop_duplicates(["contig", "position", "strand"]).reset_index(drop=True)
 
 
+def genes_of(annotation: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows that are genes or pseudogenes, else those of CDS and RNA, else all."""
+    of_kinds = (annotation["kind"].isin(group) for group in GENE_KINDS)
+    chosen = next((rows for rows in of_kinds if rows.any()), slice(None))
+    return annotation[chosen].reset_index(drop=True)
+
+
 def gene_starts(annotation: pd.DataFrame) -> pd.DataFrame:
-    """Return the 5' ends of genes as :func:`sites_of` does: of genes and pseudogenes, else CDS and RNA, else all."""
-    kind = annotation["kind"]
-    return sites_of(annotation, next((group for group in GENE_KINDS if kind.isin(group).any()), kind.unique()))
+    """Return the 5' ends of :func:`genes_of`, as :func:`sites_of` gives them."""
+    genes = genes_of(annotation)
+    return sites_of(genes, genes["kind"].unique())
 
 
 def next_gene(

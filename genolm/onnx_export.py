@@ -44,10 +44,11 @@ base highest, with A 0, C 1, G 2, T or U 3 in either case; with any other letter
 lengths, int64 (batch,): tokens of each sequence, the separator counted, padding not.
 logits, float32 (batch, classes), in the order of 'classes'. Probabilities are softmax(logits / temperature),
 for the task multilabel 1 / (1 + exp(-logits / temperature)); for regression the logits are the values. If
-'mirrored' is true, average the logits of each sequence with those of its reverse complement first; if
-'framed' is, those of what is read from base 0, 1, ... stride - 1 on, of either strand; what is too short for a
-k-mer from there on is read whole. 'window' is the length of the sequences that the model was trained on, where
-they had one length. 'threshold' is the probability of the second of two classes from which the answer is yes.
+'mirrored' is true, average the logits of each sequence with those of its reverse complement first. If 'framed'
+is true, average over what is read from base 0, 1, ... stride - 1 on: of the sequence, and where 'mirrored' is
+also true of its reverse complement too, all with the same weight; what is too short for a k-mer from there on is
+read whole. 'window' is the length of the sequences that the model was trained on, where they had one length.
+'threshold' is the probability of the second of two classes from which the answer is yes.
 'either', where it is not null, is for a sequence of unknown strand: with the log odds of the second class,
 (logit 1 - logit 0) / temperature, of the sequence and of its reverse complement, those of both together are
 'surer' times the higher plus 'other' times the lower plus 'offset', and yes is from its 'threshold' on.

@@ -16,7 +16,9 @@ How a call is defined, whatever the stride:
   calls. Each hit goes to the nearest such summit of its run (the left one of two equally near), so the runs
   are cut half-way between summits. A summit at a high threshold is one at every lower threshold too.
 - A circular contig has no ends: runs, distances and calls go over the origin. Such a call has
-  ``start < length < end``; its summit is counted from the origin again.
+  ``start < length < end``; its summit is counted from the origin again. Where the length is no multiple of the
+  stride, the last window and the first lie the rest further apart than others do; they are neighbours all the
+  same, and distances that decide on runs, maxima and plateaus are taken without that rest.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -51,6 +53,13 @@ class _Rules(NamedTuple):
     min_distance: int
     method: str
     length: int | None
+
+    def gaps(self, sites: np.ndarray) -> np.ndarray:
+        """Return the distances of neighbouring sites, the longer step over an origin as one like any other."""
+        found = np.diff(sites)
+        if self.length is None:
+            return found
+        return found - self.length % self.step * np.diff(sites // self.length)
 
 
 def call_peaks(
@@ -218,7 +227,7 @@ def _unrolled(hits: _Hits, rules: _Rules) -> tuple[_Hits, bool]:
     """Cut a circle where no run is, or at its lowest value where one run goes all round (then True)."""
     if rules.length is None or len(hits.sites) == 0:
         return hits, False
-    if hits.sites[0] + rules.length - hits.sites[-1] > rules.reach:
+    if rules.gaps(np.array([hits.sites[-1], hits.sites[0] + rules.length]))[0] > rules.reach:
         return hits, False
     breaks = np.flatnonzero(np.diff(hits.sites) > rules.reach) + 1
     first = int(breaks[0]) if len(breaks) else int(np.argmin(hits.values))
@@ -232,9 +241,9 @@ def _rotated(hits: _Hits, first: int, length: int) -> _Hits:
     return _Hits(*places, np.roll(hits.values, -first))
 
 
-def _runs(hits: _Hits, reach: int) -> np.ndarray:
+def _runs(hits: _Hits, rules: _Rules) -> np.ndarray:
     """Return the number of each hit's run, from 0 up."""
-    return np.cumsum(np.r_[False, np.diff(hits.sites) > reach])[: len(hits.sites)]
+    return np.cumsum(np.r_[False, rules.gaps(hits.sites) > rules.reach])[: len(hits.sites)]
 
 
 def _edges(owners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -247,21 +256,21 @@ def _edges(owners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _merge(hits: _Hits, rules: _Rules) -> pd.DataFrame:
     """Return one call for each run."""
-    runs = _runs(hits, rules.reach)
+    runs = _runs(hits, rules)
     firsts, lasts = _edges(runs)
     scores = np.maximum.reduceat(hits.values, firsts) if len(firsts) else hits.values
     top = np.flatnonzero(hits.values == scores[runs])
-    summits = _plateau_middles(hits.sites[top], runs[top], rules.step)
+    summits = _plateau_middles(hits.sites[top], runs[top], rules)
     kept = _survivors(summits, scores, rules)
     return _frame(hits, firsts[kept], lasts[kept], summits[kept], scores[kept])
 
 
 def _suppress(hits: _Hits, rules: _Rules, closed: bool) -> pd.DataFrame:
     """Return one call for each summit that no better one hides."""
-    summits, scores, at = _maxima(hits, rules.step)
+    summits, scores, at = _maxima(hits, rules)
     kept = _survivors(summits, scores, rules)
     summits, scores = summits[kept], scores[kept]
-    runs = _runs(hits, rules.reach)
+    runs = _runs(hits, rules)
     of_run = runs[at[kept]]
     if closed and len(summits) > 1:
         hits = _recut(hits, summits, int(rules.length or 0))
@@ -283,9 +292,9 @@ def _frame(
     return pd.DataFrame({**places, "score": scores.astype(np.float64)})
 
 
-def _maxima(hits: _Hits, step: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _maxima(hits: _Hits, rules: _Rules) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return site, value and a hit of each local maximum: a plateau with nothing higher right beside it."""
-    joined = np.diff(hits.sites) <= step
+    joined = rules.gaps(hits.sites) <= rules.step
     level = np.r_[False, joined & (np.diff(hits.values) == 0)][: len(hits.sites)]
     firsts, lasts = _edges(np.cumsum(~level))
     lower_left = np.r_[True, ~joined | (hits.values[:-1] < hits.values[1:])][: len(hits.sites)]
@@ -322,9 +331,9 @@ def _nearest_in_run(
     return np.where(np.minimum(to_left, to_right) == far, -1, nearest)
 
 
-def _plateau_middles(sites: np.ndarray, calls: np.ndarray, step: int) -> np.ndarray:
-    """Return, for each call, the middle of the longest run of ``sites`` that are ``step`` apart."""
-    broken = (np.diff(sites) > step) | (np.diff(calls) > 0)
+def _plateau_middles(sites: np.ndarray, calls: np.ndarray, rules: _Rules) -> np.ndarray:
+    """Return, for each call, the middle of the longest run of ``sites`` that are a step apart."""
+    broken = (rules.gaps(sites) > rules.step) | (np.diff(calls) > 0)
     firsts, lasts = _edges(np.cumsum(np.r_[False, broken])[: len(sites)])
     left, right, owners = sites[firsts], sites[lasts], calls[firsts]
     order = np.lexsort((left, left - right, owners))

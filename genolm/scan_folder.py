@@ -1,20 +1,32 @@
 """A folder of genomes, scanned one after the other, each into a folder of its own."""
 
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from genolm.errors import GenolmError, SequenceError, SettingsError
+from genolm.errors import Cancelled, GenolmError, SequenceError, SettingsError
 from genolm.file_result import FileResult, Model, open_model
-from genolm.genome_files import genome_paths
-from genolm.progress import ProgressCallback, part_reporter
-from genolm.scan_pipeline import PathLike, scan_file
+from genolm.genome_files import genome_paths, open_genome
+from genolm.peaks import call_peaks
+from genolm.predict import Predictor
+from genolm.progress import Progress, ProgressCallback, part_reporter
+from genolm.regions import unknown_contig
+from genolm.scan import scan_mode
+from genolm.scan_outputs import check_formats
+from genolm.scan_pipeline import PathLike, checked_threshold, topology_choice, scan_file
+from genolm.scan_plan import scan_layout, strand_list
 from genolm.sequences import plain_name
+from genolm.topology import AUTO
 from genolm.workspace import atomic_write
 
 SUMMARY_FILE = "genomes.csv"
+_NAMED = ("contigs", "circular", "linear")
+_RULES = ("merge_distance", "min_distance", "method")
+
+_Contigs = Mapping[str, int]
 
 
 def scan_folder(
@@ -38,13 +50,21 @@ def scan_folder(
     device, precision, threads
         See :class:`genolm.predict.Predictor`.
     **options
-        See :func:`genolm.scan_pipeline.scan_file`.
+        See :func:`genolm.scan_pipeline.scan_file`. ``contigs``, ``circular`` and ``linear`` hold for each genome
+        that has records of these names.
 
     Returns
     -------
     FileResult
         ``summary`` has the rows of ``genomes.csv`` (``genome, records, bases, calls, seconds, problem``) and, as
         ``left_out``, the files that are no genomes, with reasons. ``calls`` is None.
+
+    Raises
+    ------
+    SettingsError
+        Before the first scan, for an option that suits no genome.
+    RegionError
+        Before the first scan, for the name of a record that no genome has.
 
     Notes
     -----
@@ -58,13 +78,19 @@ def scan_folder(
     if twice:
         raise SettingsError(f"Several genomes of {genomes} are called {twice[0]}; rename all but one.")
     predictor = open_model(model, device=device, precision=precision, threads=threads)
+    named = {key: list(options[key]) for key in _NAMED if options.get(key) is not None}
+    _check_common(predictor, named, options)
+    contigs = _contigs_of(found.genomes, named, progress)
     rows, files = [], []
     for number, (name, path) in enumerate(zip(names, found.genomes, strict=True)):
         reporter = part_reporter(progress, number, len(names), f"genome {number + 1} of {len(names)}, {name}")
         row: dict[str, Any] = {"genome": name, "records": 0, "bases": 0, "calls": 0, "seconds": 0.0, "problem": ""}
         try:
-            one = scan_file(path, folder / name, model=predictor, progress=reporter, **options)
-        except SequenceError as error:
+            own = _own_names(named, contigs[path]) if path in contigs else named
+            one = scan_file(path, folder / name, model=predictor, progress=reporter, **options | own)
+        except Cancelled:
+            raise
+        except GenolmError as error:
             rows.append({**row, "problem": str(error)})
             continue
         files += one.files
@@ -78,3 +104,49 @@ def scan_folder(
     summary = {"genomes": rows, "left_out": left_out}
     records = sum(row["records"] for row in rows)
     return FileResult((folder / SUMMARY_FILE, *files), records, time.monotonic() - began, summary)
+
+
+def _check_common(predictor: Predictor, named: Mapping[str, list[str]], options: Mapping[str, Any]) -> None:
+    """Refuse what would fail for every genome, before any is read."""
+    check_formats(options.get("formats", ()))
+    checked_threshold(predictor, options.get("threshold"))
+    scan_layout(predictor, options.get("stride", 1))
+    strand_list(options.get("strand", "both"))
+    scan_mode(predictor, options.get("mode", "auto"))
+    predictor.class_index(options.get("class_name"))
+    topology_choice(options.get("topology", AUTO), named.get("circular", []), named.get("linear", []))
+    rules = {key: options[key] for key in _RULES if key in options}
+    call_peaks([], threshold=0, window_length=1, **rules)
+
+
+def _contigs_of(
+    paths: Sequence[Path], named: Mapping[str, list[str]], progress: ProgressCallback | None
+) -> dict[Path, _Contigs]:
+    """Return the records of each genome that can be read, none where no name was given to look for."""
+    wanted = [name for names in named.values() for name in names]
+    found: dict[Path, _Contigs] = {}
+    for number, path in enumerate(paths if wanted else ()):
+        words = f"reading genome {number + 1} of {len(paths)}"
+        try:
+            with open_genome(path, progress=_still(progress, words)) as genome:
+                found[path] = genome.contigs
+        except (SequenceError, SettingsError):
+            continue  # the scan of it meets the same fault, and its row says it
+    known = {name: size for contigs in found.values() for name, size in contigs.items()}
+    for name in wanted if known else ():
+        if name not in known:
+            raise unknown_contig(name, known)
+    return found
+
+
+def _still(progress: ProgressCallback | None, words: str) -> ProgressCallback | None:
+    """Return a callback that says ``words`` and lets the user stop; nothing of the scan is done."""
+    return None if progress is None else lambda _: progress(Progress(words, 0, 1000))
+
+
+def _own_names(named: Mapping[str, list[str]], contigs: _Contigs) -> dict[str, list[str]]:
+    """Return the names that one genome has; where it has none of the records to scan, that is an error."""
+    own = {key: [name for name in names if name in contigs] for key, names in named.items()}
+    if named.get("contigs") and not own["contigs"]:
+        raise unknown_contig(named["contigs"][0], contigs)
+    return own

@@ -120,7 +120,7 @@ def scan_file(
     formats = [*formats, *(["bedgraph"] if bedgraph and "bedgraph" not in formats else [])]
     check_formats(formats)
     predictor = open_model(model, **options)
-    threshold = _checked_threshold(predictor, threshold)
+    threshold = checked_threshold(predictor, threshold)
     asked = {
         "stride": stride, "strand": strand, "contigs": contigs, "threshold": threshold,
         "class_name": class_name, "merge_distance": merge_distance, "min_distance": min_distance,
@@ -131,7 +131,7 @@ def scan_file(
     run = Recording("scan", fasta=fasta, out=folder, model=model, **asked)
     source, doer = file_facts(fasta), "local" if engine is None else type(engine).__name__
     with ExitStack() as stack:
-        choice = _topology_choice(topology, circular, linear)
+        choice = topology_choice(topology, circular, linear)
         genome = stack.enter_context(open_genome(fasta, topology=choice, progress=progress))
         inputs = _Inputs.read(genome, genes=genes, truth=truth, regions=regions, progress=progress)
         work = {"stride": stride, "contigs": contigs, "class_name": class_name, "strand": strand}
@@ -183,7 +183,7 @@ class _Inputs:
         progress: ProgressCallback | None,
     ) -> "_Inputs":
         known = _genes(genome, genes, progress)
-        true = None if truth is None else read_annotation(truth, contigs=genome.contigs)
+        true = None if truth is None else read_annotation(truth, contigs=genome.contigs, circular=genome.circular)
         paths = [path for path in (genes, truth, regions) if path is not None and str(path) != PREDICT]
         tables = [table for table in (known, true) if table is not None]
         notes = [note for table in tables for note in table.attrs.get("notes", ())]
@@ -208,7 +208,7 @@ def _genes(genome: Genome, genes: PathLike | None, progress: ProgressCallback | 
         return genome.annotation
     if str(genes) == PREDICT:
         return predict_genes(genome, progress=progress)
-    return read_annotation(genes, contigs=genome.contigs)
+    return read_annotation(genes, contigs=genome.contigs, circular=genome.circular)
 
 
 class _Scans:
@@ -314,7 +314,7 @@ def _names_of(asked: Mapping[str, Any], keys: Iterable[str]) -> dict[str, str]:
     return {key: Path(asked[key]).name for key in keys if asked[key] is not None}
 
 
-def _topology_choice(topology: str, circular: list[str], linear: list[str]) -> Choice:
+def topology_choice(topology: str, circular: list[str], linear: list[str]) -> Choice:
     """Return the form of all contigs, or by name where some are named."""
     both = sorted(set(circular) & set(linear))
     if both:
@@ -325,7 +325,8 @@ def _topology_choice(topology: str, circular: list[str], linear: list[str]) -> C
     return named or topology
 
 
-def _checked_threshold(predictor: Predictor, threshold: float | None) -> float:
+def checked_threshold(predictor: Predictor, threshold: float | None) -> float:
+    """Return the threshold of a scan, by default the model's own; refuse what cannot be one."""
     if predictor.task == "regression":
         raise SettingsError(
             f"Model '{predictor.config.name}' predicts a quantity, not a class; a scan has nothing to call."

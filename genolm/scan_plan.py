@@ -1,7 +1,8 @@
 """Which windows a scan looks at: where they lie, where their values stand, and how the work is cut into parts.
 
-A place on a strand is counted from that strand's own 5' end. On a circular contig the windows go around it:
-their sites lie evenly on the whole contig, and a window at the end or the start reaches over the origin.
+A place on a strand is counted from that strand's own 5' end. On a circular contig the windows go around it, and
+one at the end or the start reaches over the origin. Their sites lie ``stride`` bases apart, but from the last to
+the first of a strand it is ``stride + length % stride``: what is left of the contig is no window of its own.
 """
 
 import math

@@ -22,7 +22,16 @@ from genolm.site_matching import Circular, Matches, best_scores, judge_calls, ma
 from genolm.tracks import Track
 from genolm.truth_intervals import Blocks, precision_interval, score_intervals
 
-__all__ = ["Matches", "TruthCurve", "judge_calls", "match_sites", "truth_curve"]
+__all__ = [
+    "CountedSites",
+    "Matches",
+    "TruthCurve",
+    "counted_sites",
+    "judge_calls",
+    "match_sites",
+    "scored_pieces",
+    "truth_curve",
+]
 
 THRESHOLDS = 60
 FORMAT_VERSION = 1
@@ -139,9 +148,7 @@ def truth_curve(
     them could add next to nothing.
     """
     tracks = list(tracks)
-    if tolerance < 0:
-        raise SettingsError(f"tolerance is {tolerance}; it must be 0 bp or more.")
-    truth = _Truth.of(sites, tracks, tolerance, circular)
+    truth = counted_sites(tracks, sites, tolerance=tolerance, circular=circular)
     options: dict[str, Any] = {
         "window_length": window_length,
         "merge_distance": merge_distance,
@@ -166,34 +173,78 @@ def truth_curve(
         tolerance,
         outside=truth.outside,
         unstranded=truth.unstranded,
-        strand_aware=truth.rules["strand_aware"],
+        strand_aware=truth.strand_aware,
         auprc_interval=ranking.interval(truth, blocks, draws, seed) if blocks else None,
     )
 
 
-class _Truth(NamedTuple):
-    """The sites that count, and the rules that calls are matched with them by."""
+class CountedSites(NamedTuple):
+    """The known sites that a scan could find.
+
+    Attributes
+    ----------
+    sites : pd.DataFrame
+        Each once.
+    rules : dict
+        The options of :func:`judge_calls` and :func:`match_sites` for calls against these sites.
+    outside, unstranded : int
+        Sites that were left out, see :class:`TruthCurve`.
+    """
 
     sites: pd.DataFrame
     rules: dict[str, Any]
     outside: int
     unstranded: int
 
-    @classmethod
-    def of(cls, sites: pd.DataFrame, tracks: Sequence[Track], tolerance: int, circular: Circular) -> "_Truth":
-        stranded = sites["strand"].isin(["+", "-"])
-        aware = bool(stranded.any()) and any(track.strand != "." for track in tracks)
-        key = ["contig", "position", "strand"] if aware else ["contig", "position"]
-        known = (sites[stranded] if aware else sites).drop_duplicates(key, ignore_index=True)
-        seen = _covered(known, tracks, tolerance, circular or {}, aware)
-        if not seen.any():
-            raise SettingsError(
-                f"None of the {len(known):,} known sites lies where the scan looked; contigs of the sites: "
-                f"{_some(known['contig'])}; of the scan: {_some(track.contig for track in tracks)}."
-            )
-        rules = {"tolerance": tolerance, "circular": circular, "strand_aware": aware}
-        left = int((~stranded).sum()) if aware else 0
-        return cls(known[seen].reset_index(drop=True), rules, int((~seen).sum()), left)
+    @property
+    def strand_aware(self) -> bool:
+        """False where calls on either strand count."""
+        return bool(self.rules["strand_aware"])
+
+
+def counted_sites(
+    tracks: Iterable[Track], sites: pd.DataFrame, *, tolerance: int, circular: Circular = None
+) -> CountedSites:
+    """Return the known sites that count: those that a track covers, its ends reaching ``tolerance`` further.
+
+    Parameters
+    ----------
+    tracks, sites, tolerance, circular
+        See :func:`truth_curve`, which judges these sites.
+
+    Raises
+    ------
+    SettingsError
+        When there is none.
+    """
+    if tolerance < 0:
+        raise SettingsError(f"tolerance is {tolerance}; it must be 0 bp or more.")
+    tracks, stranded = list(tracks), sites["strand"].isin(["+", "-"])
+    aware = bool(stranded.any()) and any(track.strand != "." for track in tracks)
+    key = ["contig", "position", "strand"] if aware else ["contig", "position"]
+    known = (sites[stranded] if aware else sites).drop_duplicates(key, ignore_index=True)
+    seen = _covered(known, tracks, tolerance, circular or {}, aware)
+    if not seen.any():
+        raise SettingsError(
+            f"None of the {len(known):,} known sites lies where the scan looked; contigs of the sites: "
+            f"{_some(known['contig'])}; of the scan: {_some(track.contig for track in tracks)}."
+        )
+    rules = {"tolerance": tolerance, "circular": circular, "strand_aware": aware}
+    left = int((~stranded).sum()) if aware else 0
+    return CountedSites(known[seen].reset_index(drop=True), rules, int((~seen).sum()), left)
+
+
+def scored_pieces(tracks: Iterable[Track]) -> list[Track]:
+    """Return tracks cut where they hold no score.
+
+    Their calls are the same, and no piece covers a site where the scan did not look, such as one between two
+    regions.
+    """
+    return [
+        Track(track.contig, track.strand, start, track.step, track.span, values)
+        for track in tracks
+        for start, values in track.runs(limit=max(1, len(track)))
+    ]
 
 
 def _covered(
@@ -222,7 +273,7 @@ class _Ranking(NamedTuple):
     site_scores: np.ndarray
 
     @classmethod
-    def of(cls, calls: pd.DataFrame, truth: _Truth) -> "_Ranking":
+    def of(cls, calls: pd.DataFrame, truth: CountedSites) -> "_Ranking":
         order = np.argsort(-calls["score"].to_numpy(), kind="stable")
         ranked = calls.iloc[order].reset_index(drop=True)
         true = match_sites(ranked, truth.sites, **truth.rules).true_calls
@@ -245,7 +296,7 @@ class _Ranking(NamedTuple):
         right = np.r_[0, np.cumsum(self.true)]
         return float((right[above] / np.maximum(above, 1)).sum() / len(self.site_scores))
 
-    def interval(self, truth: _Truth, blocks: Blocks, draws: int, seed: int) -> tuple[float, float]:
+    def interval(self, truth: CountedSites, blocks: Blocks, draws: int, seed: int) -> tuple[float, float]:
         """Return the 95 % interval of average precision."""
         of_call = blocks.number(self.calls["contig"], self.calls["summit"])
         of_site = blocks.number(truth.sites["contig"], truth.sites["position"])
@@ -259,7 +310,7 @@ class _Ranking(NamedTuple):
 def _row(
     threshold: float,
     calls_at: Callable[[float], pd.DataFrame],
-    truth: _Truth,
+    truth: CountedSites,
     drawing: tuple[Blocks | None, int, int],
 ) -> dict[str, float]:
     """Return one row of the table, with intervals where there are blocks to draw."""

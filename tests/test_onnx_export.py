@@ -74,9 +74,14 @@ def answers(path, sequences):
             line[: len(row)] = row
         return session.run(["logits"], {"tokens": tokens, "lengths": lengths})[0]
 
-    found = logits(sequences)
+    strands = [sequences]
     if facts["mirrored"]:
-        found = (found + logits([item.upper().translate(PAIR)[::-1] for item in sequences])) / 2
+        strands.append([item.upper().translate(PAIR)[::-1] for item in sequences])
+    k, firsts = facts["tokenizer"]["k"], range(facts["tokenizer"]["stride"] if facts["framed"] else 1)
+    readings = [
+        [item[first:] if len(item) - first >= k else item for item in strand] for strand in strands for first in firsts
+    ]
+    found = np.mean([logits(reading) for reading in readings], axis=0)
     if facts["task"] == "regression":
         return found
     scaled = found.astype(np.float64) / facts["temperature"]
@@ -98,6 +103,9 @@ KINDS = {
         "mirrored": True,
         "head": HeadConfig("regression", ("level",), 9, 3),
     },
+    "mirrored": {"mirrored": True},
+    "framed": {"framed": True, "tokenizer": TokenizerConfig(3, 3)},
+    "framed and mirrored": {"framed": True, "mirrored": True, "tokenizer": TokenizerConfig(4, 3)},
 }
 
 

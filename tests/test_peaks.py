@@ -290,6 +290,61 @@ def test_turning_a_circle_turns_its_calls(order, threshold, turn, merge, distanc
     assert ((calls["summit"] - calls["start"]) % length < calls["end"] - calls["start"]).all()
 
 
+@pytest.mark.parametrize("stride, window", [(10, 81), (25, 81), (50, 120)])
+def test_a_site_at_the_origin_is_one_call_at_every_stride(stride, window):
+    length = 4_013
+    signal = np.zeros(length)
+    signal[1_940:2_060] = 0.9
+    sites = np.arange(length // stride) * stride + stride // 2
+    found = {}
+    for turn in (0, length - 2_000):
+        item = track(np.roll(signal, turn)[sites], step=stride)
+        calls = call_peaks([item], threshold=0.5, window_length=window, circular={"c": length})
+        (found[turn],) = calls[["start", "end", "summit"]].itertuples(index=False, name=None)
+    start, end, summit = found[length - 2_000]
+    assert abs(start - 3_953) <= stride and abs(end - 4_073) <= stride
+    assert abs((summit + 100) % length - 100) <= stride
+    assert abs(found[0][2] - 2_000) <= stride
+
+
+@pytest.mark.parametrize("method", ["merge", "nms"])
+def test_a_longer_step_over_the_origin_is_a_step(method):
+    options = {"length": 59, "method": method, "min_distance": 1}
+    assert rows(circle([0.8, 0.1, 0.1, 0.1, 0.9], **options)) == [("c", 40, 69, "+", 45, 0.9)]
+    assert rows(circle([0.9, 0.1, 0.1, 0.1, 0.9], **options)) == [("c", 40, 69, "+", 54, 0.9)]
+    assert rows(circle([0.7] * 5, **options)) == [("c", 0, 59, "+", 25, 0.7)]
+    # One window lies between the two: they are two steps of 10 bp apart, as anywhere else.
+    apart = circle([0.1, 0.9, 0.1, 0.1, 0.8], **options, merge_distance=19)
+    assert [row[1:3] for row in rows(apart)] == [(10, 20), (40, 50)]
+    if method == "merge":
+        assert rows(circle([0.1, 0.9, 0.1, 0.1, 0.8], **options, merge_distance=20))[0][1:3] == (40, 79)
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+    st.permutations(range(1, 25)),
+    st.integers(1, 22),
+    st.integers(0, 24),
+    st.integers(0, 40),
+    st.integers(0, 9),
+    st.sampled_from(["merge", "nms"]),
+)
+def test_turning_the_windows_of_a_circle_with_a_rest_turns_its_calls(order, threshold, turn, merge, rest, method):
+    count, options = len(order), {"threshold": threshold, "merge_distance": merge, "min_distance": 1, "method": method}
+    length = count * 10 + rest
+
+    def found(values, back):
+        calls = circle(values, length=length, **options)
+        if len(calls) == 1 and calls["end"][0] - calls["start"][0] == length:
+            return {("all round", calls["score"][0])}
+        places = [calls["summit"] // 10]
+        if method == "merge":  # the others are cut half-way between summits, which the rest moves
+            places += [calls["start"] // 10, (calls["end"] - 10) % length // 10]
+        return set(zip(*((place - back) % count for place in places), calls["score"], strict=True))
+
+    assert found(np.roll(order, turn), turn) == found(order, 0)
+
+
 def test_pieces_of_a_circle_may_lie_on_both_sides_of_the_origin():
     end = Track("c", "+", 70, 10, 10, np.array([0.1, 0.9, 0.8, 0.7], dtype=np.float32))
     calls = call_peaks([end], threshold=0.5, window_length=2, circular={"c": 100})

@@ -8,7 +8,7 @@ import pytest
 
 from genolm.annotation import read_annotation
 from genolm.background import shuffled_background
-from genolm.errors import GenolmError, SequenceError, SettingsError, TableError
+from genolm.errors import Cancelled, GenolmError, SequenceError, SettingsError, TableError
 from genolm.feature_readers import read_gff3
 from genolm.genome_files import open_genome
 from genolm.pipelines import open_model, scan_file
@@ -143,3 +143,71 @@ def test_a_folder_of_genomes(model, tmp_path, make_dna):
     assert reports[-1].stage.startswith("genome 2 of 3, b") or reports[-1].stage.startswith("genome 3")
     with pytest.raises(SequenceError, match="no genome"):
         scan_folder(tmp_path / "out" / "a", tmp_path / "more", model=model)
+
+
+@pytest.fixture
+def three(tmp_path, make_dna):
+    """A folder of two genomes, and of one that cannot be read to its end."""
+    folder = tmp_path / "genomes"
+    folder.mkdir()
+    (folder / "a.fa").write_text(f">x\n{make_dna(300)}\n>same\n{make_dna(200)}\n")
+    (folder / "b.fa").write_text(f">y\n{make_dna(200)}\n>same\n{make_dna(100)}\n")
+    (folder / "broken.fa").write_text(f">z\n{make_dna(90_000)}\n>z\nACGT\n")
+    return folder
+
+
+def summed(out):
+    return pd.read_csv(out / "genomes.csv", keep_default_na=False).set_index("genome")
+
+
+def test_what_fits_one_genome_of_a_folder_does_not_stop_the_others(three, model, tmp_path, genes):
+    out = tmp_path / "out"
+    genes.write_text(genes.read_text().replace("one\t", "x\t").replace("501\t700", "51\t90"))
+    scan_folder(three, out, model=model, threshold=0.0, genes=genes)
+    table = summed(out)
+    assert table["problem"]["a"] == "" and table["records"].to_dict() == {"a": 2, "b": 0, "broken": 0}
+    assert "genes.gff3" in table["problem"]["b"] and "z" in table["problem"]["broken"]
+
+    scan_folder(three, out, model=model, threshold=0.0, contigs=["x", "same"], circular=["same", "y"], linear=["x"])
+    table = summed(out)
+    assert table["problem"].tolist()[:2] == ["", ""] and "z" in table["problem"]["broken"]
+    settings = {name: json.loads((out / name / "run.json").read_text())["settings"] for name in "ab"}
+    assert [settings[name]["contigs"] for name in "ab"] == [["x", "same"], ["same"]]
+    assert [settings[name]["circular"] for name in "ab"] == [["same"], ["same"]]
+
+    scan_folder(three, out, model=model, threshold=0.0, contigs=["y"])
+    assert summed(out)["problem"]["a"] == "There is no sequence named 'y'; at hand: x, same."
+    assert summed(out)["bases"].to_dict() == {"a": 0, "b": 400, "broken": 0}
+
+
+@pytest.mark.parametrize(
+    "fault, words",
+    [
+        ({"circular": ["x", "nowhere"]}, "no sequence named 'nowhere'; at hand: x, same, y"),
+        ({"contigs": ["nowhere"]}, "no sequence named 'nowhere'"),
+        ({"linear": ["x"], "circular": ["x"]}, "circular and linear"),
+        ({"linear": ["x"], "topology": "circular"}, "leave it at auto"),
+        ({"threshold": 2.0}, "threshold is 2.0"),
+        ({"formats": ["docx"]}, "formats has 'docx'"),
+        ({"stride": 0}, "stride is 0"),
+        ({"strand": "x"}, "strand is 'x'"),
+        ({"mode": "x"}, "mode is 'x'"),
+        ({"class_name": "x"}, "no class 'x'"),
+        ({"method": "x"}, "method is 'x'"),
+    ],
+)
+def test_what_suits_no_genome_of_a_folder_is_refused_before_the_first_scan(three, model, tmp_path, fault, words):
+    with pytest.raises(GenolmError, match=words) as caught:
+        scan_folder(three, tmp_path / "out", model=model, **fault)
+    assert "None of the" not in str(caught.value) and not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("stage", ["reading genome 1 of 3", "genome 2 of 3, b"])
+def test_a_stop_ends_the_scan_of_a_folder(three, model, tmp_path, stage):
+    def stop(report):
+        if report.stage.startswith(stage):
+            raise Cancelled("Stopped.")
+
+    with pytest.raises(Cancelled):
+        scan_folder(three, tmp_path / "out", model=model, threshold=0.0, circular=["x"], progress=stop)
+    assert not (tmp_path / "out" / "genomes.csv").exists()

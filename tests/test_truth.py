@@ -11,7 +11,7 @@ from genolm.errors import SettingsError
 from genolm.peaks import call_peaks
 from genolm.site_matching import judge_calls
 from genolm.tracks import Track
-from genolm.truth import TruthCurve, truth_curve
+from genolm.truth import TruthCurve, counted_sites, scored_pieces, truth_curve
 from genolm.truth_intervals import Blocks, precision_interval, score_intervals
 
 OPTIONS = {"tolerance": 10, "window_length": 40}
@@ -82,6 +82,25 @@ def test_sites_that_cannot_be_found_are_counted_apart():
     assert (blind.sites, blind.unstranded, blind.strand_aware, blind.auprc) == (2, 0, False, 1.0)
     with pytest.raises(SettingsError, match="contigs of the sites: c; of the scan: x"):
         truth_curve([Track("x", "+", 0, 10, 10, track.values)], sites, **OPTIONS)
+
+
+def test_the_sites_that_count_are_those_of_the_curve_and_lie_where_scores_are():
+    track, summits = spikes([0.9, 0.8, 0.7, 0.6])
+    track.values[15:30] = np.nan  # scores end at 150 and begin again at 300
+    whole = sites_at([*summits, 155, 165, 295, 285, 225, 225])
+    tracks = scored_pieces([track, Track("none", "+", 0, 10, 10, track.values[15:30])])
+    assert [(piece.start, len(piece)) for piece in tracks] == [(0, 15), (300, 50)]
+    counted = counted_sites(tracks, whole, tolerance=10)
+    assert counted.sites["position"].tolist() == [summits[0], summits[2], summits[3], 155, 295]
+    curve = truth_curve(tracks, whole, thresholds=[0.65], **OPTIONS)
+    assert (curve.sites, curve.outside) == (len(counted.sites), counted.outside) == (5, 4)
+    calls = call_peaks(tracks, threshold=0.65, window_length=40)
+    pd.testing.assert_frame_equal(calls, call_peaks([track], threshold=0.65, window_length=40))
+    found = judge_calls(calls, counted.sites, **counted.rules)
+    assert {name: curve.table.iloc[0][name] for name in found} == pytest.approx(found)
+    assert found["recall"] == 2 / 5
+    # Tracks as they are count from end to end: no score may also be the answer of what is compared.
+    assert truth_curve([track], whole, **OPTIONS).sites == 9
 
 
 def test_a_curve_survives_json():

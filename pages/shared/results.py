@@ -39,6 +39,11 @@ class ScanFolder:
         """Name of the model that scored."""
         return str(self.record.get("model", {}).get("name", ""))
 
+    @property
+    def circular(self) -> dict[str, int]:
+        """Lengths of the contigs that were scanned as circles."""
+        return {name: self.lengths[name] for name in self.setting("circular", []) if name in self.lengths}
+
     def of(self, contig: str) -> list[Track]:
         """Return the tracks of one contig."""
         return [track for track in self.tracks if track.contig == contig]

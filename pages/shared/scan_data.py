@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from genolm.annotation import call_table, read_annotation, sites_of
+from genolm.annotation import call_table, gene_starts, genes_of, read_annotation
 from genolm.errors import GenolmError
 from genolm.genome_files import open_genome
 from genolm.jobs import Job
@@ -19,7 +19,6 @@ from genolm.peaks import CALL_COLUMNS, Method, call_peaks
 from genolm.significance import Background, scored_megabases
 from pages.shared import results, state
 
-GENE_KINDS = ("gene", "CDS")
 _GAPS_SHOWN = 5_000
 _STEPS = 2
 
@@ -101,9 +100,9 @@ def _read(result: str, source: str, changed: int) -> Finished:
         folder=Path(result).parent,
         source=Path(source),
         changed=changed,
-        circular={name: scan.lengths[name] for name in scan.setting("circular", []) if name in scan.lengths},
+        circular=scan.circular,
         genes=genes,
-        gene_starts=None if genes is None else sites_of(genes),
+        gene_starts=None if genes is None else gene_starts(genes),
         background=_background(scan.folder / "background.json"),
         fasta=fasta,
         fai=fai,
@@ -114,10 +113,8 @@ def _genes(scan: results.ScanFolder) -> pd.DataFrame | None:
     path = scan.folder / "genes.gff3"
     if not path.is_file():
         return None
-    found = read_annotation(path, contigs=scan.lengths)
-    kind = next((kind for kind in GENE_KINDS if (found["kind"] == kind).any()), None)
-    found = found if kind is None else found[found["kind"] == kind]
-    return found.reset_index(drop=True) if len(found) else None
+    found = genes_of(read_annotation(path, contigs=scan.lengths, circular=scan.circular))
+    return found if len(found) else None
 
 
 def _background(path: Path) -> Background | None:

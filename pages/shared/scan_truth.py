@@ -12,7 +12,7 @@ from genolm.annotation import read_annotation, sites_of
 from genolm.errors import GenolmError
 from genolm.jobs import Job
 from genolm.scan_pipeline import TOLERANCE
-from genolm.truth import TruthCurve, judge_calls, truth_curve
+from genolm.truth import CountedSites, TruthCurve, counted_sites, judge_calls, scored_pieces, truth_curve
 from pages.shared import running, samples, scan_charts, state, uploads
 from pages.shared.scan_data import Finished, distances
 
@@ -42,11 +42,6 @@ class Known:
     stamp: str
     notes: tuple[str, ...] = ()
 
-    @property
-    def strand_aware(self) -> bool:
-        """Whether the sites have strands."""
-        return bool(self.sites["strand"].isin(["+", "-"]).any())
-
 
 def show(job: Job, found: Finished, calls: pd.DataFrame, threshold: float) -> None:
     """Ask what to compare with and show how the calls compare."""
@@ -56,24 +51,14 @@ def show(job: Job, found: Finished, calls: pd.DataFrame, threshold: float) -> No
     for note in known.notes:
         st.caption(state.plain(note))
     with state.shown_errors():
-        curve = _curve_of(job, found, known, tolerance)
-        rules = {"tolerance": tolerance, "circular": found.circular, "strand_aware": curve.strand_aware}
-        here = judge_calls(calls, _counted(known.sites, curve), **rules)
-    _show_scores(here, curve, known, tolerance, threshold)
+        counted, curve = _compared(job, found, known, tolerance)
+        here = judge_calls(calls, counted.sites, **counted.rules)
+    _show_scores(here, counted, curve, threshold)
 
 
-def _counted(sites: pd.DataFrame, curve: TruthCurve) -> pd.DataFrame:
-    if not curve.strand_aware:
-        return sites.drop_duplicates(["contig", "position"], ignore_index=True)
-    stranded = sites[sites["strand"].isin(["+", "-"])]
-    return stranded.drop_duplicates(["contig", "position", "strand"], ignore_index=True)
-
-
-def _show_scores(
-    here: dict[str, float], curve: TruthCurve, known: Known, tolerance: int, threshold: float
-) -> None:
-    columns = st.columns(5)
-    columns[0].metric("Known sites", f"{curve.sites:,}")
+def _show_scores(here: dict[str, float], counted: CountedSites, curve: TruthCurve, threshold: float) -> None:
+    columns, sites = st.columns(5), len(counted.sites)
+    columns[0].metric("Known sites", f"{sites:,}")
     columns[1].metric(
         "Precision", _share(here["precision"]), help="Share of the calls that lie at a known site."
     )
@@ -86,18 +71,18 @@ def _show_scores(
     )
     figure = scan_charts.precision_recall(curve.table, threshold=threshold, point=here)
     st.plotly_chart(figure, key="truth_curve", alt="Precision over recall, the present threshold marked.")
-    strands = "on the site's own strand" if curve.strand_aware else "on either strand, as the sites have none"
+    strands = "on the site's own strand" if counted.strand_aware else "on either strand, as the sites have none"
     best = curve.best
     st.caption(
-        f"A call is right when its summit lies within {tolerance} bp of a known site, {strands}; "
+        f"A call is right when its summit lies within {counted.rules['tolerance']} bp of a known site, {strands}; "
         f"{int(here['true_calls']):,} of {int(here['calls']):,} calls are, and "
         f"{int(here['sites_found']):,} of "
-        f"{curve.sites:,} sites are found. The best F1 is {best['f1']:.3f} at threshold "
+        f"{sites:,} sites are found. The best F1 is {best['f1']:.3f} at threshold "
         f"{best['threshold']:.3f}. "
         "Known sites are never all there are: some of the other calls may be right too."
         + (
-            f" {curve.outside:,} sites lie where nothing was scanned and are left out."
-            if curve.outside
+            f" {counted.outside:,} sites lie where nothing was scanned and are left out."
+            if counted.outside
             else ""
         )
     )
@@ -164,7 +149,7 @@ def _uploaded(job: Job, found: Finished) -> Known | None:
 
 
 def _from_file(path: str, changed: int, found: Finished, *, key: str) -> Known | None:
-    table = _annotation(path, changed, found.lengths)
+    table = _annotation(path, changed, found.lengths, list(found.circular))
     kinds = [str(kind) for kind in table["kind"].value_counts().index if kind]
     chosen = None
     if len(kinds) > 1:
@@ -175,31 +160,39 @@ def _from_file(path: str, changed: int, found: Finished, *, key: str) -> Known |
 
 
 @st.cache_data(max_entries=4, show_spinner="Reading the known sites")
-def _annotation(path: str, changed: int, lengths: dict[str, int]) -> pd.DataFrame:
-    return read_annotation(path, contigs=lengths)
+def _annotation(path: str, changed: int, lengths: dict[str, int], circular: list[str]) -> pd.DataFrame:
+    return read_annotation(path, contigs=lengths, circular=circular)
 
 
-def _curve_of(job: Job, found: Finished, known: Known, tolerance: int) -> TruthCurve:
-    """Return the curve that the scan wrote if it is of these sites, else a new one."""
+def _compared(job: Job, found: Finished, known: Known, tolerance: int) -> tuple[CountedSites, TruthCurve]:
+    """Return the sites that count and the curve of them: the one that the scan wrote if it is of these sites."""
     path = found.scan.folder / "truth.json"
     given = running.option(job, "--tolerance") or str(TOLERANCE)
     truth = running.option(job, "--truth")
-    if path.is_file() and truth and known.stamp.startswith(f"{truth} ") and known.stamp.endswith(" None"):
-        if tolerance == int(given):
-            return TruthCurve.from_json(json.loads(path.read_text(encoding="utf-8")))
-    stamp = hashlib.sha256(f"{found.folder} {found.changed} {known.stamp} {tolerance}".encode()).hexdigest()
-    return _curve(found, known.sites, tolerance, stamp)
+    same = truth and known.stamp.startswith(f"{truth} ") and known.stamp.endswith(" None")
+    written = path if same and tolerance == int(given) and path.is_file() else None
+    words = f"{found.folder} {found.changed} {known.stamp} {tolerance} {written}"
+    return _compare(found, known.sites, tolerance, written, hashlib.sha256(words.encode()).hexdigest())
 
 
 @st.cache_data(max_entries=8, show_spinner="Comparing the calls of all thresholds with the known sites")
-def _curve(_found: Finished, _sites: pd.DataFrame, tolerance: int, stamp: str) -> TruthCurve:
+def _compare(
+    _found: Finished, _sites: pd.DataFrame, tolerance: int, _written: Path | None, stamp: str
+) -> tuple[CountedSites, TruthCurve]:
     scan = _found.scan
-    return truth_curve(
-        scan.tracks,
+    tracks, rules = scored_pieces(scan.tracks), {"tolerance": tolerance, "circular": _found.circular}
+    counted = counted_sites(tracks, _sites, **rules)
+    if _written is not None:
+        curve = TruthCurve.from_json(json.loads(_written.read_text(encoding="utf-8")))
+        # A scan of regions leaves out a site just beside one, which a call inside may still be near enough to.
+        if curve.sites == len(counted.sites):
+            return counted, curve
+    curve = truth_curve(
+        tracks,
         _sites,
-        tolerance=tolerance,
         window_length=_found.window,
-        circular=_found.circular,
         method=scan.setting("method") or "merge",
+        **rules,
         **distances(scan),
     )
+    return counted, curve

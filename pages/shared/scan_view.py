@@ -20,6 +20,11 @@ from pages.shared.scan_data import Finished
 
 RATES = (1, 10, 100)
 _NEAR = 50
+_CALL_OF = {
+    "merge": "A call is a run of windows from the threshold up; its summit is the place of the highest score.",
+    "nms": "A call is a local maximum from the threshold up that no higher one nearby hides; its summit is the place "
+    "of that maximum.",
+}
 _STRAND_MB = "A genome of 1 Mb that was scanned on both strands has 2 Mb of strand."
 
 
@@ -150,9 +155,8 @@ def _show_meaning(found: Finished, threshold: float) -> None:
     )
     st.caption(
         f"Model {state.plain(scan.model)}, windows of {scan.setting('window')} bp every "
-        f"{scan.setting('stride')} bp, scanned with threshold {found.made_with:.3f}. A call is a run "
-        "of windows "
-        f"from the threshold up; its summit is the place of the highest score. {chance}"
+        f"{scan.setting('stride')} bp, scanned with threshold {found.made_with:.3f}. "
+        f"{_CALL_OF[scan.setting('method') or 'merge']} {chance}"
     )
 
 

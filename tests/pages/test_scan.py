@@ -18,6 +18,7 @@ from genolm.classifier import SequenceClassifier
 from genolm.registry import load_bundle, save_bundle
 from genolm.scan import scan_genome
 from genolm.scan_pipeline import scan_file
+from genolm.site_matching import judge_calls
 from pages.shared import results, running, samples, scan_data, scan_downloads, scan_table
 from pages.shared.scan_browser import Place, to_explain
 from pages.shared.scan_form import Options
@@ -101,6 +102,30 @@ def test_calls_made_anew_are_those_of_a_scan_with_that_threshold(finished_job):
         assert path.read_bytes() == (job.result / f"calls.{label.lower()}").read_bytes()
 
 
+def test_the_page_names_the_genes_that_the_files_name(scanned, toy_model, tmp_path):
+    fasta, _, _, threshold = scanned
+    genes = tmp_path / "genes.gff3"
+    lines = [
+        f"one\tx\t{kind}\t{start}\t{end}\t.\t+\t.\tID={name}"
+        for kind, start, end, name in (
+            ("transcription_start_site", 50, 50, "tss"),
+            ("CDS", 300, 500, "abc"),
+            ("tRNA", 700, 780, "trn"),
+            ("CDS", 1480, 1560, "over the origin"),
+        )
+    ]
+    genes.write_text("\n".join(["##gff-version 3", *lines]) + "\n")
+    folder = tmp_path / "job"
+    scan_file(fasta, folder / "result", model="toy-promoter", stride=7, threshold=threshold, genes=genes)
+    arguments = ("scan", str(fasta), "--model", "toy-promoter", "--out", ".")
+    job = Job("c" * 32, "scan", "two.fa: toy-promoter", arguments, folder, "2026-01-01T00:00:00Z", "done")
+    found = scan_data.read(job)
+    assert list(found.genes["name"]) == ["abc", "trn", "over the origin"]
+    calls = scan_data.calls_at(found, threshold)
+    assert list(calls["gene"]) == list(found.scan.calls["gene"].fillna(""))
+    assert {"abc", "trn", "over the origin"} <= set(calls["gene"]) and "tss" not in set(calls["gene"])
+
+
 def test_gaps_are_where_nothing_was_scored(finished_job):
     found = scan_data.read(finished_job[0])
     ((contig, start, end),) = scan_data.gaps(found)
@@ -168,6 +193,41 @@ def test_a_finished_job_is_found_by_its_address_and_called_anew(open_page, finis
     assert app.query_params["locus"] in ("two:100-300", ["two:100-300"])
     app.text_input[0].set_value("nowhere:1-5").run()
     assert "no sequence named 'nowhere'" in app.error[0].value
+
+
+@pytest.mark.parametrize("method", ["merge", "nms"])
+def test_known_sites_count_only_where_the_scan_looked(scanned, toy_model, open_page, tmp_path, monkeypatch, method):
+    fasta, threshold, folder = scanned[0], scanned[3], tmp_path / "job"
+    regions, truth = tmp_path / "regions.bed", tmp_path / "truth.bed"
+    regions.write_text("one\t100\t300\none\t1200\t1400\n")
+    known = [(150, "+"), (200, "-"), (250, "+"), (1_250, "-"), (1_300, "+"), (1_350, "-"), (600, "+"), (1_000, "-")]
+    lines = [f"one\t{place}\t{place + 1}\ts{place}\t0\t{strand}\n" for place, strand in known]
+    truth.write_text("".join([*lines, "two\t100\t101\tother\t0\t+\n"]))
+    given = {"regions": regions, "truth": truth, "tolerance": 30, "method": method, "threshold": threshold}
+    predictor = Predictor(load_bundle(toy_model.path), threads=1, precision="fp32")
+    made = scan_file(fasta, folder / "result", model=predictor, stride=7, **given)
+    inside = pd.DataFrame(known[:6], columns=["position", "strand"]).assign(contig="one")
+    words = [item for name in ("regions", "truth", "tolerance") for item in (f"--{name}", str(given[name]))]
+    arguments = ("scan", str(fasta), "--model", "toy-promoter", "--out", ".", *words)
+    job = Job("b" * 32, "scan", "two.fa: toy-promoter", arguments, folder, "2026-01-01T00:00:00Z", "done")
+    monkeypatch.setattr(running, "get_job", lambda identity: job)
+
+    app = open_page(PAGE, job=job.id)
+    app.session_state[f"tabs_{job.id}"] = "Known sites"
+    app.run()
+    for tolerance in (30, 40):
+        app.number_input(key=f"tolerance_{job.id}").set_value(tolerance).run()
+        assert not app.exception and not app.error
+        right = judge_calls(made.calls, inside, tolerance=tolerance, circular={"one": 1_500})
+        assert right["sites_found"] > 0
+        shown = {item.label: item.value for item in app.metric}
+        assert (shown["Known sites"], shown["Recall"]) == ("6", f"{right['recall']:.1%}")
+        assert shown["F1"] == f"{right['f1']:.3f}"
+        captions = " ".join(item.value for item in app.caption)
+        assert f" {right['sites_found']} of 6 sites are found" in captions
+        assert "3 sites lie where nothing was scanned" in captions
+    assert ("A call is a run of windows" in captions) == (method == "merge")
+    assert ("A call is a local maximum" in captions) == (method == "nms")
 
 
 def test_a_link_reopens_the_job_at_its_place(open_page, finished_job, monkeypatch):
