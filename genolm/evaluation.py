@@ -10,7 +10,7 @@ from genolm import metrics
 from genolm.bootstrap import Groups
 from genolm.config import HeadConfig
 from genolm.errors import TableError
-from genolm.labels import SEPARATOR
+from genolm.labels import SEPARATOR, as_number
 from genolm.metrics import Estimate
 from genolm.predict import Predictor
 from genolm.progress import ProgressCallback
@@ -121,7 +121,10 @@ def coded_labels(labels: Sequence[str], head: HeadConfig, source: str = "table")
     """
     try:
         if head.task == "regression":
-            numbers = [[float(part) for part in label.split(SEPARATOR)] for label in labels]
+            numbers = [[as_number(part) for part in label.split(SEPARATOR)] for label in labels]
+            wrong = next((label for label, row in zip(labels, numbers, strict=True) if None in row), None)
+            if wrong is not None:
+                raise ValueError(repr(wrong))
             return np.array(numbers, dtype=np.float32)
         places = {name: index for index, name in enumerate(head.classes)}
         if head.task == "multilabel":

@@ -1,7 +1,8 @@
 """Labels as they stand in a table, and the numbers a classifier learns from."""
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,12 @@ from genolm.errors import SettingsError, TableError
 
 SEPARATOR = ";"
 MOST_WHOLE_NUMBERS = 20
+_FEWEST_JUDGED = 30
+# Among numbers each of these, whatever its case, is a missing value; among words NA may be a place and - a strand.
+_MISSING = frozenset(("na", "nan", "n/a", "#n/a", "null", "-"))
+_NEVER_A_CLASS = frozenset(("nan", "n/a", "#n/a"))
 _SHOWN = 5
+_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(e[+-]?\d+)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -22,7 +28,9 @@ class LabelCode:
     values: np.ndarray
 
 
-def code_labels(labels: Sequence[str], *, task: str = "", positive: str = "") -> LabelCode:
+def code_labels(
+    labels: Sequence[str], *, task: str = "", positive: str = "", rows: Sequence[int] | None = None
+) -> LabelCode:
     """Find the kind of task that labels stand for and code them.
 
     Labels with ``;`` make a multi-label task; two kinds of label a binary one, whose positive class is the
@@ -37,17 +45,27 @@ def code_labels(labels: Sequence[str], *, task: str = "", positive: str = "") ->
         "auto" finds it by the rule above.
     positive : str
         The positive class of a binary task.
+    rows : sequence of int, optional
+        The row of each label in its file, to name one in a message; without them labels are counted from 1.
 
     Raises
     ------
     TableError
-        When all labels are the same, or do not fit the task that was asked for.
+        When all labels are the same, or do not fit the task that was asked for; unless they were said to be
+        classes, also when some are words for a missing value, are numbers with a decimal comma, or when
+        more than half of them, numbers apart, are different.
     SettingsError
         When there is no such task, or the positive class is none of two.
     """
     found = [str(label).strip() for label in labels]
     names = sorted(set(found), key=class_order)
-    task = _kind_of(names) if task in ("", "auto") else task
+    if task in ("", "auto", "regression"):
+        _refuse_commas(found, names, rows)
+        _refuse_missing(found, names, rows)
+    if task in ("", "auto"):
+        task = _kind_of(names)
+        if task == "multiclass":
+            _refuse_too_many(found, names, rows)
     if task not in TASK_KINDS:
         raise SettingsError(f"task is {task!r}; it must be auto, {', '.join(TASK_KINDS)}.")
     if positive and task != "binary":
@@ -78,19 +96,61 @@ def code_classes(labels: Sequence[str], classes: Sequence[str]) -> LabelCode:
 
 def class_order(label: str) -> tuple[int, float, str]:
     """Return a key that sorts labels: numbers by value and before words."""
-    number = _number(label)
+    number = as_number(label)
     return (1, 0.0, label) if number is None else (0, number, label)
 
 
 def _kind_of(names: Sequence[str]) -> str:
     if any(SEPARATOR in name for name in names):
         return "multilabel"
-    numbers = [_number(name) for name in names]
+    numbers = [as_number(name) for name in names]
     if len(names) > 2 and all(number is not None for number in numbers):
         broken = any(number is not None and not number.is_integer() for number in numbers)
         if broken or len(names) > MOST_WHOLE_NUMBERS:
             return "regression"
     return "multiclass" if len(names) > 2 else "binary"
+
+
+def _refuse_commas(labels: Sequence[str], names: Sequence[str], rows: Sequence[int] | None) -> None:
+    commas = {name for name in names if _DECIMAL_COMMA.fullmatch(name)}
+    others = (name for name in names if name not in commas and name.lower() not in _MISSING)
+    if commas and all(as_number(name) is not None for name in others):
+        count, where, label = _found(labels, commas, rows)
+        raise TableError(
+            f"A number is written with a comma in {count}, first in {where}: {label!r}. Write it with a point, "
+            f"{label.replace(',', '.')}; thousands need no mark, and several labels of one row are written as a;b."
+        )
+
+
+def _refuse_missing(labels: Sequence[str], names: Sequence[str], rows: Sequence[int] | None) -> None:
+    among_numbers = all(as_number(name) is not None for name in names if name.lower() not in _MISSING)
+    words = {name for name in names if name.lower() in (_MISSING if among_numbers else _NEVER_A_CLASS)}
+    if words:
+        count, where, label = _found(labels, words, rows)
+        raise TableError(
+            f"A word for a missing value stands in {count}, first in {where}: {label!r}. Leave the cell empty for a "
+            f"row without a label; if {label} is a class, say --task multiclass or give it another name."
+        )
+
+
+def _refuse_too_many(labels: Sequence[str], names: Sequence[str], rows: Sequence[int] | None) -> None:
+    words = {name for name in names if as_number(name) is None}
+    if words and len(labels) >= _FEWEST_JUDGED and len(names) > len(labels) / 2:
+        _, where, label = _found(labels, words, rows)
+        raise TableError(
+            f"The {len(labels):,} labels are {len(names):,} different ones, too many for classes. For numbers (--task "
+            f"regression) each label must be one, and {label!r} in {where} is none. For classes many rows must have "
+            "the same label (--task multiclass takes them all the same)."
+        )
+
+
+def _found(
+    labels: Sequence[str], wanted: Collection[str], rows: Sequence[int] | None
+) -> tuple[str, str, str]:
+    """Return in words how many labels are among those wanted and where the first is, and that label."""
+    places = [place for place, label in enumerate(labels) if label in wanted]
+    where = f"label {places[0] + 1}" if rows is None else f"row {rows[places[0]]}"
+    return f"{len(places):,} of {len(labels):,} labels", where, labels[places[0]]
 
 
 def _two_classes(names: list[str], positive: str) -> list[str]:
@@ -112,7 +172,7 @@ def _multilabel(labels: Sequence[str]) -> LabelCode:
 
 
 def _regression(labels: Sequence[str]) -> LabelCode:
-    numbers = [_number(label) for label in labels]
+    numbers = [as_number(label) for label in labels]
     strange = sorted({label for label, number in zip(labels, numbers, strict=True) if number is None})
     if strange:
         raise TableError(
@@ -124,10 +184,11 @@ def _regression(labels: Sequence[str]) -> LabelCode:
     return LabelCode(HeadConfig("regression", ("value",)), values)
 
 
-def _number(text: str) -> float | None:
+def as_number(text: str) -> float | None:
     """Return a label as a finite number, None when it is no number."""
     try:
-        number = float(text)
+        # Python reads 1_2, the name of a cluster, as 12.
+        number = math.nan if "_" in text else float(text)
     except ValueError:
         return None
     return number if math.isfinite(number) else None

@@ -17,6 +17,7 @@ QUANTILES = (0.0, 0.25, 0.5, 0.75, 1.0)
 HISTOGRAM_CLASSES, BINS = 8, 30
 _EXAMPLES = 5
 _LONG_TAIL = 20
+_LEAST_REPEATS = 20
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,27 @@ class Histogram:
 
 
 @dataclass(frozen=True)
+class Replicates:
+    """Sequences of a regression that were measured more than once.
+
+    Attributes
+    ----------
+    sequences : int
+        How many such sequences there are.
+    apart, whole : float
+        Standard deviation of the values of one sequence, pooled over sequences, and of all values.
+    reachable : float or None
+        Pearson correlation with measured values that a model reaches which knows each sequence's true value, if
+        all values are as uncertain as the repeated ones; None where these are too few to tell.
+    """
+
+    sequences: int
+    apart: float
+    whole: float
+    reachable: float | None
+
+
+@dataclass(frozen=True)
 class CopyFacts:
     """Equal and similar sequences.
 
@@ -53,7 +75,7 @@ class CopyFacts:
     repeated : int
         Rows whose sequence, on either strand, stands in an earlier row.
     conflicting : int
-        Rows whose sequence also stands in a row with another label.
+        Rows whose sequence also stands, on the same strand, in a row with another label; of a regression none.
     examples : tuple of tuple of int
         Row numbers of some such sets.
     clusters, largest : int
@@ -64,6 +86,12 @@ class CopyFacts:
         Rows in a cluster that holds more than one class, equal sequences included.
     too_short : int
         Sequences too short to be compared but for being equal.
+    crossed : int
+        Rows, no conflicting ones, whose sequence stands on the other strand in a row with another label.
+    crossed_examples : tuple of tuple of int
+        Row numbers of some such sets.
+    replicates : Replicates or None
+        None unless a sequence of a regression has different values.
     """
 
     repeated: int
@@ -74,6 +102,9 @@ class CopyFacts:
     similar: int
     mixed: int
     too_short: int
+    crossed: int = 0
+    crossed_examples: tuple[tuple[int, ...], ...] = ()
+    replicates: Replicates | None = None
 
 
 @dataclass(frozen=True)
@@ -149,22 +180,30 @@ def class_histograms(table: LabelledTable, code: LabelCode) -> tuple[Histogram, 
 
 def copy_facts(table: LabelledTable, code: LabelCode, clusters: np.ndarray) -> CopyFacts:
     """Return how many rows repeat or resemble another one, and across which labels."""
-    labels = np.unique(np.array(table.labels, dtype=object).astype(str), return_inverse=True)[1]
+    labels = np.unique(code.values, axis=0, return_inverse=True)[1].ravel()
+    strands = np.unique([sequence.upper() for sequence in table.sequences], return_inverse=True)[1]
     forms = np.unique(canonical_forms(table.sequences), return_inverse=True)[1]
-    conflicting = _mixed(forms, labels)
+    conflicting = _mixed(strands, labels)
+    crossed = _mixed(forms, labels) & ~conflicting
+    replicates = None
+    if code.head.task == "regression":
+        replicates = _replicates(code.values.ravel(), strands) if conflicting.any() else None
+        conflicting = crossed = np.zeros(len(forms), dtype=bool)
     numbers = np.asarray(table.frame.index)
-    sets = [tuple(numbers[forms == form].tolist()) for form in np.unique(forms[conflicting])[:_EXAMPLES]]
     sizes = np.bincount(clusters)
     in_classes = code.head.task in ("binary", "multiclass")
     return CopyFacts(
         repeated=len(forms) - len(np.unique(forms)),
         conflicting=int(conflicting.sum()),
-        examples=tuple(sets),
+        examples=_examples(strands, conflicting, numbers),
         clusters=len(sizes),
         largest=int(sizes.max()),
         similar=int((sizes[clusters] > 1).sum()),
         mixed=int(_mixed(clusters, labels).sum()) if in_classes else 0,
         too_short=sum(len(sequence) < SHORTEST_COMPARED for sequence in table.sequences),
+        crossed=int(crossed.sum()),
+        crossed_examples=_examples(forms, crossed, numbers),
+        replicates=replicates,
     )
 
 
@@ -218,6 +257,21 @@ def _mixed(sets: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Return which rows are in a set that holds more than one label."""
     pairs = np.unique(np.stack([sets, labels], axis=1), axis=0)
     return np.bincount(pairs[:, 0], minlength=int(sets.max()) + 1)[sets] > 1
+
+
+def _examples(sets: np.ndarray, marked: np.ndarray, numbers: np.ndarray) -> tuple[tuple[int, ...], ...]:
+    """Return the row numbers of some sets that have marked rows."""
+    return tuple(tuple(numbers[sets == item].tolist()) for item in np.unique(sets[marked])[:_EXAMPLES])
+
+
+def _replicates(values: np.ndarray, sets: np.ndarray) -> Replicates:
+    values, rows = values.astype(np.float64), np.bincount(sets)
+    means = np.bincount(sets, weights=values) / rows
+    repeats = len(values) - len(rows)
+    apart = ((values - means[sets]) ** 2).sum() / repeats
+    whole = values.var(ddof=1)
+    reachable = float(np.sqrt(max(0.0, 1 - apart / whole))) if repeats >= _LEAST_REPEATS else None
+    return Replicates(int((rows > 1).sum()), float(np.sqrt(apart)), float(np.sqrt(whole)), reachable)
 
 
 def _plain(edges: np.ndarray) -> tuple[float, ...]:

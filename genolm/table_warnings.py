@@ -9,14 +9,16 @@ from genolm.plans import LEAST_TRAINING_ROWS
 from genolm.shortcuts import ShortcutScore, interval_words
 
 if TYPE_CHECKING:
+    from genolm.table_facts import Replicates
     from genolm.table_report import TableReport
 
 LEVELS = ("stop", "warn", "note")
 FEW_OF_A_CLASS, FEW_ROWS = 10, 500
 UNEVEN = 0.25
 TELLING = {"auroc": 0.6, "spearman": 0.2}
-_GUESSING = 0.55
-_MUCH_AMBIGUOUS, _SOLVED = 0.01, 0.98
+_CHANCE = {"auroc": 0.5, "spearman": 0.0}
+_GUESSING = {"auroc": 0.55, "spearman": 0.1}
+_MUCH_AMBIGUOUS, _SOLVED, _UNLIMITED = 0.01, 0.98, 0.995
 _NAMED = 5
 
 
@@ -30,7 +32,7 @@ class TableWarning:
 
 def table_warnings(report: "TableReport") -> tuple[TableWarning, ...]:
     """Return everything worth saying of a table, the gravest first."""
-    checks = (_refused, _sizes, _balance, _shortcuts, _copies, _leakage, _letters)
+    checks = (_refused, _sizes, _balance, _shortcuts, _contradictions, _copies, _leakage, _letters)
     found = [warning for check in checks for warning in check(report)]
     found += [TableWarning("note", note) for note in report.split.notes]
     return tuple(sorted(found, key=lambda item: LEVELS.index(item.level)))
@@ -128,31 +130,64 @@ def _middles(report: "TableReport", key: str) -> str:
 
 
 def _words_sentence(report: "TableReport", item: ShortcutScore) -> str:
-    figure = f"{metric_name(item.metric)} {interval_words(item.main)}"
-    value = item.main.get("value") or 0.0
+    metric, value, low = metric_name(item.metric), item.main.get("value"), item.main.get("low")
+    if value is None:
+        where = "test" if report.split.counts["test"] else "validation"
+        why = "with values or answers that are all alike" if report.task == "regression" else "without two classes"
+        return f"How much counts of short words tell stays unknown: {metric} is not defined on {where} rows {why}."
     verdict = "a model is worth having only if it does better."
     if value > _SOLVED:
         verdict = "there is little left to gain."
-    elif value < _GUESSING:
+    elif value < _GUESSING[item.metric] and low is not None and low <= _CHANCE[item.metric]:
         verdict = "short words alone tell nothing here."
+    figure = f"{metric} {interval_words(item.main)}"
     sentence = f"Counting short words without any neural network gives {figure}: {verdict}"
     other = report.random_words
-    if other is not None:
+    if other is not None and other.main.get("value") is not None:
         seeming = interval_words(other.main)
         sentence += f" With a random split the same would seem to reach {seeming}."
     return sentence
 
 
-def _copies(report: "TableReport") -> Iterator[TableWarning]:
+def _contradictions(report: "TableReport") -> Iterator[TableWarning]:
     copies = report.copies
     if copies.conflicting:
-        such = f", such as rows {_and(copies.examples[0][:_NAMED])}" if copies.examples else ""
         yield TableWarning(
             "warn",
-            f"{_rows(copies.conflicting)} share a sequence with a row of another label{such}: no model can be "
-            "right on both.",
+            f"{_rows(copies.conflicting)} share a sequence with a row of another label{_such(copies.examples)}: no "
+            "model can be right on both.",
         )
-    if copies.mixed > copies.conflicting:
+    if copies.crossed:
+        yield TableWarning(
+            "note",
+            f"{_rows(copies.crossed)} share a sequence with a row of another label on the other strand"
+            f"{_such(copies.crossed_examples)}: a model that reads both strands alike cannot be right on both.",
+        )
+    if copies.replicates is not None:
+        yield TableWarning("note", _replicates_sentence(copies.replicates))
+
+
+def _such(examples: Sequence[Sequence[int]]) -> str:
+    return f", such as rows {_and(examples[0][:_NAMED])}" if examples else ""
+
+
+def _replicates_sentence(found: "Replicates") -> str:
+    many = f"{found.sequences:,} sequences are" if found.sequences > 1 else "1 sequence is"
+    sentence = (
+        f"{many} measured more than once: the standard deviation is {found.apart:.3g} among values of one sequence "
+        f"and {found.whole:.3g} among all values."
+    )
+    if found.reachable is not None and found.reachable < _UNLIMITED:
+        sentence += (
+            " If all values are as uncertain, even a model that knows the truth reaches a Pearson correlation of "
+            f"about {found.reachable:.2f}."
+        )
+    return sentence
+
+
+def _copies(report: "TableReport") -> Iterator[TableWarning]:
+    copies = report.copies
+    if copies.mixed > copies.conflicting + copies.crossed:
         yield TableWarning(
             "warn" if copies.mixed > 0.05 * report.rows else "note",
             f"{_rows(copies.mixed)} are near-duplicates of rows of another class: the classes are hard to tell "

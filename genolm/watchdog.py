@@ -27,9 +27,10 @@ def constant_loss(task: str, train: np.ndarray, valid: np.ndarray, weights: np.n
     if task == "multilabel":
         share = np.clip(train.mean(axis=0), 1e-3, 1 - 1e-3)
         return float(-(valid * np.log(share) + (1 - valid) * np.log(1 - share)).mean())
-    classes = int(max(train.max(), valid.max())) + 1
-    weights = np.ones(classes) if weights is None else weights
-    share = np.clip(np.bincount(train, minlength=classes), 0.5, None) * weights
+    met = np.union1d(train, valid)
+    weights = np.ones(int(met[-1]) + 1) if weights is None else weights
+    share = np.zeros(len(weights))
+    share[met] = np.clip(np.bincount(train, minlength=len(weights))[met], 0.5, None) * weights[met]
     chosen = weights[valid]
     return float(-(chosen * np.log((share / share.sum())[valid])).sum() / chosen.sum())
 

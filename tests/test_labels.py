@@ -54,7 +54,57 @@ def test_numbers_with_and_without_decimals_are_a_regression():
 def test_few_whole_numbers_are_classes_in_order_of_value():
     assert code_labels(["10", "9", "2", "9"]).head.classes == ("2", "9", "10")
     assert code_labels(["1.0", "2.0", "3.0"]).head.task == "multiclass"
-    assert code_labels(["1.5", "nan", "2.5"]).head.task == "multiclass"
+    assert code_labels(["1.5", "nan", "2.5"], task="multiclass").head.task == "multiclass"
+
+
+def test_names_of_clusters_are_no_numbers():
+    assert code_labels(["1_2", "1_1", "1_10"]).head.classes == ("1_1", "1_10", "1_2")
+    assert code_labels(["1_2", "13"] * 20).head.classes == ("13", "1_2")
+
+
+def numbers(count):
+    return [f"{place / 7:.3f}" for place in range(count)]
+
+
+@pytest.mark.parametrize("word", ["NA", "NaN", "na", "n/a", "N/A", "#N/A", "NULL", "-"])
+@pytest.mark.parametrize("others", [numbers(50), ["0", "1"] * 25])
+@pytest.mark.parametrize("task", ["", "regression"])
+def test_a_missing_value_among_numbers_is_named_with_its_row(word, others, task):
+    labels = [*others[:20], word, *others[20:], word]
+    with pytest.raises(TableError, match=f"missing value stands in 2 of 52 labels, first in row 23: '{word}'.*empty"):
+        code_labels(labels, task=task, rows=[*range(2, 22), *range(23, 55)])
+    with pytest.raises(TableError, match="first in label 21: .*say --task multiclass or give it another name"):
+        code_labels(labels, task=task)
+    assert word in code_labels(labels, task="multiclass").head.classes
+
+
+def test_a_missing_value_among_words_is_refused_only_if_it_can_be_no_class():
+    assert code_labels(["+", "-"]).head.classes == ("+", "-")
+    assert code_labels(["EU", "NA", "SA"]).head.classes == ("EU", "NA", "SA")
+    with pytest.raises(TableError, match="1 of 3 labels, first in label 2: '#N/A'"):
+        code_labels(["promoter", "#N/A", "other"])
+
+
+@pytest.mark.parametrize("task", ["", "regression"])
+def test_decimal_commas_are_named_with_the_first_row(task):
+    labels = ["1", "NA", *(number.replace(".", ",") for number in ("0.53", *numbers(40)))]
+    with pytest.raises(TableError, match="41 of 43 labels, first in row 4: '0,53'. Write it with a point, 0.53;"):
+        code_labels(labels, task=task, rows=range(2, 45))
+    assert code_labels(labels, task="multiclass").head.task == "multiclass"
+    assert code_labels(["x,1", "2,1", "y"]).head.task == "multiclass"
+
+
+def test_labels_that_are_nearly_all_different_are_no_classes():
+    labels = [*numbers(40), ">6", "<0.1"]
+    with pytest.raises(TableError, match="42 labels are 42 different.*regression.*'>6' in row 42 is none. For classes"):
+        code_labels(labels, rows=range(2, 44))
+    assert len(code_labels(labels, task="multiclass").head.classes) == 42
+    genes = [f"gene{place}" for place in range(16)]
+    with pytest.raises(TableError, match="The 31 labels are 16 different ones"):
+        code_labels([*genes, *genes[1:]])
+    # Half of the rows is not more than half, few rows may be a try, and numbers can be said to be values.
+    for labels in (genes * 2, genes, [str(place) for place in range(18)] + ["1"] * 12):
+        assert code_labels(labels).head.task == "multiclass"
 
 
 @pytest.mark.parametrize(

@@ -341,8 +341,9 @@ def test_labels_are_read_in_the_order_of_the_models_outputs():
     many = coded_labels(["b;a", "", "c"], HeadConfig("multilabel", ("a", "b", "c")))
     assert many.tolist() == [[1, 1, 0], [0, 0, 0], [0, 0, 1]]
     assert coded_labels(["1.5", "2"], HeadConfig("regression", ("level",))).tolist() == [[1.5], [2.0]]
-    with pytest.raises(TableError, match="predicts a number"):
-        coded_labels(["high"], HeadConfig("regression", ("level",)))
+    for wrong in ("high", "nan", "1_2"):
+        with pytest.raises(TableError, match=f"predicts a number, and a label is not one: '{wrong}'"):
+            coded_labels(["1", wrong], HeadConfig("regression", ("level",)))
 
 
 def test_models_open_by_folder_and_plain_data_is_json(model, tmp_path):

@@ -8,6 +8,7 @@ import pytest
 
 from genolm.labels import code_labels
 from genolm.sequences import reverse_complement
+from genolm.shortcuts import ShortcutScore
 from genolm.table_facts import class_histograms, letter_facts
 from genolm.table_report import TableReport, report_table
 from genolm.table_split import SplitSettings, split_rows
@@ -53,8 +54,9 @@ def test_figures_by_hand(tmp_path):
     assert (y.rows, y.train, y.valid, y.test) == (3, 1, 1, 1) and y.gc == (0.0, 0.5, 1.0, 1.0, 1.0)
     assert report.unlabelled == 1
     # GGGG and CCCC are one sequence on two strands, with two labels.
-    assert report.copies.repeated == 1 and report.copies.conflicting == 2
-    assert report.copies.examples == ((3, 6),) and report.copies.too_short == 5
+    assert report.copies.repeated == 1 and report.copies.conflicting == 0 and report.copies.crossed == 2
+    assert report.copies.examples == () and report.copies.crossed_examples == ((3, 6),)
+    assert report.copies.too_short == 5
     assert report.letters.counts == {"N": 2} and report.letters.rows == 1
     assert report.letters.share == pytest.approx(2 / 24)
     assert report.split.counts == {"train": 3, "valid": 1, "test": 1} and report.split.leaked == 0
@@ -168,6 +170,81 @@ def test_conflicts_near_duplicates_of_two_classes_and_letters(tmp_path, plain_ro
     assert any("2 rows share a sequence with a row of another label, such as rows 2 and 102" in i for i in found)
     assert any("near-duplicates of rows of another class" in text for text in found)
     assert any("1 row hold" in text and "N 60" in text for text in found)
+
+
+def test_the_strand_may_be_the_label(tmp_path, rng):
+    pieces = [dna(rng, 60) for _ in range(40)]
+    rows = [
+        (form, label) for item in pieces for form, label in ((item, "sense"), (reverse_complement(item), "anti"))
+    ]
+    report = report_on(tmp_path, [*rows, (pieces[0], "anti")])
+    found = sentences(report)
+    assert "2 rows share a sequence with a row of another label, such as rows 2 and 82: no" in " ".join(found)
+    (note,) = (text for text in sentences(report, "note") if "on the other strand" in text)
+    assert note.startswith("79 rows share a sequence") and "such as rows" in note
+    assert note.endswith("a model that reads both strands alike cannot be right on both.")
+    assert not any("near-duplicates of rows of another class" in text for text in found)
+
+
+def test_labels_in_another_order_contradict_nothing(tmp_path, rng):
+    pieces = [dna(rng, 60) for _ in range(40)]
+    rows = [(item, label) for item in pieces for label in ("a;b", "b;a", "b; a;")]
+    assert report_on(tmp_path, rows).copies.conflicting == 0
+    assert report_on(tmp_path, [*rows, (pieces[0], "a;c")]).copies.conflicting == 4
+
+
+def test_values_of_one_sequence_give_their_spread_and_what_can_be_reached(tmp_path, rng):
+    def told(noise, times):
+        values = rng.normal(size=(400, 1)) + noise * rng.normal(size=(400, times))
+        pieces = [dna(rng, 40) for _ in values]
+        rows = [(piece, f"{value:.4f}") for piece, row in zip(pieces, values, strict=True) for value in row]
+        report = report_on(tmp_path, rows, settings=SplitSettings("random"))
+        assert report.copies.conflicting == report.copies.crossed == 0
+        assert not any("another label" in text for text in sentences(report))
+        (sentence,) = (text for text in sentences(report, "note") if "measured more than once" in text)
+        return report.copies.replicates, sentence
+
+    found, sentence = told(0.01, 2)
+    assert found.sequences == 400 and found.apart == pytest.approx(0.01, rel=0.1)
+    assert sentence.startswith("400 sequences are measured more than once: the") and "Pearson" not in sentence
+    found, sentence = told(1.0, 5)
+    assert found.apart == pytest.approx(1.0, rel=0.1) and found.whole == pytest.approx(2**0.5, rel=0.1)
+    # True values and noise of one deviation each: the truth correlates with a measurement by the root of a half.
+    assert found.reachable == pytest.approx(0.5**0.5, abs=0.05)
+    assert sentence.endswith(f"reaches a Pearson correlation of about {found.reachable:.2f}.")
+
+
+def test_few_or_equal_repeats_promise_nothing(tmp_path, rng):
+    rows = [(dna(rng, 40), f"{rng.normal():.3f}") for _ in range(60)]
+    assert report_on(tmp_path, rows + rows, settings=SplitSettings("random")).copies.replicates is None
+    found = report_on(tmp_path, [*rows, (rows[0][0], "9.5")])
+    assert found.copies.replicates.reachable is None
+    assert any(text.startswith("1 sequence is measured more than once") for text in sentences(found, "note"))
+
+
+@pytest.mark.parametrize(
+    ("labels", "figures", "verdict"),
+    [
+        ("classes", (0.52, 0.41, 0.63), "AUROC 0.52 (0.41-0.63): short words alone tell nothing here."),
+        ("classes", (0.54, 0.51, 0.57), "0.54 (0.51-0.57): a model is worth having only if it does better."),
+        ("classes", (0.70, 0.45, 0.90), "0.70 (0.45-0.90): a model is worth having only if it does better."),
+        ("classes", (0.99, 0.98, 1.00), "there is little left to gain."),
+        ("values", (0.42, 0.28, 0.54), "Spearman 0.42 (0.28-0.54): a model is worth having only if it does better."),
+        ("values", (0.05, -0.10, 0.20), "Spearman 0.05 (-0.10-0.20): short words alone tell nothing here."),
+        ("values", (None, None, None), "unknown: Spearman is not defined on test rows with values or answers that"),
+        ("classes", (None, None, None), "stays unknown: AUROC is not defined on test rows without two classes."),
+    ],
+)
+def test_what_short_words_tell_is_judged_by_their_own_figure(tmp_path, rng, plain_rows, labels, figures, verdict):
+    values = [(sequence, f"{rng.normal():.3f}") for sequence, _ in plain_rows]
+    report = report_on(tmp_path, plain_rows if labels == "classes" else values)
+    metric = "auroc" if labels == "classes" else "spearman"
+    words = ShortcutScore("kmers", "words", metric, {metric: dict(zip(("value", "low", "high"), figures, strict=True))})
+    (sentence,) = (
+        item.sentence for item in table_warnings(replace(report, shortcuts=(words,))) if "short words" in item.sentence
+    )
+    assert verdict in sentence
+    assert ("tell nothing" in sentence) == ("tell nothing" in verdict)
 
 
 def test_letters_are_counted_whatever_their_case():

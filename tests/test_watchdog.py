@@ -21,6 +21,17 @@ def test_a_constant_answer_costs_the_entropy_of_the_shares():
     assert constant_loss("binary", train, valid, weights) == pytest.approx(math.log(2))
 
 
+def test_a_class_without_training_and_validation_rows_costs_nothing():
+    train, valid = np.array([0] * 75 + [2] * 25), np.array([0, 0, 0, 2])
+    entropy = -(0.75 * math.log(0.75) + 0.25 * math.log(0.25))
+    assert constant_loss("multiclass", train, valid) == pytest.approx(entropy)
+    # Class 1 and, more than the labels show, class 3 are met in test rows only.
+    weights = np.array([1 / 3, 20.0, 1.0, 20.0])
+    assert constant_loss("multiclass", train, valid, weights) == pytest.approx(math.log(2))
+    # Of a class that only validation rows have, the best constant answer knows nothing, but is not impossible.
+    assert math.isfinite(constant_loss("multiclass", train, np.array([0, 2, 3]), weights))
+
+
 def test_a_constant_number_costs_the_variance():
     train, valid = np.array([[-1.0], [1.0]]), np.array([[2.0], [-2.0]])
     assert constant_loss("regression", train, valid) == pytest.approx(4.0)

@@ -64,7 +64,8 @@ def command(table: Path, columns: tuple[str, ...], out: Path | None, as_json: bo
     check_folder(out)
     names = column_names(columns)
     found = labelled_rows(read_table(table, need_label=False, columns=names, skip_bad_rows=True))
-    code = code_labels(found.labels, task=options["task"], positive=options["positive"])
+    rows = found.frame.index.tolist()
+    code = code_labels(found.labels, task=options["task"], positive=options["positive"], rows=rows)
     division = SplitSettings(options["split"], options["fractions"], options["seed"])
     split = split_rows(found, code, division)
     with progress_reports() as progress:

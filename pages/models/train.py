@@ -21,7 +21,7 @@ if choice is None:
     running.recent("finetune", PAGE)
     st.stop()
 table = load_table(choice)
-wish = train_form.choose_task(train_form.begin(choice), table.labels)
+wish = train_form.choose_task(train_form.begin(choice), table)
 report_place = st.container()
 st.header("2 How it will be judged", divider="gray")
 wish, division = train_form.choose_split(wish, table.frame.columns)

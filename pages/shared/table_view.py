@@ -176,7 +176,7 @@ def _checked(
     *,
     random_split: bool,
 ) -> CheckedTable:
-    code = code_labels(_table.labels, task=labels[0], positive=labels[1])
+    code = code_labels(_table.labels, task=labels[0], positive=labels[1], rows=_table.frame.index.tolist())
     split = split_rows(_table, code, settings, clusters=_clusters(_table, path, changed, columns))
     report = report_table(_table, code, split, random_split=random_split)
     return CheckedTable(_table, code, split, report)

@@ -1,14 +1,14 @@
 """The form of a training: what is predicted, how it is judged, what it starts from, what it takes."""
 
-from collections.abc import Collection, Hashable, Sequence
+from collections.abc import Collection, Hashable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import streamlit as st
 
 from genolm.ascode import command_arguments
-from genolm.config import PRESETS, TRIM_SHARE, FinetuneSettings
-from genolm.errors import GenolmError
+from genolm.config import PRESETS, TRIM_SHARE, FinetuneSettings, HeadConfig
+from genolm.errors import GenolmError, TableError
 from genolm.estimates import Estimate, estimate_training
 from genolm.job_queue import slots, worker_threads
 from genolm.jobs import list_jobs
@@ -16,6 +16,7 @@ from genolm.labels import code_labels
 from genolm.preparation import Preparation, prepare_training
 from genolm.registry import BundleInfo, list_bundles
 from genolm.table_split import SplitSettings
+from genolm.tables import LabelledTable
 from pages.shared import inputs, state
 from pages.shared.table_view import CheckedTable, TableChoice
 
@@ -110,20 +111,30 @@ def begin(choice: TableChoice) -> Wish:
     return Wish(choice, settings)
 
 
-def choose_task(wish: Wish, labels: Sequence[str]) -> Wish:
-    """Say what the labels stand for, and let the user correct it."""
-    with state.shown_errors(wish.choice.path, wish.choice.name):
-        found = code_labels(labels).head
+def choose_task(wish: Wish, table: LabelledTable) -> Wish:
+    """Say what the labels stand for, and let the user correct it; also where they cannot be told by themselves."""
+    found: HeadConfig | None = None
+    problem: TableError | None = None
+    try:
+        found = code_labels(table.labels, rows=table.frame.index.tolist()).head
+    except TableError as error:
+        problem = error
     left, right = st.columns(2)
     tasks = list(_TASKS)
     task = left.selectbox(
         "What is to be predicted",
         tasks,
-        tasks.index(found.task),
+        tasks.index(found.task) if found else None,
         format_func=_TASKS.__getitem__,
-        key=f"train_task_{found.task}",
+        placeholder="choose, where it cannot be found",
+        key=f"train_task_{found.task if found else 'unknown'}",
         help="Found by your labels; change it if that is wrong, as for class numbers that look like values.",
     )
+    if problem and task is None:
+        with state.shown_errors(wish.choice.path, wish.choice.name):
+            raise problem
+    if found is None:
+        return wish.but(task=task, positive="")
     positive = found.classes[-1]
     if task == found.task == "binary":
         positive = right.selectbox(

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 
 from genolm.ascode import parse_arguments
@@ -11,7 +12,8 @@ from genolm.finetuning import finetune
 from genolm.jobs import Job
 from genolm.progress import Progress
 from genolm.registry import import_bundle
-from pages.shared import inputs, running, train_form
+from pages.shared import inputs, running, table_view, train_form
+from pages.shared.table_view import TableChoice
 
 PAGE = "pages/models/train.py"
 IDENTITY = "b" * 32
@@ -200,3 +202,18 @@ def test_a_finished_training_shows_report_and_model(
     assert "How good it is" in [item.value for item in app.header]
     record = json.loads((job.result / "report" / "run.json").read_text())
     assert parse_arguments(record["arguments"]).values["name"] == "mine"
+
+
+def test_labels_that_cannot_be_told_can_be_named_by_hand(open_page, language_model, sentences, tmp_path, monkeypatch):
+    path = tmp_path / "values.csv"
+    rng = np.random.default_rng(4)
+    lines = ["".join(rng.choice(list("ACGT"), 40)) + f",{'NA' if row == 6 else row % 5}" for row in range(80)]
+    path.write_text("\n".join(["sequence,label", *lines]))
+    choice = TableChoice(path, "values.csv", {}, False)
+    monkeypatch.setattr(table_view, "choose_table", lambda key: choice)
+    app = open_page(PAGE)
+    assert any("stands in 1 of 80 labels, first in row 8: 'NA'" in item for item in sentences(app))
+    assert len(app.header) == 1 and not app.exception
+    by_key(app, "selectbox", "train_task_unknown").set_value("multiclass").run()
+    assert not app.error and len(app.header) == 4
+    assert any("--task multiclass" in item.value for item in app.code)
