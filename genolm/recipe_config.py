@@ -139,6 +139,8 @@ class ZooModel:
         Whose runs it is chosen from, by the loss on validation rows.
     limits : tuple of str
         Sentences for its card.
+    scan_limit : str
+        What stands against scanning a genome with it, "" where nothing does; one of the limits too.
     sample : str
         File among the shipped samples whose first records' scores stand on the card.
     sample_kinds : tuple of str
@@ -156,6 +158,7 @@ class ZooModel:
     protocol: str
     method: str
     limits: tuple[str, ...] = ()
+    scan_limit: str = ""
     sample: str = ""
     sample_kinds: tuple[str, ...] = ()
     site: int | None = None

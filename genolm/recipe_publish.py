@@ -162,9 +162,10 @@ def _save(
 ) -> Path:
     """Save a network as the recipe's built-in model, with a card that tells its tests and those of others."""
     model, scores = recipe.model, result["scores"][ground.protocol]
+    limits = [model.scan_limit, *model.limits] if model.scan_limit else model.limits
     metrics = {"valid": bundle.card["metrics"]["valid"], "test": tests["test"], **_of_unknown_strand(bundle, ground)}
     card = {
-        **{key: item for key, item in bundle.card.items() if key != "test_of"},
+        **{key: item for key, item in bundle.card.items() if key not in ("test_of", "scan_limit")},
         **{key: getattr(model, key) for key in ("title", "purpose", "licence")},
         "recipe": _told_as(recipe),
         "metrics": {**metrics, **tests},
@@ -172,7 +173,8 @@ def _save(
         **own_headline(bundle.config.head.task),
         "baselines": _others(result, ground.protocol),
         "data": merged_data([_source_of(result, ground.protocol), *bundle.card["data"]]),
-        "limits": [*model.limits, *_seeds_sentence(scores[model.method], recipe.metric), *_drawn_sentence(ground)],
+        "limits": [*limits, *_seeds_sentence(scores[model.method], recipe.metric), *_drawn_sentence(ground)],
+        **({"scan_limit": model.scan_limit} if model.scan_limit else {}),
     }
     config = replace(bundle.config, name=target.name, title=model.title, purpose=model.purpose)
     if model.site is not None:

@@ -16,7 +16,7 @@ from genolm.progress import Progress, ProgressCallback, part_reporter
 from genolm.regions import unknown_contig
 from genolm.scan import scan_mode
 from genolm.scan_outputs import check_formats
-from genolm.scan_pipeline import PathLike, checked_threshold, topology_choice, scan_file
+from genolm.scan_pipeline import PathLike, checked_threshold, scan_file, scan_limits, topology_choice
 from genolm.scan_plan import scan_layout, strand_list
 from genolm.sequences import plain_name
 from genolm.topology import AUTO
@@ -57,7 +57,8 @@ def scan_folder(
     -------
     FileResult
         ``summary`` has the rows of ``genomes.csv`` (``genome, records, bases, calls, seconds, problem``) and, as
-        ``left_out``, the files that are no genomes, with reasons. ``calls`` is None.
+        ``left_out``, the files that are no genomes, with reasons, and what the model's card has against scans as
+        ``warnings``. ``calls`` is None.
 
     Raises
     ------
@@ -101,7 +102,7 @@ def scan_folder(
     with atomic_write(folder / SUMMARY_FILE) as stream:
         stream.write(pd.DataFrame(rows).to_csv(index=False, lineterminator="\n").encode())
     left_out = {path.name: reason for path, reason in found.left_out.items()}
-    summary = {"genomes": rows, "left_out": left_out}
+    summary = {"genomes": rows, "left_out": left_out, "warnings": scan_limits(predictor)}
     records = sum(row["records"] for row in rows)
     return FileResult((folder / SUMMARY_FILE, *files), records, time.monotonic() - began, summary)
 

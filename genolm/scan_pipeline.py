@@ -224,7 +224,7 @@ class _Scans:
     ) -> None:
         self._genome, self._predictor, self._scan = genome, predictor, dict(scan)
         self._parts, self._progress = parts, progress
-        self.warnings = list(compare_with_training(genome, predictor))
+        self.warnings = [*scan_limits(predictor), *compare_with_training(genome, predictor)]
         self.notes: list[str] = []
 
     def run(
@@ -323,6 +323,12 @@ def topology_choice(topology: str, circular: list[str], linear: list[str]) -> Ch
     if named and topology != AUTO:
         raise SettingsError(f"Topology is {topology} for all contigs and others are named; leave it at auto.")
     return named or topology
+
+
+def scan_limits(predictor: Predictor) -> list[str]:
+    """Return what the model's card says against scans, as warnings; none where it says nothing."""
+    limit = (predictor.bundle.card or {}).get("scan_limit")
+    return [f"{predictor.config.name}: {limit}"] if limit else []
 
 
 def checked_threshold(predictor: Predictor, threshold: float | None) -> float:

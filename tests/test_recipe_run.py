@@ -140,6 +140,7 @@ title = "Toy model"
 purpose = "Tells toys apart."
 licence = "MIT"
 limits = ["A toy."]
+scan_limit = "It was never shown a genome."
 sample = "toy.fa"
 '''
 
@@ -232,7 +233,8 @@ def test_a_run_that_is_cut_short_goes_on_and_ends_as_one(run, folder, tmp_path, 
     assert all((value == bundle.state_dict()[key]).all() for key, value in best.state_dict().items())
     assert bundle.config.name == "toy-model" and bundle.card["recipe"] == "recipes/toy.toml"
     assert set(bundle.card["baselines"]) == {"From scratch", "k-mer logistic regression"}
-    assert bundle.card["limits"][0] == "A toy." and "2 seeds" in bundle.card["limits"][1]
+    assert bundle.card["limits"][:2] == ["It was never shown a genome.", "A toy."] and "2 seeds" in bundle.card["limits"][2]
+    assert bundle.card["scan_limit"] == "It was never shown a genome."
     (data,) = bundle.card["data"]
     assert data["name"] == "raw/letters.txt" and data["records"] == 120 and data["bases"] == 120 * 45
 

@@ -1,17 +1,21 @@
 """A scan with all that can be asked of it: background, genes, known sites, topology, regions, a folder."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 
 from genolm.annotation import read_annotation
 from genolm.background import shuffled_background
+from genolm.cli import commands
 from genolm.errors import Cancelled, GenolmError, SequenceError, SettingsError, TableError
 from genolm.feature_readers import read_gff3
 from genolm.genome_files import open_genome
 from genolm.pipelines import open_model, scan_file
+from genolm.registry import read_bundle, save_bundle
 from genolm.scan import scan_genome
 from genolm.scan_folder import scan_folder
 from genolm.scan_pipeline import BACKGROUND_BASES, BACKGROUND_SEED
@@ -48,6 +52,21 @@ def middle(genome, model):
     with open_genome(genome) as opened:
         values = np.concatenate([track.values for track in scan_genome(opened, model, stride=10).tracks])
     return float(np.quantile(values, 0.8))
+
+
+def test_what_a_card_has_against_scans_is_said_first(genome, toy_bundle_path, tmp_path):
+    limit = "It was never shown what lies between genes."
+    bundle = read_bundle(toy_bundle_path)
+    config = replace(bundle.config, name="pieces")
+    save_bundle(tmp_path / "pieces", config, bundle.state_dict(), {**bundle.card, "scan_limit": limit})
+    given = ["--model", str(tmp_path / "pieces"), "--no-background", "--threads", "1"]
+    folder = tmp_path / "genomes"
+    folder.mkdir()
+    (folder / "genome.fa").write_bytes(genome.read_bytes())
+    for source, out in ((genome, "one"), (folder, "folder")):
+        told = CliRunner().invoke(commands, ["scan", str(source), "--out", str(tmp_path / "out" / out), *given])
+        assert told.exit_code == 0 and f"Warning: pieces: {limit}" in told.stderr
+    assert json.loads((tmp_path / "out" / "one" / "run.json").read_text())["results"]["warnings"][0] == f"pieces: {limit}"
 
 
 def test_what_is_asked_for_is_written_and_said(genome, genes, model, tmp_path):

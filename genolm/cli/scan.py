@@ -131,4 +131,6 @@ def command(
 
     with progress_reports() as progress:
         result = scan(fasta, out, model=model, progress=progress, **options)
+    for warning in result.summary["warnings"]:
+        click.echo(f"Warning: {warning}", err=True)
     report_files(result, as_json=as_json)

@@ -61,6 +61,8 @@ def pick_model(key: str, *, scans: bool = False) -> BundleInfo:
     info = models[name]
     with st.container(border=True):
         describe_model(info)
+    if scans and (limit := (info.card or {}).get("scan_limit")):
+        st.warning(state.plain(limit), icon=":material/warning:")
     return info
 
 

@@ -15,7 +15,7 @@ from genolm.jobs import Job
 from genolm.predict import Predictor
 from genolm.progress import Progress
 from genolm.classifier import SequenceClassifier
-from genolm.registry import load_bundle, save_bundle
+from genolm.registry import import_bundle, load_bundle, save_bundle
 from genolm.scan import scan_genome
 from genolm.scan_pipeline import scan_file
 from genolm.site_matching import judge_calls
@@ -366,6 +366,16 @@ def test_the_scan_is_started_with_what_was_chosen(open_page, toy_model, monkeypa
     assert arguments[6:12] == ["--stride", "20", "--strand", "both", "--threshold", "0.9"]
     assert arguments[12:] == ["--topology", "circular", "--genes", "predict", "--no-background"]
     assert json.dumps(arguments)
+
+
+def test_a_model_that_was_not_made_for_scans_says_so_before_the_start(open_page, toy_model, tmp_path):
+    assert not open_page(PAGE).warning
+    bundle = load_bundle("toy-promoter")
+    limit = "Take it for single pieces; most calls of a scan would be wrong."
+    config = dataclasses.replace(bundle.config, name="pieces")
+    save_bundle(tmp_path / "pieces", config, bundle.state_dict(), {**bundle.card, "scan_limit": limit})
+    import_bundle(tmp_path / "pieces")
+    assert [item.value for item in open_page(PAGE, model="pieces").warning] == [limit]
 
 
 def test_every_option_of_the_form_is_one_of_the_command(tmp_path):
