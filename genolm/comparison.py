@@ -174,7 +174,8 @@ def compare_models(
     order = _class_order(*predictors)
     data = _labelled(table, columns, skip_bad_rows=skip_bad_rows)
     facts, frame = source_facts(Path(table)), _part(data, split)
-    labels = coded_labels(frame["label"].tolist(), predictors[0].head, data.source.name)
+    names = [f"row {number}" for number in frame.index]
+    labels = coded_labels(frame["label"].tolist(), predictors[0].head, data.source.name, names=names)
     judged = []
     for place, predictor in enumerate(predictors):
         tell = part_reporter(progress, place, 2, predictor.config.name)

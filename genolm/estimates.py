@@ -14,7 +14,7 @@ from genolm.batches import pack
 from genolm.classifier import SequenceClassifier
 from genolm.classifier_training import task_loss
 from genolm.config import EncoderConfig, HeadConfig, encoder_preset
-from genolm.preparation import Preparation
+from genolm.preparation import Preparation, open_sequences
 from genolm.tokenizer import KmerTokenizer
 
 VALIDATION_COST = 0.3
@@ -87,7 +87,7 @@ def estimate_training(
     epochs = sum(item.epochs for item in settings.schedule)
     valid = VALIDATION_COST * len(preparation.rows("valid")) / max(1, len(lengths))
     judged = VALIDATION_COST * _readings_after(preparation) / max(1, len(lengths))
-    unlabelled = sum(map(len, preparation.table.unlabelled)) // tokenizer.stride
+    unlabelled = sum(map(len, open_sequences(preparation.table, preparation.split))) // tokenizer.stride
     adapted = ADAPT_COST * (per_pass + unlabelled) * plan.adapt_passes
     total = per_pass * (epochs * (1 + valid) + judged) * plan.seeds + adapted
     seconds = total / speed * (2 if preparation.settings.reduction else 1)

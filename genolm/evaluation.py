@@ -1,6 +1,6 @@
 """How good a classifier is on labelled sequences."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -94,7 +94,7 @@ def evaluate(
     progress : callable, optional
         Told of finished sequences.
     """
-    truth = coded_labels(labels, predictor.head, source)
+    truth = coded_labels(labels, predictor.head, source, names=names)
     # Every labelled row is scored, also one that is hardly known bases.
     found = predictor.probabilities(predictor.logits(sequences, names=names, progress=progress))
     threshold = predictor.config.calibration.threshold
@@ -102,8 +102,10 @@ def evaluate(
     return metrics.score(predictor.task, found, truth, threshold=threshold, **options)
 
 
-def coded_labels(labels: Sequence[str], head: HeadConfig, source: str = "table") -> np.ndarray:
-    """Return a table's labels as numbers in the order of a model's outputs.
+def coded_labels(
+    labels: Sequence[str], head: HeadConfig, source: str = "table", *, names: Sequence[str] | None = None
+) -> np.ndarray:
+    """Return a table's labels as numbers in the order of a model's outputs; ``names`` is what to call each in a message.
 
     Class names for binary and multi-class models (0 and 1 also stand for a binary model's two classes),
     names joined by ";" for multi-label ones, numbers for regression. 0 and 1 mean the first and the second class only
@@ -134,13 +136,17 @@ def coded_labels(labels: Sequence[str], head: HeadConfig, source: str = "table")
             places = {"0": 0, "1": 1}
         return np.array([places[label] for label in labels], dtype=np.int64)
     except KeyError as error:
-        raise TableError(
-            f"{source}: the label {error} is none of the model's classes {', '.join(head.classes)}."
-        ) from error
+        where = _where(source, labels, names, lambda label: error.args[0] in (label, *_parts(label)))
+        raise TableError(f"{where}: the label {error} is none of the model's classes {', '.join(head.classes)}.") from error
     except ValueError as error:
-        raise TableError(
-            f"{source}: the model predicts a number, and a label is not one: {error}."
-        ) from error
+        where = _where(source, labels, names, lambda label: repr(label) == str(error))
+        raise TableError(f"{where}: the model predicts a number, and a label is not one: {error}.") from error
+
+
+def _where(source: str, labels: Sequence[str], names: Sequence[str] | None, is_it: Callable[[str], bool]) -> str:
+    """Return the source, and what the first such label is called where that is known."""
+    first = next(place for place, label in enumerate(labels) if is_it(label))
+    return f"{source}, {names[first]}" if names else source
 
 
 def _parts(label: str) -> list[str]:

@@ -22,6 +22,7 @@ AMBIGUITY_CODES = "RYSWKMBDHVN"
 IUPAC = ("ACGTU" + AMBIGUITY_CODES).encode()
 _ALLOWED = IUPAC + IUPAC.lower()
 _PROTEIN_ONLY = b"EFILPQZJO"
+_PROTEIN_SHARE = 0.1  # of a protein a third or so of the letters are no nucleotide
 _HISTOGRAM_CHUNK = 1 << 16
 _GZIP_MAGIC = b"\x1f\x8b"
 _BGZF_END = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
@@ -183,9 +184,9 @@ def letter_problem(data: bytes) -> tuple[int, str] | None:
         return None
     first = foreign[:1]
     position = data.index(first)
-    upper = foreign.upper()
     shown = first.decode("ascii") if first < b"\x80" else foreign[:4].decode("utf-8", "replace")[0]
-    if upper[:1] in (b"X", b"*") or upper.translate(None, _PROTEIN_ONLY) != upper:
+    letters = len(data.translate(None, SPACES))
+    if len(foreign) >= _PROTEIN_SHARE * letters and set(foreign.upper()) & set(_PROTEIN_ONLY + b"X*"):
         return position, (
             f"letter {shown!r} is no IUPAC nucleotide code and it looks like protein; genolm reads DNA "
             "and RNA, so give the nucleotide sequence (an unknown base is written N)"
@@ -194,6 +195,8 @@ def letter_problem(data: bytes) -> tuple[int, str] | None:
 
 
 def _letter_advice(first: bytes) -> str:
+    if first in b"xX":
+        return "is no IUPAC nucleotide code; an unknown or masked base is written N"
     if first in b"-.~":
         return "is an alignment gap; give the sequences unaligned, without gaps"
     if first.isdigit():

@@ -153,7 +153,7 @@ def _adaptation(report: Facts, table: Facts) -> str:
     if unlabelled:
         read += (
             f" and on those of the table's {unlabelled:,} sequences without a label that resemble no "
-            "validation or test sequence"
+            "validation or test sequence and were not held out with them"
         )
     if not adapted.get("used"):
         return f", unchanged: fine-tuning it on {read} did not help on the validation sequences"

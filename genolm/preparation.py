@@ -73,8 +73,8 @@ class Preparation:
         return everything.subset(self.rows(part))
 
     def unrelated(self) -> list[str]:
-        """Return the unlabelled sequences that resemble none of the validation and test rows."""
-        unlabelled = list(self.table.unlabelled)
+        """Return those of the :func:`open_sequences` that resemble no validation and test row."""
+        unlabelled = open_sequences(self.table, self.split)
         if not unlabelled:
             return []
         held_out = [*self.samples("valid").sequences, *self.samples("test").sequences]
@@ -120,12 +120,13 @@ def prepare_training(
     if table is None:
         columns, skip = dict(settings.columns), settings.skip_bad_rows
         table = labelled_rows(read_table(table_path, need_label=False, columns=columns, skip_bad_rows=skip))
-    code = code_labels(table.labels, task=settings.task, positive=settings.positive)
+    rows = table.frame.index.tolist()
+    code = code_labels(table.labels, task=settings.task, positive=settings.positive, rows=rows)
     division = SplitSettings(settings.split, settings.fractions, settings.seed)
     split = split_rows(table, code, division, clusters=clusters)
     known = "" if from_scratch else known_to_base(bundle, table.sequences, split.parts)
     split = replace(split, notes=(*split.notes, known)) if known else split
-    extra = sum(map(len, table.unlabelled))
+    extra = sum(map(len, open_sequences(table, split)))
     size = task_size(
         code.head.task, code.values, table.sequences, split.parts, clusters=split.clusters, extra_bases=extra
     )
@@ -143,3 +144,19 @@ def prepare_training(
         },
     }
     return Preparation(Path(table_path), table, code, split, bundle, from_scratch, settings, plan, facts, known)
+
+
+def open_sequences(table: LabelledTable, split: TableSplit) -> list[str]:
+    """Return the unlabelled sequences that the division leaves to be learned from.
+
+    By a column split those that are marked for training there, by groups those that are in none of a validation or
+    test row.
+    """
+    rows = table.without_label
+    if rows is None:
+        return []
+    if split.method == "given":
+        rows = rows[rows["split"] == "train"]
+    elif split.method == "group":
+        rows = rows[~rows["group"].isin(table.frame["group"][split.parts != "train"])]
+    return rows["sequence"].tolist()

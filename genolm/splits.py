@@ -7,7 +7,8 @@ that any 19 bases in common give one in common. k-mers with letters other than A
 k-mer counts once per sequence, so that repeats and runs of one letter weigh little. Clusters are the
 connected components of these links. As measured, half of the pairs are linked that have an exact stretch of
 40 % (150 bp; 35 % at 500 bp) or 93 % of their bases in common; at 50 % or 98 % nearly all are, and below 30 %
-or 88 % hardly any: more distant relatives stay apart.
+or 88 % hardly any: more distant relatives stay apart. Sequences under 40 bases, which have few minimizers, are
+also linked when :mod:`genolm.short_similarity` finds them similar.
 """
 
 from collections.abc import Sequence
@@ -18,6 +19,8 @@ from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
 from genolm.errors import SettingsError
+from genolm.placing import place_items, strata_of
+from genolm.short_similarity import short_links
 from genolm.tokenizer import AMBIGUOUS_CODE, encode_bases
 
 SPLIT_NAMES = ("train", "valid", "test")
@@ -62,7 +65,7 @@ def similarity_clusters(
     sets = _KmerSets.build(*_sequence_kmers(sequences, k, window), len(sequences))
     rare, frequent = sets.groups()
     sure, unsure = sets.similar_pairs(rare, min_shared)
-    labels = _components(np.concatenate([sets.twins(), sure]), len(sequences))
+    labels = _components(np.concatenate([sets.twins(), sure, short_links(sequences)]), len(sequences))
     rng = np.random.default_rng(0)
     for _ in range(_STAR_ROUNDS if len(frequent) else 0):
         before = labels.max()
@@ -111,7 +114,7 @@ def split_by_cluster(
     """Divide items so that no cluster straddles and each class has about the wanted share everywhere.
 
     Clusters of several items are placed first, the largest first, each where its classes are missed most;
-    single items then fill up each class.
+    single items then fill up each class. See :func:`genolm.placing.place_items` for classes of few clusters.
 
     Parameters
     ----------
@@ -129,19 +132,15 @@ def split_by_cluster(
         (n,) of "train", "valid", "test".
         A part that would stay empty, with clusters too few or too large, is a :class:`SettingsError`.
     """
-    strata, clusters, wanted = _strata(labels), np.asarray(clusters), np.asarray(fractions, dtype=np.float64)
+    strata, clusters, wanted = strata_of(labels), np.asarray(clusters), np.asarray(fractions, dtype=np.float64)
     if wanted.shape != (3,) or not (wanted >= 0).all() or not abs(wanted.sum() - 1) <= 1e-6:
         raise SettingsError(f"fractions are {tuple(fractions)}; three shares that add up to 1 are wanted.")
     if len(clusters) != len(strata):
         raise SettingsError(f"There are {len(strata)} labels and {len(clusters)} clusters; they must agree.")
-    rng = np.random.default_rng(seed)
-    goal = wanted[:, None] * np.bincount(strata)[None, :]
-    part = np.full(len(strata), -1)
-    _, number, sizes = np.unique(clusters, return_inverse=True, return_counts=True)
-    missing = _place_clusters(part, strata, np.where(sizes[number] > 1, number, -1), goal, rng)
-    _place_singles(part, strata, missing, rng)
+    part = place_items(strata, clusters, wanted, seed)
     empty = [SPLIT_NAMES[place] for place in np.flatnonzero(wanted) if not (part == place).any()]
     if empty:
+        sizes = np.unique(clusters, return_counts=True)[1]
         raise SettingsError(
             f"{len(sizes)} clusters, the largest of {sizes.max(initial=0)} items, leave none for "
             f"{' and '.join(empty)}: use more sequences, or split by a column of your own."
@@ -345,56 +344,3 @@ def _links_of(labels: np.ndarray) -> np.ndarray:
 
 def _by_appearance(labels: np.ndarray) -> np.ndarray:
     return np.unique(_links_of(labels)[:, 0], return_inverse=True)[1]
-
-
-def _strata(labels: Sequence[Any] | np.ndarray) -> np.ndarray:
-    """Return a class number for each item."""
-    table = np.asarray(labels)
-    if table.ndim == 2:
-        return np.unique(table, axis=0, return_inverse=True)[1].reshape(-1)
-    if table.dtype.kind == "f" and len(np.unique(table)) > 10:
-        return np.argsort(np.argsort(table, kind="stable"), kind="stable") * 10 // len(table)
-    return np.unique(table.astype(str), return_inverse=True)[1]
-
-
-def _groups(items: np.ndarray, keys: np.ndarray, rng: np.random.Generator) -> list[np.ndarray]:
-    """Return the items of each key, shuffled."""
-    items = rng.permutation(items)
-    items = items[np.argsort(keys[items], kind="stable")]
-    return np.split(items, np.flatnonzero(np.diff(keys[items])) + 1) if len(items) else []
-
-
-def _place_clusters(
-    part: np.ndarray, strata: np.ndarray, number: np.ndarray, goal: np.ndarray, rng: np.random.Generator
-) -> np.ndarray:
-    """Fill ``part`` for items with a cluster ``number`` from 0 up; return what parts miss of each class."""
-    missing = goal.copy()
-    groups = _groups(np.flatnonzero(number >= 0), number, rng)
-    weight = np.divide(1.0, goal, out=np.zeros_like(goal), where=goal > 0)
-    closed = np.where(goal.sum(axis=1) > 0, 0.0, -np.inf)
-    for place in sorted(rng.permutation(len(groups)).tolist(), key=lambda index: -len(groups[index])):
-        classes, counts = np.unique(strata[groups[place]], return_counts=True)
-        # How far the sum of (missing squared / goal) falls when the cluster goes to each part.
-        gain = ((2 * missing[:, classes] - counts) * counts * weight[:, classes]).sum(axis=1) + closed
-        chosen = int(gain.argmax())
-        part[groups[place]] = chosen
-        missing[chosen, classes] -= counts
-    return missing
-
-
-def _place_singles(
-    part: np.ndarray, strata: np.ndarray, missing: np.ndarray, rng: np.random.Generator
-) -> None:
-    """Give the items still without a part to the parts that miss their class."""
-    owed = np.zeros(len(SPLIT_NAMES))
-    for group in _groups(np.flatnonzero(part < 0), strata, rng):
-        lacking = np.maximum(missing[:, strata[group[0]]], 0.0)
-        exact = lacking / lacking.sum() * len(group)
-        given = np.floor(exact + 1e-9).astype(np.int64)
-        # Roundings are carried from class to class, so that many small classes fill all parts.
-        owed += exact - given
-        for _ in range(len(group) - int(given.sum())):
-            richest = int(np.where(lacking > 0, owed, -np.inf).argmax())
-            given[richest] += 1
-            owed[richest] -= 1
-        part[group] = np.repeat(np.arange(len(SPLIT_NAMES)), given)

@@ -9,7 +9,8 @@ import numpy as np
 from genolm.labels import LabelCode
 from genolm.shortcuts import lengths_and_gc
 from genolm.splits import SPLIT_NAMES, LeakageReport
-from genolm.table_split import SHORTEST_COMPARED, TableSplit, canonical_forms
+from genolm.short_similarity import SHORTEST_COMPARED
+from genolm.table_split import TableSplit, canonical_forms
 from genolm.tables import LabelledTable
 
 ALL_ROWS, OTHERS = "all rows", "all other classes"
@@ -24,7 +25,8 @@ _LEAST_REPEATS = 20
 class ClassFacts:
     """One class (or label; of a regression all rows): its rows, and quantiles 0, 25, 50, 75, 100 %.
 
-    ``length`` is in bp, ``gc`` a share of A, C, G, T.
+    ``length`` is in bp, ``gc`` a share of A, C, G, T. ``first`` is the number of its first row in the file, 0 where that
+    was not kept.
     """
 
     name: str
@@ -34,6 +36,7 @@ class ClassFacts:
     test: int
     length: tuple[float, ...]
     gc: tuple[float, ...]
+    first: int = 0
 
 
 @dataclass(frozen=True)
@@ -152,6 +155,7 @@ def class_facts(table: LabelledTable, code: LabelCode, parts: np.ndarray) -> tup
             *(int((mask & (parts == part)).sum()) for part in SPLIT_NAMES),
             length=_quantiles(lengths[mask]),
             gc=_quantiles(gc[mask]),
+            first=int(table.frame.index[mask.argmax()]),
         )
         for name, mask in class_masks(code).items()
     )

@@ -23,7 +23,6 @@ from genolm.splits import (
 from genolm.tables import LabelledTable
 
 METHODS = ("given", "cluster", "group", "random")
-SHORTEST_COMPARED = 15
 _FEW_FOR_TEST = 30
 _ROUNDED = 0.01 + 1e-9
 
@@ -164,7 +163,7 @@ def table_clusters(sequences: Sequence[str]) -> np.ndarray:
     """Return the similarity cluster of each sequence, int64 from 0 in order of first appearance.
 
     Equal sequences, on either strand, are always in one cluster, however short; see :mod:`genolm.splits`
-    for what else counts as similar.
+    for what else counts as similar, and :mod:`genolm.short_similarity` for sequences under 40 bases.
     """
     forms = canonical_forms(sequences)
     places: dict[str, int] = {}

@@ -1,15 +1,18 @@
 """What a reader of a table's figures should know before training, in sentences."""
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Literal
 
 from genolm.cards import metric_name
 from genolm.plans import LEAST_TRAINING_ROWS
+from genolm.short_similarity import SHORTEST_COMPARED
 from genolm.shortcuts import ShortcutScore, interval_words
 
 if TYPE_CHECKING:
-    from genolm.table_facts import Replicates
+    from genolm.table_facts import ClassFacts, Replicates
     from genolm.table_report import TableReport
 
 LEVELS = ("stop", "warn", "note")
@@ -20,6 +23,7 @@ _CHANCE = {"auroc": 0.5, "spearman": 0.0}
 _GUESSING = {"auroc": 0.55, "spearman": 0.1}
 _MUCH_AMBIGUOUS, _SOLVED, _UNLIMITED = 0.01, 0.98, 0.995
 _NAMED = 5
+_SLIPS, _TIMES_AS_MANY, _SHORTEST_WORD, _ALIKE = 2, 20, 4, 0.8
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ class TableWarning:
 
 def table_warnings(report: "TableReport") -> tuple[TableWarning, ...]:
     """Return everything worth saying of a table, the gravest first."""
-    checks = (_refused, _sizes, _balance, _shortcuts, _contradictions, _copies, _leakage, _letters)
+    checks = (_refused, _spelling, _sizes, _balance, _shortcuts, _contradictions, _copies, _leakage, _letters)
     found = [warning for check in checks for warning in check(report)]
     found += [TableWarning("note", note) for note in report.split.notes]
     return tuple(sorted(found, key=lambda item: LEVELS.index(item.level)))
@@ -48,6 +52,44 @@ def _refused(report: "TableReport") -> Iterator[TableWarning]:
         yield TableWarning("warn", f"{what} {'It is' if count == 1 else 'They are'} left out.")
     else:
         yield TableWarning("stop", f"{what} Mend the file, or choose to leave bad rows out.")
+
+
+def _spelling(report: "TableReport") -> Iterator[TableWarning]:
+    for item, meant in _misspelt(report):
+        where = f" ({'row' if item.rows == 1 else 'the first is row'} {item.first})" if item.first else ""
+        yield TableWarning(
+            "warn" if item.train else "stop",
+            f"The class {item.name} has {_rows(item.rows)}{where} and is written almost as {meant.name}, which has "
+            f"{_rows(meant.rows)}: if it is a slip, mend it in the table.",
+        )
+
+
+def _misspelt(report: "TableReport") -> list[tuple["ClassFacts", "ClassFacts"]]:
+    """Return classes of a row or two whose names are almost those of far larger ones, each with that one."""
+    found = []
+    for item in report.classes if report.task in ("binary", "multiclass", "multilabel") else ():
+        larger = [other for other in report.classes if other.rows >= _TIMES_AS_MANY * item.rows]
+        if item.rows <= _SLIPS and (meant := [other for other in larger if _almost(item.name, other.name)]):
+            found.append((item, max(meant, key=lambda other: other.rows)))
+    return found
+
+
+def _almost(name: str, other: str) -> bool:
+    """Return whether two names differ by a slip, such as a letter, a space or a capital; numbers tell them apart."""
+    plain, also = (re.sub(r"\W|_", "", text.casefold()) for text in (name, other))
+    if plain == also:
+        return True
+    if min(len(plain), len(also)) < _SHORTEST_WORD or re.sub(r"\D", "", plain) != re.sub(r"\D", "", also):
+        return False
+    # A word before the other, as in non-promoter, is another name.
+    longer, shorter = sorted((plain, also), key=len, reverse=True)
+    return shorter not in longer[2:] and SequenceMatcher(None, plain, also).ratio() >= _ALIKE
+
+
+def _told_classes(report: "TableReport") -> list["ClassFacts"]:
+    """Return the classes that the table is about: those that are no slips."""
+    slips = {item.name for item, _ in _misspelt(report)}
+    return [item for item in report.classes if item.name not in slips]
 
 
 def _sizes(report: "TableReport") -> Iterator[TableWarning]:
@@ -74,11 +116,11 @@ def _sizes(report: "TableReport") -> Iterator[TableWarning]:
         ("valid", "warn", "the training cannot be steered by it"),
         ("test", "warn", "how well it is recognised stays unknown"),
     ):
-        missing = [item.name for item in report.classes if not getattr(item, part)]
+        missing = [item.name for item in _told_classes(report) if not getattr(item, part)]
         if missing and report.split.counts[part]:
             words = {"train": "training", "valid": "validation", "test": "test"}[part]
             yield TableWarning(level, f"{_classes(missing)} no {words} row: {what}.")  # type: ignore[arg-type]
-    rare = [item.name for item in report.classes if item.rows < FEW_OF_A_CLASS]
+    rare = [item.name for item in _told_classes(report) if item.rows < FEW_OF_A_CLASS]
     if rare:
         yield TableWarning(
             "warn", f"{_classes(rare)} fewer than {FEW_OF_A_CLASS} rows; figures for so few mean little."
@@ -88,8 +130,8 @@ def _sizes(report: "TableReport") -> Iterator[TableWarning]:
 def _balance(report: "TableReport") -> Iterator[TableWarning]:
     if report.task not in ("binary", "multiclass"):
         return
-    most = max(report.classes, key=lambda item: item.rows)
-    least = min(report.classes, key=lambda item: item.rows)
+    most = max(_told_classes(report), key=lambda item: item.rows)
+    least = min(_told_classes(report), key=lambda item: item.rows)
     if least.rows < UNEVEN * most.rows:
         always = most.rows / report.rows
         yield TableWarning(
@@ -200,8 +242,8 @@ def _copies(report: "TableReport") -> Iterator[TableWarning]:
     if copies.too_short:
         yield TableWarning(
             "warn",
-            f"{_rows(copies.too_short)} have sequences too short to be compared with others; among them only "
-            "equal ones are kept together.",
+            f"{_rows(copies.too_short)} have sequences under {SHORTEST_COMPARED} bp, too short to be compared with "
+            "others; among them only equal ones are kept together.",
         )
 
 

@@ -82,15 +82,15 @@ class LabelledTable:
         Other columns of the file, which nothing here uses.
     refused : tuple[RefusedRow, ...]
         Rows that were left out because the caller allowed it.
-    unlabelled : tuple[str, ...]
-        Sequences of rows that :func:`labelled_rows` took out for having no label.
+    without_label : pd.DataFrame or None
+        The rows, like those of ``frame``, that :func:`labelled_rows` took out for having no label.
     """
 
     source: Path
     frame: pd.DataFrame
     ignored: tuple[str, ...] = ()
     refused: tuple[RefusedRow, ...] = ()
-    unlabelled: tuple[str, ...] = ()
+    without_label: pd.DataFrame | None = None
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -100,6 +100,11 @@ class LabelledTable:
     def sequences(self) -> list[str]:
         """The sequences in order."""
         return self.frame["sequence"].tolist()
+
+    @property
+    def unlabelled(self) -> tuple[str, ...]:
+        """The sequences of the rows without a label."""
+        return () if self.without_label is None else tuple(self.without_label["sequence"])
 
     @property
     def labels(self) -> list[str]:
@@ -223,7 +228,7 @@ def write_table(path: str | os.PathLike[str], table: LabelledTable) -> None:
 
 
 def labelled_rows(table: LabelledTable) -> LabelledTable:
-    """Return the rows with a label; the sequences of the others are in ``unlabelled``.
+    """Return the rows with a label; the others are in ``without_label``.
 
     Raises
     ------
@@ -235,8 +240,7 @@ def labelled_rows(table: LabelledTable) -> LabelledTable:
     has_label = table.frame["label"] != ""
     if not has_label.any():
         raise TableError(f"{table.source}: every label is empty; a classifier learns from labelled rows.")
-    unlabelled = tuple(table.frame.loc[~has_label, "sequence"])
-    return replace(table, frame=table.frame[has_label], unlabelled=unlabelled)
+    return replace(table, frame=table.frame[has_label], without_label=table.frame[~has_label])
 
 
 def with_split(table: LabelledTable, parts: Sequence[str]) -> LabelledTable:

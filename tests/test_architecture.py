@@ -13,19 +13,19 @@ PACKAGE = ROOT / "genolm"
 # A module imports only from rows above its own. A new module is put into the row where it belongs.
 LAYERS = (
     {"errors", "verbs", "job_files", "processes", "scan_readme"},
-    {"config", "progress", "ray_access", "regions", "record", "cards", "bootstrap", "figure_parts", "ascode", "markov"}
+    {"config", "placing", "progress", "ray_access", "regions", "record", "cards", "bootstrap", "figure_parts", "ascode", "markov"}
     | {"site_matching"},
     {"compute", "remote_jobs", "workspace", "fasta_check", "labels", "metrics", "methods_text", "watchdog"}
     | {"topology", "feature_readers", "score_files", "published"},
     {"fasta_index", "tokenizer", "tracks", "cell", "pooling", "prediction", "result_row", "job_database", "recording", "table_text"},
-    {"sequences", "genbank", "twobit", "features", "peaks", "lstm", "calibration", "bundle_config", "readings"}
+    {"sequences", "short_similarity", "genbank", "twobit", "features", "peaks", "lstm", "calibration", "bundle_config", "readings"}
     | {"recipe_config", "results", "results_contest", "stream_cell", "stream_pooling", "truth_intervals", "job_store", "shortcuts", "common_site"},
     {"outputs", "genome_files", "genbank_calls", "answers", "tables", "model", "corpus", "job_queue"}
     | {"results_reading", "samples", "truth", "significance", "background", "gene_finding", "plans"},
-    {"batches", "checkpoints", "results_overview", "distributed", "report_data", "classifier", "partial", "jobs", "worker"}
+    {"batches", "checkpoints", "results_verdict", "distributed", "report_data", "classifier", "partial", "jobs", "worker"}
     | {"stream_encoder", "scan_outputs", "annotation", "table_warnings"},
-    {"training", "report_figures", "results_text", "splits", "onnx_graph"},
-    {"language", "table_split", "bundles"},
+    {"training", "report_figures", "results_overview", "splits", "onnx_graph"},
+    {"language", "table_split", "bundles", "results_text"},
     {"registry", "model_report", "language_scores", "table_facts", "seen"},
     {"predict", "baselines", "onnx_export", "classifier_training", "adaptation", "pretrain_plan", "known_rows"}
     | {"table_report"},

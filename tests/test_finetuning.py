@@ -249,6 +249,25 @@ def test_rows_without_a_label_feed_only_the_language_model(rng, tmp_path, base, 
     assert card["data"][0]["records"] == 160
 
 
+def test_no_unlabelled_row_of_a_held_out_part_or_group_is_read(rng, tmp_path, base, frame):
+    more = pd.DataFrame({"sequence": [biased(rng, 90, 0.5) for _ in range(60)], "label": ""})
+    more["split"] = ["train", "valid", "test"] * 20
+    path = tmp_path / "more.csv"
+    pd.concat([frame, more]).to_csv(path, index=False)
+    found = prepare_training(path, base, QUICK).unrelated()
+    assert found == more.query("split == 'train'")["sequence"].tolist()
+    assert len(prepare_training(path, base, changed(split="cluster")).unrelated()) == 60
+    whole = pd.concat([frame, more]).drop(columns="split").reset_index(drop=True)
+    whole["group"] = [f"g{row % 20}" for row in range(len(whole))]
+    whole.to_csv(path, index=False)
+    preparation = prepare_training(path, base, changed(split="group"))
+    trained = set(whole["group"][:160][preparation.split.parts == "train"])
+    assert 10 < len(trained) < 20
+    rows = whole[160:]
+    assert preparation.unrelated() == rows[rows["group"].isin(trained)]["sequence"].tolist()
+    assert len(prepare_training(path, base, changed(split="random")).unrelated()) == 60
+
+
 def test_settings_are_searched_on_validation_rows(table_path, base, tmp_path):
     told = []
     finetune(table_path, base, "searched", settings=changed(search_minutes=1e-6), progress=told.append)

@@ -338,6 +338,10 @@ def test_labels_are_read_in_the_order_of_the_models_outputs():
         coded_labels(["0", "1"], HeadConfig("binary", ("1", "2")))
     with pytest.raises(TableError, match="t.csv: the label 'maybe' is none of the model's classes no, yes"):
         coded_labels(["maybe"], binary, "t.csv")
+    with pytest.raises(TableError, match="t.csv, row 3: the label 'maybe' is none"):
+        coded_labels(["yes", "maybe"], binary, "t.csv", names=["row 2", "row 3"])
+    with pytest.raises(TableError, match="t.csv, row 9: the label 'd' is none"):
+        coded_labels(["a", "b;d"], HeadConfig("multilabel", ("a", "b")), "t.csv", names=["row 8", "row 9"])
     many = coded_labels(["b;a", "", "c"], HeadConfig("multilabel", ("a", "b", "c")))
     assert many.tolist() == [[1, 1, 0], [0, 0, 0], [0, 0, 1]]
     assert coded_labels(["1.5", "2"], HeadConfig("regression", ("level",))).tolist() == [[1.5], [2.0]]

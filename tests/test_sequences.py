@@ -248,6 +248,8 @@ PROTEIN = "looks like protein"
         (b">a\nACGT\r\n>b\r\nAC\r\nA5GT\r\n", ["'b'", "line 5", "'5'", "digit"]),
         (b">a\nACGT\n>b\nAC>c\nGT\n", ["'b'", "line 4", "'>'", "line of its own"]),
         (b">a\nACGT\n>b\nAC?T\n", ["'b'", "line 4", "character '?'", "A C G T U"]),
+        (b">a\n" + b"ACGT" * 9 + b"X\n", ["'a'", "letter 'X'", "an unknown or masked base is written N"]),
+        (b">a\n" + b"ACGT" * 9 + b"E\n", ["'a'", "letter 'E'", "A C G T U"]),
         (">a\nACéT\n".encode(), ["'a'", "line 2", "'é'"]),
         (b">a\nACGT\n>p\nMKTAYIAKQR\n", ["'p'", "line 4", "'I'", PROTEIN]),
         *[(b">p\nACGT\nAC" + letter + b"A\n", ["'p'", "line 3", PROTEIN]) for letter in

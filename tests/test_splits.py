@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genolm import splits
+from genolm import placing, splits
 from genolm.errors import SettingsError
 
 RNG = np.random.default_rng(21)
@@ -165,6 +165,10 @@ def test_order_of_the_input_does_not_matter():
     first = splits.similarity_clusters(sequences)
     second = splits.similarity_clusters([sequences[i] for i in shuffled])
     assert np.array_equal(splits._by_appearance(first[shuffled]), second)
+    short = [item[40:60] for item in sequences]
+    first = splits.similarity_clusters(short)
+    second = splits.similarity_clusters([short[i] for i in shuffled])
+    assert np.array_equal(splits._by_appearance(first[shuffled]), second)
 
 
 @pytest.mark.parametrize(
@@ -272,6 +276,56 @@ def test_clusters_of_all_sizes_keep_shares_and_classes():
     for label in (0, 1):
         assert shares(parts, labels, label) == pytest.approx([0.8, 0.1, 0.1], abs=0.02)
     assert {sizes[c] > 5 for c in clusters[parts == "test"]} == {True, False}
+
+
+def filled(parts, fractions=(0.8, 0.1, 0.1)):
+    """Return each part's share of what it should have."""
+    return np.array(shares(parts)) / fractions
+
+
+@pytest.mark.parametrize(
+    ("shape", "classes"),
+    [((4, 3, 3), 100), ((5, 5, 5, 5), 100), ((2, 2, 2), 100), ((4,) * 5, 50), ((10,) * 4, 20)],
+)
+def test_classes_of_few_clusters_each_fill_every_part(shape, classes):
+    labels = np.repeat(np.arange(classes), sum(shape))
+    clusters = np.repeat(np.arange(classes * len(shape)), np.tile(shape, classes))
+    parts = splits.split_by_cluster(labels, clusters)
+    assert filled(parts) == pytest.approx(1, abs=0.1)
+    assert splits.leakage_report(clusters, parts).leaked == 0
+
+
+def test_numbers_and_rare_sets_of_labels_in_clusters_fill_every_part():
+    rng = np.random.default_rng(6)
+    clusters = np.repeat(np.arange(200), 5)
+    numbers = rng.normal(size=200)[clusters] + rng.normal(size=1_000) * 0.2
+    parts = splits.split_by_cluster(numbers[:, None], clusters)
+    assert filled(parts) == pytest.approx(1, abs=0.1)
+    assert np.array_equal(parts, splits.split_by_cluster(numbers, clusters)), "one column is a list of numbers"
+    top = numbers > np.quantile(numbers, 0.8)
+    assert filled(parts[top]) == pytest.approx(1, abs=0.5)
+    assert filled(splits.split_by_cluster(rng.integers(0, 2, (1_000, 10)), clusters)) == pytest.approx(1, abs=0.25)
+    assert filled(splits.split_by_cluster(numbers, clusters // 10)) == pytest.approx(1, abs=0.1)
+
+
+def test_a_second_try_is_made_only_where_the_first_leaves_a_part_half_empty(monkeypatch):
+    rng = np.random.default_rng(7)
+    wanted = np.array([0.8, 0.1, 0.1])
+    tries = []
+    plain = placing._placed
+    monkeypatch.setattr(placing, "_placed", lambda *inputs: tries.append(inputs[-1]) or plain(*inputs))
+    kinds = set()
+    for trial in range(60):
+        strata, clusters = rng.integers(0, 1 + trial, 120), rng.integers(0, 40, 120)
+        strata = np.unique(strata, return_inverse=True)[1]
+        tries.clear()
+        found = placing.place_items(strata, clusters, wanted, trial)
+        first = plain(strata, clusters, wanted, trial, 0.0)
+        least = [(np.bincount(part, minlength=3) / 120 / wanted).min() for part in (first, found)]
+        assert len(tries) == 1 + (least[0] < 0.5)
+        assert np.array_equal(first, found) if least[0] >= 0.5 else least[1] >= least[0]
+        kinds.add(len(tries))
+    assert kinds == {1, 2}
 
 
 def test_a_split_that_cannot_be_is_refused():

@@ -159,6 +159,36 @@ def test_a_class_without_training_rows_forbids_training(tmp_path, plain_rows):
     assert not report.can_train
 
 
+def test_a_slip_in_a_class_is_named_with_its_row_and_what_was_meant(tmp_path, rng):
+    words = ["promoter", "non-promoter"]
+    rows = [(dna(rng, 60), words[row % 2]) for row in range(100)]
+    rows[41] = (rows[41][0], "promotor")
+    found = report_on(tmp_path, rows)
+    told = "The class promotor has 1 row (row 43) and is written almost as promoter, which has 50 rows: if it is a slip"
+    assert sum(told in sentence for sentence in sentences(found)) == 1
+    assert sum("promotor" in sentence for sentence in sentences(found)) == 1, "the one sentence is enough"
+    assert not any("uneven" in sentence for sentence in sentences(found))
+
+
+@pytest.mark.parametrize(
+    ("odd", "usual", "is_slip"),
+    [
+        ("Promoter ", "promoter", True),
+        ("non promoter", "non-promoter", True),
+        ("enhancr", "enhancer", True),
+        ("non-promoter", "promoter", False),
+        ("chr12", "chr11", False),
+        ("H3K4me1", "H3K4me3", False),
+        ("Escherichia", "Salmonella", False),
+        ("b", "a", False),
+    ],
+)
+def test_names_that_differ_by_a_slip(tmp_path, rng, odd, usual, is_slip):
+    rows = [(dna(rng, 60), usual if row % 2 else "something else") for row in range(80)]
+    found = report_on(tmp_path, [*rows, (dna(rng, 60), f'"{odd}"')])
+    assert any("is written almost as" in sentence for sentence in sentences(found)) == is_slip
+
+
 def test_conflicts_near_duplicates_of_two_classes_and_letters(tmp_path, plain_rows, rng):
     other = str.maketrans("ACGT", "CATG")
     twins = [

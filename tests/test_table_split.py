@@ -64,6 +64,30 @@ def test_short_equal_sequences_share_a_cluster():
     assert table_clusters([]).tolist() == []
 
 
+def test_guides_that_differ_in_a_base_are_no_test_of_one_another(make_dna):
+    founders = [make_dna(20) for _ in range(100)]
+    sequences = [founder[:at] + letter + founder[at + 1 :] for founder in founders for at in (6, 10) for letter in "AC"]
+    table = table_of(sequences, ["ab"[row // 4 % 2] for row in range(400)])
+    code = code_labels(table.labels)
+    split = split_rows(table, code)
+    assert split.clusters.tolist() == np.repeat(np.arange(100), 4).tolist()
+    assert split.counts() == {"train": 320, "valid": 40, "test": 40} and split.leakage.leaked == 0
+    assert random_split_leakage(table, code).share > 0.5
+
+
+@pytest.mark.parametrize("method", ["cluster", "group"])
+def test_values_and_sets_of_labels_of_families_fill_all_parts(make_dna, rng, method):
+    founders = [make_dna(80) for _ in range(60)]
+    sequences = [founder[:at] + "A" + founder[at + 1 :] for founder in founders for at in range(5)]
+    values = [f"{value:.4f}" for value in rng.normal(size=300)]
+    sets = [";".join(sorted(rng.choice(list("abcdefgh"), 4, replace=False))) for _ in range(300)]
+    for labels in (values, sets):
+        table = table_of(sequences, labels, group=[f"chr{row // 5 % 20}" for row in range(300)])
+        split = split_rows(table, code_labels(table.labels), SplitSettings(method))
+        assert min(split.counts().values()) >= 25
+        assert not any("So many rows" in note for note in split.notes)
+
+
 def test_a_given_column_is_taken_as_it_is(pairs):
     parts = ["train", "valid", "test", "train"] * 50
     table = table_of(pairs.sequences, pairs.labels, split=parts)

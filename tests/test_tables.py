@@ -333,6 +333,11 @@ def test_rows_without_a_label_are_set_apart(tmp_path: Path) -> None:
     path = put(tmp_path, "sequence,label\nACGT,x\nGG,\nTT,y\n")
     table = labelled_rows(read_table(path, need_label=False))
     assert table.labels == ["x", "y"] and table.unlabelled == ("GG",)
+    path = put(tmp_path, "sequence,label,split,group\nACGT,x,train,g\nGG,,test,h\nTT,y,valid,g\n")
+    read = read_table(path, need_label=False)
+    assert read.unlabelled == ()
+    aside = labelled_rows(read).without_label
+    assert aside is not None and aside.loc[3].to_list() == ["GG", "", "test", "h"] and len(aside) == 1
     for content, sentence in (("sequence,label\nAC,\n", "every label is empty"), ("sequence\nAC\n", "no column")):
         with pytest.raises(TableError, match=sentence):
             labelled_rows(read_table(put(tmp_path, content), need_label=False))
