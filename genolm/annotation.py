@@ -127,7 +127,7 @@ def gene_starts(annotation: pd.DataFrame) -> pd.DataFrame:
 
 
 def next_gene(
-    calls: pd.DataFrame, genes: pd.DataFrame, *, circular: Mapping[str, int] | None = None
+    calls: pd.DataFrame, genes: pd.DataFrame, *, circular: Mapping[str, int] | None = None, behind: int = 0
 ) -> pd.DataFrame:
     """Return, for each call, the first gene that starts downstream of its summit on the same strand.
 
@@ -139,6 +139,8 @@ def next_gene(
         An annotation; where it holds several kinds, the rows that :func:`gene_starts` takes.
     circular : mapping of str to int, optional
         Length of each circular contig, whose origin is gone over.
+    behind : int
+        A start up to so many bp before the summit counts too, at distance 0: a scan knows a summit to its stride.
 
     Returns
     -------
@@ -155,8 +157,8 @@ def next_gene(
             sign = 1 if strand == "+" else -1
             turn = (circular or {}).get(contig)
             summits = calls["summit"].to_numpy(np.int64)[rows]
-            row, far = _downstream(sign * starts["position"].to_numpy(), sign * summits, turn)
-            distances[rows] = far
+            row, far = _downstream(sign * starts["position"].to_numpy(), sign * summits - behind, turn)
+            distances[rows] = np.where(row >= 0, np.maximum(far - behind, 0), -1)
             names[rows] = np.where(row >= 0, starts["name"].to_numpy()[row], "")
     return pd.DataFrame({"gene": names, "distance": distances}, index=calls.index)
 
@@ -168,6 +170,7 @@ def call_table(
     expected: np.ndarray | None = None,
     genes: pd.DataFrame | None = None,
     circular: Mapping[str, int] | None = None,
+    behind: int = 0,
 ) -> pd.DataFrame:
     """Return the calls with what else is known of each, for a page or for columns after the stable six.
 
@@ -180,6 +183,8 @@ def call_table(
         An annotation; columns ``gene`` and ``gene_distance`` as by :func:`next_gene`.
     circular : mapping of str to int, optional
         Length of each circular contig.
+    behind : int
+        See :func:`next_gene`.
     """
     table = calls.copy()
     if q_values is not None:
@@ -187,7 +192,7 @@ def call_table(
     if expected is not None:
         table["expected_per_mb"] = np.asarray(expected, dtype=np.float64)
     if genes is not None:
-        found = next_gene(calls, genes, circular=circular)
+        found = next_gene(calls, genes, circular=circular, behind=behind)
         table["gene"], table["gene_distance"] = found["gene"], found["distance"]
     return table
 

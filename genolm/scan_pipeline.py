@@ -287,7 +287,8 @@ class _Judged:
         if inputs.sites is not None:
             given = {"tolerance": tolerance, "circular": result.circular, **rules}
             curve = truth_curve(result.tracks, inputs.sites, **given)
-        calls = call_table(calls, genes=inputs.genes, circular=result.circular, **extra)
+        reach = {"circular": result.circular, "behind": result.settings["stride"]}
+        calls = call_table(calls, genes=inputs.genes, **reach, **extra)
         return cls(calls, threshold, background, curve)
 
     def write(self, folder: Path, inputs: _Inputs, genome: Genome) -> None:

@@ -53,8 +53,9 @@ _COLUMNS = {
     "score": "highest calibrated probability within the call",
     "q_value": "expected share of false calls among all calls with this score or a higher one",
     "expected_per_mb": "calls of this score or a higher one expected by chance per million bases of a strand",
-    "gene": "next gene that begins downstream of the summit on the call's strand; empty if there is none",
-    "gene_distance": "bases from the summit to the start of that gene; -1 if there is none",
+    "gene": "next gene that begins downstream of the summit on the call's strand, or up to a stride before it; "
+    "empty if there is none",
+    "gene_distance": "bases from the summit to the start of that gene, 0 if that is before it; -1 if there is none",
 }
 _OTHER = "see the documentation of genolm"
 

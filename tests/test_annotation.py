@@ -230,6 +230,11 @@ def test_the_next_gene_lies_downstream_on_the_same_strand():
     assert rows(found) == [
         ("a", 40), ("a", 0), ("d", 849), ("", -1), ("b", 21), ("", -1), ("", -1), ("", -1)
     ]  # fmt: skip
+    # A summit is known to the stride: a start so far behind it counts as well, one further does not.
+    near = next_gene(calls, GENES, behind=10)
+    assert rows(near)[:6] == [("a", 40), ("a", 0), ("a", 0), ("d", 0), ("b", 21), ("b", 0)]
+    assert rows(next_gene(calls, GENES, behind=9))[3] == ("", -1)
+    assert rows(next_gene(calls, GENES, circular={"c": 1000}, behind=10))[3:6] == [("d", 0), ("b", 21), ("b", 0)]
     circle = next_gene(calls, GENES, circular={"c": 1000})
     # From 960 over the origin to 100; from 398 down over the origin to 1029, which is base 29.
     assert rows(circle)[3:6] == [("a", 140), ("b", 21), ("e", 369)]

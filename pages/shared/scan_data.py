@@ -151,7 +151,8 @@ def _calls(_found: Finished, folder: str, changed: int, threshold: float) -> pd.
         scores = calls["score"].to_numpy()
         extra["q_values"] = background.q_values(scores, _found.megabases)
         extra["expected"] = background.expected_per_mb(scores)
-    return call_table(calls, genes=_found.genes, circular=_found.circular, **extra)
+    reach = {"circular": _found.circular, "behind": _found.scan.setting("stride")}
+    return call_table(calls, genes=_found.genes, **reach, **extra)
 
 
 def anew(found: Finished, threshold: float, *, method: Method | None = None) -> pd.DataFrame:
