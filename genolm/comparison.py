@@ -13,6 +13,7 @@ import pandas as pd
 from genolm import metrics
 from genolm.bootstrap import Difference, Estimate, Statistic, count_groups, paired_bootstrap
 from genolm.cards import LESS_IS_BETTER, headline_metrics, metric_name, p_words
+from genolm.config import HeadConfig
 from genolm.errors import SettingsError, TableError
 from genolm.evaluation import coded_labels
 from genolm.known_rows import known_rows
@@ -145,7 +146,7 @@ def compare_models(
     Parameters
     ----------
     model_a, model_b : str or path
-        Names or paths of classifiers that answer the same classes.
+        Names or paths of classifiers that answer the same question, see :func:`same_question`.
     table : path
         Columns ``sequence, label`` and optionally ``split, group, name``, or a folder with one FASTA file per
         class; rows that neither has learned from. Rows without a label are left out, and told of.
@@ -166,7 +167,7 @@ def compare_models(
     Raises
     ------
     SettingsError
-        When the models do not answer the same classes.
+        When the models do not answer the same question.
     """
     began = time.monotonic()
     bundles = [load_bundle(model_a), load_bundle(model_b)]
@@ -175,7 +176,7 @@ def compare_models(
     data = _labelled(table, columns, skip_bad_rows=skip_bad_rows)
     facts, frame = source_facts(Path(table)), _part(data, split)
     names = [f"row {number}" for number in frame.index]
-    labels = coded_labels(frame["label"].tolist(), predictors[0].head, data.source.name, names=names)
+    labels = coded_labels(_named_as_by_first(frame, *predictors), predictors[0].head, data.source.name, names=names)
     judged = []
     for place, predictor in enumerate(predictors):
         tell = part_reporter(progress, place, 2, predictor.config.name)
@@ -221,20 +222,40 @@ def _part(data: LabelledTable, split: str | None) -> pd.DataFrame:
     return frame
 
 
+def same_question(a: HeadConfig, b: HeadConfig) -> bool:
+    """Return whether two classifiers can be compared: they have the same classes, or of two the same positive one.
+
+    What is not a promoter may be called "other" by one and "non-promoter" by the other; a table may have either name.
+    """
+    if a.task != b.task:
+        return False
+    return a.classes[1] == b.classes[1] if a.task == "binary" else set(a.classes) == set(b.classes)
+
+
+def _named_as_by_first(frame: pd.DataFrame, a: Predictor, b: Predictor) -> list[str]:
+    """Return the labels, b's name of what is not the positive class as a names it."""
+    labels = frame["label"].tolist()
+    if a.task != "binary":
+        return labels
+    return [a.classes[0] if label == b.classes[0] else label for label in labels]
+
+
 def _class_order(a: Predictor, b: Predictor) -> list[int]:
-    """Return where each class of a stands among the outputs of b; models of other classes are refused."""
+    """Return where each class of a stands among the outputs of b; where :func:`same_question` says no, it is refused."""
     names = (a.config.name, b.config.name)
     if a.task != b.task:
         raise SettingsError(
             f"Model '{names[0]}' is for a {a.task} task and '{names[1]}' for a {b.task} one; "
             "only models that answer the same question can be compared."
         )
+    if a.task == "binary" and a.classes[1] == b.classes[1]:
+        return [0, 1]
     if set(a.classes) != set(b.classes):
         raise SettingsError(
             f"Model '{names[0]}' answers {_some(a.classes)}, and '{names[1]}' {_some(b.classes)}; "
-            "only models with the same classes can be compared."
+            "only models with the same classes, or of two with the same positive one, can be compared."
         )
-    if a.task == "binary" and a.classes != b.classes:
+    if a.task == "binary":
         raise SettingsError(
             f"For model '{names[0]}' the positive class is {a.classes[1]}, for '{names[1]}' {b.classes[1]}; "
             "their precision and recall mean different things and cannot be compared."

@@ -10,7 +10,7 @@ import torch
 
 from genolm.bundles import read_bundle
 from genolm.cli import commands
-from genolm.comparison import Comparison, compare_models
+from genolm.comparison import Comparison, compare_models, same_question
 from genolm.config import Calibration, HeadConfig
 from genolm.errors import SettingsError, TableError
 from genolm.metrics import score
@@ -197,6 +197,19 @@ def test_models_of_other_questions_are_refused(variant, toy_bundle_path, table):
             compare_models(toy_bundle_path, variant(f"other-{place}", head=head), table, **OPTIONS)
     with pytest.raises(TableError, match="no rows of split 'valid'"):
         compare_models(toy_bundle_path, variant("twin"), table, split="valid", **OPTIONS)
+
+
+def test_what_is_not_the_positive_class_may_have_two_names(variant, toy_bundle_path, table):
+    twin = variant("twin", head=HeadConfig("binary", ("non-promoter", "promoter")))
+    one = compare_models(toy_bundle_path, twin, table, **OPTIONS)
+    lines = [line.replace(",other", ",non-promoter") if place % 3 else line for place, line in enumerate(table.read_text().splitlines())]
+    table.write_text("\n".join(lines) + "\n")
+    both, turned = (compare_models(*pair, table, **OPTIONS) for pair in ((toy_bundle_path, twin), (twin, toy_bundle_path)))
+    for key in ("auroc", "accuracy"):
+        assert both.metrics[key].a.value == one.metrics[key].a.value == turned.metrics[key].b.value > 0.2
+    assert same_question(HeadConfig("binary", ("a", "yes")), HeadConfig("binary", ("b", "yes")))
+    assert not same_question(HeadConfig("binary", ("yes", "a")), HeadConfig("binary", ("yes", "b")))
+    assert not same_question(HeadConfig("multiclass", ("a", "b", "c")), HeadConfig("multiclass", ("a", "b", "d")))
 
 
 def test_classes_in_another_order_are_put_in_order(variant, table):

@@ -5,7 +5,7 @@ import hashlib
 import streamlit as st
 
 from genolm import workspace
-from genolm.comparison import compare_models
+from genolm.comparison import compare_models, same_question
 from genolm.model_report import ROWS_FILE
 from genolm.record import write_json
 from genolm.registry import BundleInfo
@@ -18,9 +18,13 @@ OWN, REPORT = "Other rows", "Test rows of a training"
 
 
 def pick_models() -> tuple[BundleInfo, BundleInfo]:
-    """Let the user pick two models that answer the same classes; where there are none the page ends."""
+    """Let the user pick two models that answer the same question; where there are none the page ends."""
     models = {info.name: info for info in state.classifiers()}
-    pairs = {name: [other for other in models if comparable(models[name], models[other])] for name in models}
+    heads = {name: info.config.head for name, info in models.items()}
+    pairs = {
+        name: [other for other in models if other != name and same_question(heads[name], heads[other])]
+        for name in models
+    }
     firsts = [name for name, others in pairs.items() if others]
     if not firsts:
         words = "Two models with the same classes are needed. Train another one on your table, or import one."
@@ -33,14 +37,9 @@ def pick_models() -> tuple[BundleInfo, BundleInfo]:
     second = right.selectbox("Model B", pairs[first], key=f"compare_b_{first}")
     for column, name in ((left, first), (right, second)):
         column.caption(state.plain(models[name].headline or "not measured"))
+    if alone := [name for name in models if name not in firsts]:
+        st.caption(f"Not offered, as no other model answers the same question: {state.plain(', '.join(alone))}.")
     return models[first], models[second]
-
-
-def comparable(a: BundleInfo, b: BundleInfo) -> bool:
-    """Return whether two different models answer the same classes."""
-    one, two = a.config.head, b.config.head
-    same = one.classes == two.classes if one.task == "binary" else set(one.classes) == set(two.classes)
-    return a.name != b.name and one.task == two.task and same
 
 
 def choose_rows() -> tuple[TableChoice, str | None]:

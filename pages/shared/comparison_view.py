@@ -8,7 +8,7 @@ import streamlit as st
 
 from genolm import report_figures
 from genolm.bootstrap import drawn_words
-from genolm.cards import format_difference, format_estimate, metric_name, p_words
+from genolm.cards import LESS_IS_BETTER, format_difference, format_estimate, metric_name, p_words
 from genolm.comparison import Comparison
 from pages.shared import state
 
@@ -29,7 +29,7 @@ def show(path: Path) -> None:
     st.plotly_chart(figure, key="compare_figure", alt=alt)
     rows = [
         [
-            metric_name(key),
+            metric_name(key) + (" (lower is better)" if key in LESS_IS_BETTER else ""),
             format_estimate(item["a"]),
             format_estimate(item["b"]),
             format_difference(item["difference"]),
