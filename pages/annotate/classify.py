@@ -29,7 +29,7 @@ def show_lengths(overview: state.Overview, model: BundleInfo) -> None:
         records = inputs.count_words(len(overview.contigs))
         st.warning(
             f"{other:,} of {records} {'is' if other == 1 else 'are'} not {window.length} bp long, as the pieces "
-            "were that the model was trained and measured on. They are classified as a whole, less surely. "
+            "were that the model was trained and measured on. Such a record is classified as a whole, less surely. "
             "To find sites within long sequences, use Scan.",
             icon=":material/straighten:",
         )

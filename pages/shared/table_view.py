@@ -268,9 +268,10 @@ def _columns(key: str, header: Sequence[str]) -> dict[str, str] | None:
     if "sequence" in own and "label" in own:
         with st.expander("Take other columns", icon=":material/view_column:"):
             return _mapper(key, header, own)
+    lost = " and ".join(column for column in ("sequence", "label") if column not in own)
     st.warning(
-        "The columns of this table are not called sequence and label. Say which is which; probable ones are "
-        "filled in.",
+        f"This table has no column called {lost}. Say which of its columns that is; probable ones are filled in. What is "
+        "not there has to be added to the file.",
         icon=":material/view_column:",
     )
     columns = _mapper(key, header, guess_columns(header))

@@ -73,7 +73,7 @@ def test_wrong_tables_get_a_sentence_with_their_own_name(open_page, two_models, 
     assert "gene" in sentence and str(rows.parent) not in sentence
     rows.write_text("name\nx\n")
     app = open_page(PAGE)
-    assert not app.exception and any("not called sequence and label" in item.value for item in app.warning)
+    assert not app.exception and any("has no column called sequence and label" in item.value for item in app.warning)
     assert not any(button.label == "Compare" for button in app.button)
 
 

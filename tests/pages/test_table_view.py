@@ -93,7 +93,7 @@ def test_columns_with_other_names_are_asked_for(opened, tmp_path, make_dna):
     rows = [f"{make_dna(60)};{'ab'[row % 2]};note {row}" for row in range(40)]
     (tmp_path / "mine.csv").write_text("\n".join(["my insert;class;remark", *rows]) + "\n")
     app = opened("mine.csv")
-    assert "not called sequence and label" in app.warning[0].value
+    assert "has no column called sequence and label" in app.warning[0].value
     assert "Choose the column of the sequence." in app.info[0].value
     boxes = {item.label.partition(" ")[0]: item for item in app.selectbox}
     assert {label: item.value for label, item in boxes.items()} == {
