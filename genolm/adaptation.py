@@ -99,8 +99,7 @@ def adapt_language_model(
     def make_stream(epoch: int) -> LanguageStream:
         return LanguageStream(records, tokenizer, settings, epoch)
 
-    # Passes differ by a few steps, and a slice must fit into each.
-    steps = max(1, len(make_stream(0)) * 9 // 10)
+    steps = len(make_stream(0))
     objective = NextToken(make_stream, held_out, slice_steps=steps, stride=tokenizer.stride, patience=1)
     config = TrainingConfig(
         schedule=(Schedule(passes, PEAK_RATE),), batch_size=settings.rows, bptt=settings.bptt, seed=seed

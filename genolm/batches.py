@@ -152,6 +152,21 @@ def scored_targets(batch: TextBatch) -> Tensor:
     return known & (batch.targets != SEPARATOR) & (batch.inputs != SEPARATOR)
 
 
+def row_by_row(parts: Sequence[np.ndarray], text: Sequence[TextBatch]) -> np.ndarray:
+    """Return what was found of the scored targets of a text, each row from its beginning to its end, then the next.
+
+    So neighbours in the result are neighbours in the text.
+
+    Parameters
+    ----------
+    parts : sequence of np.ndarray
+        (rows, bptt) of each batch.
+    text : sequence of TextBatch
+    """
+    scored = np.concatenate([scored_targets(batch).cpu().numpy() for batch in text], axis=1)
+    return np.concatenate(parts, axis=1)[scored]
+
+
 class WindowBatch(NamedTuple):
     """Right-padded tokens (batch, time) int64, lengths (batch,), labels (batch, ...) and row numbers."""
 

@@ -1,6 +1,7 @@
 """What a language model is trained and judged on: the next k-mer, in bits per base."""
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,16 +13,46 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from genolm.batches import LanguageStream, TextBatch, scored_targets
+from genolm.batches import LanguageStream, TextBatch, row_by_row
 from genolm.model import LanguageModel
 from genolm.training import Batches, Memory
 
 
+class Passes:
+    """Pass after pass over a training text as one text without an end.
+
+    A step counted from the beginning of the training is always the same batch, whatever was read before it; passes
+    may differ in length.
+
+    Parameters
+    ----------
+    make_stream : callable (pass) -> LanguageStream
+    """
+
+    def __init__(self, make_stream: Callable[[int], LanguageStream]) -> None:
+        self._make_stream = make_stream
+        self._number, self._stream = 0, make_stream(0)
+        self._ends = [len(self._stream)]
+
+    def __getitem__(self, step: int) -> TextBatch:
+        """Return batch ``step``, from 0 on."""
+        while step >= self._ends[-1]:
+            self._open(len(self._ends))
+            self._ends.append(self._ends[-1] + len(self._stream))
+        number = bisect_right(self._ends, step)
+        self._open(number)
+        return self._stream[step - (self._ends[number - 1] if number else 0)]
+
+    def _open(self, number: int) -> None:
+        if number != self._number:
+            self._number, self._stream = number, self._make_stream(number)
+
+
 @dataclass(frozen=True)
 class Slice:
-    """A run of consecutive batches of a longer epoch."""
+    """A run of consecutive batches of a text."""
 
-    stream: LanguageStream
+    text: Passes
     start: int
     steps: int
 
@@ -30,7 +61,7 @@ class Slice:
 
     def __getitem__(self, step: int) -> TextBatch:
         """Return batch ``step`` of the slice."""
-        return self.stream[self.start + step]
+        return self.text[self.start + step]
 
 
 class NextToken:
@@ -43,7 +74,7 @@ class NextToken:
     held_out : sequence of TextBatch
         Scored after each slice.
     slice_steps : int
-        Steps between validations; the trainer's epoch is such a slice.
+        Steps between validations, as many as a pass, fewer or more; the trainer's epoch is such a slice.
     alpha, beta : float
         Weights of AR and TAR (Merity et al. 2017, arXiv:1708.01009).
     patience : int
@@ -61,18 +92,12 @@ class NextToken:
         beta: float = 0.0,
         patience: int = 0,
     ) -> None:
-        self._make_stream, self._held_out = make_stream, held_out
-        self._pass, self._stream = 0, make_stream(0)
-        self._slice = min(slice_steps, len(self._stream))
+        self._text, self._held_out, self._slice = Passes(make_stream), held_out, slice_steps
         self._stride, self._alpha, self._beta, self._patience = stride, alpha, beta, patience
 
     def batches(self, epoch: int) -> Batches:
-        """Return slice ``epoch``, going into another pass over the data where one ends."""
-        per_pass = len(self._stream) // self._slice
-        number, part = divmod(epoch, per_pass)
-        if number != self._pass:
-            self._pass, self._stream = number, self._make_stream(number)
-        return Slice(self._stream, part * self._slice, self._slice)
+        """Return slice ``epoch`` of the text."""
+        return Slice(self._text, epoch * self._slice, self._slice)
 
     def loss(self, model: nn.Module, batch: TextBatch, memory: Memory) -> tuple[Tensor, Memory]:
         """Return cross entropy in nats per token, plus AR and TAR, and the LSTM states to carry."""
@@ -99,7 +124,7 @@ class NextToken:
 
 
 def token_losses(model: nn.Module, batches: Sequence[TextBatch]) -> np.ndarray:
-    """Return the loss of every scored token of a text, nats, float32; see :func:`scored_targets`.
+    """Return the loss of every scored token of a text, nats, float32, see :func:`genolm.batches.row_by_row`.
 
     Notes
     -----
@@ -117,5 +142,5 @@ def token_losses(model: nn.Module, batches: Sequence[TextBatch]) -> np.ndarray:
             states = output.states
             targets = batch.targets.to(device)
             losses = functional.cross_entropy(output.logits.transpose(1, 2), targets, reduction="none")
-            found.append(losses[scored_targets(batch).to(device)].cpu().numpy())
-    return np.concatenate(found)
+            found.append(losses.cpu().numpy())
+    return row_by_row(found, batches)

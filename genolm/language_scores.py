@@ -8,13 +8,15 @@ import numpy as np
 import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is loaded
 import torch
 
-from genolm.batches import LanguageStream, StreamSettings, TextBatch, scored_targets
+from genolm.batches import LanguageStream, StreamSettings, TextBatch, row_by_row
 from genolm.language import token_losses
 from genolm.markov import MarkovModel, bits_interval
 from genolm.model import LanguageModel
 from genolm.sequences import open_fasta
 from genolm.tokenizer import AMBIGUOUS_CODE, SEPARATOR, SPECIAL_COUNT, KmerTokenizer, encode_bases
 
+TEXT_VERSION = 2
+"""Of what text is made of held-out records and in what order its losses stand, which intervals go by."""
 VALID_PIECE = 5_000
 VALID_ROWS = 48
 LEAST_PIECES = 3
@@ -23,8 +25,7 @@ LEAST_PIECES = 3
 
 def held_out_text(records: Sequence[np.ndarray], tokenizer: KmerTokenizer, *, bases: int) -> list[TextBatch]:
     """Return a fixed text of about ``bases`` bases from ``records``, half of it from the other strand."""
-    share = max(2 * VALID_PIECE, bases // max(1, len(records)))
-    cut = [_known_stretch(record, share) for record in _spread(records, bases)]
+    cut = _stretches(records, bases)
     longest = sum(tokenizer.count(len(record)) for record in cut)
     pieces = sum(-(-len(record) // VALID_PIECE) for record in cut)
     rows = max(1, min(VALID_ROWS, longest // 4000, pieces // LEAST_PIECES))
@@ -34,13 +35,28 @@ def held_out_text(records: Sequence[np.ndarray], tokenizer: KmerTokenizer, *, ba
     return [stream[step] for step in range(len(stream))]
 
 
-def _spread(records: Sequence[np.ndarray], bases: int) -> Sequence[np.ndarray]:
-    """Return some of many records, from all along the list, so that they hold about ``bases`` bases."""
-    total = sum(min(len(record), 2 * VALID_PIECE) for record in records)
-    if total <= 2 * bases:
-        return records
-    step = total / bases
-    return [records[int(index * step)] for index in range(int(len(records) / step))]
+def _stretches(records: Sequence[np.ndarray], bases: int) -> list[np.ndarray]:
+    """Return stretches that hold about ``bases`` bases.
+
+    Fewer than that are all taken. Of few long records it is the middle of each. Else it is 10,000 bases, or a whole
+    record that is shorter, from places all along the records, so that each base is about as likely to be read: of a
+    genome of chromosomes and many small scaffolds mostly chromosomes.
+    """
+    lengths = np.array([len(record) for record in records])
+    if lengths.sum() <= bases:
+        return list(records)
+    share = max(2 * VALID_PIECE, bases // len(records))
+    if len(records) * share <= 2 * bases and lengths.min() >= share:
+        return [_known_stretch(record, share) for record in records]
+    length = 2 * VALID_PIECE
+    wanted = lengths / np.minimum(lengths, length) * bases / lengths.sum()
+    counts = np.diff(np.floor(np.cumsum(wanted) + 0.5).astype(int), prepend=0)
+    return [
+        _known_stretch(part, length)
+        for record, count in zip(records, counts.tolist(), strict=True)
+        if count
+        for part in np.array_split(record, count)
+    ]
 
 
 def _known_stretch(record: np.ndarray, length: int) -> np.ndarray:
@@ -106,9 +122,7 @@ def markov_losses(model: MarkovModel, text: Sequence[TextBatch], tokenizer: Kmer
     tokens = torch.cat([text[0].inputs[:, :1], *(batch.targets for batch in text)], dim=1).numpy()
     losses = np.stack([_row_losses(model, row, tokenizer) for row in tokens])
     ends = np.cumsum([batch.targets.shape[1] for batch in text])[:-1]
-    parts = np.split(losses[:, 1:], ends, axis=1)
-    chosen = [part[scored_targets(batch).numpy()] for part, batch in zip(parts, text, strict=True)]
-    return np.concatenate(chosen)
+    return row_by_row(np.split(losses[:, 1:], ends, axis=1), text)
 
 
 def _row_losses(model: MarkovModel, tokens: np.ndarray, tokenizer: KmerTokenizer) -> np.ndarray:

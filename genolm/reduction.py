@@ -103,7 +103,7 @@ def _train(
     progress: ProgressCallback | None,
 ) -> TrainedClassifier:
     given = preparation.settings
-    ways = {key: getattr(given, key) for key in ("mirrored", "shifted", "trimmed", "slots", "seed")}
+    ways = {key: getattr(given, key) for key in ("mirrored", "shifted", "trimmed", "slots", "preset", "seed")}
     framed = preparation.plan.classifier.framed
     settings = FinetuneSettings(effort="fast", watched=False, framed=framed, **ways)
     parts = np.full(len(part.sequences), "train")

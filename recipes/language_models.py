@@ -35,7 +35,7 @@ from scan_proof_ground import Store
 from genolm.bootstrap import Array, Figures, Statistic, paired_bootstrap
 from genolm.errors import GenolmError
 from genolm.language import token_losses
-from genolm.language_scores import LEAST_PIECES, held_out_text, markov_losses
+from genolm.language_scores import LEAST_PIECES, TEXT_VERSION, held_out_text, markov_losses
 from genolm.markov import MarkovModel, bits_interval, fit_markov
 from genolm.model import LanguageModel
 from genolm.pretraining import PretrainSettings, language_card, train_language_model
@@ -95,7 +95,7 @@ def run(task: RecipeTask) -> dict[str, Any]:
         if bundles:
             most = int(task.options.get("markov_bases", MARKOV_BASES))
             models = {name: item.sha256 for name, item in bundles.items()}
-            facts = {"models": models, "markov_bases": most, "least_pieces": LEAST_PIECES}
+            facts = {"models": models, "markov_bases": most, "least_pieces": LEAST_PIECES, "text": TEXT_VERSION}
             part = store.part(corpus, facts, partial(_judge, task, corpus, bundles, most))
             for key in ("protocols", "methods", "scores"):
                 result[key] |= part[key]

@@ -36,6 +36,13 @@ def test_what_does_not_help_is_left_out(bundle, repeats, make_dna, monkeypatch):
     assert all(torch.equal(value, before[key]) for key, value in adapted.state.items())
 
 
+def test_sequences_of_uneven_lengths_are_read_pass_after_pass(bundle, rng, make_dna):
+    lengths = np.clip(rng.lognormal(np.log(300), 1.0, 120), 60, None).astype(int)
+    sequences = [make_dna(int(length)) for length in lengths]
+    adapted = adapt_language_model(bundle, sequences[:100], sequences[100:], passes=6)
+    assert 1 <= adapted.passes <= 6 and np.isfinite(adapted.after)
+
+
 def test_the_first_worse_pass_is_the_last():
     def enough(*losses, patience=1):
         objective = NextToken.__new__(NextToken)

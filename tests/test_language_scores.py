@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from genolm.batches import LanguageStream, StreamSettings, scored_targets
+from genolm.batches import LanguageStream, StreamSettings, TextBatch, scored_targets
 from genolm.config import TokenizerConfig
 from genolm.language import token_losses
-from genolm.language_scores import bits_per_base, held_out_text, markov_losses
+from genolm.language_scores import _stretches, bits_per_base, held_out_text, markov_losses
 from genolm.markov import MarkovModel, WordCounts
 from genolm.registry import load_bundle
 from genolm.tokenizer import KmerTokenizer, encode_bases, reverse_complement_codes
@@ -52,6 +52,41 @@ def test_many_records_make_no_longer_text_than_one(make_dna):
     many = held_out_text([encode_bases(make_dna(1_500)) for _ in range(200)], tokenizer, bases=40_000)
     counts = [sum(batch.targets.numel() for batch in text) for text in (one, many)]
     assert 0.6 < counts[1] / counts[0] < 2.2
+
+
+@pytest.mark.parametrize(
+    ("lengths", "bases", "large"),
+    [([2_000_000] * 4 + [5_000] * 400, 300_000, 4), ([1_500_000, *[500] * 100], 300_000, 1)],
+)
+def test_large_and_small_records_are_read_by_their_share_of_the_bases(lengths, bases, large):
+    records = [np.zeros(length, np.uint8) for length in lengths]
+    found = _stretches(records, bases)
+    assert 0.9 * bases < sum(map(len, found)) < 1.1 * bases and max(map(len, found)) <= 10_000
+    of_large = sum(len(part) for part in found if any(np.shares_memory(part, record) for record in records[:large]))
+    assert of_large / sum(map(len, found)) == pytest.approx(sum(lengths[:large]) / sum(lengths), abs=0.04)
+
+
+def test_few_bases_are_all_read_and_of_few_long_records_the_middle(make_dna):
+    small = [encode_bases(make_dna(length)) for length in (3000, 5000, 9000)]
+    assert [len(part) for part in _stretches(small, 600_000)] == [3000, 5000, 9000]
+    long = [encode_bases(make_dna(length)) for length in (90_000, 50_000)]
+    parts = _stretches(long, 60_000)
+    assert [len(part) for part in parts] == [30_000, 30_000]
+    np.testing.assert_array_equal(parts[0], long[0][30_000:60_000])
+
+
+def test_losses_stand_in_the_order_of_the_text(make_dna):
+    tokenizer = KmerTokenizer(TokenizerConfig(1, 1))
+    # A text whose first half is easy: the first half of each row has low losses, the second high ones.
+    record = encode_bases("A" * 4000 + make_dna(4000))
+    stream = LanguageStream([record], tokenizer, StreamSettings(rows=1, bptt=50, piece=10_000, both_strands=False))
+    text = [stream[step] for step in range(len(stream))]
+    twice = [TextBatch(batch.inputs.repeat(2, 1), batch.targets.repeat(2, 1), batch.fresh) for batch in text]
+    counts = WordCounts(0)
+    counts.add(encode_bases("A" * 90 + "CGT"))
+    model = MarkovModel(counts, (1.0,))
+    once, found = markov_losses(model, text, tokenizer), markov_losses(model, twice, tokenizer)
+    np.testing.assert_array_equal(found, np.tile(once, 2))
 
 
 def test_unknown_stretches_are_passed_over(make_dna):

@@ -48,6 +48,16 @@ def test_a_genome_becomes_a_language_model_that_knows_its_chain(genome_path, tmp
     assert before["value"] == pytest.approx(told["value"], abs=0.005)
 
 
+@pytest.mark.parametrize("lengths", [[30_000], [300, 900, 1500, 2400, 3000] * 12])
+def test_a_small_corpus_is_read_over_and_over(tmp_path, make_dna, lengths):
+    path = tmp_path / "small.fa"
+    path.write_text("".join(f">contig{number}\n{make_dna(length)}\n" for number, length in enumerate(lengths)))
+    settings = PretrainSettings(preset="tiny", tokens=60_000, rows=8, bptt=20, validations=10)
+    bundle = load_bundle(pretrain([path], out_dir=tmp_path / "small-lm", settings=settings))
+    assert len(bundle.card["training"]["epochs"]) == 10
+    assert bundle.card["metrics"]["held-out"]["bits_per_base"]["value"] == pytest.approx(2.0, abs=0.1)
+
+
 def test_a_markov_model_is_on_the_card_and_the_record_can_be_read(genome_path, tmp_path):
     held_out, report = ["genome.fa:plasmid"], tmp_path / "deep" / "report"
     pretrain([genome_path], "chain", settings=SHORT, held_out=held_out, report_dir=report)

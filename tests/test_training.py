@@ -11,7 +11,7 @@ from torch import nn
 from genolm.batches import LanguageStream, StreamSettings
 from genolm.config import PRESETS, Dropouts, EncoderConfig, Schedule, TokenizerConfig, TrainingConfig
 from genolm.errors import BundleError, Cancelled, TrainingError
-from genolm.language import NextToken
+from genolm.language import NextToken, Passes
 from genolm.model import LanguageModel
 from genolm.tokenizer import KmerTokenizer, encode_bases
 from genolm.training import Trainer, group_rates, one_cycle
@@ -118,6 +118,26 @@ def language_trainer(folder, records, progress=None, save_every=120.0):
     settings = TrainingConfig(schedule=(Schedule(2, 5e-3), Schedule(1, 1e-3)), lr_factor=1.0)
     trainer = Trainer(model, objective, settings, checkpoint=folder, progress=progress, save_every=save_every)
     return model, trainer
+
+
+def test_passes_of_other_lengths_are_one_text_without_an_end(rng, make_dna):
+    records = [encode_bases(make_dna(int(length))) for length in rng.integers(60, 900, 12)]
+    tokenizer = KmerTokenizer(TokenizerConfig(3, 3))
+
+    def make(number):
+        return LanguageStream(records, tokenizer, StreamSettings(rows=4, bptt=10, piece=200), number)
+
+    wanted = [(batch.inputs, batch.fresh) for number in range(6) for batch in (make(number)[i] for i in range(len(make(number))))]
+    assert len({len(make(number)) for number in range(6)}) > 1
+    order = [*range(len(wanted)), *rng.permutation(len(wanted)).tolist()]
+    text = Passes(make)
+    for step in order:
+        inputs, fresh = wanted[step]
+        assert torch.equal(text[step].inputs, inputs) and text[step].fresh == fresh
+    # From wherever a cut-off training goes on, the batch is the same, and a slice may hold more than a pass.
+    assert torch.equal(Passes(make)[len(wanted) - 1].inputs, wanted[-1][0])
+    batches = NextToken(make, [], slice_steps=len(wanted), stride=3).batches(0)
+    assert torch.equal(batches[len(wanted) - 1].inputs, wanted[-1][0])
 
 
 @pytest.mark.parametrize("stop_at", [3, 4, 6, 8, 11])
