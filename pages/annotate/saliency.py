@@ -26,6 +26,7 @@ def choose_task(overview: state.Overview, model: BundleInfo, known: int | None) 
     place = f"{record}_{start}"
     end = right.number_input("To base", start, length, min(length, start + 499), key=f"saliency_to_{place}")
     left, middle, right = st.columns([3, 1, 1])
+    inputs.keep("saliency_strand")
     strand = left.radio("Strand to read", list(STRANDS), horizontal=True, key="saliency_strand")
     site = known + 1 if known is not None and start <= known + 1 <= end else None
     place = f"{place}_{end}"
@@ -76,9 +77,10 @@ def show(
     with st.expander("The 15 bases that support the class most"):
         best = table.nlargest(15, "score").assign(position=lambda found: found["position"] + 1)
         st.dataframe(best, hide_index=True)
-        st.caption("Positions here count from 1 as in the figure; in the CSV they count from 0.")
-    icon = ":material/download:"
-    st.download_button("Download CSV", out.read_bytes(), explain.OUT_NAME, "text/csv", icon=icon)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        icon = ":material/download:"
+        st.download_button("Download CSV", out.read_bytes(), explain.OUT_NAME, "text/csv", icon=icon)
+        st.caption("Positions on this page count from 1; in the CSV they count from 0.")
 
 
 def class_options(model: BundleInfo) -> list[str]:
@@ -112,7 +114,7 @@ if problem := task.problem(model):
 result = task.out(model)
 time_left = state.duration(task.seconds(model))
 bases = task.end - task.start
-st.caption(f"{bases:,} bases: {task.cost(model):,} passes of the model, about {time_left} here.")
+st.caption(f"{bases:,} bases: {task.cost(model):,} passes of the model, about {time_left} here; {inputs.LONGER}.")
 if st.button("Explain the answer", type="primary", icon=":material/play_arrow:"):
     start = explain.run_as_job if task.is_long(model) else explain.run_here
     start(task, model, result)

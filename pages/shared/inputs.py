@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,8 @@ SEQUENCE_ENDINGS = ".fa,.fasta,.fna,.ffn,.fas,.fsa,.txt,.gz,.bgz"
 GENOME_ENDINGS = SEQUENCE_ENDINGS + ",.gb,.gbk,.gbff,.genbank,.embl,.2bit"
 MAX_PASTED = 2_000_000
 SAMPLE, PASTE, UPLOAD, SERVER = "Sample", "Paste", "Upload", "File on the server"
+LONGER = "it is longer while other work runs"
+"""What to add to a time that was measured here."""
 FACT_WIDTH = 210
 """Of a figure about the input, px: such that its words fit; a narrow window shows fewer beside each other."""
 _ROWS_SHOWN = 500
@@ -135,12 +138,51 @@ def data_roots() -> list[Path]:
     return [Path(item).resolve() for item in named if item]
 
 
-def hand_over(key: str, fasta: str, *, site: int | None = None) -> None:
-    """Let :func:`choose_sequences` of another page begin with these sequences as if they had been pasted.
+def offer(
+    key: str, origin: str, fasta: Callable[[], str], *, site: int | None = None, strand: str = "plus"
+) -> dict[str, str]:
+    """Offer sequences to another page; return what the query of a link must hold for that page to begin with them.
 
-    ``site`` is the 0-based position of the site in them.
+    They are then there as if they had been pasted; ``site`` is the 0-based position of the site in them. It has to
+    be a link: st.switch_page first puts its query into the address of the page that is left, as an entry of its own
+    in the browser's history, and Back would lead there.
     """
-    st.session_state.update({f"{key}_handed": fasta, f"{key}_site": (fasta, site)})
+    st.session_state[f"{key}_offered"] = (origin, fasta, site, strand)
+    return {"from": origin}
+
+
+def _take_offered(key: str) -> None:
+    origin, fasta, site, strand = st.session_state.get(f"{key}_offered", ("", str, None, ""))
+    if not origin or st.query_params.get("from") != origin:
+        return
+    del st.session_state[f"{key}_offered"]  # so that what the user chooses next holds
+    with state.shown_errors():
+        text = fasta()
+    st.session_state.update({f"{key}_handed": text, f"{key}_site": (text, site), f"{key}_strand": strand})
+
+
+def keep(key: str, among: Collection[str] | None = None) -> None:
+    """Let a widget begin with what it said last, if that is ``among`` its options.
+
+    Streamlit forgets what a widget said when its page is left.
+    """
+    kept = f"{key}_kept"
+    if key in st.session_state:
+        st.session_state[kept] = st.session_state[key]
+    elif kept in st.session_state and (among is None or st.session_state[kept] in among):
+        st.session_state[key] = st.session_state[kept]
+
+
+def _choose_way(key: str, ways: list[str]) -> str:
+    """Ask where sequences come from; what the user chose last is kept, what the page had to choose is not."""
+    name, kept = f"{key}_way", f"{key}_way_kept"
+    wished = st.session_state.get(name) or st.session_state.get(kept)
+    st.session_state[name] = wished if wished in ways else ways[0]
+
+    def chosen() -> None:
+        st.session_state[kept] = st.session_state[name]
+
+    return str(st.segmented_control("Sequences from", ways, required=True, key=name, on_change=chosen))
 
 
 def choose_sequences(key: str, samples: list[Sample], *, wanted: str, genomes: bool = False) -> Source:
@@ -151,12 +193,11 @@ def choose_sequences(key: str, samples: list[Sample], *, wanted: str, genomes: b
     """
     own = [UPLOAD, PASTE] if genomes else [PASTE, UPLOAD]
     ways = [SAMPLE] * bool(samples) + own + [SERVER] * bool(data_roots())
+    _take_offered(key)
     handed = st.session_state.pop(f"{key}_handed", None)
     if handed is not None:
-        st.session_state.update({f"{key}_way": PASTE, f"{key}_text": handed})
-    if st.session_state.get(f"{key}_way") not in ways:
-        st.session_state[f"{key}_way"] = ways[0]
-    way = st.segmented_control("Sequences from", ways, required=True, key=f"{key}_way")
+        st.session_state.update({f"{key}_way": PASTE, f"{key}_way_kept": PASTE, f"{key}_text": handed})
+    way = _choose_way(key, ways)
     if not samples:
         st.caption(wanted)
     source: Source | None
@@ -178,6 +219,7 @@ def _sample(key: str, samples: list[Sample]) -> Source:
     titles = [item.title for item in samples]
     title = titles[0]
     if len(samples) > 1:
+        keep(f"{key}_sample", titles)
         title = st.radio("Sample", titles, horizontal=True, key=f"{key}_sample")
     sample = samples[titles.index(title)]
     st.caption(state.plain(sample.story))
@@ -185,6 +227,7 @@ def _sample(key: str, samples: list[Sample]) -> Source:
 
 
 def _pasted(key: str) -> Source | None:
+    keep(f"{key}_text")
     text = st.text_area(
         "Sequences in FASTA, or the letters of one sequence",
         key=f"{key}_text",
@@ -225,6 +268,7 @@ def _uploaded(genomes: bool) -> Source | None:
 def on_server(key: str, what: str = "sequence file") -> Source | None:
     """Let the user name a file in one of the server's data folders; None while nothing is named."""
     roots = data_roots()
+    keep(f"{key}_path")
     text = st.text_input(
         f"Path of a {what} on the server",
         key=f"{key}_path",

@@ -208,10 +208,14 @@ def _example(item: Report, report: Report, key: str) -> None:
     if _model(report) is None:
         name = state.plain(report["name"])
         st.caption(f"With the model {name} installed, you could see which bases it looks at.")
-    elif st.button("Which bases does this answer rest on?", key=f"{key}_why", icon=":material/insights:"):
-        inputs.hand_over("saliency", f">{item['name'].replace(' ', '_')}\n{item['sequence']}\n")
-        st.session_state["model"] = report["name"]
-        st.switch_page("pages/annotate/saliency.py", query_params={"model": report["name"]})
+        return
+    fasta = f">{item['name'].replace(' ', '_')}\n{item['sequence']}\n"
+    st.page_link(
+        "pages/annotate/saliency.py",
+        label="Which bases does this answer rest on?",
+        icon=":material/insights:",
+        query_params={"model": report["name"], **inputs.offer("saliency", "report", lambda: fasta)},
+    )
 
 
 def _probabilities(report: Report, key: str) -> None:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 
 import pandas as pd
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
 from genolm.errors import RegionError
 from genolm.figure_parts import BLUE, GREEN, PURPLE, VERMILION
@@ -17,6 +16,7 @@ from pages.shared.genome_view import FeatureTrack, GenomeView, ScoreTrack, genom
 from pages.shared.scan_data import Finished, gaps
 
 AROUND_CALL = 250
+BESIDE_WINDOW = 25
 SALIENCY_UP_TO = 500
 _SCORES = {"+": ("Score, plus strand", BLUE), "-": ("Score, minus strand", VERMILION)}
 _STRANDS = {"+": "plus strand", "-": "minus strand"}
@@ -42,7 +42,9 @@ class Place:
     said : Region or None
         What it said last.
     picked : Region or None
-        The stretch around the call that was selected in the table last.
+        The stretch to explain of the call that was selected in the table last.
+    call : Series or None
+        That call.
     problem : str
         What is wrong with the place that was typed.
     """
@@ -52,6 +54,7 @@ class Place:
     jumps: int = 0
     said: Region | None = None
     picked: Region | None = None
+    call: pd.Series | None = None
     problem: str = ""
 
     def go(self, region: Region) -> None:
@@ -85,11 +88,31 @@ def _whole(found: Finished, contig: str) -> Region:
     return Region(contig, 0, found.lengths[contig])
 
 
-def around(call: pd.Series, found: Finished, reach: int = AROUND_CALL) -> Region:
-    """Return the stretch around a call's summit, within its contig."""
+def around(call: pd.Series, found: Finished) -> Region:
+    """Return the stretch to look at around a call's summit, within its contig; it holds :func:`window_of`."""
+    reach = max(AROUND_CALL, found.window + BESIDE_WINDOW)
+    return _reach(call, found, reach, reach)
+
+
+def window_of(call: pd.Series, found: Finished) -> Region:
+    """Return the model's window whose site is a call's summit, with a few bases beside it, within the contig."""
+    site = int(found.scan.setting("value_at", found.window // 2))
+    before, after = site + BESIDE_WINDOW, found.window - site + BESIDE_WINDOW
+    if call["strand"] == "-":  # the window is mirrored about the summit's base
+        before, after = after - 1, before + 1
+    return _reach(call, found, before, after)
+
+
+def _reach(call: pd.Series, found: Finished, before: int, after: int) -> Region:
     length = found.lengths[call["contig"]]
     summit = min(int(call["summit"]), length - 1)
-    return Region(call["contig"], max(0, summit - reach), min(length, summit + reach))
+    return Region(call["contig"], max(0, summit - before), min(length, summit + after))
+
+
+def pick(call: pd.Series, found: Finished, place: Place) -> None:
+    """Send the browser to a call, and let it be the one to explain."""
+    place.picked, place.call = window_of(call, found), call
+    place.go(around(call, found))
 
 
 def show(job: Job, found: Finished, calls: pd.DataFrame, threshold: float) -> Place:
@@ -170,24 +193,28 @@ def _said(form: str, numbers: pd.Series) -> list[str]:
 
 
 def show_ways_out(job: Job, found: Finished, calls: pd.DataFrame, place: Place) -> None:
-    """Offer to type a place, to see the whole contig, and to explain the stretch in view."""
-    left, middle, right = st.columns([3, 1, 1], vertical_alignment="bottom")
+    """Offer to type a place, to see the whole contig, and to explain a stretch."""
     key = f"region_{job.id}"
-    left.text_input(
-        "Go to",
-        key=key,
-        placeholder="A place such as 20,400-20,800, a contig, or a place on one (name:1-10K)",
-        on_change=lambda: _go_typed(str(st.session_state[key]), found, place),
-    )
+    region = to_explain(place, found) if found.fasta else None
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.text_input(
+            "Go to",
+            key=key,
+            placeholder="A place such as 20,400-20,800, a contig, or a place on one (name:1-10K)",
+            on_change=lambda: _go_typed(str(st.session_state[key]), found, place),
+        )
+        st.button("Whole contig", key=f"whole_{job.id}", on_click=lambda: place.go(_whole(found, place.seen.contig)))
     if place.problem:
-        left.error(state.plain(place.problem), icon=":material/error:")
-    middle.button(
-        "Whole contig",
-        key=f"whole_{job.id}",
-        width="stretch",
-        on_click=lambda: place.go(_whole(found, place.seen.contig)),
-    )
-    _saliency_button(right, job, found, calls, place)
+        st.error(state.plain(place.problem), icon=":material/error:")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.page_link(
+            "pages/annotate/saliency.py",
+            label="Saliency of this locus",
+            icon=":material/insights:",
+            disabled=region is None,
+            query_params={"model": found.scan.model, **(_offer(found, calls, region, place) if region else {})},
+        )
+        st.caption(state.plain(_explained(region, place, found)))
 
 
 def _go_typed(typed: str, found: Finished, place: Place) -> None:
@@ -202,36 +229,28 @@ def _go_typed(typed: str, found: Finished, place: Place) -> None:
         place.problem = str(error)
 
 
-def _saliency_button(
-    where: DeltaGenerator, job: Job, found: Finished, calls: pd.DataFrame, place: Place
-) -> None:
-    region = to_explain(place, found)
-    words = (
-        f"Which bases the answer rests on in {region}; its best call decides strand and site."
-        if region
-        else f"Select a call in the table, or zoom in to {SALIENCY_UP_TO} bp or less."
-    )
-    pressed = where.button(
-        "Saliency of this locus",
-        key=f"explain_{job.id}",
-        help=state.plain(words),
-        disabled=region is None or found.fasta is None,
-        icon=":material/insights:",
-        width="stretch",
-    )
-    if pressed and region:
-        _hand_over(found, region, _best_in(calls, region))
-
-
 def to_explain(place: Place, found: Finished) -> Region | None:
-    """Return the stretch to explain: the one in view if it is short, else around the call picked in it."""
-    seen = place.seen
-    if seen.length <= SALIENCY_UP_TO:
-        return seen
-    if place.picked is None or place.picked.contig != seen.contig:
-        return None
-    inside = seen.start <= place.picked.start and place.picked.end <= seen.end
-    return place.picked if inside else None
+    """Return the stretch to explain: of the call picked, or what is in view where that is shorter or alone.
+
+    None where the view is too wide and holds no call that was picked.
+    """
+    seen, picked = place.seen, place.picked
+    inside = picked and picked.contig == seen.contig and seen.start <= picked.start and picked.end <= seen.end
+    if inside and (place.call is None or seen.length >= around(place.call, found).length):
+        return picked
+    return seen if seen.length <= SALIENCY_UP_TO else None
+
+
+def _explained(region: Region | None, place: Place, found: Finished) -> str:
+    """Say what the saliency is of, or how to come to one."""
+    if found.fasta is None:
+        return "It needs the genome file of this scan, which is no longer here."
+    if region is None:
+        return f"Select a call in the table, or zoom in to {SALIENCY_UP_TO} bp or less."
+    what = "what is in view; its best call decides strand and site"
+    if region == place.picked:
+        what = f"the window of {found.window} bp at the summit of the call and {BESIDE_WINDOW} bp on either side"
+    return f"{region} ({region.length} bp): {what}."
 
 
 def _best_in(calls: pd.DataFrame, region: Region) -> pd.Series | None:
@@ -239,14 +258,15 @@ def _best_in(calls: pd.DataFrame, region: Region) -> pd.Series | None:
     return None if here.empty else here.loc[here["score"].idxmax()]
 
 
-def _hand_over(found: Finished, region: Region, call: pd.Series | None) -> None:
-    """Take the stretch to the page Saliency, with the strand and the summit of its best call."""
-    with state.shown_errors(), open_genome(found.source) as genome:
-        letters = genome.fetch(region.contig, region.start, region.end)
-    record = str(region).replace(" ", "_")
+def _offer(found: Finished, calls: pd.DataFrame, region: Region, place: Place) -> dict[str, str]:
+    """Offer the stretch to the page Saliency, with strand and summit of the call picked, else of its best one."""
+    call = place.call if region == place.picked else _best_in(calls, region)
+
+    def fasta() -> str:
+        with open_genome(found.source) as genome:
+            letters = genome.fetch(region.contig, region.start, region.end)
+        return f">{str(region).replace(' ', '_')}\n{letters}\n"
+
     site = None if call is None else int(call["summit"]) - region.start
-    inputs.hand_over("saliency", f">{record}\n{letters}\n", site=site)
-    if call is not None:
-        st.session_state["saliency_strand"] = "minus" if call["strand"] == "-" else "plus"
-    st.session_state["model"] = found.scan.model
-    st.switch_page("pages/annotate/saliency.py", query_params={"model": found.scan.model})
+    strand = "minus" if call is not None and call["strand"] == "-" else "plus"
+    return inputs.offer("saliency", "scan", fasta, site=site, strand=strand)

@@ -280,7 +280,8 @@ def show_cost(overview: state.Overview, model: BundleInfo, options: Options) -> 
     seconds = _seconds(model, options, sum(lengths), windows)
     st.caption(
         f"{windows:,} windows of {window} bp: about {state.duration(seconds)} on this machine"
-        + (", the shuffled genome included." if options.background else ".")
+        + (", the shuffled genome included" if options.background else "")
+        + f"; {inputs.LONGER}."
         + (f" {inputs.count_words(short)} shorter than a window {verb} left out." if short else "")
     )
 

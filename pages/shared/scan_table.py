@@ -8,12 +8,13 @@ import streamlit as st
 from genolm.jobs import Job
 from genolm.regions import Region
 from pages.shared import state
-from pages.shared.scan_browser import Place, around
+from pages.shared.scan_browser import Place, pick
 from pages.shared.scan_data import Finished
 
 ROWS_SHOWN = 5_000
 ALL = "all"
 _STRANDS = {"both": "", "plus": "+", "minus": "-"}
+_WIDTHS = {"order": 1.6, "contig": 1, "strand": 1, "gene": 1, "score": 1, "q": 1}
 
 
 @dataclass(frozen=True)
@@ -102,8 +103,7 @@ def show(job: Job, found: Finished, calls: pd.DataFrame, place: Place) -> None:
 def _follow(rows: list[int], listed: pd.DataFrame, found: Finished, place: Place) -> None:
     """Send the browser to the selected row."""
     if rows:
-        place.picked = around(listed.iloc[rows[0]], found)
-        place.go(place.picked)
+        pick(listed.iloc[rows[0]], found, place)
 
 
 def in_order(calls: pd.DataFrame, order: str) -> pd.DataFrame:
@@ -157,26 +157,25 @@ def _columns() -> dict[str, object]:
 
 
 def _ask(job: Job, found: Finished, calls: pd.DataFrame, place: Place) -> tuple[Filter, str]:
-    """Show the filters and return what they say, with the order."""
-    top = st.columns([1, 1, 1, 1, 1], vertical_alignment="bottom")
-    order = top[0].selectbox("Order", list(orders(calls)), key=f"order_{job.id}")
-    contig = ALL
-    if len(found.lengths) > 1:
-        contig = top[1].selectbox("Contig", [ALL, *found.lengths], key=f"filter_contig_{job.id}")
-    strand = top[2].selectbox("Strand", list(_STRANDS), key=f"filter_strand_{job.id}")
-    text = ""
-    if "gene" in calls:
-        text = top[3].text_input("Name of the next gene", key=f"filter_gene_{job.id}", placeholder="any")
-    lowest = top[4].number_input(
+    """Show the filters that these calls can have and return what they say, with the order."""
+    absent = {"contig": len(found.lengths) < 2, "gene": "gene" not in calls, "q": "q_value" not in calls}
+    widths = {name: width for name, width in _WIDTHS.items() if not absent.get(name)}
+    at = dict(zip(widths, st.columns(list(widths.values()), vertical_alignment="bottom"), strict=True))
+    order = at["order"].selectbox("Order", list(orders(calls)), key=f"order_{job.id}")
+    contig, text, worst = ALL, "", None
+    if "contig" in at:
+        contig = at["contig"].selectbox("Contig", [ALL, *found.lengths], key=f"filter_contig_{job.id}")
+    strand = at["strand"].selectbox("Strand", list(_STRANDS), key=f"filter_strand_{job.id}")
+    if "gene" in at:
+        text = at["gene"].text_input("Next gene", key=f"filter_gene_{job.id}", placeholder="any")
+    lowest = at["score"].number_input(
         "Score from", 0.0, 1.0, None, 0.05, key=f"filter_score_{job.id}", placeholder="any"
     )
-    low = st.columns([1, 4], vertical_alignment="center")
-    worst = None
-    if "q_value" in calls:
-        worst = low[0].number_input(
+    if "q" in at:
+        worst = at["q"].number_input(
             "q-value up to", 0.0, 1.0, None, 0.05, key=f"filter_q_{job.id}", placeholder="any", format="%.3f"
         )
-    only = low[1].toggle("Only calls in the browser's view", key=f"filter_view_{job.id}")
+    only = st.toggle("Only calls in the browser's view", key=f"filter_view_{job.id}")
     chosen = Filter(
         contig="" if contig == ALL else str(contig),
         strand=_STRANDS[strand],
@@ -187,5 +186,5 @@ def _ask(job: Job, found: Finished, calls: pd.DataFrame, place: Place) -> tuple[
     )
     if only:
         seen = place.seen
-        low[1].caption(state.plain(f"In view: {seen.contig}, {seen.start + 1:,} to {seen.end:,}"))
+        st.caption(state.plain(f"In view: {seen.contig}, {seen.start + 1:,} to {seen.end:,}"))
     return chosen, str(order)

@@ -43,6 +43,7 @@ _EFFORTS = {
     "best": "reads your sequences first, trains longer and averages three models",
 }
 SCRATCH = "Nothing: from scratch, to see what a language model is worth"
+_FACT_WIDTH = 265
 _CHOSEN = {"as planned": None, "yes": True, "no": False}
 _READ_FIRST = (
     "The language model reads the training sequences without their labels and is fine-tuned on them, before the "
@@ -296,17 +297,17 @@ def show_plan(wish: Wish, checked: CheckedTable) -> Preparation | None:
     with st.spinner("Measuring how fast a training is here"):
         costs = {effort: _cost(plan) for effort, plan in plans.items()}
     chosen = costs[wish.settings.effort]
-    columns = st.columns(4)
-    for column, (effort, cost) in zip(columns, costs.items(), strict=False):
+    facts = {}
+    for effort, cost in costs.items():
         mark = " (chosen)" if effort == wish.settings.effort else ""
-        column.metric(f"Time, {effort.capitalize()}{mark}", f"about {state.duration(cost.seconds)}")
-    columns[2].metric("Memory", f"{chosen.memory_bytes / 1e9:.1f} GB")
-    columns[3].metric("Runs on", state.device_words(chosen.device))
+        facts[f"Time, {effort.capitalize()}{mark}"] = f"about {state.duration(cost.seconds)}"
+    facts |= {"Memory": f"{chosen.memory_bytes / 1e9:.1f} GB", "Runs on": state.device_words(chosen.device)}
+    with st.container(horizontal=True):  # in a narrow window two and two
+        for label, value in facts.items():
+            st.metric(label, value, width=_FACT_WIDTH)
     reasons = plans[wish.settings.effort].plan.reasons
     st.markdown("**What will be done**\n" + "\n".join(f"- {state.plain(reason)}" for reason in reasons))
-    st.caption(
-        "The time is from a few steps of training measured here just now; it is longer while other work runs."
-    )
+    st.caption(f"The time is from a few steps of training measured here just now; {inputs.LONGER}.")
     return plans[wish.settings.effort]
 
 

@@ -114,7 +114,13 @@ def test_from_upload_to_zip(visit, page, upload, download, predictors, hosts, tm
     place = shown_place(page, "lac_region:(?!1-40)")
     left, right = (int(part.replace(",", "")) for part in place.split(":")[1].split("-"))
     assert left <= middle <= right and right - left < 600
-    page.get_by_role("button", name="Saliency of this locus").and_(page.locator(":enabled")).wait_for()
+    page.get_by_role("link", name="Saliency of this locus").and_(page.locator(":not([disabled])")).click()
+    page.wait_for_url("**/saliency?model=lively&from=scan")
+    first = middle - {"+": 65, "-": 44}[best["strand"]]
+    begin = f">lac_region:{first}-{first + 109}"
+    page.wait_for_function("(begin) => document.querySelector('textarea')?.value.startsWith(begin)", arg=begin)
+    page.go_back()
+    shown_place(page, f"lac_region:{left:,}-{right:,}".replace(",", ",?"))
     page.reload()
     shown_place(page, f"lac_region:{left:,}-{right:,}".replace(",", ",?"))
 

@@ -1,6 +1,7 @@
 """What the tests of pages share: an app to drive without a browser, with one toy model in its workspace."""
 
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import pytest
 from streamlit.testing.v1 import AppTest
@@ -45,6 +46,20 @@ def open_page(monkeypatch):
         return app.run()
 
     return opened
+
+
+@pytest.fixture
+def follow():
+    """A function AppTest, label of a link, the link's page -> the app after a click on it, in the same session."""
+
+    def followed(app, label, page):
+        link = next(item.proto for item in app.get("page_link") if item.proto.label == label)
+        assert not link.disabled and Path(page).stem == link.page
+        app.switch_page(page)
+        app.query_params = dict(parse_qsl(link.query_string))
+        return app.run()
+
+    return followed
 
 
 @pytest.fixture

@@ -112,6 +112,34 @@ def test_a_model_without_a_sample_opens_on_pasting(open_page, toy_model):
         assert app.segmented_control[0].options == ["Sample", *ways]
 
 
+def test_the_source_chosen_is_found_again_after_another_page(open_page, toy_model):
+    app = open_page(PAGE)
+    app.segmented_control[0].set_value("Paste").run()
+    app.text_area[0].set_value(">mine\n" + "ACGTT" * 12).run()
+    app.switch_page("pages/annotate/saliency.py").run()
+    assert app.segmented_control[0].value == "Sample"
+    app.radio[0].set_value("minus").run()
+    app.switch_page(PAGE).run()
+    assert not app.exception
+    assert app.segmented_control[0].value == "Paste" and app.text_area[0].value.startswith(">mine")
+    assert any(item.label == "Classify 1 record" for item in app.button)
+    app.segmented_control[0].set_value("Upload").run()
+    app.switch_page("pages/annotate/saliency.py").run()
+    assert app.radio[0].value == "minus"
+    app.switch_page(PAGE).run()
+    assert app.segmented_control[0].value == "Upload"
+
+
+def test_a_source_that_the_page_had_to_choose_is_not_kept(open_page, toy_model):
+    save_bundle(toy_model.path.with_name("bare"), replace(toy_model.config, name="bare"), weights(toy_model), {})
+    app = open_page(PAGE, model="bare")
+    assert app.segmented_control[0].value == "Paste"
+    app.switch_page("pages/annotate/saliency.py").run()
+    app.query_params["model"] = "toy-promoter"
+    app.switch_page(PAGE).run()
+    assert app.segmented_control[0].value == "Sample"
+
+
 def test_long_input_is_handed_to_a_job_that_the_page_can_show(
     open_page, toy_model, monkeypatch, tmp_path, make_dna
 ):

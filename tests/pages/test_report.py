@@ -33,6 +33,18 @@ def script():
 
 
 @pytest.fixture
+def links(monkeypatch):
+    """The labels of the links to other pages, which a report by itself has not, and what their addresses hold."""
+    found = []
+
+    def link(page, *, label, query_params, **options):
+        found.append((page, label, query_params))
+
+    monkeypatch.setattr("streamlit.page_link", link)
+    return found
+
+
+@pytest.fixture
 def shown(make_answers, private_workspace, no_model, monkeypatch):
     """A function task -> (the page of its report, the answers on its test rows)."""
 
@@ -115,14 +127,14 @@ def test_unsure_answers_of_classes_can_be_left_out(shown):
     assert found["Wrong among them"] == str((sure & answers.is_wrong).sum())
 
 
-def test_the_surest_error_is_shown_first_with_its_sequence(shown):
+def test_the_surest_error_is_shown_first_with_its_sequence(shown, links):
     app, answers = shown("binary")
     table = next(item.value for item in app.dataframe if "surety" in item.value)
     assert len(table) == answers.is_wrong.sum() and table["surety"].is_monotonic_decreasing
     worst = table.iloc[0]
     assert any(worst["name"] in item.value and "called" in item.value for item in app.markdown)
     assert any(item.value == worst["sequence"] for item in app.code)
-    assert not [button for button in app.button if button.label.startswith("Which bases")]
+    assert not links
 
 
 def test_a_perfect_model_has_no_errors_to_show(shown, make_answers, private_workspace):
@@ -144,12 +156,28 @@ def test_scores_on_validation_rows_are_said_to_be_too_good(shown, make_answers, 
     assert "no test rows" in app.warning[0].value
 
 
-def test_an_installed_model_offers_saliency_and_the_zip(shown, toy_model, private_workspace):
+def test_an_installed_model_offers_saliency_and_the_zip(shown, links, toy_model, private_workspace):
     app, _ = shown("binary", name=toy_model.name)
-    assert [button for button in app.button if button.label.startswith("Which bases")]
+    ((page, label, query),) = links
+    assert page == "pages/annotate/saliency.py" and label.startswith("Which bases")
+    assert query == {"model": toy_model.name, "from": "report"}
     app.button(key="r_zip").click().run()
     assert not app.exception
     assert (private_workspace / "uploads" / "exports" / "toy-promoter_report.zip").is_file()
+
+
+def test_a_row_offered_is_taken_once_and_by_its_link_alone(open_page, toy_model, make_dna):
+    sequence = make_dna(60)
+    app = open_page("pages/annotate/saliency.py", model=toy_model.name)
+    app.session_state["saliency_offered"] = ("report", lambda: f">row_7\n{sequence}\n", None, "plus")
+    app.run()
+    assert app.segmented_control[0].value == inputs.SAMPLE
+    app.query_params["from"] = "report"
+    app.run()
+    assert not app.exception
+    assert app.segmented_control[0].value == inputs.PASTE and sequence in app.text_area[0].value
+    app.text_area[0].set_value(">own\n" + "ACGTT" * 12).run()
+    assert app.text_area[0].value.startswith(">own")
 
 
 def test_a_sequence_handed_over_is_what_saliency_begins_with(open_page, toy_model, make_dna, monkeypatch):

@@ -15,7 +15,7 @@ from genolm.prediction import log_odds
 from genolm.registry import load_bundle
 from genolm.saliency import explained_answer, perturbation_saliency
 from genolm.sequences import reverse_complement
-from pages.shared import charts, running, samples
+from pages.shared import charts, inputs, running, samples
 
 PAGE = "pages/annotate/saliency.py"
 
@@ -43,6 +43,10 @@ def test_the_sample_is_explained_as_the_package_does(open_page, toy_model, priva
     assert line.startswith("Toy promoters (toy-promoter) says ") and line.endswith("Known: **promoter**.")
     assert f"**{said.predicted[0]}** with probability {said.probabilities.max():.3f}" in line
     assert "threshold for promoter 0.5)" in line
+    counted = "Positions on this page count from 1; in the CSV they count from 0."
+    assert counted in [item.value for item in app.caption]
+    assert counted not in [item.value for box in app.expander for item in box.caption]
+    assert any(item.value.endswith(f" here; {inputs.LONGER}.") for item in app.caption)
 
 
 def test_a_long_piece_becomes_a_job_with_its_letters_and_options(

@@ -19,12 +19,14 @@ from genolm.registry import import_bundle, load_bundle, save_bundle
 from genolm.scan import scan_genome
 from genolm.scan_pipeline import scan_file
 from genolm.site_matching import judge_calls
-from pages.shared import results, running, samples, scan_data, scan_downloads, scan_table
-from pages.shared.scan_browser import Place, to_explain
+from pages.shared import inputs, results, running, samples, scan_data, scan_downloads, scan_table
+from pages.shared.scan_browser import Place, pick, to_explain, window_of
 from pages.shared.scan_form import Options
 from pages.shared.scan_table import Filter
 
 PAGE = "pages/annotate/scan.py"
+SALIENCY = "pages/annotate/saliency.py"
+LINK = "Saliency of this locus"
 
 
 @pytest.fixture(scope="module")
@@ -244,15 +246,16 @@ def test_a_link_reopens_the_job_at_its_place(open_page, finished_job, monkeypatc
     assert any("not in the genome" in item.value for item in wrong.warning)
 
 
-def test_the_saliency_of_a_call_is_one_click_away(open_page, finished_job, monkeypatch):
+def test_the_saliency_of_a_call_is_one_click_away(open_page, finished_job, follow, monkeypatch):
     job, _, _ = finished_job
     monkeypatch.setattr(running, "get_job", lambda identity: job)
     found = scan_data.read(job)
     call = found.scan.calls[found.scan.calls["contig"] == "two"].nlargest(1, "score").iloc[0]
     start = max(0, int(call["summit"]) - 100)
     app = open_page(PAGE, job=job.id, locus=f"two:{start + 1}-{start + 150}")
-    next(button for button in app.button if button.label == "Saliency of this locus").click().run()
+    follow(app, LINK, SALIENCY)
     assert not app.exception
+    assert app.query_params == {"model": "toy-promoter", "from": "scan"}
     letters = "".join(found.source.read_text().split(">two\n")[1].split(">")[0].split())
     assert (
         app.session_state["saliency_text"]
@@ -261,6 +264,68 @@ def test_the_saliency_of_a_call_is_one_click_away(open_page, finished_job, monke
     assert app.session_state["saliency_strand"] == {"+": "plus", "-": "minus"}[call["strand"]]
     mark = next(item for item in app.number_input if item.label == "Site to mark")
     assert mark.value == call["summit"] - start + 1
+    app.segmented_control[0].set_value(inputs.SAMPLE).run()
+    assert not app.exception and not app.text_area
+
+
+def test_a_call_is_explained_in_its_own_window_with_some_bases_beside_it(open_page, finished_job, follow, monkeypatch):
+    job, _, threshold = finished_job
+    monkeypatch.setattr(running, "get_job", lambda identity: job)
+    found = scan_data.read(job)
+    summit, call = 450, scan_data.calls_at(found, threshold).iloc[0].copy()
+    call["contig"], call["summit"] = "one", summit
+    for strand, word in (("+", "plus"), ("-", "minus")):
+        call["strand"] = strand
+        region = window_of(call, found)
+        assert region.length == 60 + 2 * 25
+        assert (summit - region.start if strand == "+" else region.end - 1 - summit) == 25 + 40
+        app = open_page(PAGE, job=job.id)
+        (link,) = [item.proto for item in app.get("page_link") if item.proto.label == LINK]
+        assert link.disabled
+        pick(call, found, app.session_state[f"place_{job.id}"])
+        app.run()
+        words = f"{region} (110 bp): the window of 60 bp at the summit of the call and 25 bp on either side."
+        assert words in [item.value.replace("\\", "") for item in app.caption]
+        follow(app, LINK, SALIENCY)
+        assert app.session_state["saliency_text"].startswith(f">{region}\n")
+        assert app.session_state["saliency_strand"] == word
+        (mark,) = [item.value for item in app.number_input if item.label == "Site to mark"]
+        assert mark == summit - region.start + 1
+    call["summit"] = 3
+    assert window_of(call, found).start == 0
+
+
+def test_what_was_zoomed_in_to_goes_before_the_call(finished_job):
+    from genolm.regions import Region
+
+    found = scan_data.read(finished_job[0])
+    place = Place(Region("one", 0, 1500), Region("one", 0, 1500))
+    call = found.scan.calls[found.scan.calls["contig"] == "one"].iloc[0].copy()
+    call["summit"] = 500
+    pick(call, found, place)
+    assert place.seen == Region("one", 250, 750) and to_explain(place, found) == window_of(call, found)
+    place.go(Region("one", 400, 600))
+    assert to_explain(place, found) == Region("one", 400, 600)
+    call["summit"] = 100
+    pick(call, found, place)
+    assert place.seen == Region("one", 0, 350) and to_explain(place, found) == window_of(call, found)
+
+
+def test_the_filters_stand_beside_each_other_without_a_hole(open_page, finished_job, scanned, tmp_path, monkeypatch):
+    fasta, _, _, threshold = scanned
+    single, folder = tmp_path / "one.fa", tmp_path / "plain"
+    single.write_text(">two\n" + fasta.read_text().split(">two\n")[1].split(">")[0])
+    scan_file(single, folder / "result", model="toy-promoter", stride=7, threshold=threshold)
+    arguments = ("scan", str(single), "--model", "toy-promoter", "--out", ".")
+    plain = Job("d" * 32, "scan", "one.fa", arguments, folder, "2026-01-01T00:00:00Z", "done")
+    rows = {finished_job[0]: ["Order", "Contig", "Strand", "Next gene", "Score from", "q-value up to"]}
+    rows[plain] = ["Order", "Strand", "Score from"]
+    for job, labels in rows.items():
+        monkeypatch.setattr(running, "get_job", lambda identity, job=job: job)
+        app = open_page(PAGE, job=job.id)
+        assert not app.exception and not [column for column in app.columns if not column.children]
+        shown = [item.label for column in app.columns for item in column.children.values() if hasattr(item, "label")]
+        assert [label for label in shown if label in rows[finished_job[0]]] == labels
 
 
 def test_a_wide_view_is_explained_around_the_call_that_was_picked(finished_job):
@@ -351,6 +416,7 @@ def test_the_scan_is_started_with_what_was_chosen(open_page, toy_model, monkeypa
     started = []
     monkeypatch.setattr(running, "start", lambda kind, arguments, *, title: started.append(arguments))
     app = open_page(PAGE)
+    assert any(item.value.endswith(f", the shuffled genome included; {inputs.LONGER}.") for item in app.caption)
     app.number_input[0].set_value(20).run()
     app.slider[0].set_value(0.9).run()
     next(item for item in app.radio if item.label == "Topology").set_value("circular").run()

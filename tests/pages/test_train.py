@@ -49,6 +49,8 @@ def test_the_example_is_read_explained_and_started(open_page, language_model, st
     assert shown["Rows"] == "800"
     assert shown["Time, Fast (chosen)"].startswith("about ")
     assert shown["Memory"].endswith(" GB") and shown["Runs on"] == "CPU (1 core)"
+    assert not [item for column in app.columns for item in column.metric if item.label in ("Memory", "Runs on")]
+    assert any(item.value.endswith(f"; {inputs.LONGER}.") for item in app.caption)
     assert any("The layers are set free one by one" in item.value for item in app.markdown)
     command = "genolm finetune assets/samples/example_table.csv.gz --base toy-lm"
     assert any(command in item.value for item in app.code)
