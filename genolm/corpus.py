@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 from genolm.errors import SettingsError, TrainingError
 from genolm.record import file_facts
 from genolm.sequences import open_fasta
-from genolm.tokenizer import AMBIGUOUS_CODE, encode_bases
+from genolm.tokenizer import AMBIGUOUS_CODE, encode_bases, reverse_complement_codes
 
 LEAST_BASES = 20_000
 LEAST_HELD_OUT = 1_000
@@ -243,11 +244,13 @@ def split_corpus(
     Raises
     ------
     SettingsError, TrainingError
-        See :func:`read_corpus`; also when too little is left on either side.
+        See :func:`read_corpus`; also when too little is left on either side, or a record to judge by is the same as one
+        to learn from, on either strand.
     """
     whole = read_corpus(paths)
     sizes = [len(record) for record in whole.records]
     chosen = choose_held_out(whole.names, sizes, wanted=held_out, share=share)
+    _refuse_copies(whole, set(chosen.rows) or {chosen.row}, by_end=not chosen.rows)
     if chosen.rows:
         kept = [row for row in range(len(sizes)) if row not in set(chosen.rows)]
         train, valid = whole.subset(kept), whole.subset(chosen.rows)
@@ -261,9 +264,31 @@ def split_corpus(
     return train, valid
 
 
+def _refuse_copies(whole: Corpus, judged: set[int], *, by_end: bool) -> None:
+    """Refuse a record that is judged by, whole or ``by_end``, and stands once more among those to learn from."""
+    marks: dict[bytes, int] = {}
+    for row in sorted(judged):
+        marks.setdefault(_mark(whole.records[row]), row)
+    sizes = {len(whole.records[row]) for row in judged}
+    for row, record in enumerate(whole.records):
+        twin = marks.get(_mark(record)) if row not in judged and len(record) in sizes else None
+        if twin is not None:
+            advice = "leave one of them out" if by_end else "leave one of them out, or hold both out"
+            raise SettingsError(
+                f"{whole.names[twin]} is held out to judge by, and {whole.names[row]}, which would be learned from, is the "
+                f"same sequence: the model would know what it is judged by. Please {advice}."
+            )
+
+
+def _mark(record: np.ndarray) -> bytes:
+    """Return a hash of a record that its other strand has too."""
+    strands = (record, reverse_complement_codes(record))
+    return min(blake2b(codes.tobytes(), digest_size=16).digest() for codes in strands)
+
+
 def _check_part(part: Corpus, least: int, words: str) -> None:
     if part.known_bases < least:
         raise TrainingError(
             f"Only {part.known_bases:,} bases (A, C, G, T) are {words}, of {', '.join(part.names[:3])}; at "
-            f"least {least:,} are needed: hold out other records."
+            f"least {least:,} are needed: name other records to hold out, or cut off what is unknown (N)."
         )

@@ -5,6 +5,7 @@ import pytest
 
 from genolm.corpus import Corpus, choose_held_out, outline, read_corpus, split_corpus
 from genolm.errors import SettingsError, TrainingError
+from genolm.sequences import reverse_complement
 from genolm.tokenizer import encode_bases
 
 
@@ -66,6 +67,20 @@ def test_too_little_and_twice_the_same_are_refused(write, tmp_path):
     (tmp_path / "copy.fa").write_text(whole.read_text())
     with pytest.raises(SettingsError, match=r"copy.fa and whole.fa have the same"):
         read_corpus([whole, tmp_path / "copy.fa"])
+
+
+def test_a_copy_of_what_is_held_out_is_not_learned_from(write, make_dna):
+    sequence, plasmid = make_dna(30_000), make_dna(2_000)
+    turned = reverse_complement(plasmid)
+    one = write("GCA_1.fa", chr=sequence, p=plasmid)
+    with pytest.raises(SettingsError, match=r"GCA_1.fa:p is held out .* and other.fa:q, which .* is the same sequence.* hold both"):
+        split_corpus([one, write("other.fa", q=turned, r=make_dna(5_000))], held_out=["p"])
+    train, valid = split_corpus([one, write("other.fa", q=turned, r=make_dna(5_000))], held_out=["p", "q"])
+    assert len(valid.records) == 2 and len(train.records) == 2
+    # The end of the longest record is held out where no other one is: then its copy may not be there at all.
+    copies = [write("GCA_2.fa", chr=sequence), write("GCF_2.fa", chr=sequence.lower())]
+    with pytest.raises(SettingsError, match="leave one of them out"):
+        split_corpus(copies)
 
 
 def test_the_outline_is_that_of_the_corpus(write):
