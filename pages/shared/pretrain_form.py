@@ -295,10 +295,7 @@ def _show_plan(plan: PretrainPlan) -> None:
     columns[2].metric("Memory", f"{estimate.memory_bytes / 1e9:.1f} GB")
     columns[3].metric("Runs on", state.device_words(estimate.device))
     st.markdown("**What will be done**\n" + "\n".join(f"- {state.plain(reason)}" for reason in plan.reasons))
-    st.caption(
-        "The time is from a few steps of training measured here a moment ago; it is longer while other work "
-        "runs."
-    )
+    st.caption(f"The time is from a few steps of training measured here a moment ago; {inputs.LONGER}.")
 
 
 def choose_name(wish: Wish) -> tuple[Wish, str]:
