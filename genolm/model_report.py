@@ -21,7 +21,7 @@ import pandas as pd
 
 from genolm import report_data
 from genolm.answers import Answers
-from genolm.bundles import BUNDLE_FILES, CARD_PAGE, read_bundle
+from genolm.bundles import BUNDLE_FILES, CARD_PAGE, WEIGHTS_FILE, read_bundle, read_description
 from genolm.cards import headline_metrics
 from genolm.config import to_json
 from genolm.errors import BundleError, SettingsError
@@ -32,7 +32,7 @@ from genolm.record import plain, timestamp, write_json
 from genolm.report_figures import write_figures
 from genolm.workspace import atomic_write
 
-__all__ = ["Answers", "pack_report", "read_report", "write_report"]
+__all__ = ["Answers", "is_model_of", "pack_report", "read_report", "write_report"]
 
 REPORT_VERSION = 1
 REPORT_FILE, ANSWERS_FILE, ROWS_FILE = "report.json", "predictions.csv", "test_rows.csv.gz"
@@ -156,6 +156,20 @@ def read_report(folder: str | os.PathLike[str]) -> dict[str, Any]:
     return report
 
 
+def is_model_of(folder: str | os.PathLike[str], bundle_path: str | os.PathLike[str]) -> bool:
+    """Return whether a report can be of this model: its run record does not tell of other weights.
+
+    Parameters
+    ----------
+    folder : path
+        Of the report.
+    bundle_path : path
+        The model's bundle, a folder; what its configuration says of the weights is believed.
+    """
+    told = _told_weights(Path(folder))
+    return not told or told == read_description(Path(bundle_path)).weights["sha256"]
+
+
 def pack_report(
     folder: str | os.PathLike[str], bundle_path: str | os.PathLike[str], zip_path: str | os.PathLike[str]
 ) -> Path:
@@ -169,9 +183,22 @@ def pack_report(
         The model's bundle, a folder or zip; it is checked first.
     zip_path : path
         Its folder must exist.
+
+    Raises
+    ------
+    SettingsError
+        No report there; see :func:`read_report`.
+    BundleError
+        No whole bundle, no folder for the zip, or the report is of other weights than those of the bundle.
     """
     folder, target = Path(folder), Path(zip_path)
     report, bundle = read_report(folder), read_bundle(bundle_path)
+    told = _told_weights(folder)
+    if told not in ("", bundle.sha256):
+        raise BundleError(
+            f"The model {bundle.name} is not the one that the report is of; it was replaced since. The weights have "
+            f"SHA-256 {bundle.sha256[:12]}…, those of the report {told[:12]}…. Nothing was packed."
+        )
     if not target.parent.is_dir():
         raise BundleError(f"There is no folder {target.parent} to write {target.name} into.")
     inner = {f"model/{bundle.name}/{item}": bundle.path / item for item in BUNDLE_FILES}
@@ -184,6 +211,15 @@ def pack_report(
         for name, path in inner.items():
             archive.write(path, f"{report['name']}/{name}")
     return target
+
+
+def _told_weights(folder: Path) -> str:
+    """Return the SHA-256 of the weights that a report is of, "" where its run record does not tell it."""
+    try:
+        outputs = json.loads((folder / RECORD_FILE).read_text(encoding="utf-8"))["outputs"]
+        return next((str(item["sha256"]) for item in outputs if item["name"] == WEIGHTS_FILE), "")
+    except (OSError, ValueError, LookupError, TypeError):
+        return ""
 
 
 def _described(

@@ -257,11 +257,9 @@ def difference_figure(metrics: Mapping[str, Data], names: tuple[str, str]) -> "g
     figure.update_yaxes(tickvals=list(range(len(keys))), ticktext=[metric_name(key) for key in keys])
     figure.update_yaxes(range=[len(keys) - 0.4, -0.6], zeroline=False)
     a, b = (short(name, 22) for name in names)
-    # As far to either side, so that the words beneath stand on their own sides of no difference.
-    ends = [abs(item[key]) for item in estimates for key in ("value", "low", "high") if item[key] is not None]
-    reach = 1.08 * max(ends, default=0.0) or 1.0
-    figure.update_xaxes(range=[-reach, reach])
-    figure.update_xaxes(title=f"← {b} is better      difference with 95 % interval      {a} is better →")
+    # As far to either side, so that the words beneath stand on their sides.
+    reach = 1.08 * max((abs(item[key] or 0) for item in estimates for key in ("value", "low", "high")), default=0) or 1
+    figure.update_xaxes(range=[-reach, reach], title=f"← {b} is better    difference (95 % interval)    {a} is better →")
     return laid_out(figure, 130 + 34 * len(keys), showlegend=False)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from genolm import model_report, report_figures
 from genolm.bundles import read_bundle
-from genolm.errors import SettingsError
+from genolm.errors import BundleError, SettingsError
 from genolm.evaluation import coded_labels
 from genolm.methods_text import methods_text
 from genolm.record import run_record
@@ -243,6 +243,25 @@ def test_everything_goes_into_one_zip(report_of, toy_bundle_path, tmp_path):
     told = {line.split("  ")[0] for line in readme.splitlines()[2:]}
     top = {name.removeprefix("demo/") for name in names} - {"README.txt"}
     assert all(any(name == item or name.startswith(item) for item in told) for name in top)
+
+
+def test_a_model_that_was_replaced_is_not_packed(report_of, record, toy_bundle_path, tmp_path):
+    own = {"name": "model.safetensors", "sha256": read_bundle(toy_bundle_path).sha256}
+    other = {**own, "sha256": "ef" * 32}
+    card = {"name": "card.json", "sha256": "ef" * 32}
+    folder, _ = report_of("binary", record={**record, "outputs": [card, own]})
+    assert model_report.is_model_of(folder, toy_bundle_path)
+    assert model_report.pack_report(folder, toy_bundle_path, tmp_path / "own.zip").is_file()
+    report_of("binary", record={**record, "outputs": [other]})
+    assert not model_report.is_model_of(folder, toy_bundle_path)
+    with pytest.raises(BundleError, match="replaced since.*those of the report efefefefefef…"):
+        model_report.pack_report(folder, toy_bundle_path, tmp_path / "other.zip")
+    assert [path.name for path in tmp_path.glob("*.zip")] == ["own.zip"]
+    for text in ("{", "[]", '{"outputs": [1]}', '{"outputs": []}'):
+        (folder / "run.json").write_text(text)
+        assert model_report.is_model_of(folder, toy_bundle_path)
+    (folder / "run.json").unlink()
+    assert model_report.is_model_of(folder, toy_bundle_path)
 
 
 def test_many_classes_stay_readable(make_answers):

@@ -47,6 +47,20 @@ def test_each_folder_lies_in_the_home_and_is_made(chosen_home: Path, kind: str) 
     assert folder.is_dir()
 
 
+def test_nobody_else_can_open_what_users_uploaded(chosen_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert workspace.uploads_dir().stat().st_mode & 0o777 == 0o700
+    workspace.uploads_dir().chmod(0o755)
+    (chosen_home / "uploads" / "kept.fa").touch()
+    assert workspace.uploads_dir().stat().st_mode & 0o777 == 0o700
+    workspace.uploads_dir().chmod(0o755)
+
+    def refuse(path: Path, mode: int) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, "chmod", refuse)
+    assert (workspace.uploads_dir() / "kept.fa").exists()
+
+
 def test_a_home_that_cannot_be_made_is_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("GENOLM_HOME", str(tmp_path / "file" / "home"))

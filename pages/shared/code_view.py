@@ -7,11 +7,14 @@ import streamlit as st
 
 from genolm import workspace
 from genolm.ascode import parse_arguments, python_code, shell_command
+from pages.shared import state
 
 _WORDS = (
     "The same run outside of this page, with the same result. Files carry the names that you gave them: "
     "start it in the folder where they are."
 )
+_OWN_FOLDERS = ("samples", "pasted", "results")
+_MADE, _GONE = "The page itself made {}: put it there too.", "The page itself made {}, which is no longer here."
 
 
 def show_code(
@@ -28,15 +31,17 @@ def show_code(
     key : str
         Streamlit key.
     piece : str
-        FASTA of the input where it is only a piece of the user's file; it is offered as a download.
+        FASTA of the input where it is a piece of the user's file that is not written yet. It is offered as a
+        download, as is every input that a page wrote.
     """
     names = {**file_names(arguments), **(paths or {})}
+    # What begins with a hyphen would be read as an option.
+    names = {path: f"./{name}" if name.startswith("-") else name for path, name in names.items()}
     with st.expander("As code", icon=":material/code:"), st.container(key=f"code_{key}"):
         st.caption(_WORDS)
-        if piece:
-            name = parse_arguments(arguments).files[0]
-            icon = ":material/download:"
-            st.download_button(f"Download {name}", piece, name, "text/plain", key=f"piece_{key}", icon=icon)
+        for place, path in enumerate(map(Path, parse_arguments(arguments).files)):
+            if piece or _is_made_here(path):
+                _offer(path, names[str(path)], piece, key=f"piece_{key}_{place}")
         st.markdown("**Command line**")
         st.code(shell_command(arguments, paths=names), language="bash", wrap_lines=True)
         st.markdown("**Python**")
@@ -61,11 +66,30 @@ def show_model_code(name: str) -> None:
         )
 
 
+def _is_made_here(path: Path) -> bool:
+    """Return whether a page wrote a file, so that its user has none of that name."""
+    return any(path.is_relative_to(workspace.uploads_dir() / folder) for folder in _OWN_FOLDERS)
+
+
+def _offer(path: Path, name: str, piece: str, *, key: str) -> None:
+    """Say that a page made a file, and offer it."""
+    if not piece and not path.is_file():
+        st.caption(_GONE.format(state.plain(name)))
+        return
+    st.caption(_MADE.format(state.plain(name)))
+    content, icon = piece or path.read_bytes, ":material/download:"
+    st.download_button(
+        f"Download {name}", content, name, "application/octet-stream", key=key, icon=icon, on_click="ignore"
+    )
+
+
 def file_names(arguments: Sequence[str]) -> dict[str, str]:
     """Return what to call the files of a job: no folder of this server, and an own one for results."""
     call = parse_arguments(arguments)
     names = {".": f"{call.command}_result"}
-    for path in map(Path, call.files):
+    # An option such as --genes takes a file or a word.
+    uploaded = [word for word in arguments if Path(word).is_relative_to(workspace.uploads_dir())]
+    for path in map(Path, [*call.files, *uploaded]):
         if path.parent == workspace.samples_dir():
             names[str(path)] = f"assets/samples/{path.name}"
         elif path.parent == workspace.uploads_dir() / "pasted":

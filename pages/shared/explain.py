@@ -164,7 +164,7 @@ def command(task: Task, model: BundleInfo, fasta: str | Path) -> list[str]:
 
 
 def _write_piece(task: Task, out: Path) -> Path:
-    fasta = out.with_suffix(".fa")
+    fasta = out.with_name(PIECE_NAME)
     fasta.parent.mkdir(parents=True, exist_ok=True)
     write_fasta(fasta, [SequenceRecord(task.name, "", task.piece())])
     return fasta

@@ -43,6 +43,7 @@ def show_report(folder: Path, *, key: str) -> None:
     with state.shown_errors():
         report = model_report.read_report(folder)
     _headline(report)
+    model = _model(folder, report)
     names = ["Scores", "Errors", "Probabilities", "Threshold", "Fewer sequences", "Downloads"]
     if report["task"] == "regression":
         names = ["Scores", "Errors", "Fewer sequences", "Downloads"]
@@ -52,7 +53,7 @@ def show_report(folder: Path, *, key: str) -> None:
     with parts["Scores"]:
         _scores(report, key)
     with parts["Errors"]:
-        _errors(report, key)
+        _errors(report, model, key)
     if "Threshold" in parts:
         with parts["Probabilities"]:
             _probabilities(report, key)
@@ -62,7 +63,7 @@ def show_report(folder: Path, *, key: str) -> None:
         with parts["Fewer sequences"]:
             _fewer(report, key)
     with parts["Downloads"]:
-        _downloads(folder, report, key)
+        _downloads(folder, report, model, key)
 
 
 def _rows(report: Report) -> Report:
@@ -161,7 +162,7 @@ def _scores(report: Report, key: str) -> None:
             st.caption("These intervals are over single rows (Wilson), and too narrow where rows resemble one another.")
 
 
-def _errors(report: Report, key: str) -> None:
+def _errors(report: Report, model: BundleInfo | None, key: str) -> None:
     """List the wrong answers, surest first; a click on one shows its sequence."""
     rows = _rows(report)
     numbers = report["task"] == "regression"
@@ -192,10 +193,10 @@ def _errors(report: Report, key: str) -> None:
     )
     chosen = event.selection.rows
     if chosen:
-        _example(rows["examples"][chosen[0]], report, key)
+        _example(rows["examples"][chosen[0]], report, model)
 
 
-def _example(item: Report, report: Report, key: str) -> None:
+def _example(item: Report, report: Report, model: BundleInfo | None) -> None:
     """Show one row with its sequence and the way to its saliency."""
     verbs = ("true value", "predicted") if report["task"] == "regression" else ("is", "called")
     label, answer = (item[key] or "none" for key in ("label", "predicted"))
@@ -205,7 +206,7 @@ def _example(item: Report, report: Report, key: str) -> None:
         st.caption(f"Its {item['length']:,} bases are too many to show; see the test rows to download.")
         return
     st.code(item["sequence"], language=None, wrap_lines=True)
-    if _model(report) is None:
+    if model is None:
         name = state.plain(report["name"])
         st.caption(f"With the model {name} installed, you could see which bases it looks at.")
         return
@@ -303,16 +304,15 @@ def _fewer(report: Report, key: str) -> None:
     _figure(drawn, f"{key}_fewer", "Score by number of training rows.")
 
 
-def _downloads(folder: Path, report: Report, key: str) -> None:
+def _downloads(folder: Path, report: Report, model: BundleInfo | None, key: str) -> None:
     """Show the methods paragraph and offer everything to download."""
-    target = workspace.uploads_dir() / "exports" / f"{report['name']}_report.zip"
-    info = _model(report)
-    if info is None:
+    target = workspace.uploads_dir() / "exports" / key / f"{report['name']}_report.zip"
+    if model is None:
         st.caption(f"The model {state.plain(report['name'])} is not installed, so no zip of all is offered.")
     elif st.button("Everything in one zip", key=f"{key}_zip", type="primary", icon=":material/folder_zip:"):
-        target.parent.mkdir(exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         with state.shown_errors(), st.spinner("Packing model, card and report"):
-            model_report.pack_report(folder, info.path, target)
+            model_report.pack_report(folder, model.path, target)
         download_row([Download(target.name, target, "Model, card and report")], key=f"{key}_zip_link")
     files = {
         model_report.ANSWERS_FILE: "The answer to each row, with probabilities",
@@ -330,10 +330,10 @@ def _downloads(folder: Path, report: Report, key: str) -> None:
         st.code(text, language=None, wrap_lines=True)
 
 
-def _model(report: Report) -> BundleInfo | None:
-    """Return the model of a report if it is installed."""
+def _model(folder: Path, report: Report) -> BundleInfo | None:
+    """Return the model that a report is of if it is installed; one that took its name since is another."""
     try:
         info = find_bundle(report["name"])
     except GenolmError:
         return None
-    return info if info.error is None else None
+    return info if info.error is None and model_report.is_model_of(folder, info.path) else None

@@ -7,7 +7,7 @@ import streamlit as st
 from genolm import workspace
 from genolm.cards import format_estimate, metric_name
 from genolm.jobs import Job
-from genolm.model_report import pack_report
+from genolm.model_report import is_model_of, pack_report
 from genolm.registry import BundleInfo, list_bundles
 from pages.shared import card, downloads, job_view, live, running, scores, state
 from pages.shared.report_view import show_report
@@ -30,12 +30,9 @@ def _show_running(job: Job) -> None:
 
 
 def _show_result(job: Job) -> None:
-    name = running.option(job, "--name")
-    info = next((item for item in list_bundles() if item.name == name and not item.builtin), None)
     report = job.result / (running.option(job, "--report") or "report")
-    if info is None:
-        st.warning(f"The model {state.plain(name)} was removed since; its report is still here.")
-    else:
+    info = _made_model(job, report)
+    if info is not None:
         _show_model(info)
     if report.is_dir():
         if info is not None:
@@ -47,6 +44,25 @@ def _show_result(job: Job) -> None:
     if info is not None:
         with st.expander("The model's card"):
             card.show_card(info)
+
+
+def _made_model(job: Job, report: Path) -> BundleInfo | None:
+    """Return the model that a training made; say why where it is not there or cannot be used."""
+    name = running.option(job, "--name")
+    info = next((item for item in list_bundles() if item.name == name and not item.builtin), None)
+    if info is None:
+        problem = f"The model {name} was removed since; its report is still here."
+    elif info.error:
+        problem = f"The model {name} cannot be used: {info.error}"
+    elif not is_model_of(report, info.path):
+        problem = (
+            f"The model {name} of this training was replaced since, or removed: what has the name now has other "
+            "weights. All that is shown here is of the old one."
+        )
+    else:
+        return info
+    st.warning(state.plain(problem), icon=":material/warning:")
+    return None
 
 
 def _show_model(info: BundleInfo) -> None:

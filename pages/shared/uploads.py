@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import time
+import unicodedata
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,10 @@ SPARE_BYTES = 512 << 20
 HEADER = "x-genolm-token"
 PREFIX = "/api/uploads"
 OWN_FOLDERS = ("samples", "pasted", "results", "exports")
+NAME_BYTES = 120
+_ENDINGS = re.compile(r"(\.[A-Za-z0-9]{1,10}){0,2}\Z")
+_CONTROLS = {"Cc", "Cs", "Zl", "Zp"}
+_TURNS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
 
 _locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -53,10 +58,23 @@ def size_cap() -> int:
 
 
 def safe_name(name: str) -> str:
-    """Return a file name that is safe on disk: no folders, plain letters, at most 100 of them."""
-    plain = re.sub(r"[^A-Za-z0-9._+-]+", "_", name.replace("\\", "/").rsplit("/", 1)[-1]).lstrip(".")
-    stem, dot, suffix = plain.partition(".")
-    return (stem[:80] + dot + suffix[-20:]) or "upload"
+    """Return the user's own name of a file, as far as it is safe on disk and to read.
+
+    It has no folder, no control characters and no dot in front. One of more than :data:`NAME_BYTES` bytes keeps its
+    endings, such as ``.fna.gz``, and the beginning of what stands before them.
+    """
+    base = name.replace("\\", "/").rsplit("/", 1)[-1]
+    plain = "".join("_" if _is_harmful(letter) else letter for letter in base).lstrip(".")
+    if not plain.strip():
+        return "upload"
+    stem = _ENDINGS.sub("", plain)
+    ending = plain.removeprefix(stem)
+    return stem.encode()[: NAME_BYTES - len(ending)].decode(errors="ignore") + ending
+
+
+def _is_harmful(letter: str) -> bool:
+    """Return whether a letter is a control character, or lets others read in another order than they stand."""
+    return unicodedata.category(letter) in _CONTROLS or unicodedata.bidirectional(letter) in _TURNS
 
 
 def remove_old(now: float | None = None) -> None:

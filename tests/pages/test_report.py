@@ -163,7 +163,7 @@ def test_an_installed_model_offers_saliency_and_the_zip(shown, links, toy_model,
     assert query == {"model": toy_model.name, "from": "report"}
     app.button(key="r_zip").click().run()
     assert not app.exception
-    assert (private_workspace / "uploads" / "exports" / "toy-promoter_report.zip").is_file()
+    assert list((private_workspace / "uploads" / "exports").glob("*/toy-promoter_report.zip"))
 
 
 def test_a_row_offered_is_taken_once_and_by_its_link_alone(open_page, toy_model, make_dna):

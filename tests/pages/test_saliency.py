@@ -15,7 +15,7 @@ from genolm.prediction import log_odds
 from genolm.registry import load_bundle
 from genolm.saliency import explained_answer, perturbation_saliency
 from genolm.sequences import reverse_complement
-from pages.shared import charts, inputs, running, samples
+from pages.shared import charts, explain, inputs, running, samples
 
 PAGE = "pages/annotate/saliency.py"
 
@@ -69,6 +69,7 @@ def test_a_long_piece_becomes_a_job_with_its_letters_and_options(
     run(app)
     ((kind, arguments, _),) = started
     assert kind == "saliency" and arguments[-3:] == ["--strips", "--class", "promoter"]
+    assert Path(arguments[1]).name == explain.PIECE_NAME
     fasta = Path(arguments[1]).read_text(encoding="ascii").split("\n", 1)
     assert fasta[0] == ">contig:11-2010"
     assert fasta[1].replace("\n", "") == sequence[10:2010]

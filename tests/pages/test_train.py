@@ -11,7 +11,7 @@ from genolm.config import FinetuneSettings
 from genolm.finetuning import finetune
 from genolm.jobs import Job
 from genolm.progress import Progress
-from genolm.registry import import_bundle
+from genolm.registry import import_bundle, remove_bundle
 from pages.shared import inputs, running, table_view, train_form
 from pages.shared.table_view import TableChoice
 
@@ -186,7 +186,7 @@ def test_a_stopped_training_says_why_and_goes_on(open_page, language_model, job,
 
 
 def test_a_finished_training_shows_report_and_model(
-    open_page, language_model, job, monkeypatch, make_dna, tmp_path
+    open_page, language_model, job, monkeypatch, make_dna, tmp_path, private_workspace, toy_bundle_path
 ):
     rows = [f"{make_dna(30)}{'TATAAT' * (number % 2)}{make_dna(30)},{number % 2}" for number in range(60)]
     (tmp_path / "t.csv").write_text("sequence,label\n" + "\n".join(rows) + "\n")
@@ -204,6 +204,18 @@ def test_a_finished_training_shows_report_and_model(
     assert "How good it is" in [item.value for item in app.header]
     record = json.loads((job.result / "report" / "run.json").read_text())
     assert parse_arguments(record["arguments"]).values["name"] == "mine"
+    (packed,) = (private_workspace / "uploads" / "exports").glob("*/mine-report.zip")
+    packed.unlink()
+    remove_bundle("mine")
+    import_bundle(toy_bundle_path, name="mine")
+    app = app.run()
+    assert not app.exception and not app.error and not app.success
+    assert "mine of this training was replaced since, or removed" in app.warning[0].value
+    assert not any("is ready" in item.value for item in [*app.warning, *app.markdown])
+    assert "How good it is" in [item.value for item in app.header]
+    assert "The model's card" not in [item.label for item in app.expander] and not packed.exists()
+    remove_bundle("mine")
+    assert "mine was removed since" in app.run().warning[0].value
 
 
 def test_labels_that_cannot_be_told_can_be_named_by_hand(open_page, language_model, sentences, tmp_path, monkeypatch):

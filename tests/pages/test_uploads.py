@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import urllib.parse
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -74,7 +75,8 @@ def test_slices_become_the_same_file(page_token):
         assert status == 200 and answer["offset"] == min(offset + 4000, len(content))
     upload = uploads.finished({"token": token})
     assert upload.path.read_bytes() == content
-    assert upload.path.is_relative_to(workspace.uploads_dir()) and upload.name == "odd_n_me.fa"
+    assert upload.path.is_relative_to(workspace.uploads_dir()) and upload.name == "odd näme.fa"
+    assert upload.path.name == upload.name
 
 
 def test_an_upload_goes_on_where_the_connection_broke(page_token):
@@ -120,6 +122,50 @@ def test_no_name_of_a_file_does_harm(page_token, name):
     upload = uploads.finished({"token": token})
     assert upload.path.parent.parent.parent == workspace.uploads_dir() and upload.path.read_bytes() == b"ACGT"
     assert len(upload.name) <= 120 and upload.name.endswith(".gz") == name.endswith(".gz")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "GCF_000005845.2_ASM584v2_genomic.fna.gz",
+        "基因组.fa",
+        "my genome (1).fa",
+        "génome d'été & co.fasta",
+        "cafe\u0301.fa",  # as macOS writes it
+        "ژنوم\u200cها.fa",
+        "-c.fa",
+    ],
+)
+def test_a_file_keeps_the_name_that_its_user_gave_it(page_token, name):
+    url, token = opened(page_token, name, 4)
+    ask("PUT", f"{url}?offset=0", token, b"ACGT")
+    upload = uploads.finished({"token": token})
+    assert upload.name == upload.path.name == name
+    status, headers, content = run(_ask("GET", urllib.parse.unquote(downloads.link(upload.path))))
+    assert (status, content) == (200, b"ACGT")
+    said = headers[b"content-disposition"].decode()
+    assert name in (urllib.parse.unquote(said.partition("''")[2]), said.partition('"')[2].rstrip('"'))
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [
+        ("../../etc/passwd", "passwd"),
+        ("C:\\data\\a.fa", "a.fa"),
+        ("..hidden.fa", "hidden.fa"),
+        ("a\x00b\nc\x1b.fa", "a_b_c_.fa"),
+        ("a\u2028\u202eaf.exe.fa", "a__af.exe.fa"),
+        ("\ud800.fa", "_.fa"),
+        ("  ", "upload"),
+        ("/", "upload"),
+        ("基" * 99 + ".v2_genomic.fna.gz", "基" * 37 + ".fna.gz"),
+        ("x" * 119 + ".fa", "x" * 117 + ".fa"),
+        ("x" * 200, "x" * 120),
+    ],
+)
+def test_what_is_not_safe_in_a_name_is_left_out(name, kept):
+    assert uploads.safe_name(name) == kept
+    assert len(kept.encode()) <= uploads.NAME_BYTES
 
 
 def test_old_uploads_are_removed(page_token):
