@@ -41,8 +41,12 @@ def jobs_dir() -> Path:
 
 
 def uploads_dir() -> Path:
-    """Return the folder of files that users uploaded, made if it is missing."""
-    return _made(home() / "uploads")
+    """Return the folder of what users uploaded and pasted, made if it is missing; other accounts cannot open it."""
+    folder = _made(home() / "uploads", mode=0o700)
+    if folder.stat().st_mode & 0o077:
+        with suppress(OSError):  # some drives know no modes
+            folder.chmod(0o700)
+    return folder
 
 
 def builtin_models_dir() -> Path:
@@ -170,9 +174,9 @@ def _locked(folder: Path, what: str) -> BinaryIO:
         stream.close()
 
 
-def _made(folder: Path) -> Path:
+def _made(folder: Path, *, mode: int = 0o777) -> Path:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode, parents=True, exist_ok=True)
     except OSError as error:
         raise SettingsError(
             f"The workspace folder {folder} cannot be made ({error.strerror}); "
