@@ -24,6 +24,8 @@ from genolm.sequences import Genome
 GROUP_RECORDS = 4_096
 GROUP_BASES = 8_000_000
 SALIENCY_COLUMNS = ("record", "position", "base", "strand", "score", "low", "high")
+# A part of a version that kept less is not gone on from: these names are part of what tells the work.
+SALIENCY_ARRAYS = ("score", "low", "high", "class")
 STRIP_COLUMNS = ("record", "strand", "length", "start", "loss")
 
 ItemT = TypeVar("ItemT")
@@ -131,6 +133,13 @@ class FileSaliency:
         ]
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the result: the class too unless it is the one that a binary model is asked about by default."""
+        several = self.predictor.task in ("multiclass", "multilabel")
+        is_default = not several and self.options["class_index"] in (None, self.predictor.positive_index)
+        return SALIENCY_COLUMNS if is_default else (*SALIENCY_COLUMNS, "class")
+
+    @property
     def windows(self) -> int:
         """Passes of the model that it all takes."""
         return sum(task.windows for task in self.tasks)
@@ -159,7 +168,7 @@ class FileSaliency:
             self._finish(number, group, parts, ticker)
 
     def found(self, parts: FinishedParts) -> Iterator[tuple[SaliencyTask, dict[str, np.ndarray]]]:
-        """Yield each task with its arrays score, low, high (bases,) and, by length of stretch, the losses."""
+        """Yield each task with its arrays score, low, high (bases,), class (1,) and, by length, the losses."""
         for number, group in enumerate(self._groups()):
             arrays = self._finish(number, group, parts, Ticker(None, 0)).arrays
             for index, task in enumerate(group):
@@ -170,10 +179,15 @@ class FileSaliency:
                 )
 
     def rows(self, task: SaliencyTask, arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[Any, ...]]:
-        """Return the rows of a task, :data:`SALIENCY_COLUMNS`; positions are 0-based."""
+        """Return the rows of a task, of the :attr:`columns`; positions are 0-based."""
         letters = self.genome.fetch(task.record, 0, task.length)
-        numbers = (arrays[name].tolist() for name in ("score", "low", "high"))
-        return zip(repeat(task.record), range(task.length), letters, repeat(task.strand), *numbers)
+        numbers = [arrays[name].tolist() for name in ("score", "low", "high")]
+        named = [repeat(self.class_name(arrays))] if "class" in self.columns else []
+        return zip(repeat(task.record), range(task.length), letters, repeat(task.strand), *numbers, *named)
+
+    def class_name(self, arrays: Mapping[str, np.ndarray]) -> str:
+        """Return the class that a task explained, from its arrays."""
+        return self.predictor.classes[int(arrays["class"][0])]
 
     def strip_rows(self, task: SaliencyTask, arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[Any, ...]]:
         """Yield the loss of each replaced stretch [start, start + length): :data:`STRIP_COLUMNS`."""
@@ -215,7 +229,8 @@ class FileSaliency:
                 progress=ticker.piece(_stage(task)),
                 **self.options,
             )
-            values = {"score": found.score, "low": found.low, "high": found.high}
+            of = np.array([self.predictor.class_index(found.class_name)])
+            values = dict(zip(SALIENCY_ARRAYS, (found.score, found.low, found.high, of), strict=True))
             values |= {str(length): losses for length, losses in found.per_length.items()}
             arrays |= {f"{index}.{name}": value for name, value in values.items()}
         return arrays

@@ -22,7 +22,7 @@ from genolm.bootstrap import count_groups
 from genolm.errors import TableError
 from genolm.evaluation import Evaluation, evaluate
 from genolm.file_result import FileResult, Model, open_model, work_facts
-from genolm.file_work import SALIENCY_COLUMNS, STRIP_COLUMNS, Classification, FileSaliency
+from genolm.file_work import SALIENCY_ARRAYS, STRIP_COLUMNS, Classification, FileSaliency
 from genolm.genome_files import open_genome
 from genolm.known_rows import known_rows
 from genolm.orientation import ReadStrand
@@ -83,8 +83,9 @@ def classify_file(
     """
     out = Path(out)
     check_suffix(out)
-    run = Recording("classify", fasta=fasta, out=out, model=model, strand=strand)
     predictor = open_model(model, **options)
+    precision = predictor.precision
+    run = Recording("classify", fasta=fasta, out=out, model=model, strand=strand, precision=precision)
     told = [] if strand == "+" else ["strand"]
     columns = ["record", "length", *told, "predicted", *value_columns(predictor.classes, predictor.task)]
     window, settings = predictor.config.window, {"strand": strand}
@@ -130,7 +131,8 @@ def saliency_file(
     """Write the saliency of every record of a FASTA file: CSV, TSV or JSON by suffix.
 
     Columns ``record, position, base, strand, score, low, high``; positions are 0-based on the record as it
-    is in the file, also for the minus strand.
+    is in the file, also for the minus strand. A column ``class`` follows where the model has several
+    classes to choose from, and where it is not the positive one of two.
 
     Parameters
     ----------
@@ -140,19 +142,26 @@ def saliency_file(
     lengths, fills, seed
         See :func:`genolm.saliency.perturbation_saliency`.
     class_name : str, optional
-        The class to explain.
+        The class to explain; by default the positive one of a binary model, else the one that the model
+        predicts of each strand of each record.
     site : int, optional
         0-based position of a site such as the TSS, the same in every record; the model's window is aligned
         with it.
     strips : bool
         Write the loss of each replaced stretch too, see :func:`strips_path`: columns ``record, strand,
-        length, start, loss``.
+        length, start, loss``. Without it, such a file of an earlier run is removed.
     max_windows : int, optional
         More forward passes than this are refused, with the number that it would take; None never refuses.
     progress : callable, optional
         Told of finished forward passes over all records.
     **options
         ``device``, ``precision``, ``threads``.
+
+    Returns
+    -------
+    FileResult
+        ``summary`` counts the passes of the model as ``windows`` and, as ``explained``, strands of records by
+        the class that was explained.
     """
     out = Path(out)
     check_suffix(out)
@@ -169,11 +178,11 @@ def saliency_file(
         work = FileSaliency(genome, predictor, tuple(signs), settings)
         work.check(max_windows)
         source = file_facts(fasta)
-        kept = work_facts("saliency", source, predictor, {**settings, "strands": signs})
+        kept = work_facts("saliency", source, predictor, {**settings, "strands": signs, "kept": SALIENCY_ARRAYS})
         with kept_parts(_partial_folder(out), kept) as parts:
             work.run(parts, progress)
-            files = _write_saliency(out, work, parts, strips=strips)
-        summary = {"windows": work.windows, "model": model_facts(predictor)}
+            files, explained = _write_saliency(out, work, parts, strips=strips)
+        summary = {"windows": work.windows, "explained": explained, "model": model_facts(predictor)}
         records = len(genome.contigs)
     results = {"records": records, **summary}
     run.write_beside(out, predictor, inputs=[source], settings={**asked, "lengths": lengths}, results=results)
@@ -251,19 +260,26 @@ def evaluate_table(
 
 def _write_saliency(
     out: Path, work: FileSaliency, parts: FinishedParts, *, strips: bool
-) -> tuple[Path, ...]:
+) -> tuple[tuple[Path, ...], dict[str, int]]:
+    """Return the files that were written and how often each class was explained."""
     files = (out, strips_path(out)) if strips else (out,)
+    explained: dict[str, int] = {}
     with ExitStack() as stack:
         write, *more = [
             stack.enter_context(rows_to(path, columns))
-            for path, columns in zip(files, (SALIENCY_COLUMNS, STRIP_COLUMNS), strict=False)
+            for path, columns in zip(files, (work.columns, STRIP_COLUMNS), strict=False)
         ]
         for task, arrays in work.found(parts):
+            name = work.class_name(arrays)
+            explained[name] = explained.get(name, 0) + 1
             for row in work.rows(task, arrays):
                 write(row)
             for row in work.strip_rows(task, arrays) if more else ():
                 more[0](row)
-    return files
+    if not strips:
+        # Those of an earlier run would pass for this one's.
+        strips_path(out).unlink(missing_ok=True)
+    return files, explained
 
 
 def _partial_folder(out: Path) -> Path:

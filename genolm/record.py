@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from genolm.errors import SequenceError
+from genolm.workspace import atomic_write
 
 RECORD_VERSION = 1
 RECORD_NAME, RECORD_ENDING = "run.json", ".run.json"
@@ -100,7 +101,8 @@ def run_record(
     command : str
         The verb: classify, saliency, scan, evaluate, pretrain, finetune.
     inputs : sequence of mappings
-        One per input file, see :func:`file_facts`; more keys may be there.
+        One per input file, see :func:`file_facts`; more keys may be there: ``option`` is the keyword of the
+        option that named the file.
     model : mapping
         ``name`` and ``sha256`` of the bundle's weights.
     settings : mapping
@@ -150,6 +152,12 @@ def plain(value: Any) -> Any:
 
 
 def write_json(path: str | os.PathLike[str], data: Any) -> None:
-    """Write JSON data, indented, UTF-8, with a last line break."""
+    """Write JSON data, indented, UTF-8, with a last line break; a file that is there is replaced as a whole."""
     text = json.dumps(plain(data), indent=2, ensure_ascii=False, allow_nan=False)
-    Path(path).write_text(text + "\n", encoding="utf-8")
+    path, content = Path(path), f"{text}\n".encode()
+    # A device, a pipe or a link, such as /dev/stdout, is written to: its name shall go on to mean what it does.
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        path.write_bytes(content)
+        return
+    with atomic_write(path) as stream:
+        stream.write(content)

@@ -45,7 +45,7 @@ def run_arguments(command: str, **values: Any) -> list[str]:
         said[key] = _model_word(said[key])
         if not said[key]:
             return []
-    for key in {*verb.files, verb.out} & set(said):
+    for key in {verb.out, *(name for name, _ in verb.named_files(said))} & set(said):
         value = said[key]
         several = isinstance(value, list | tuple)
         said[key] = [_whole(item) for item in value] if several else value and _whole(value)

@@ -5,9 +5,10 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from genolm.ascode import Call, command_arguments, parse_arguments
+from genolm.compute import pick_device, pick_dtype
 from genolm.errors import BundleError, SettingsError
 from genolm.record import RECORD_ENDING, RECORD_NAME, RECORD_VERSION, code_facts, source_facts
 from genolm.recording import answer_settings
@@ -15,6 +16,7 @@ from genolm.registry import load_bundle
 from genolm.verbs import VERBS
 
 _VARYING = {"seconds", "bases_per_second", "windows_per_second", "model"}
+_PRECISIONS = {"bfloat16": "bf16", "float32": "fp32"}
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,8 @@ class Rerun:
     changed : tuple of str
         One sentence for each input or model that is not what it was: the result may differ.
     notes : tuple of str
-        Other versions of the code than those that made the result.
+        Other versions of the code than those that made the result, and another precision of the numbers where
+        the run does not ask for one.
     record : Path
         Where the record of the new run will lie.
     """
@@ -37,6 +40,14 @@ class Rerun:
     changed: tuple[str, ...]
     notes: tuple[str, ...]
     record: Path
+
+
+class _File(NamedTuple):
+    """An input where it is now, the option or argument that names it, and what the record says of it."""
+
+    keyword: str
+    path: Path
+    facts: Mapping[str, Any]
 
 
 def read_record(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -78,7 +89,9 @@ def _are_facts(items: Any) -> bool:
     """Return whether these are the facts of files, as :func:`genolm.record.file_facts` gives them."""
     kinds = {"name": str, "bytes": int, "sha256": str}
     return isinstance(items, list) and all(
-        isinstance(item, dict) and all(isinstance(item.get(key), kind) for key, kind in kinds.items())
+        isinstance(item, dict)
+        and all(isinstance(item.get(key), kind) for key, kind in kinds.items())
+        and isinstance(item.get("option", ""), str)
         for item in items
     )
 
@@ -88,6 +101,7 @@ _PARTS: Mapping[str, Callable[[Any], bool]] = {
     "inputs": _are_facts,
     "model": lambda facts: isinstance(facts, dict),
     "code": lambda facts: facts is None or isinstance(facts, dict),
+    "compute": lambda facts: facts is None or isinstance(facts, dict),
     "results": lambda facts: facts is None or isinstance(facts, dict),
     "outputs": lambda items: items is None or _are_facts(items),
 }
@@ -121,12 +135,12 @@ def plan_rerun(
     record = read_record(record_path)
     call = _call(record, record_path)
     files = _find_files(call, record, Path(record_path), [Path(item) for item in inputs])
-    changed = [*_changed_files(files, record), *_changed_model(call, record)]
+    changed = [*_changed_files(files), *_changed_model(call, record)]
     values = _moved(call, files, Path(out), name)
     verb = VERBS[call.command]
     written = Path(values.get(verb.out, out))
     new = written.with_name(written.name + RECORD_ENDING) if verb.beside else written / RECORD_NAME
-    return Rerun(tuple(command_arguments(call.command, **values)), tuple(changed), _notes(record), new)
+    return Rerun(tuple(command_arguments(call.command, **values)), tuple(changed), _notes(call, record), new)
 
 
 def _call(record: Mapping[str, Any], path: str | os.PathLike[str]) -> Call:
@@ -153,25 +167,30 @@ def compare_records(old: Mapping[str, Any], new: Mapping[str, Any]) -> tuple[str
     return tuple(found)
 
 
-def _find_files(call: Call, record: Mapping[str, Any], record_path: Path, given: list[Path]) -> list[Path]:
-    if given and len(given) != len(call.files):
-        raise SettingsError(f"The run reads {len(call.files)} files; {len(given)} were given with --input.")
+def _find_files(call: Call, record: Mapping[str, Any], record_path: Path, given: list[Path]) -> list[_File]:
+    named = VERBS[call.command].named_files(call.values)
+    if given and len(given) != len(named):
+        raise SettingsError(f"The run reads {len(named)} files; {len(given)} were given with --input.")
+    said = {item["option"]: item for item in record["inputs"] if "option" in item}
+    # Where no option is told, as of arguments and in older records, the facts are in the order of the files.
+    others = iter([item for item in record["inputs"] if "option" not in item])
     found = []
-    for number, named in enumerate(given or [Path(item) for item in call.files]):
-        facts = record["inputs"][number] if number < len(record["inputs"]) else {}
-        beside = record_path.absolute().parent / facts.get("name", named.name)
-        path = next((item for item in (named, beside) if item.exists()), None)
+    for number, (keyword, word) in enumerate(named):
+        facts = said[keyword] if keyword in said else next(others, {})
+        wanted = given[number] if given else Path(word)
+        beside = record_path.absolute().parent / facts.get("name", wanted.name)
+        path = next((item for item in (wanted, beside) if item.exists()), None)
         if path is None:
-            raise SettingsError(f"The input {named} is not there any more; say where it is with --input.")
-        found.append(path.absolute())
+            raise SettingsError(f"The input {wanted} is not there any more; say where it is with --input.")
+        found.append(_File(keyword, path.absolute(), facts))
     return found
 
 
-def _changed_files(files: Sequence[Path], record: Mapping[str, Any]) -> list[str]:
+def _changed_files(files: Sequence[_File]) -> list[str]:
     found = []
-    for path, before in zip(files, record["inputs"], strict=False):
+    for _, path, before in files:
         now = source_facts(path)
-        if now["sha256"] != before["sha256"]:
+        if before and now["sha256"] != before["sha256"]:
             what = "folder" if path.is_dir() else "file"
             found.append(
                 f"{path.name} is not the {what} of that run: it has {now['bytes']:,} bytes with SHA-256 "
@@ -198,8 +217,13 @@ def _changed_model(call: Call, record: Mapping[str, Any]) -> list[str]:
     return [f"The model {named} has the same weights and answers otherwise: its {', '.join(other)} changed since."]
 
 
-def _notes(record: Mapping[str, Any]) -> tuple[str, ...]:
-    now, before = code_facts(), record.get("code", {})
+def _notes(call: Call, record: Mapping[str, Any]) -> tuple[str, ...]:
+    now, before = code_facts(), dict(record.get("code") or {})
+    # Numbers that the arguments do not choose are those of the machine.
+    then = (record.get("compute") or {}).get("precision")
+    if then and call.values.get("precision", "auto") == "auto":
+        dtype = str(pick_dtype("auto", pick_device())).removeprefix("torch.")
+        now["precision"], before["precision"] = _PRECISIONS[dtype], _PRECISIONS.get(str(then), then)
     return tuple(
         f"{name} is {now[name]} here and was {before[name]} then."
         for name in now
@@ -207,18 +231,17 @@ def _notes(record: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _moved(call: Call, files: Sequence[Path], out: Path, name: str | None) -> dict[str, Any]:
+def _moved(call: Call, files: Sequence[_File], out: Path, name: str | None) -> dict[str, Any]:
     """Return the values of a call with the files where they are now and new places for what it makes."""
     verb, values = VERBS[call.command], dict(call.values)
-    waiting = [str(path) for path in files]
-    for key in verb.files:
-        if isinstance(values.get(key), list):
-            values[key] = [waiting.pop(0) for _ in values[key]]
-        elif key in values:
-            values[key] = waiting.pop(0)
+    for key in {file.keyword for file in files}:
+        paths = [str(file.path) for file in files if file.keyword == key]
+        values[key] = paths if isinstance(values[key], list) else paths[0]
     if verb.out:
         place = out / (Path(values[verb.out]).name or call.command) if verb.beside else out
         values[verb.out] = str(place.absolute())
     if "name" in values:
         values["name"] = name or f"{values['name']}-again"
+    if "out_dir" in values:
+        values["out_dir"] = str((out / (name or f"{Path(values['out_dir']).name}-again")).absolute())
     return values

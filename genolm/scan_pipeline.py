@@ -184,7 +184,8 @@ class _Inputs:
     ) -> "_Inputs":
         known = _genes(genome, genes, progress)
         true = None if truth is None else read_annotation(truth, contigs=genome.contigs, circular=genome.circular)
-        paths = [path for path in (genes, truth, regions) if path is not None and str(path) != PREDICT]
+        given = {"genes": genes, "truth": truth, "regions": regions}
+        paths = {key: path for key, path in given.items() if path is not None and str(path) != PREDICT}
         tables = [table for table in (known, true) if table is not None]
         notes = [note for table in tables for note in table.attrs.get("notes", ())]
         looked_at = None if regions is None else read_regions(regions, genome.contigs)
@@ -193,7 +194,7 @@ class _Inputs:
             inside = _inside(sites, looked_at)
             notes.append(f"{int((~inside).sum()):,} known sites lie outside the regions and do not count.")
             sites = sites[inside].reset_index(drop=True)
-        facts = tuple(file_facts(path) for path in paths)
+        facts = tuple({**file_facts(path), "option": key} for key, path in paths.items())
         return cls(genes=known, sites=sites, regions=looked_at, facts=facts, notes=tuple(notes))
 
 

@@ -25,6 +25,8 @@ class Option:
         It belongs to the settings of the call.
     typed : bool
         It is of the command only and has no part in the call.
+    word : str
+        Of a file: the value that names none.
     """
 
     keyword: str
@@ -34,6 +36,7 @@ class Option:
     off: str = ""
     setting: bool = False
     typed: bool = False
+    word: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class Verb:
     settings : (str, str)
         Module and name of the class that holds the settings; empty if there is none.
     files : tuple of str
-        Those of ``given`` and of the options' keywords that are files to read.
+        Those of ``given`` and of the options' keywords that are files to read, in the order of a record's inputs.
     out : str
         Keyword that says where the results go; empty where they are only printed.
     beside : bool
@@ -70,6 +73,13 @@ class Verb:
     out: str = "out"
     beside: bool = False
     result: str = ""
+
+    def named_files(self, values: Mapping[str, Any]) -> list[tuple[str, Any]]:
+        """Return keyword and path of each file among the values of a call, in the order of ``files``."""
+        words = {option.keyword: option.word for option in self.options.values() if option.word}
+        given = [(key, values[key]) for key in self.files if values.get(key) is not None]
+        several = [(key, value if isinstance(value, list | tuple) else [value]) for key, value in given]
+        return [(key, path) for key, paths in several for path in paths if str(path) != words.get(key)]
 
 
 def number_list(word: str) -> tuple[float, ...]:
@@ -143,7 +153,7 @@ VERBS: dict[str, Verb] = {
             "--linear": Option("linear", many=True),
             "--contig": Option("contigs", many=True),
             "--regions": Option("regions"),
-            "--genes": Option("genes"),
+            "--genes": Option("genes", word="predict"),
             "--truth": Option("truth"),
             "--tolerance": Option("tolerance", int, 50),
             "--background": Option("background", bool, False, off="--no-background"),
@@ -153,7 +163,7 @@ VERBS: dict[str, Verb] = {
             **_RUN,
             **_CLUSTER,
         },
-        files=("fasta", "regions", "truth"),
+        files=("fasta", "genes", "truth", "regions"),
         result="scan: scan.calls",
     ),
     "evaluate": Verb(

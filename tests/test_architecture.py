@@ -13,9 +13,9 @@ PACKAGE = ROOT / "genolm"
 # A module imports only from rows above its own. A new module is put into the row where it belongs.
 LAYERS = (
     {"errors", "verbs", "job_files", "processes", "scan_readme"},
-    {"config", "placing", "progress", "ray_access", "regions", "record", "cards", "bootstrap", "figure_parts", "ascode", "markov"}
-    | {"site_matching"},
-    {"compute", "remote_jobs", "workspace", "fasta_check", "labels", "metrics", "methods_text", "watchdog"}
+    {"config", "placing", "progress", "ray_access", "regions", "cards", "bootstrap", "figure_parts", "ascode", "markov"}
+    | {"site_matching", "workspace"},
+    {"compute", "remote_jobs", "record", "fasta_check", "labels", "metrics", "methods_text", "watchdog"}
     | {"topology", "feature_readers", "score_files", "published"},
     {"fasta_index", "tokenizer", "tracks", "cell", "pooling", "prediction", "result_row", "job_database", "recording", "table_text"},
     {"sequences", "short_similarity", "genbank", "twobit", "features", "peaks", "lstm", "calibration", "bundle_config", "readings"}

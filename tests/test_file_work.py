@@ -1,24 +1,32 @@
 """Interrupted runs: the same call goes on from the last finished part, and the result is the same."""
 
 import functools
+import json
 import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from genolm import compute  # noqa: F401
+import torch
+
 from genolm import file_work, scan_work
+from genolm.config import HeadConfig, TokenizerConfig
 from genolm.engines import FinishedScores
 from genolm.errors import Cancelled, SettingsError
 from genolm.partial import FinishedParts
 from genolm.pipelines import classify_file, open_model, saliency_file, scan_file, strips_path
+from genolm.predict import Predictor
 from genolm.progress import Ticker
 from genolm.saliency import perturbation_saliency
 from genolm.sequences import open_fasta
+from tests.toys import loud_model, toy_config
 
 ROOT = Path(__file__).parents[1]
 
@@ -42,6 +50,10 @@ def small_parts(monkeypatch):
     monkeypatch.setattr(file_work, "GROUP_RECORDS", 2)
     monkeypatch.setattr(file_work, "tokens_per_part", lambda *_: 3_000)
     monkeypatch.setattr(scan_work, "tokens_per_part", lambda *_: 1_000)
+
+
+def read_saliency(path):
+    return pd.read_csv(path, keep_default_na=False)
 
 
 def saliency(fasta, out, **options):
@@ -184,6 +196,58 @@ def test_strips_and_site_are_those_of_the_package(model, tmp_path, make_dna):
     assert np.abs(free.score - table["score"][:80]).max() > 1e-4
     with pytest.raises(SettingsError, match="site is at 80, and record 'a' has the positions 0 to 79"):
         saliency_file(fasta, out, model=model, site=80)
+
+
+def test_strips_of_another_run_do_not_stay_beside_a_result(model, tmp_path, make_dna):
+    fasta, out = tmp_path / "one.fa", tmp_path / "s.csv"
+    fasta.write_text(f">a\n{make_dna(60)}\n")
+    for strips in (True, False):
+        saliency_file(fasta, out, model=model, lengths=(1,), fills=2, strips=strips)
+        assert strips_path(out).is_file() == strips
+    with pytest.raises(SettingsError):
+        strips_path(out).write_text("kept where nothing is written")
+        saliency_file(fasta, out, model=model, site=99)
+    assert strips_path(out).is_file()
+
+
+@pytest.mark.parametrize("task", ["multiclass", "multilabel"])
+def test_each_record_of_a_model_of_several_classes_names_its_class(task, tmp_path, make_dna):
+    config = toy_config(tokenizer=TokenizerConfig(3, 1), head=HeadConfig(task, ("x", "y", "NA")))
+    network, options = loud_model(config, seed=5), {"device": "cpu", "precision": "fp32"}
+    fasta, out = tmp_path / "many.fa", tmp_path / "s.csv"
+    sequences = {f"r{number}": letter * 30 + make_dna(3) for number, letter in enumerate("ACGT")}
+    logits = Predictor.from_model(config, network, **options).logits(list(sequences.values()))
+    with torch.no_grad():  # so that not all records are of one class
+        network.head.layers[-1].bias -= torch.from_numpy(np.median(logits, axis=0))
+    several = Predictor.from_model(config, network, **options)
+    fasta.write_text("".join(f">{name}\n{text}\n" for name, text in sequences.items()))
+    result = saliency_file(fasta, out, model=several, lengths=(1,), fills=2, strand="both")
+    table = read_saliency(out)
+    assert list(table.columns)[-2:] == ["high", "class"]
+    found = table.groupby(["record", "strand"], sort=False)["class"].unique()
+    expected = {
+        (name, strand): perturbation_saliency(several, text, lengths=(1,), fills=2, strand=strand).class_name
+        for name, text in sequences.items()
+        for strand in "+-"
+    }
+    assert {key: tuple(names) for key, names in found.items()} == {key: (name,) for key, name in expected.items()}
+    counts = Counter(expected.values())
+    assert len(counts) > 1 and result.summary["explained"] == counts
+    record = json.loads((tmp_path / "s.csv.run.json").read_text())
+    assert record["results"]["explained"] == counts
+    saliency_file(fasta, out, model=several, lengths=(1,), fills=2, class_name="NA")
+    assert set(read_saliency(out)["class"]) == {"NA"}
+
+
+def test_a_binary_model_names_only_the_class_that_is_not_its_positive_one(model, tmp_path, make_dna):
+    fasta, columns = tmp_path / "one.fa", ["record", "position", "base", "strand", "score", "low", "high"]
+    fasta.write_text(f">a\n{make_dna(60)}\n")
+    for name, more in ((None, []), ("promoter", []), ("other", ["class"])):
+        result = saliency_file(fasta, tmp_path / "s.csv", model=model, lengths=(1,), fills=2, class_name=name)
+        table = read_saliency(tmp_path / "s.csv")
+        assert list(table.columns) == columns + more
+        assert result.summary["explained"] == {name or "promoter": 1}
+    assert set(table["class"]) == {"other"}
 
 
 KILLED = """

@@ -4,6 +4,7 @@ import csv
 import errno
 import hashlib
 import json
+from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ import pyBigWig
 import pytest
 from click.testing import CliRunner
 
-from genolm import compute  # noqa: F401
+from genolm import compute, workspace  # noqa: F401
 import torch
 
 from genolm.classifier import SequenceClassifier
@@ -28,7 +29,7 @@ from genolm.pipelines import (
     saliency_file,
     scan_file,
 )
-from genolm.record import file_facts, plain
+from genolm.record import file_facts, plain, write_json
 from genolm.registry import BundleConfig, save_bundle
 from genolm.saliency import perturbation_saliency, saliency_windows
 from genolm.scan import scan_genome
@@ -153,6 +154,15 @@ def test_a_full_disk_is_said_in_a_sentence_and_nothing_is_lost(model, fasta, tmp
         classify_file(fasta, out, model=model)
     assert out.read_text() == "old"
     assert len(list((tmp_path / ".classes.csv.partial").glob("*.part"))) == 1
+
+
+def test_json_goes_through_a_link_and_to_a_device(tmp_path):
+    (tmp_path / "null").symlink_to("/dev/null")
+    (tmp_path / "link").symlink_to(tmp_path / "there.json")
+    for name in ("null", "link"):
+        write_json(tmp_path / name, {"a": "é"})
+        assert (tmp_path / name).is_symlink()
+    assert (tmp_path / "there.json").read_text(encoding="utf-8") == '{\n  "a": "é"\n}\n'
 
 
 def test_the_feature_type_is_the_term_of_the_class():
@@ -357,3 +367,24 @@ def test_models_open_by_folder_and_plain_data_is_json(model, tmp_path):
     assert plain({"a": np.float32(1.5), "b": (np.int64(2), float("nan")), "c": np.arange(2)}) == {
         "a": 1.5, "b": [2, None], "c": [0, 1]
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("reason", ["ENOSPC", "EDQUOT", "EFBIG"])
+def test_a_record_that_finds_no_room_leaves_the_one_before(model, fasta, tmp_path, monkeypatch, reason):
+    words = ["classify", str(fasta), "--model", str(model.bundle.path), "--out", str(tmp_path / "c.csv")]
+    assert CliRunner().invoke(commands, words).exit_code == 0
+    record = tmp_path / "c.csv.run.json"
+    before = record.read_bytes()
+
+    @contextmanager
+    def full(path):
+        with workspace.atomic_write(path) as stream:
+            yield stream
+            raise OSError(getattr(errno, reason), "No room")
+
+    monkeypatch.setattr("genolm.record.atomic_write", full)
+    ran = CliRunner().invoke(commands, words)
+    assert ran.exit_code == 2
+    assert ran.stderr.splitlines()[-1].startswith("Error: A result cannot be written: No room; make room")
+    assert record.read_bytes() == before
+    assert {path.name for path in tmp_path.glob("*c.csv*")} == {"c.csv", "c.csv.run.json"}

@@ -1,17 +1,23 @@
 """Rerun: a run from its record gives the same bytes, and what has changed since is said first."""
 
 import json
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
+from genolm import compute
+from genolm.ascode import parse_arguments
 from genolm.cli import commands
 from genolm.errors import SettingsError
 from genolm.pipelines import classify_file, saliency_file, scan_file
 from genolm.predict import Predictor
 from genolm.record import RECORD_ENDING, source_facts
+from genolm.recording import run_arguments
 from genolm.registry import import_bundle, load_bundle
 from genolm.rerun import compare_records, plan_rerun, read_record
+from genolm.scan_pipeline import PREDICT
+from genolm.verbs import VERBS
 
 
 @pytest.fixture
@@ -85,6 +91,74 @@ def test_a_model_that_answers_otherwise_with_the_same_weights_is_named(toy, fast
     assert f"The model {toy} has the same weights and answers otherwise: its framed, threshold changed" in ran.stderr
 
 
+@pytest.fixture
+def annotated(toy, fasta, tmp_path, monkeypatch):
+    """The record of a scan with genes, known sites and regions, named from the folder where they lie."""
+    names = {"genes": "genes.bed", "truth": "sites.bed", "regions": "all.bed"}
+    for name, line in zip(names.values(), ("20\t80\tg\t0\t+", "40\t41\ts\t0\t+", "0\t150"), strict=True):
+        (tmp_path / name).write_text(f"one\t{line}\n")
+    monkeypatch.chdir(tmp_path)
+    scan_file(fasta.name, "scan", model=toy, stride=9, **names)
+    return tmp_path / "scan" / "run.json"
+
+
+def test_the_files_of_options_are_told_apart(annotated, tmp_path, monkeypatch):
+    record = json.loads(annotated.read_text())
+    said = parse_arguments(record["arguments"]).values
+    for item in record["inputs"][1:]:
+        assert said[item["option"]] == str(tmp_path / item["name"])
+    assert [item["option"] for item in record["inputs"][1:]] == ["genes", "truth", "regions"]
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    ran = call("rerun", annotated)
+    assert ran.exit_code == 0 and ran.stderr.endswith("The results are the same as in that run.\n")
+    (tmp_path / "scan" / "genes.bed").write_text((tmp_path / "genes.bed").read_text())
+    (tmp_path / "genes.bed").write_text("one\t20\t80\tother\t0\t+\n")
+    (sentence,) = plan_rerun(annotated, out="out").changed
+    assert sentence.startswith("genes.bed is not the file of that run")
+    given = [tmp_path / name for name in ("two.fa", "scan/genes.bed", "sites.bed", "all.bed")]
+    plan = plan_rerun(annotated, out="out", inputs=given)
+    found = parse_arguments(plan.arguments).values
+    assert [found[key] for key in ("fasta", "genes", "truth", "regions")] == [str(path) for path in given]
+    assert plan.changed == ()
+
+
+def test_an_older_record_that_names_no_options_is_read(annotated, tmp_path):
+    record = json.loads(annotated.read_text())
+    for item in record["inputs"]:
+        item.pop("option", None)
+    words = record["arguments"]
+    words[words.index("--genes") + 1] = "genes.bed"  # as it was given, before genes counted as a file
+    annotated.write_text(json.dumps(record))
+    plan = plan_rerun(annotated, out="out")
+    assert plan.changed == () and str(tmp_path / "genes.bed") in plan.arguments
+    (tmp_path / "all.bed").write_text("one\t0\t140\n")
+    assert [sentence.split()[0] for sentence in plan_rerun(annotated, out="out").changed] == ["all.bed"]
+
+
+def test_genes_to_be_found_are_no_file(toy):
+    assert VERBS["scan"].options["--genes"].word == PREDICT
+    said = {"fasta": Path("a.fa"), "out": "o", "model": toy}
+    assert "predict" in run_arguments("scan", **said, genes=PREDICT)
+    assert VERBS["scan"].named_files({**said, "genes": PREDICT}) == [("fasta", Path("a.fa"))]
+    assert str(Path("g.bed").absolute()) in run_arguments("scan", **said, genes="g.bed")
+
+
+def test_a_run_has_the_precision_that_it_had(toy, fasta, tmp_path, monkeypatch):
+    monkeypatch.setattr(compute, "has_fast_bf16", lambda: True)
+    classify_file(fasta, tmp_path / "c.csv", model=toy, precision="fp32")
+    plan = plan_rerun(tmp_path / f"c.csv{RECORD_ENDING}", out=tmp_path / "again")
+    assert plan.arguments[-2:] == ("--precision", "fp32") and plan.notes == ()
+    saliency_file(fasta, tmp_path / "s.csv", model=toy, fills=2, precision="fp32")
+    record = tmp_path / f"s.csv{RECORD_ENDING}"
+    assert plan_rerun(record, out=tmp_path).notes == ("precision is bf16 here and was fp32 then.",)
+    monkeypatch.setattr(compute, "has_fast_bf16", lambda: False)
+    assert plan_rerun(record, out=tmp_path).notes == ()
+    data = json.loads(record.read_text())
+    record.write_text(json.dumps({**data, "compute": {"precision": "bfloat16"}}))
+    assert plan_rerun(record, out=tmp_path).notes == ("precision is fp32 here and was bf16 then.",)
+
+
 def test_a_moved_input_is_found_beside_the_record_or_asked_for(toy, fasta, tmp_path):
     scan_file(fasta, tmp_path / "scan", model=toy, stride=9)
     record = tmp_path / "scan" / "run.json"
@@ -112,6 +186,19 @@ def test_a_training_gets_a_new_name_and_place(tmp_path):
     assert plan.arguments[4:] == ("--name", "mine-again", "--report", str(tmp_path / "out"))
     assert plan.record == tmp_path / "out" / "run.json"
     assert "other" in plan_rerun(tmp_path / "run.json", out=tmp_path, name="other").arguments
+
+
+def test_a_language_model_with_a_folder_of_its_own_gets_another(tmp_path):
+    (tmp_path / "a.fa").write_text(">a\nACGT\n")
+    (tmp_path / "lm").mkdir()
+    words = ["pretrain", str(tmp_path / "a.fa"), "--out", str(tmp_path / "lm")]
+    record = {"record_version": 1, "command": "pretrain", "arguments": words, "inputs": [], "model": {}}
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    out = tmp_path / "out"
+    plan = plan_rerun(tmp_path / "run.json", out=out)
+    assert plan.arguments[2:] == ("--out", str(out / "lm-again"), "--report", str(out))
+    assert plan.record == out / "run.json"
+    assert str(out / "new") in plan_rerun(tmp_path / "run.json", out=out, name="new").arguments
 
 
 def test_a_folder_of_class_files_counts_as_one_input(tmp_path, make_dna):

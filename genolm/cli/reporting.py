@@ -28,10 +28,10 @@ _USERS_FAULTS = {
     errno.EISDIR,
     errno.ENOTDIR,
     errno.EEXIST,
-    errno.ENOSPC,
     errno.EROFS,
     errno.ENAMETOOLONG,
 }
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
@@ -87,9 +87,10 @@ class SentenceGroup(click.Group):
         except GenolmError as error:
             raise _failure(str(error), type(error).__name__) from error
         except OSError as error:
-            if error.errno not in _USERS_FAULTS or error.filename is None:
+            sentence = _file_fault(error)
+            if not sentence:
                 raise
-            raise _failure(f"{error.filename}: {error.strerror}.") from error
+            raise _failure(sentence) from error
 
 
 def model_option(command: CommandT) -> CommandT:
@@ -223,6 +224,16 @@ def _plain(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
     return str(value) if isinstance(value, Path) else value
+
+
+def _file_fault(error: OSError) -> str:
+    """Return what is wrong with a user's file or disk, "" where the error is not the user's."""
+    if error.errno in _NO_ROOM:
+        place = error.filename or "A result"
+        return f"{place} cannot be written: {error.strerror}; make room, or choose another place, and start again."
+    if error.errno in _USERS_FAULTS and error.filename is not None:
+        return f"{error.filename}: {error.strerror}."
+    return ""
 
 
 def _failure(sentence: str, error: str = "") -> click.ClickException:

@@ -24,7 +24,7 @@ from genolm.cli.reporting import USER_ERROR
     "inputs",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="Where an input file is now; once for each file of the run.",
+    help="Where an input file is now; once for each file of the run, in the order of the record's inputs.",
 )
 @click.option("--anyway", is_flag=True, help="Run also when a file or the model is not what it was.")
 def command(record: Path, out: Path, name: str | None, inputs: tuple[Path, ...], anyway: bool) -> None:

@@ -5,7 +5,6 @@ from pathlib import Path
 import click
 
 from genolm.cli.reporting import (
-    class_option,
     fasta_argument,
     json_option,
     model_option,
@@ -22,7 +21,12 @@ from genolm.cli.reporting import (
 @click.option("--strand", type=click.Choice(["+", "-", "both"]), default="+", show_default=True)
 @click.option("--fills", type=click.IntRange(2), default=8, show_default=True, help="Random fills per place.")
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of the random fills.")
-@class_option
+@click.option(
+    "--class",
+    "class_name",
+    metavar="NAME",
+    help="Class to explain; by default the positive one of two, and of several the one predicted of each record.",
+)
 @click.option(
     "--site",
     type=click.IntRange(0),
@@ -48,8 +52,8 @@ def command(
     """Score how much each base of FASTA speaks for the class.
 
     Stretches of 1 to 15 bases are replaced at random; the score is what the log-odds of the class lose.
-    Columns of the result: record, position (0-based), base, strand, score, low, high. An interrupted run
-    goes on where it stopped when the same command is given again.
+    Columns of the result: record, position (0-based), base, strand, score, low, high; class too unless it is
+    the positive one of two. An interrupted run goes on where it stopped when the same command is given again.
     """
     from genolm.pipelines import saliency_file
 
