@@ -7,6 +7,7 @@ import streamlit as st
 
 from genolm.cards import format_estimate
 from genolm.jobs import Job, get_job
+from genolm.model_report import is_model_of
 from genolm.registry import BundleInfo, list_bundles
 from pages.shared import charts, job_view, live, running, scores, state
 from pages.shared.score_metric import show_estimate
@@ -47,8 +48,8 @@ def _baseline_so_far(identity: str) -> None:
 def _show_result(job: Job) -> None:
     name = running.option(job, "--name")
     info = next((item for item in list_bundles() if item.name == name), None)
-    if info is None or info.error:
-        st.warning(f"The model {state.plain(name)} was removed.", icon=":material/delete:")
+    if info is None or info.error or not is_model_of(job.result, info.path):
+        st.warning(f"The model {state.plain(name)} was removed or replaced since.", icon=":material/delete:")
         return
     words = f"**{state.plain(name)}** is ready to fine-tune classifiers from."
     st.success(words, icon=":material/check_circle:")

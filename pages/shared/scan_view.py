@@ -125,11 +125,11 @@ def _show_counts(found: Finished, calls: pd.DataFrame, threshold: float) -> None
     else:
         rate = found.background.interval_per_mb(threshold)
         expected = rate.value * found.megabases
-        words = f"95 % interval {_number(rate.low)} to {_number(rate.high)}, from the shuffled genome."
-        columns[2].metric("False ones to expect per Mb", _number(rate.value), help=words)
+        words = f"Expected from the shuffled genome, 95 % interval {_number(rate.low)} to {_number(rate.high)}."
+        columns[2].metric("False ones per Mb", _number(rate.value), help=words)
         share = f"{min(1.0, expected / len(calls)):.0%} of the calls" if len(calls) else None
         columns[3].metric(
-            "False ones to expect in all", _number(expected), share, delta_color="off", delta_arrow="off"
+            "False ones in all", _number(expected), share, delta_color="off", delta_arrow="off"
         )
     _show_meaning(found, threshold)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import streamlit as st
 
 from genolm import workspace
-from genolm.labels import LabelCode, code_labels
+from genolm.labels import SEPARATOR, LabelCode, code_labels
 from genolm.table_report import TableReport, report_table
 from genolm.table_split import SplitSettings, TableSplit, split_rows, table_clusters
 from genolm.tables import (
@@ -237,7 +237,7 @@ def _from_fastas(key: str) -> TableChoice | None:
                 hint="Plain or compressed; each record becomes a row.",
             )
             if upload is not None:
-                name = label.strip() or upload.name.split(".")[0]
+                name = label.strip() or upload.name.split(".")[0].replace(SEPARATOR, "_")
                 st.caption(f"In use: {state.plain(upload.name)} as class {state.plain(name)}")
                 files[name] = upload.path
     if len(files) < count:

@@ -180,7 +180,7 @@ def test_a_finished_job_is_found_by_its_address_and_called_anew(open_page, finis
     assert shown["Calls"] == f"{len(calls):,}"
     background = scan_data.read(job).background
     assert (
-        shown["False ones to expect per Mb"].replace(",", "")
+        shown["False ones per Mb"].replace(",", "")
         == f"{background.expected_per_mb(threshold):.0f}"
     )
     table = app.dataframe[0].value
