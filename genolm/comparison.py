@@ -53,7 +53,8 @@ class Comparison:
     seconds : float
     drawn : int, optional
         Groups of related rows, over which intervals are drawn, see :func:`genolm.table_split.related_rows`; 0 where one
-        has more than half of the rows, so that they are drawn over rows. None is not known: it was made by an older genolm.
+        has more than half of the rows, so that they are drawn over rows. None is not known: it was made by an older
+        genolm.
     """
 
     a: dict[str, Any]
@@ -241,26 +242,24 @@ def _named_as_by_first(frame: pd.DataFrame, a: Predictor, b: Predictor) -> list[
 
 
 def _class_order(a: Predictor, b: Predictor) -> list[int]:
-    """Return where each class of a stands among the outputs of b; where :func:`same_question` says no, it is refused."""
+    """Return where each class of a stands among the outputs of b; refuse models of no :func:`same_question`."""
+    if same_question(a.head, b.head):
+        return [0, 1] if a.task == "binary" else [b.classes.index(name) for name in a.classes]
     names = (a.config.name, b.config.name)
     if a.task != b.task:
         raise SettingsError(
             f"Model '{names[0]}' is for a {a.task} task and '{names[1]}' for a {b.task} one; "
             "only models that answer the same question can be compared."
         )
-    if a.task == "binary" and a.classes[1] == b.classes[1]:
-        return [0, 1]
     if set(a.classes) != set(b.classes):
         raise SettingsError(
             f"Model '{names[0]}' answers {_some(a.classes)}, and '{names[1]}' {_some(b.classes)}; "
             "only models with the same classes, or of two with the same positive one, can be compared."
         )
-    if a.task == "binary":
-        raise SettingsError(
-            f"For model '{names[0]}' the positive class is {a.classes[1]}, for '{names[1]}' {b.classes[1]}; "
-            "their precision and recall mean different things and cannot be compared."
-        )
-    return [b.classes.index(name) for name in a.classes]
+    raise SettingsError(
+        f"For model '{names[0]}' the positive class is {a.classes[1]}, for '{names[1]}' {b.classes[1]}; "
+        "their precision and recall mean different things and cannot be compared."
+    )
 
 
 def _some(classes: tuple[str, ...]) -> str:

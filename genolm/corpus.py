@@ -275,8 +275,8 @@ def _refuse_copies(whole: Corpus, judged: set[int], *, by_end: bool) -> None:
         if twin is not None:
             advice = "leave one of them out" if by_end else "leave one of them out, or hold both out"
             raise SettingsError(
-                f"{whole.names[twin]} is held out to judge by, and {whole.names[row]}, which would be learned from, is the "
-                f"same sequence: the model would know what it is judged by. Please {advice}."
+                f"{whole.names[twin]} is held out to judge by, and {whole.names[row]}, which would be learned from, is "
+                f"the same sequence: the model would know what it is judged by. Please {advice}."
             )
 
 

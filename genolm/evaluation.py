@@ -105,7 +105,7 @@ def evaluate(
 def coded_labels(
     labels: Sequence[str], head: HeadConfig, source: str = "table", *, names: Sequence[str] | None = None
 ) -> np.ndarray:
-    """Return a table's labels as numbers in the order of a model's outputs; ``names`` is what to call each in a message.
+    """Return a table's labels as numbers in the order of a model's outputs; a message calls them by their ``names``.
 
     Class names for binary and multi-class models (0 and 1 also stand for a binary model's two classes),
     names joined by ";" for multi-label ones, numbers for regression. 0 and 1 mean the first and the second class only
@@ -137,7 +137,8 @@ def coded_labels(
         return np.array([places[label] for label in labels], dtype=np.int64)
     except KeyError as error:
         where = _where(source, labels, names, lambda label: error.args[0] in (label, *_parts(label)))
-        raise TableError(f"{where}: the label {error} is none of the model's classes {', '.join(head.classes)}.") from error
+        classes = ", ".join(head.classes)
+        raise TableError(f"{where}: the label {error} is none of the model's classes {classes}.") from error
     except ValueError as error:
         where = _where(source, labels, names, lambda label: repr(label) == str(error))
         raise TableError(f"{where}: the model predicts a number, and a label is not one: {error}.") from error

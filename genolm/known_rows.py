@@ -7,7 +7,7 @@ import numpy as np
 
 from genolm.errors import SettingsError
 from genolm.registry import ModelBundle
-from genolm.seen import count_seen
+from genolm.seen import count_seen, joined_digests
 
 
 def known_rows(
@@ -88,20 +88,19 @@ def known_to_base(bundle: ModelBundle, sequences: Sequence[str], parts: np.ndarr
 
 
 def digest_of(bundle: ModelBundle) -> str:
-    """Return the digest of the labelled sequences that a model has learned from, "" if its card has none."""
+    """Return the digest of the labelled sequences that a model has learned from, "" if its card has no whole one."""
     training = bundle.card.get("training")
     digest = training.get("seen") if isinstance(training, Mapping) else None
-    return digest if isinstance(digest, str) else ""
+    try:
+        return joined_digests(digest) if isinstance(digest, str) else ""
+    except SettingsError:
+        return ""
 
 
 def _count(bundle: ModelBundle, sequences: Sequence[str]) -> int | None:
     """Return how many sequences a model has learned from; None if its card cannot tell."""
-    if not (digest := digest_of(bundle)):
-        return None
-    try:
-        return count_seen(digest, sequences)
-    except SettingsError:
-        return None
+    digest = digest_of(bundle)
+    return count_seen(digest, sequences) if digest else None
 
 
 def _is_same_file(bundle: ModelBundle, table: Mapping[str, Any]) -> bool:

@@ -259,7 +259,7 @@ def difference_figure(metrics: Mapping[str, Data], names: tuple[str, str]) -> "g
     a, b = (short(name, 22) for name in names)
     # As far to either side, so that the words beneath stand on their sides.
     reach = 1.08 * max((abs(item[key] or 0) for item in estimates for key in ("value", "low", "high")), default=0) or 1
-    figure.update_xaxes(range=[-reach, reach], title=f"← {b} is better    difference (95 % interval)    {a} is better →")
+    figure.update_xaxes(range=[-reach, reach], title=f"← {b} is better   difference (95 % interval)   {a} is better →")
     return laid_out(figure, 130 + 34 * len(keys), showlegend=False)
 
 

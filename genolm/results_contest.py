@@ -26,8 +26,8 @@ class Contest:
     """How far ours is ahead (negative: behind) and whether that is more than noise, None if that is unknown.
 
     ``low`` and ``high`` are the ends of the difference's 95 % interval, NaN where it is not known; ``is_paired``
-    tells that both answered the same test rows and were drawn together, and then there may be a ``p``. ``of_unknown_size``
-    tells that what ours is held beside was measured on a test whose size is not known.
+    tells that both answered the same test rows and were drawn together, and then there may be a ``p``.
+    ``of_unknown_size`` tells that what ours is held beside was measured on a test whose size is not known.
     """
 
     ahead: float

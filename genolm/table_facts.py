@@ -25,8 +25,8 @@ _LEAST_REPEATS = 20
 class ClassFacts:
     """One class (or label; of a regression all rows): its rows, and quantiles 0, 25, 50, 75, 100 %.
 
-    ``length`` is in bp, ``gc`` a share of A, C, G, T. ``first`` is the number of its first row in the file, 0 where that
-    was not kept.
+    ``length`` is in bp, ``gc`` a share of A, C, G, T. ``first`` is the number of its first row in the file, 0 where
+    that was not kept.
     """
 
     name: str

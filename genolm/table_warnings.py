@@ -111,16 +111,17 @@ def _sizes(report: "TableReport") -> Iterator[TableWarning]:
             f"{train:,} rows are for training. With fewer than {FEW_ROWS} a model learns little more than "
             "what its language model knows already; expect wide intervals.",
         )
+    told = _told_classes(report)
     for part, level, what in (
         ("train", "stop", "no model can learn it"),
         ("valid", "warn", "the training cannot be steered by it"),
         ("test", "warn", "how well it is recognised stays unknown"),
     ):
-        missing = [item.name for item in _told_classes(report) if not getattr(item, part)]
+        missing = [item.name for item in told if not getattr(item, part)]
         if missing and report.split.counts[part]:
             words = {"train": "training", "valid": "validation", "test": "test"}[part]
             yield TableWarning(level, f"{_classes(missing)} no {words} row: {what}.")  # type: ignore[arg-type]
-    rare = [item.name for item in _told_classes(report) if item.rows < FEW_OF_A_CLASS]
+    rare = [item.name for item in told if item.rows < FEW_OF_A_CLASS]
     if rare:
         yield TableWarning(
             "warn", f"{_classes(rare)} fewer than {FEW_OF_A_CLASS} rows; figures for so few mean little."
@@ -130,8 +131,8 @@ def _sizes(report: "TableReport") -> Iterator[TableWarning]:
 def _balance(report: "TableReport") -> Iterator[TableWarning]:
     if report.task not in ("binary", "multiclass"):
         return
-    most = max(_told_classes(report), key=lambda item: item.rows)
-    least = min(_told_classes(report), key=lambda item: item.rows)
+    told = _told_classes(report)
+    most, least = max(told, key=lambda item: item.rows), min(told, key=lambda item: item.rows)
     if least.rows < UNEVEN * most.rows:
         always = most.rows / report.rows
         yield TableWarning(

@@ -304,6 +304,11 @@ def test_held_out_rows_that_the_base_learned_from_are_told(table_path, frame, ba
     assert any(told in limit for limit in card["limits"])
     assert count_seen(card["training"]["seen"], frame["sequence"]) == 130, "what the base learned from counts as well"
     assert "taken from the classifier first." in (tmp_path / "report" / "methods.md").read_text()
+    # A base whose list is damaged ends no training; what this one learned from is then not known.
+    damaged = load_bundle("first").path / "card.json"
+    damaged.write_text(json.dumps({**json.loads(damaged.read_text()), "training": {"seen": "???"}}))
+    finetune(table_path, "first", "third", settings=QUICK)
+    assert load_bundle("third").card["training"]["seen"] == ""
     # The same is said when a model is judged by such rows.
     warnings = evaluate_table("second", table_path, split="test").warnings
     assert warnings == ("12 of the 42 rows were in the training of model second: its scores are too good.",)

@@ -270,8 +270,8 @@ def _columns(key: str, header: Sequence[str]) -> dict[str, str] | None:
             return _mapper(key, header, own)
     lost = " and ".join(column for column in ("sequence", "label") if column not in own)
     st.warning(
-        f"This table has no column called {lost}. Say which of its columns that is; probable ones are filled in. What is "
-        "not there has to be added to the file.",
+        f"This table has no column called {lost}. Say which of its columns that is; probable ones are filled in. What "
+        "is not there has to be added to the file.",
         icon=":material/view_column:",
     )
     columns = _mapper(key, header, guess_columns(header))
