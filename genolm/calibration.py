@@ -13,7 +13,7 @@ import pandas as pd
 from scipy.optimize import minimize, minimize_scalar
 from scipy.special import expit, log_softmax, logit, softmax
 
-from genolm.bootstrap import wilson_ends
+from genolm.bootstrap import share, taken
 from genolm.config import TASK_KINDS, Calibration, EitherStrand
 from genolm.errors import SettingsError
 
@@ -312,7 +312,7 @@ def pick_threshold(
 
 
 def reliability_table(
-    probabilities: np.ndarray, labels: np.ndarray, *, bins: int = RELIABILITY_BINS
+    probabilities: np.ndarray, labels: np.ndarray, *, bins: int = RELIABILITY_BINS, groups: np.ndarray | None = None
 ) -> pd.DataFrame:
     """Return how often items with about the same probability are what they are said to be, for a plot.
 
@@ -324,12 +324,14 @@ def reliability_table(
         (n,) class numbers.
     bins : int
         Bins of equal width from 0 to 1.
+    groups : np.ndarray, optional
+        (n,) the group of each item, where items of one group are related.
 
     Returns
     -------
     pd.DataFrame
         One row per bin that holds items: ``left, right, count, probability`` (their mean), ``observed``
-        (the share), ``low, high`` (its 95 % Wilson interval).
+        (the share), ``low, high`` (its 95 % interval, :func:`genolm.bootstrap.share`).
     """
     table, labels = np.asarray(probabilities, dtype=np.float64), np.asarray(labels)
     if bins < 1:
@@ -339,18 +341,16 @@ def reliability_table(
     column = np.minimum((confidence * bins).astype(np.int64), bins - 1)
     counts = np.bincount(column, minlength=bins)
     filled = np.flatnonzero(counts)
-    count = counts[filled].astype(np.float64)
-    observed = np.bincount(column, weights=hit, minlength=bins)[filled] / count
-    low, high = wilson_ends(observed, count)
+    shares = [share(hit[column == one], taken(groups, column == one)) for one in filled]
     return pd.DataFrame(
         {
             "left": filled / bins,
             "right": (filled + 1) / bins,
             "count": counts[filled],
-            "probability": np.bincount(column, weights=confidence, minlength=bins)[filled] / count,
-            "observed": observed,
-            "low": low,
-            "high": high,
+            "probability": np.bincount(column, weights=confidence, minlength=bins)[filled] / counts[filled],
+            "observed": [found.value for found in shares],
+            "low": [found.low for found in shares],
+            "high": [found.high for found in shares],
         }
     )
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from genolm import metrics
 from genolm.answers import Answers
-from genolm.bootstrap import Estimate, paired_bootstrap, wilson
+from genolm.bootstrap import Estimate, paired_bootstrap, share, taken
 from genolm.calibration import calibrated_threshold, reliability_table
 
 CURVE_POINTS = 400
@@ -31,7 +31,8 @@ def measure(answers: Answers, *, n_boot: int = 1000, seed: int = 1) -> Data:
         ``rows, drawn, metrics, wrong, examples`` of every task, ``drawn`` being the number of groups that intervals
         are drawn over, see :attr:`genolm.answers.Answers.drawn`; ``calibration, thresholds`` and ``counts`` of
         classes; ``roc, pr, per_class, histogram`` where there are classes to tell apart; ``confusion`` of
-        one class per row; ``scatter, residuals`` of regression.
+        one class per row; ``scatter, residuals`` of regression. ``grouped_shares`` is not there in reports of older
+        versions, whose precision and recall of each class have intervals over single rows.
     """
     shared = {
         "rows": len(answers),
@@ -49,6 +50,7 @@ def measure(answers: Answers, *, n_boot: int = 1000, seed: int = 1) -> Data:
         "thresholds": threshold_counts(answers),
         **_curves(answers),
         "per_class": _per_class(answers, n_boot, seed),
+        "grouped_shares": True,
         **({} if answers.task == "multilabel" else {"confusion": confusion(answers)}),
         **({"histogram": _histogram(answers)} if answers.task == "binary" else {}),
     }
@@ -148,12 +150,14 @@ def calibration_data(answers: Answers, *, n_boot: int = 1000, seed: int = 1) -> 
     for name, values in (("before", answers.raw_probabilities), ("after", answers.probabilities)):
         options = {"n_boot": n_boot, "seed": seed, "groups": answers.drawn_over}
         scores = metrics.score(answers.task, values, answers.labels, **options)
-        table, truth = values, answers.labels
+        table, truth, groups = values, answers.labels, answers.drawn_over
         if answers.task == "binary":
             table = values[:, 1]
         elif answers.task == "multilabel":
+            # What one row is said to be in several classes is related too.
+            groups = np.repeat(np.arange(len(answers)) if groups is None else groups, values.shape[1])
             table, truth = values.ravel(), answers.labels.ravel()
-        bins = reliability_table(table, truth)
+        bins = reliability_table(table, truth, groups=groups)
         found[name] = {"ece": scores["ece"].as_dict(), "bins": bins.to_dict(orient="list")}
     return found
 
@@ -225,17 +229,16 @@ def _curves(answers: Answers) -> Data:
 
 
 def _per_class(answers: Answers, n_boot: int, seed: int) -> list[Data]:
-    """Return precision and recall (Wilson) and the areas (bootstrap, where classes are not too many)."""
+    """Return precision and recall (:func:`share`) and the areas (bootstrap, where classes are not too many)."""
     draws = n_boot if len(answers.classes) <= BOOTSTRAPPED_CLASSES else 0
     found = []
     for j, (name, truth) in enumerate(_columns(answers)):
         called = answers.calls[:, j] == 1 if answers.calls.ndim == 2 else answers.calls == j
-        right = int((called & truth).sum())
         options = {"n_boot": draws, "seed": seed, "groups": answers.drawn_over}
         areas = metrics.binary_metrics(answers.probabilities[:, j], truth, **options)
         parts = {
-            "precision": wilson(right, int(called.sum())),
-            "recall": wilson(right, int(truth.sum())),
+            "precision": share(truth[called], taken(answers.drawn_over, called)),
+            "recall": share(called[truth], taken(answers.drawn_over, truth)),
             "auroc": areas["auroc"],
             "auprc": areas["auprc"],
         }

@@ -4,7 +4,17 @@ import numpy as np
 import pytest
 
 from genolm import metrics
-from genolm.bootstrap import FEW_GROUPS, bootstrap, drawn_words, paired_bootstrap, taken, usable, wilson
+from genolm.bootstrap import (
+    FEW_GROUPS,
+    bootstrap,
+    drawn_words,
+    paired_bootstrap,
+    share,
+    taken,
+    usable,
+    wilson,
+    wilson_ends,
+)
 from genolm.errors import SettingsError
 
 RNG = np.random.default_rng(3)
@@ -119,3 +129,39 @@ def test_wilson_by_hand():
     assert (found.value, found.low, found.high) == pytest.approx((0.8, 0.4902, 0.9433), abs=1e-4)
     assert wilson(0, 5).low == 0.0 and wilson(5, 5).high == 1.0
     assert math.isnan(wilson(0, 0).value)
+
+
+def test_share_of_unrelated_items_is_wilsons():
+    hits = np.array([True] * 8 + [False] * 2)
+    assert share(hits) == share(hits, np.arange(10)) == wilson(8, 10)
+    assert math.isnan(share(np.empty(0, dtype=bool)).value)
+
+
+def test_share_of_groups_by_hand():
+    # Ten groups of four items, eight all right and two all wrong: each tells as much as one item. The variance is
+    # 10 / 9 * (8 * .8^2 + 2 * 3.2^2) / 40^2 = .16 / 9, so 9 items; and 2.262 is Student's t of 9 degrees of freedom.
+    hits, groups = np.repeat([True] * 8 + [False] * 2, 4), np.repeat(np.arange(10), 4)
+    found = share(hits, groups)
+    few = 9 * (1.959964 / 2.262157) ** 2
+    wanted = wilson_ends(np.array([0.8]), np.array([few]))
+    assert found.value == 0.8
+    assert (found.low, found.high) == pytest.approx((wanted[0][0], wanted[1][0]), abs=1e-6)
+
+
+def test_share_without_misses_goes_by_group_sizes():
+    # 20 items, groups of 10, 5 and 5: 400 / 150 unrelated ones.
+    found = share(np.ones(20, dtype=bool), np.repeat(["a", "b", "c"], [10, 5, 5]))
+    assert found.low == pytest.approx(wilson_ends(np.array([1.0]), np.array([400 / 150]))[0][0])
+    assert share(np.ones(20, dtype=bool), np.repeat("a", 20)).low == wilson(1, 1).low
+
+
+def test_share_of_related_items_holds_the_truth():
+    rng, held, held_rows = np.random.default_rng(3), 0, 0
+    groups = np.repeat(np.arange(50), 8)
+    for _ in range(300):
+        hits = rng.random(400) < rng.beta(1.5, 1.5, 50)[groups]
+        found, rows = share(hits, groups), wilson(int(hits.sum()), 400)
+        held += found.low <= 0.5 <= found.high
+        held_rows += rows.low <= 0.5 <= rows.high
+    assert 0.92 <= held / 300 <= 0.98
+    assert held_rows / 300 < 0.85

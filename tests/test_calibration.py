@@ -5,6 +5,7 @@ from sklearn import metrics as reference
 from sklearn.linear_model import LogisticRegression
 
 from genolm import calibration
+from genolm.bootstrap import share
 from genolm.config import Calibration
 from genolm.errors import SettingsError
 
@@ -224,6 +225,14 @@ def test_reliability_by_hand():
 def test_reliability_interval_is_wilsons():
     table = calibration.reliability_table(np.full(100, 0.3), (np.arange(100) < 20).astype(int))
     assert table[["low", "high"]].iloc[0].tolist() == pytest.approx([0.1333669, 0.2888292], abs=1e-6)
+
+
+def test_reliability_of_related_items_is_wider():
+    chances, labels, groups = np.full(40, 0.3), np.repeat([1, 1, 0, 0, 0, 0, 0, 0, 0, 0], 4), np.repeat(np.arange(10), 4)
+    table = calibration.reliability_table(chances, labels, groups=groups)
+    wanted = share(labels == 1, groups)
+    assert table[["observed", "low", "high"]].iloc[0].tolist() == [wanted.value, wanted.low, wanted.high]
+    assert wanted.high > calibration.reliability_table(chances, labels)["high"].iloc[0] + 0.1
 
 
 def test_reliability_of_several_classes_uses_the_highest():

@@ -158,7 +158,7 @@ def _scores(report: Report, key: str) -> None:
     if len(classes) > 2 or report["task"] == "multilabel":
         st.markdown("**Each class**")
         _figure(report_figures.class_figure(rows["per_class"]), f"{key}_classes", "Recall and precision.")
-        if drawn_over:
+        if drawn_over and "grouped_shares" not in rows:
             st.caption("These intervals are over single rows (Wilson), and too narrow where rows resemble one another.")
 
 
