@@ -12,9 +12,11 @@
     python recipes/language_models.py --data DATA --corpus mammal --base assets/models/mammal-lm --stride 2 \\
         --out RUNS/mammal-lm-stride-2 --tokens 3600000 --lr 0.002 --drop-mult 0 --alpha 0 --beta 0 \\
         --validations 4
+    python recipes/language_models.py --data DATA --out assets/models/bacteria-lm --judge
 
 DATA is the data folder; :mod:`language_corpora` says what of it is read and what is held out. A run that was
-cut off goes on from its checkpoint. The recipe language-models.toml trains nothing: it judges the models that
+cut off goes on from its checkpoint. With --judge the model at OUT is judged anew and its card rewritten; its weights
+stay. The recipe language-models.toml trains nothing: it judges the models that
 are there.
 """
 
@@ -33,6 +35,7 @@ from run_parts import available, difference, method, scored
 from scan_proof_ground import Store
 
 from genolm.bootstrap import Array, Figures, Statistic, paired_bootstrap
+from genolm.bundles import read_description, write_description
 from genolm.errors import GenolmError
 from genolm.language import token_losses
 from genolm.language_scores import LEAST_PIECES, TEXT_VERSION, held_out_text, markov_losses
@@ -52,6 +55,7 @@ MODELS = {"bacteria": ("bacteria-lm", "bacteria-lm-dense"), "mammal": ("mammal-l
 FIRST_TEXT = "held-out species"
 STEPS_TOLD = {1: ", overlapping k-mers", PretrainSettings().stride: ""}
 BLOCK_TOKENS = 500
+BEATEN = "A Markov model of the bases needs fewer bits per base"
 
 
 class TextLosses(NamedTuple):
@@ -198,18 +202,7 @@ def make_card(
     markov = fit_markov(markov_sample(corpora.train, MARKOV_BASES))
     losses = text_losses(model, tokenizer, markov, corpora)
     stride = tokenizer.stride
-    scores = {text: bits_interval(item.ours, bases=stride) for text, item in losses.items()}
-    card = language_card(name, corpora.train, scores, settings, history)
-    # Of the orders the one that is best on the very text: a baseline that is favoured is beaten for sure.
-    card["baselines"] = {
-        f"Markov model of order {item.best_order}, {text}": {
-            "bits_per_base": bits_interval(item.best, bases=stride)
-        }
-        for text, item in losses.items()
-    }
-    for text, item in losses.items():
-        saved = bits_interval(item.best - item.ours, bases=stride)
-        card["metrics"][text]["bits_saved_over_markov"] = saved
+    card = language_card(name, corpora.train, {}, settings, history) | judged_part(losses, stride)
     card["settings"]["base"] = Path(base).name if base else ""
     card["training"]["markov_bits_by_order"] = [round(value, 4) for value in markov.slice_bits]
     return card | {
@@ -226,11 +219,43 @@ def make_card(
     }
 
 
+def judged_part(losses: Mapping[str, TextLosses], stride: int) -> dict[str, Any]:
+    """Return ``metrics`` and ``baselines`` of a card: bits per base of the model and of the best Markov model."""
+    metrics = {
+        text: {
+            "bits_per_base": bits_interval(item.ours, bases=stride),
+            "bits_saved_over_markov": bits_interval(item.best - item.ours, bases=stride),
+        }
+        for text, item in losses.items()
+    }
+    # Of the orders the one that is best on the very text: a baseline that is favoured is beaten for sure.
+    baselines = {
+        f"Markov model of order {item.best_order}, {text}": {"bits_per_base": bits_interval(item.best, bases=stride)}
+        for text, item in losses.items()
+    }
+    return {"metrics": metrics, "baselines": baselines}
+
+
+def judge_again(folder: Path, corpora: Corpora) -> dict[str, Any]:
+    """Judge the model in a folder anew, rewrite its card and return that; :class:`GenolmError` of other sequences."""
+    bundle = load_bundle(folder)
+    check_same_sequences(bundle, corpora)
+    tokenizer = KmerTokenizer(bundle.config.tokenizer)
+    markov = fit_markov(markov_sample(corpora.train, MARKOV_BASES))
+    losses = text_losses(bundle.build(), tokenizer, markov, corpora)
+    limits = [item for item in bundle.card["limits"] if not item.startswith(BEATEN)]
+    card = bundle.card | judged_part(losses, tokenizer.stride)
+    card["limits"] = [*limits, *beaten_words(losses, tokenizer.stride)]
+    config, _, weights = read_description(folder)
+    write_description(folder, config, card, weights)
+    return card
+
+
 def beaten_words(losses: Mapping[str, TextLosses], stride: int) -> list[str]:
     """Return a sentence on the texts that a Markov model reads better, none where there is none."""
     behind = {text: (item.ours - item.best).mean() / (stride * math.log(2)) for text, item in losses.items()}
     told = [f"{text} by {bits:.3f}" for text, bits in behind.items() if bits > 0]
-    return [f"A Markov model of the bases needs fewer bits per base: {', '.join(told)}."] if told else []
+    return [f"{BEATEN}: {', '.join(told)}."] if told else []
 
 
 def report(progress: Progress) -> None:
@@ -250,6 +275,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--runs", type=Path, help="folder for the checkpoint; default OUT.training")
     parser.add_argument("--corpus", choices=("bacteria", "ecoli", "mammal"), default="bacteria")
     parser.add_argument("--base", help="language model to go on from, with the stride that --stride gives")
+    parser.add_argument("--judge", action="store_true", help="judge the model at OUT anew; train nothing")
     parser.add_argument("--others", type=float, default=0.3, help="readings of bacteria but enterobacteria")
     for name, default in PretrainSettings().__dict__.items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(default), default=default)
@@ -257,12 +283,15 @@ def parse(arguments: list[str]) -> argparse.Namespace:
 
 
 def main(arguments: list[str]) -> None:
-    """Train, score on what was held out and save."""
+    """Train, score on what was held out and save; or judge a model that is there."""
     options = parse(arguments)
     names = PretrainSettings().__dict__
     settings = PretrainSettings(**{name: getattr(options, name) for name in names})
     corpora = read_corpora(options.data, options.corpus, others=options.others)
     print(f"{len(corpora.train.records)} records, {corpora.train.bases:,} bases to learn from", flush=True)
+    if options.judge:
+        print(judge_again(options.out, corpora)["metrics"], flush=True)
+        return
     scratch = options.runs or options.out.with_name(options.out.name + ".training")
     model, tokenizer, history = train_language_model(
         corpora.train,

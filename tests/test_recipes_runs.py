@@ -160,6 +160,20 @@ def test_a_language_model_is_trained_scored_and_saved(recipe, mammals, tmp_path,
         for text in texts
     )
     assert "bases to learn from" in capsys.readouterr().out
+    weights = (out / "model.safetensors").read_bytes()
+    spoiled = json.loads((out / "card.json").read_text())
+    spoiled["metrics"] = spoiled["baselines"] = {}
+    spoiled["limits"].append(f"{recipe('language_models').BEATEN}: a text that is not there any more by 0.100.")
+    (out / "card.json").write_text(json.dumps(spoiled))
+    recipe("language_models").main([*arguments[:6], "--judge"])
+    again = load_bundle(out)
+    assert (out / "model.safetensors").read_bytes() == weights and again.config == bundle.config
+    assert again.card["limits"] == bundle.card["limits"] and set(again.card["baselines"]) == set(bundle.card["baselines"])
+    for text in texts:
+        # The weights that were saved are rounded to 16 bits.
+        found, first = (item.card["metrics"][text]["bits_per_base"] for item in (again, bundle))
+        assert found == pytest.approx(first, abs=1e-3)
+    assert not any("not there any more" in item for item in again.card["limits"])
 
 
 def test_bacteria_hold_out_species_and_blank_the_reserved_stretch(recipe, tmp_path, make_dna, monkeypatch):
