@@ -6,7 +6,13 @@ defined in a draw is NaN there, and the draw is left out of that figure's interv
 
 Items that are right or wrong together, such as reads of one reference, tell less than as many unrelated ones. Where
 their groups are given, whole groups are drawn, as many as there are (Davison and Hinkley 1997,
-doi:10.1017/CBO9780511802843, section 3.8); of a single group no interval is known.
+doi:10.1017/CBO9780511802843, section 3.8); of a single item or group no interval is known.
+
+Where every item is answered right, every draw says so too, and would give an interval without width. There, and where
+few items make a difference, one more item is thought of, whose answer is unknown: an :class:`Unseen` one
+is wrong, or right, and all have random weights (Rubin 1981, doi:10.1214/aos/1176345338). So the interval of a share of
+n hits of n begins at 0.025^(1/n), as that of Clopper and Pearson (1934, doi:10.1093/biomet/26.4.404) does, and the p of
+two models that differ on n items, always in favour of the same one, is that of an exact sign test, 2 / 2^n.
 """
 
 import math
@@ -30,11 +36,26 @@ _CELLS_AT_ONCE = 100_000
 Z95 = 1.959963984540054
 """Standard deviations of a normal distribution that hold 95 %."""
 
+SMALL_LEAD = 100
+"""A difference is tried with an unseen item where difference times items, or groups, is less: few items make it then."""
+SMALL_TEST = 200
+"""Or where there are at most so many items, or groups."""
+DOUBTED_P = 0.2
+"""And where its p is below."""
+
 Array = np.ndarray
 Figures = dict[str, Array]
 Statistic = Callable[[Array], Figures]
 Groups = Array | Sequence[str]
 """The group of each item, (items,)."""
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """A statistic of the items and, after them, ``kinds`` surely wrong ones and then ``kinds`` surely right ones."""
+
+    statistic: Statistic
+    kinds: int
 
 
 @dataclass(frozen=True)
@@ -50,6 +71,11 @@ class Estimate:
             return "not defined"
         return f"{self.value:.3f} ({self.low:.3f} to {self.high:.3f})"
 
+    @property
+    def is_flat(self) -> bool:
+        """Whether the interval has no width, up to rounding."""
+        return math.isclose(self.low, self.high, abs_tol=1e-9)
+
     def as_dict(self) -> dict[str, float | None]:
         """Return ``value``, ``low`` and ``high`` as JSON can hold them: None for NaN."""
         return {key: None if math.isnan(number) else number for key, number in vars(self).items()}
@@ -60,7 +86,7 @@ class Difference:
     """A figure of two models on the same items, and a minus b.
 
     ``p`` is two-sided: how often chance in the choice of items would turn the sign round, twice the smaller
-    tail of the draws, at least 1 / (draws + 1); NaN where the figure is not defined.
+    tail of the draws, at least 2 / (draws + 1); NaN where the figure is not defined.
     """
 
     a: Estimate
@@ -75,11 +101,25 @@ class Difference:
 
 
 def bootstrap(
-    statistic: Statistic, count: int, n_boot: int, seed: int, *, groups: Groups | None = None
+    statistic: Statistic,
+    count: int,
+    n_boot: int,
+    seed: int,
+    *,
+    groups: Groups | None = None,
+    unseen: Unseen | None = None,
 ) -> dict[str, Estimate]:
-    """Return each figure of ``count`` items with its percentile interval; ``groups`` names the group of each item."""
+    """Return each figure of ``count`` items with its percentile interval; ``groups`` names the group of each item.
+
+    Without ``unseen`` a figure that is the same in all draws has an interval without width.
+    """
     values, draws = _drawn(statistic, count, n_boot, seed, groups)
-    return {name: _interval(value, _settled(name, value, draws[name])) for name, value in values.items()}
+    found = {name: _interval(value, _settled(name, value, draws[name])) for name, value in values.items()}
+    flat = [name for name, item in found.items() if item.is_flat]
+    if unseen is None or not flat:
+        return found
+    tried = _drawn_with_unseen([unseen], count, n_boot, seed, groups)
+    return found | {name: _hull(found[name], [draws[0][name] for draws in tried]) for name in flat}
 
 
 def paired_bootstrap(
@@ -90,10 +130,12 @@ def paired_bootstrap(
     n_boot: int = 2000,
     seed: int = 1,
     groups: Groups | None = None,
+    unseen: tuple[Unseen, Unseen] | None = None,
 ) -> dict[str, Difference]:
     """Compare two models on the same ``count`` items: the same items, or the same ``groups``, are drawn for both.
 
-    Only figures that both statistics give are compared.
+    Only figures that both statistics give are compared. With ``unseen`` few items that all speak for the same model
+    give no narrower an interval and no lower a p than their number allows.
     """
 
     def both(weights: Array) -> Figures:
@@ -103,7 +145,18 @@ def paired_bootstrap(
 
     values, draws = _drawn(both, count, n_boot, seed, groups)
     names = [key.removeprefix("a ") for key in values if key.startswith("a ")]
-    return {name: _difference(name, values, draws) for name in names}
+    found = {name: _difference(name, values, draws) for name in names}
+    several = count if groups is None else count_groups(groups)
+    doubted = [
+        name
+        for name, item in found.items()
+        if (several <= SMALL_TEST or abs(item.difference.value) * several < SMALL_LEAD)
+        and (item.p < DOUBTED_P or item.a.is_flat or item.b.is_flat)
+    ]
+    if unseen is None or not doubted:
+        return found
+    tried = _drawn_with_unseen(list(unseen), count, n_boot, seed, groups)
+    return found | {name: _doubted(found[name], [(a[name], b[name]) for a, b in tried]) for name in doubted}
 
 
 def usable(groups: Groups) -> Array | None:
@@ -209,27 +262,88 @@ def _drawn(
     rng = np.random.default_rng(seed)
     rows = max(1, _CELLS_AT_ONCE // count)
     blocks = [min(rows, n_boot - done) for done in range(0, n_boot, rows)]
-    names, place = np.unique(np.arange(count) if groups is None else np.asarray(groups), return_inverse=True)
+    names, place = _groups_of(count, groups)
+    # One item or group alone says nothing of how others would differ.
+    blocks = blocks if len(names) > 1 else []
     if len(names) == count:
         draws = [statistic(draw_weights(rng, block, count)) for block in blocks]
     else:
-        # One group alone says nothing of how others would differ.
-        blocks = blocks if len(names) > 1 else []
         draws = [statistic(draw_weights(rng, block, len(names))[:, place]) for block in blocks]
     joined = {name: np.concatenate([np.empty(0), *(draw[name] for draw in draws)]) for name in values}
     return values, joined
+
+
+def _groups_of(count: int, groups: Groups | None) -> tuple[Array, Array]:
+    """Return the names of the groups and the group of each item, as numbers; in order where each stands alone."""
+    names, place = np.unique(np.arange(count) if groups is None else np.asarray(groups), return_inverse=True)
+    return names, np.arange(count) if len(names) == count else place
+
+
+def _drawn_with_unseen(
+    unseen: Sequence[Unseen], count: int, n_boot: int, seed: int, groups: Groups | None
+) -> list[list[Figures]]:
+    """Return the draws of each statistic where the first is wrong on an unseen item and the other right, and reversed.
+
+    A group, and the unseen item, weighs as much as a number drawn from an exponential distribution says; the unseen
+    item is as large as a group is on average.
+    """
+    names, place = _groups_of(count, groups)
+    kinds, rng, passes = unseen[0].kinds, np.random.default_rng(seed), []
+    rows = max(1, _CELLS_AT_ONCE // count)
+    for first_is_right in (0, 1):
+        parts: list[list[Figures]] = [[] for _ in unseen]
+        for done in range(0, n_boot, rows):
+            size = min(rows, n_boot - done)
+            weights = rng.exponential(size=(size, len(names)))[:, place]
+            own, chosen = rng.exponential(size=size) * count / len(names), rng.integers(0, kinds, size)
+            for number, item in enumerate(unseen):
+                extra = np.zeros((size, 2 * kinds))
+                extra[np.arange(size), chosen + kinds * (first_is_right ^ number)] = own
+                parts[number].append(item.statistic(np.hstack([weights, extra])))
+        passes.append([_joined(part) for part in parts])
+    return passes
+
+
+def _joined(parts: list[Figures]) -> Figures:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _hull(found: Estimate, tried: Sequence[Array]) -> Estimate:
+    """Return the estimate with an interval that holds its own and those of other draws."""
+    ends = [(item.low, item.high) for item in (_interval(found.value, draws) for draws in tried)]
+    low, high = np.nanmin([found.low, *(low for low, _ in ends)]), np.nanmax([found.high, *(high for _, high in ends)])
+    # Sums of random weights are off by some 1e-16.
+    low, high = (found.value if math.isclose(end, found.value, abs_tol=1e-12) else float(end) for end in (low, high))
+    return Estimate(found.value, low, high)
+
+
+def _doubted(found: Difference, tried: Sequence[tuple[Array, Array]]) -> Difference:
+    """Return a difference with the p and the interval that one unseen item leaves to it."""
+    changes = [a - b for a, b in tried]
+    a, b = (
+        _hull(item, [draws[side] for draws in tried]) if item.is_flat else item
+        for side, item in enumerate((found.a, found.b))
+    )
+    p = max(_p_value(found.difference.value, change) for change in changes)
+    is_in_doubt = p > found.p
+    gap = _hull(found.difference, changes) if is_in_doubt else found.difference
+    return Difference(a, b, gap, max(p, found.p))
 
 
 def _difference(name: str, values: dict[str, float], draws: Figures) -> Difference:
     (a, b), (draws_a, draws_b) = ([kept[f"{side} {name}"] for side in "ab"] for kept in (values, draws))
     draws_a, draws_b = _settled(name, a, draws_a), _settled(name, b, draws_b)
     change = draws_a - draws_b
+    return Difference(_interval(a, draws_a), _interval(b, draws_b), _interval(a - b, change), _p_value(a - b, change))
+
+
+def _p_value(value: float, change: Array) -> float:
+    """Return the two-sided p of a difference; NaN where it is not defined."""
     known = change[~np.isnan(change)]
-    p = math.nan
-    if len(known) and not math.isnan(a - b):
-        tail = min((known <= 0).sum(), (known >= 0).sum())
-        p = min(1.0, 2.0 * (float(tail) + 1.0) / (len(known) + 1.0))
-    return Difference(_interval(a, draws_a), _interval(b, draws_b), _interval(a - b, change), p)
+    if not len(known) or math.isnan(value):
+        return math.nan
+    tail = min((known <= 0).sum(), (known >= 0).sum())
+    return min(1.0, 2.0 * (float(tail) + 1.0) / (len(known) + 1.0))
 
 
 def _settled(name: str, value: float, draws: Array) -> Array:

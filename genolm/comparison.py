@@ -11,11 +11,11 @@ import numpy as np
 import pandas as pd
 
 from genolm import metrics
-from genolm.bootstrap import Difference, Estimate, Statistic, count_groups, paired_bootstrap
+from genolm.bootstrap import Difference, Estimate, Statistic, Unseen, count_groups, paired_bootstrap
 from genolm.cards import LESS_IS_BETTER, headline_metrics, metric_name, p_words
 from genolm.config import HeadConfig
 from genolm.errors import SettingsError, TableError
-from genolm.evaluation import coded_labels
+from genolm.evaluation import coded_labels, thin_rows
 from genolm.known_rows import known_rows
 from genolm.predict import Predictor
 from genolm.progress import ProgressCallback, part_reporter
@@ -26,7 +26,6 @@ from genolm.table_split import drawn_groups
 from genolm.tables import LabelledTable, labelled_rows, read_table
 
 COMPARISON_VERSION, READ_VERSIONS = 2, (1, 2)
-FEW_ROWS = 100
 
 
 @dataclass(frozen=True)
@@ -86,6 +85,11 @@ class Comparison:
         gap, name_a, name_b = found.difference, self.a["name"], self.b["name"]
         if math.isnan(gap.value):
             return f"{word} is not defined on these {self.rows:,} rows, so the models cannot be compared."
+        if math.isnan(gap.low):
+            return (
+                f"{rows} {name_a} and {name_b} cannot be told apart: they are too few, or all related, for an interval "
+                f"({word} {found.a.value:.3f} and {found.b.value:.3f})."
+            )
         if gap.low <= 0 <= gap.high:
             return (
                 f"{rows} {name_a} and {name_b} cannot be told apart: {word} {found.a.value:.3f} and "
@@ -183,9 +187,10 @@ def compare_models(
         tell = part_reporter(progress, place, 2, predictor.config.name)
         found = _predicted(predictor, frame, tell)
         judged.append(_judged(predictor, found[:, order] if place else found, labels))
-    (statistic_a, right_a), (statistic_b, right_b) = judged
+    (statistic_a, unseen_a, right_a), (statistic_b, unseen_b, right_b) = judged
+    unseen = (unseen_a, unseen_b) if unseen_a and unseen_b else None
     groups = drawn_groups(frame["sequence"].tolist(), frame.get("group"))
-    draws = {"n_boot": n_boot, "seed": seed, "groups": groups}
+    draws = {"n_boot": n_boot, "seed": seed, "groups": groups, "unseen": unseen}
     return Comparison(
         a=model_facts(predictors[0]),
         b=model_facts(predictors[1]),
@@ -199,6 +204,7 @@ def compare_models(
         warnings=(
             *_left_out(data),
             *_warnings(bundles, facts, split, frame["sequence"].tolist()),
+            *thin_rows(labels, predictors[0].task),
         ),
         n_boot=n_boot,
         seed=seed,
@@ -277,16 +283,17 @@ def _predicted(
 
 def _judged(
     predictor: Predictor, found: np.ndarray, labels: np.ndarray
-) -> tuple[Statistic, np.ndarray | None]:
-    """Return a model's metrics as a statistic, and which of its answers are right (None for numbers)."""
+) -> tuple[Statistic, Unseen | None, np.ndarray | None]:
+    """Return a model's metrics as a statistic, also with unseen items, and which answers are right (None for numbers)."""
     task, threshold = predictor.task, predictor.config.calibration.threshold
     statistic = metrics.statistic_for(task, found, labels, threshold=threshold)
+    unseen = metrics.unseen_for(task, found, labels, threshold=threshold)
     if task == "regression":
-        return statistic, None
+        return statistic, unseen, None
     if task == "multilabel":
-        return statistic, ((found >= threshold) == (labels == 1)).all(axis=1)
+        return statistic, unseen, ((found >= threshold) == (labels == 1)).all(axis=1)
     called = found[:, 1] >= threshold if task == "binary" else found.argmax(axis=1)
-    return statistic, called == labels
+    return statistic, unseen, called == labels
 
 
 def _agreement(a: np.ndarray | None, b: np.ndarray | None) -> dict[str, int]:
@@ -311,7 +318,7 @@ def _left_out(data: LabelledTable) -> Iterator[str]:
 def _warnings(
     bundles: Sequence[ModelBundle], table: Mapping[str, Any], split: str | None, sequences: Sequence[str]
 ) -> Iterator[str]:
-    """Say what may make the comparison unfair: rows that a model knows or does not fit, few rows."""
+    """Say what may make the comparison unfair: rows that a model knows or does not fit."""
     for bundle in bundles:
         yield from known_rows(bundle, table, split, sequences)
         window = bundle.config.window
@@ -321,8 +328,6 @@ def _warnings(
                 f"{other:,} of {len(sequences):,} rows are not {window.length} bp long, as the pieces were "
                 f"that {bundle.name} was trained on; it may do better on such pieces."
             )
-    if len(sequences) < FEW_ROWS:
-        yield f"{len(sequences)} rows are few; expect wide intervals, and only large differences to show."
 
 
 def _rows(count: int) -> str:

@@ -1,6 +1,6 @@
 """How good a classifier is on labelled sequences."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,8 @@ from genolm.labels import SEPARATOR, as_number
 from genolm.metrics import Estimate
 from genolm.predict import Predictor
 from genolm.progress import ProgressCallback
+
+FEW_ROWS = 100
 
 
 @dataclass(frozen=True)
@@ -142,6 +144,14 @@ def coded_labels(
     except ValueError as error:
         where = _where(source, labels, names, lambda label: repr(label) == str(error))
         raise TableError(f"{where}: the model predicts a number, and a label is not one: {error}.") from error
+
+
+def thin_rows(labels: np.ndarray, task: str) -> Iterator[str]:
+    """Say where rows are too few, or all of one class, to tell how good a model is; ``labels`` are coded ones."""
+    if len(labels) < FEW_ROWS:
+        yield f"{len(labels)} rows are few; expect wide intervals, and only large differences to show."
+    if task in ("binary", "multiclass") and len(np.unique(labels)) == 1:
+        yield "All rows are of one class, so that it cannot be told how well classes are kept apart."
 
 
 def _where(source: str, labels: Sequence[str], names: Sequence[str] | None, is_it: Callable[[str], bool]) -> str:

@@ -216,12 +216,19 @@ def _calibration(report: Facts) -> list[str]:
         f"Probabilities were calibrated by temperature scaling (Guo et al. 2017) on the validation sequences "
         f"(temperature {report['calibration']['temperature']:.3f}; expected calibration error on the "
         f"{report['judged_by']} sequences {format_estimate(before)} before and {format_estimate(after)} "
-        "after)."
+        f"after{_noise(rows['calibration']['after'])})."
     )
     if report["task"] != "binary":
         return [sentence]
     threshold, positive = report["calibration"]["threshold"], report["classes"][1]
     return [sentence, f"The answer is {positive} from a probability of {threshold:.3f} on."]
+
+
+def _noise(after: Facts) -> str:
+    """Say what noise alone adds to a calibration error; reports of older versions do not know."""
+    if after.get("noise") is None:
+        return ""
+    return f", where a perfectly calibrated model would have {after['noise']:.3f} on average, which the intervals allow for"
 
 
 def _drawn(rows: Facts) -> list[str]:

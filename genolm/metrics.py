@@ -3,23 +3,35 @@
 Intervals are percentile bootstrap intervals: items, or groups of them, are drawn with replacement, as many as exist,
 the figure is worked out anew from the same draws for all figures, and the 2.5 % and 97.5 % quantiles are given
 (see :mod:`genolm.bootstrap`). A figure that is not defined, such as AUROC with one class only, is NaN.
+
+A calibration error is raised by noise alone: of 80 items that a perfectly calibrated model answers it is .13. So what
+such a model would have is drawn too, its labels from the very probabilities. Where the error is among the lower 95 %
+of these, its interval begins at 0; else noise is taken off its lower end as a square (after Kumar et al. 2019,
+arXiv:1909.10155). On made-up models of 40 to 1,000 items this held the true error in 94 to 100 % of tests.
 """
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 
-from genolm.bootstrap import Array, Estimate, Figures, Groups, Statistic, bootstrap, taken
+from genolm.bootstrap import Array, Estimate, Groups, Statistic, Unseen, bootstrap, taken
 from genolm.errors import SettingsError
+from genolm.weighted_figures import (
+    ECE_BINS,
+    binary_statistic,
+    binned,
+    ece_statistic,
+    mean_of,
+    multiclass_statistic,
+    multilabel_statistic,
+    regression_statistic,
+)
 
 BINARY_METRICS = ("accuracy", "precision", "recall", "mcc", "auroc", "auprc", "ece")
 REGRESSION_METRICS = ("r2", "pearson", "spearman", "rmse", "mae")
-ECE_BINS = 15
-
-Column = Callable[[Array], Array]
-Pair = Callable[[Array], tuple[Array, Array]]
+CALIBRATED_DRAWS, CALIBRATED_CELLS = (40, 200), 20_000_000
 
 
 def binary_metrics(
@@ -49,15 +61,18 @@ def binary_metrics(
     Returns
     -------
     dict of str to Estimate
-        Precision is NaN when nothing is called positive; recall and MCC are NaN without positives and
-        without both classes; MCC is 0 when all items are called the same. AUPRC is average precision.
+        Precision is NaN when nothing is called positive; recall is NaN without positives, precision and AUPRC without
+        negatives, of which they would be 1 whatever is answered, and MCC without both; MCC is 0 when all items are
+        called the same. AUPRC is average precision.
     """
     positive = _positive_column(np.asarray(probabilities, dtype=np.float64))
     truth = _whole_labels(labels, len(positive), 2) == 1
     _check_probabilities(positive)
     order = np.argsort(-positive, kind="stable")
-    statistic = _binary_statistic(positive[order], truth[order], threshold)
-    return bootstrap(statistic, len(truth), n_boot, seed, groups=taken(groups, order))
+    statistic = binary_statistic(positive[order], truth[order], threshold)
+    unseen = unseen_for("binary", positive[order], truth[order], threshold=threshold)
+    found = bootstrap(statistic, len(truth), n_boot, seed, groups=taken(groups, order), unseen=unseen)
+    return _with_noise(found, "binary", positive, seed, groups)
 
 
 def multiclass_metrics(
@@ -81,8 +96,7 @@ def multiclass_metrics(
         the rest; a class that occurs but is never called counts as precision 0. MCC is R_K of Gorodkin
         (2004, doi:10.1016/j.compbiolchem.2004.09.006).
     """
-    statistic = statistic_for("multiclass", probabilities, labels)
-    return bootstrap(statistic, len(labels), n_boot, seed, groups=groups)
+    return _estimates("multiclass", probabilities, labels, n_boot=n_boot, seed=seed, groups=groups)
 
 
 def multilabel_metrics(
@@ -99,8 +113,8 @@ def multilabel_metrics(
     ``accuracy`` is the share of right yes/no answers over all labels, ``exact_match`` the share of items
     with every label right. ``probabilities`` and ``labels`` (0 or 1) are (n, labels).
     """
-    statistic = statistic_for("multilabel", probabilities, labels, threshold=threshold)
-    return bootstrap(statistic, len(labels), n_boot, seed, groups=groups)
+    options = {"n_boot": n_boot, "seed": seed, "groups": groups}
+    return _estimates("multilabel", probabilities, labels, threshold=threshold, **options)
 
 
 def regression_metrics(
@@ -138,18 +152,93 @@ def statistic_for(
     if task == "binary":
         positive = _positive_column(table)
         _check_probabilities(positive)
-        return _binary_statistic(positive, _whole_labels(labels, len(positive), 2) == 1, threshold)
+        return binary_statistic(positive, _whole_labels(labels, len(positive), 2) == 1, threshold)
     table = _table(table)
     if task == "regression":
         _check_targets(table, wanted := _table(labels))
-        parts = [_regression_statistic(table[:, j], wanted[:, j]) for j in range(table.shape[1])]
-        return lambda weights: _mean_of([part(weights) for part in parts])
+        parts = [regression_statistic(table[:, j], wanted[:, j]) for j in range(table.shape[1])]
+        return lambda weights: mean_of([part(weights) for part in parts])
     _check_probabilities(table)
     if task == "multiclass":
-        return _multiclass_statistic(table, _whole_labels(labels, len(table), table.shape[1]), areas)
+        return multiclass_statistic(table, _whole_labels(labels, len(table), table.shape[1]), areas)
     if task == "multilabel":
-        return _multilabel_statistic(table, np.asarray(labels), threshold)
+        return multilabel_statistic(table, np.asarray(labels), threshold)
     raise SettingsError(f"There are no metrics for the task '{task}'.")
+
+
+def unseen_for(
+    task: str, predictions: Array, labels: Array, *, threshold: float = 0.5, areas: bool = True
+) -> Unseen | None:
+    """Return the statistic of :func:`statistic_for` with surely wrong and surely right items after those given.
+
+    There is one of each class, or of multi-label items one with every label and one with none; None for regression.
+    """
+    table, known = np.asarray(predictions, dtype=np.float64), np.asarray(labels)
+    if task == "regression":
+        return None
+    if task == "multiclass":
+        classes = np.unique(known)
+        others = np.roll(classes, 1) if len(classes) > 1 else (classes + 1) % table.shape[1]
+        extra = np.eye(table.shape[1])[np.concatenate([others, classes])]
+    else:
+        table = _positive_column(table) if task == "binary" else table
+        classes = np.broadcast_to(np.arange(2).reshape(2, *[1] * (table.ndim - 1)), (2, *table.shape[1:]))
+        extra = np.concatenate([1 - classes, classes])
+    rows, truth = np.concatenate([table, extra]), np.concatenate([known, classes, classes])
+    return Unseen(statistic_for(task, rows, truth, threshold=threshold, areas=areas), len(classes))
+
+
+def _estimates(
+    task: str, predictions: Array, labels: Array, *, n_boot: int, seed: int, groups: Groups | None, **options: float
+) -> dict[str, Estimate]:
+    statistic, unseen = (build(task, predictions, labels, **options) for build in (statistic_for, unseen_for))
+    found = bootstrap(statistic, len(labels), n_boot, seed, groups=groups, unseen=unseen)
+    return _with_noise(found, task, np.asarray(predictions, dtype=np.float64), seed, groups)
+
+
+def calibrated_errors(
+    task: str, probabilities: Array, *, draws: int | None = None, seed: int = 1, groups: Groups | None = None
+) -> Array:
+    """Return the calibration errors, (draws,), that a perfectly calibrated model of these probabilities would have.
+
+    Parameters
+    ----------
+    task : {"binary", "multiclass", "multilabel"}
+    probabilities : Array
+        (n,) or (n, 2) of a binary task, else (n, outputs).
+    draws : int, optional
+        Else 200, fewer for more than 100,000 answers, where they differ less, and at least 40.
+    seed : int
+    groups : Groups, optional
+        Of each item, (n,): items of one group are right or wrong together as far as their probabilities allow.
+    """
+    table = _positive_column(probabilities) if task == "binary" else probabilities
+    if task == "multiclass":
+        table = table.max(axis=1)
+    table = table[:, None] if table.ndim == 1 else table
+    place = np.arange(len(table)) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
+    draws = draws or int(np.clip(CALIBRATED_CELLS / max(1, table.size), *CALIBRATED_DRAWS))
+    rng = np.random.default_rng(seed)
+    summed = [binned(column, ECE_BINS) for column in table.T]
+    found = np.empty(draws)
+    for draw in range(draws):
+        hits = (rng.random((place.max() + 1, table.shape[1]))[place] < table).astype(np.float64)
+        gaps = [np.abs((table[:, j] - hits[:, j]) @ part).sum() for j, part in enumerate(summed)]
+        found[draw] = np.mean(gaps) / len(table)
+    return found
+
+
+def _with_noise(
+    found: dict[str, Estimate], task: str, probabilities: Array, seed: int, groups: Groups | None
+) -> dict[str, Estimate]:
+    """Return estimates whose interval of the calibration error allows for noise; see the top of this module."""
+    error = found["ece"]
+    if math.isnan(error.low):
+        return found
+    noise = calibrated_errors(task, probabilities, seed=seed, groups=groups)
+    is_noise = error.value <= np.quantile(noise, 0.95)
+    low = 0.0 if is_noise else math.sqrt(max(error.low**2 - float(noise.mean()) ** 2, 0.0))
+    return found | {"ece": Estimate(error.value, low, error.high)}
 
 
 def ece(probabilities: Array, labels: Array, *, bins: int = ECE_BINS) -> float:
@@ -164,7 +253,7 @@ def ece(probabilities: Array, labels: Array, *, bins: int = ECE_BINS) -> float:
     hit, confidence = classes == 1, table
     if table.ndim == 2:
         hit, confidence = table.argmax(axis=1) == classes, table.max(axis=1)
-    return float(_ece_statistic(confidence, hit, bins)(np.ones((1, len(table))))[0])
+    return float(ece_statistic(confidence, hit, bins)(np.ones((1, len(table))))[0])
 
 
 def log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
@@ -176,189 +265,6 @@ def log_loss(probabilities: np.ndarray, labels: np.ndarray) -> float:
 def as_json(metrics: Mapping[str, Estimate]) -> dict[str, dict[str, float | None]]:
     """Return metrics as plain JSON data."""
     return {name: estimate.as_dict() for name, estimate in metrics.items()}
-
-
-def _sorting(keys: Array) -> tuple[Array, Column]:
-    """Return the order of ``keys`` and a function that puts columns in it, free when they are already."""
-    order = np.argsort(keys, kind="stable")
-    sorted_already = np.array_equal(order, np.arange(len(keys)))
-    return order, lambda table: table if sorted_already else np.take(table, order, axis=1)
-
-
-def _binary_statistic(probabilities: Array, truth: Array, threshold: float) -> Statistic:
-    called = probabilities >= threshold
-    cells = np.stack([called & truth, called & ~truth, ~called & truth, ~(called | truth)]) * 1.0
-    ranked = _ranking_statistic(probabilities, truth)
-    calibrated = _ece_statistic(probabilities, truth, ECE_BINS)
-
-    def statistic(weights: Array) -> Figures:
-        tp, fp, fn, tn = cells @ weights.T
-        auroc, auprc = ranked(weights)
-        return {
-            "accuracy": _ratio(tp + tn, tp + fp + fn + tn),
-            "precision": _ratio(tp, tp + fp),
-            "recall": _ratio(tp, tp + fn),
-            "mcc": _mcc(np.stack([tn + fp, tp + fn]).T, np.stack([tn + fn, tp + fp]).T, np.stack([tn, tp]).T),
-            "auroc": auroc,
-            "auprc": auprc,
-            "ece": calibrated(weights),
-        }
-
-    return statistic
-
-
-def _ranking_statistic(scores: Array, truth: Array) -> Pair:
-    """Return a function from weights to (AUROC, average precision); equal scores count as ties."""
-    order, in_order = _sorting(-scores)
-    ordered, positive = scores[order], truth[order].astype(np.float64)
-    firsts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-
-    def statistic(weights: Array) -> tuple[Array, Array]:
-        every = in_order(weights)
-        hits = every * positive
-        if len(firsts) < len(scores):
-            every = np.add.reduceat(every, firsts, axis=1)
-            hits = np.add.reduceat(hits, firsts, axis=1)
-        seen_hits, seen = np.cumsum(hits, axis=1), np.cumsum(every, axis=1)
-        positives = seen_hits[:, -1]
-        # Sum over ties of (misses * hits above, half of its own) with misses = every - hits.
-        better = _dot(every, seen_hits) - 0.5 * (positives**2 + _dot(every, hits))
-        np.maximum(seen, 1.0, out=seen)
-        np.divide(seen_hits, seen, out=seen)
-        negatives = weights.sum(axis=1) - positives
-        return _ratio(better, positives * negatives), _ratio(_dot(hits, seen), positives)
-
-    return statistic
-
-
-def _dot(left: Array, right: Array) -> Array:
-    return np.einsum("rg,rg->r", left, right)
-
-
-def _ece_statistic(confidence: Array, hit: Array, bins: int) -> Column:
-    rows = np.arange(len(confidence))
-    columns = np.minimum((confidence * bins).astype(np.int64), bins - 1)
-    excess = sparse.csr_array((confidence - hit, (rows, columns)), shape=(len(rows), bins))
-    return lambda weights: _ratio(np.abs(weights @ excess).sum(axis=1), weights.sum(axis=1))
-
-
-def _multiclass_statistic(table: Array, classes: Array, ranks: bool = True) -> Statistic:
-    count, width = table.shape
-    called, rows = table.argmax(axis=1), np.arange(count)
-
-    def one_hot(values: Array, columns: Array) -> sparse.csr_array:
-        return sparse.csr_array((values, (rows, columns)), shape=(count, width))
-
-    truth_of, called_of = one_hot(np.ones(count), classes), one_hot(np.ones(count), called)
-    right_of = one_hot((called == classes) * 1.0, classes)
-    ranked = [_ranking_statistic(table[:, j], classes == j) for j in np.unique(classes)] if ranks else []
-    calibrated = _ece_statistic(table.max(axis=1), called == classes, ECE_BINS)
-
-    def statistic(weights: Array) -> Figures:
-        truth, calls, right = weights @ truth_of, weights @ called_of, weights @ right_of
-        total = weights.sum(axis=1)
-        precision = np.where(truth > 0, right / np.maximum(calls, 1.0), np.nan)
-        figures = {
-            "accuracy": _ratio(right.sum(axis=1), total),
-            "precision": _mean(precision.T),
-            "recall": _mean(_ratio(right, truth).T),
-            "mcc": _mcc(truth, calls, right),
-        }
-        areas = [part(weights) for part in ranked]
-        for place, name in enumerate(("auroc", "auprc") if areas else ()):
-            figures[name] = _mean(np.stack([area[place] for area in areas]))
-        return {**figures, "ece": calibrated(weights)}
-
-    return statistic
-
-
-def _multilabel_statistic(table: Array, truth: Array, threshold: float) -> Statistic:
-    if truth.shape != table.shape or not np.isin(truth, (0, 1)).all():
-        raise SettingsError(f"labels have shape {truth.shape}; {table.shape} of 0 and 1 is wanted.")
-    parts = [_binary_statistic(table[:, j], truth[:, j] == 1, threshold) for j in range(table.shape[1])]
-    exact = ((table >= threshold) == (truth == 1)).all(axis=1).astype(np.float64)
-
-    def statistic(weights: Array) -> Figures:
-        figures = _mean_of([part(weights) for part in parts])
-        return {**figures, "exact_match": _ratio(weights @ exact, weights.sum(axis=1))}
-
-    return statistic
-
-
-def _mcc(truth: Array, calls: Array, right: Array) -> Array:
-    """Return R_K of counts (draws, classes): 0 if one class only is called, NaN if one only is there."""
-    total = truth.sum(axis=1)
-    above = right.sum(axis=1) * total - (truth * calls).sum(axis=1)
-    spread_truth = total**2 - (truth**2).sum(axis=1)
-    spread_calls = total**2 - (calls**2).sum(axis=1)
-    below = np.sqrt(spread_truth) * np.sqrt(spread_calls)
-    return np.where(spread_truth > 0, above / np.where(below > 0, below, np.inf), np.nan)
-
-
-def _regression_statistic(found: Array, wanted: Array) -> Statistic:
-    rank_found, rank_wanted = _rank_statistic(found), _rank_statistic(wanted)
-    error = found - wanted
-    # Shift and scale change no correlation and keep the sums of squares exact.
-    (x, _), (y, scale) = _standard(found), _standard(wanted)
-    columns = np.stack([error**2, np.abs(error), x, y, x**2, y**2, x * y])
-
-    def statistic(weights: Array) -> Figures:
-        square, absolute, x, y, xx, yy, xy = columns @ weights.T / weights.sum(axis=1)
-        spread = yy - y**2
-        ranks, others = rank_found(weights), rank_wanted(weights)
-        left, right = weights * ranks, weights * others
-        return {
-            "r2": 1.0 - _ratio(square, np.where(spread > 1e-12, spread, 0.0) * scale**2),
-            "pearson": _correlation(xy - x * y, xx - x**2, spread),
-            "spearman": _correlation(_dot(left, others), _dot(left, ranks), _dot(right, others)),
-            "rmse": np.sqrt(square),
-            "mae": absolute,
-        }
-
-    return statistic
-
-
-def _standard(values: Array) -> tuple[Array, float]:
-    """Return values with mean 0 and deviation 1, and their scale; all 0 when they are all equal."""
-    scale = float(values.std())
-    scale = scale if scale > 1e-12 * float(np.abs(values).max()) else 0.0
-    return (values - values.mean()) / (scale or np.inf), scale
-
-
-def _correlation(both: Array, left: Array, right: Array) -> Array:
-    defined = (left > 1e-12) & (right > 1e-12)
-    return _ratio(both, np.sqrt(np.where(defined, left * right, 0.0)))
-
-
-def _rank_statistic(values: Array) -> Column:
-    """Return a function from weights to ranks in the draw, ties sharing their mean rank, 0 in the middle."""
-    order, in_order = _sorting(values)
-    new = np.concatenate([[True], np.diff(values[order]) > 0])
-    firsts = np.flatnonzero(new)
-    group = np.empty(len(values), dtype=np.int64)
-    group[order] = np.cumsum(new) - 1
-
-    def statistic(weights: Array) -> Array:
-        sizes = in_order(weights)
-        sizes = sizes if len(firsts) == len(order) else np.add.reduceat(sizes, firsts, axis=1)
-        ranks = np.cumsum(sizes, axis=1) - (sizes + weights.sum(axis=1, keepdims=True)) / 2.0
-        return np.take(ranks, group, axis=1)
-
-    return statistic
-
-
-def _mean_of(parts: list[Figures]) -> Figures:
-    return {name: _mean(np.stack([part[name] for part in parts])) for name in parts[0]}
-
-
-def _mean(stack: Array) -> Array:
-    """Return the mean over the first axis of what is not NaN, NaN where nothing is."""
-    there = ~np.isnan(stack)
-    return _ratio(np.where(there, stack, 0.0).sum(axis=0), there.sum(axis=0).astype(np.float64))
-
-
-def _ratio(above: Array, below: Array) -> Array:
-    return np.divide(above, below, out=np.full(np.shape(above), np.nan), where=below != 0)
 
 
 def _table(values: Array) -> Array:

@@ -20,7 +20,7 @@ import numpy as np
 
 from genolm.bootstrap import count_groups
 from genolm.errors import TableError
-from genolm.evaluation import Evaluation, evaluate
+from genolm.evaluation import Evaluation, coded_labels, evaluate, thin_rows
 from genolm.file_result import FileResult, Model, open_model, work_facts
 from genolm.file_work import SALIENCY_ARRAYS, STRIP_COLUMNS, Classification, FileSaliency
 from genolm.genome_files import open_genome
@@ -254,7 +254,10 @@ def evaluate_table(
         metrics=figures,
         compute=predictor.facts,
         seconds=time.monotonic() - began,
-        warnings=tuple(known_rows(predictor.bundle, facts, split, sequences)),
+        warnings=(
+            *known_rows(predictor.bundle, facts, split, sequences),
+            *thin_rows(coded_labels(frame["label"].tolist(), predictor.head), predictor.task),
+        ),
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from genolm import metrics
 from genolm.answers import Answers
-from genolm.bootstrap import Estimate, paired_bootstrap, share, taken
+from genolm.bootstrap import Estimate, Statistic, Unseen, paired_bootstrap, share, taken
 from genolm.calibration import calibrated_threshold, reliability_table
 
 CURVE_POINTS = 400
@@ -96,14 +96,16 @@ def measure_baselines(
         model's figure minus the baseline's with ``value, low, high, p``.
     """
     task, labels = answers.task, answers.labels
-    own = metrics.statistic_for(task, answers.probabilities, labels, threshold=answers.calibration.threshold)
+    own, own_unseen = _statistics(task, answers.probabilities, labels, answers.calibration.threshold)
     has_threshold = task in ("binary", "multilabel")
     found = {}
     for name, values in baselines.items():
         picked = _picked_threshold(valid, (valid_baselines or {}).get(name))
         threshold = 0.5 if picked is None else picked
-        other = metrics.statistic_for(task, values, labels, threshold=threshold)
-        pairs = paired_bootstrap(own, other, len(answers), n_boot=n_boot, seed=seed, groups=answers.drawn_over)
+        other, other_unseen = _statistics(task, values, labels, threshold)
+        options = {"n_boot": n_boot, "seed": seed, "groups": answers.drawn_over}
+        unseen = (own_unseen, other_unseen) if own_unseen and other_unseen else None
+        pairs = paired_bootstrap(own, other, len(answers), unseen=unseen, **options)
         is_alike = not has_threshold or picked is not None or answers.calibration.threshold == threshold
         found[name] = {
             "metrics": {key: pair.b.as_dict() for key, pair in pairs.items()},
@@ -115,6 +117,13 @@ def measure_baselines(
             },
         }
     return found
+
+
+def _statistics(task: str, values: np.ndarray, labels: np.ndarray, threshold: float) -> tuple[Statistic, Unseen | None]:
+    return (
+        metrics.statistic_for(task, values, labels, threshold=threshold),
+        metrics.unseen_for(task, values, labels, threshold=threshold),
+    )
 
 
 def _picked_threshold(valid: Answers | None, values: np.ndarray | None) -> float | None:
@@ -145,7 +154,10 @@ def pr_points(scores: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.nda
 
 
 def calibration_data(answers: Answers, *, n_boot: int = 1000, seed: int = 1) -> Data:
-    """Return calibration error and reliability ``before`` and ``after`` temperature scaling."""
+    """Return calibration error and reliability ``before`` and ``after`` temperature scaling.
+
+    ``noise`` is the error that a perfectly calibrated model would have on average on as many rows.
+    """
     found = {}
     for name, values in (("before", answers.raw_probabilities), ("after", answers.probabilities)):
         options = {"n_boot": n_boot, "seed": seed, "groups": answers.drawn_over}
@@ -158,7 +170,9 @@ def calibration_data(answers: Answers, *, n_boot: int = 1000, seed: int = 1) -> 
             groups = np.repeat(np.arange(len(answers)) if groups is None else groups, values.shape[1])
             table, truth = values.ravel(), answers.labels.ravel()
         bins = reliability_table(table, truth, groups=groups)
-        found[name] = {"ece": scores["ece"].as_dict(), "bins": bins.to_dict(orient="list")}
+        noise = metrics.calibrated_errors(answers.task, values, seed=seed, groups=answers.drawn_over)
+        parts = {"ece": scores["ece"].as_dict(), "noise": float(noise.mean())}
+        found[name] = {**parts, "bins": bins.to_dict(orient="list")}
     return found
 
 

@@ -2,10 +2,12 @@ import math
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 
 from genolm import metrics
 from genolm.bootstrap import (
     FEW_GROUPS,
+    Estimate,
     bootstrap,
     drawn_words,
     paired_bootstrap,
@@ -122,6 +124,42 @@ def test_figures_of_a_task_are_drawn_over_its_groups(task):
     together = metrics.score(task, found[owner], wanted[owner], n_boot=200, groups=owner)
     for name, estimate in together.items():
         assert vars(estimate) == pytest.approx(vars(alone[name]), abs=1e-9, nan_ok=True), name
+
+
+def compared(a, b, groups=None):
+    """Two models' right answers -> the difference of their accuracy."""
+    labels = np.arange(len(a)) % 2
+    both = [np.where(np.asarray(right, dtype=bool), labels, 1 - labels) * 0.8 + 0.1 for right in (a, b)]
+    statistics = [metrics.statistic_for("binary", scores, labels) for scores in both]
+    unseen = tuple(metrics.unseen_for("binary", scores, labels) for scores in both)
+    return paired_bootstrap(*statistics, len(a), n_boot=6000, groups=groups, unseen=unseen)["accuracy"]
+
+
+@pytest.mark.parametrize(("discordant", "rows"), [(1, 2), (3, 3), (5, 8), (6, 8), (6, 4000)])
+def test_few_rows_of_one_mind_have_the_p_of_a_sign_test(discordant, rows):
+    found = compared([1] * rows, [0] * discordant + [1] * (rows - discordant))
+    assert found.p == pytest.approx(binomtest(discordant, discordant).pvalue, rel=0.35)
+    assert (found.difference.low <= 0) == (found.p >= 0.05)
+    assert found.difference.low < found.difference.value <= found.difference.high
+    back = compared([0] * discordant + [1] * (rows - discordant), [1] * rows)
+    assert back.p == pytest.approx(found.p, rel=0.35) and back.difference.value == -found.difference.value
+
+
+def test_related_rows_of_one_mind_count_as_their_groups():
+    groups = np.repeat(np.arange(4), 10)
+    assert compared([1] * 40, [0] * 40, groups).p == pytest.approx(2 / 2**4, rel=0.35)
+    assert compared([1] * 40, [0] * 40).p < 0.001
+
+
+def test_answers_that_are_all_equal_have_no_difference_but_intervals():
+    found = compared([1] * 20, [1] * 20)
+    assert found.p == 1 and found.difference == Estimate(0.0, 0.0, 0.0)
+    assert found.a.value == found.b.value == 1 and found.a.low < 0.9 and found.b.low < 0.9
+
+
+def test_one_item_has_no_interval():
+    found = compared([1], [0])
+    assert found.difference.value == 1 and math.isnan(found.difference.low) and math.isnan(found.p)
 
 
 def test_wilson_by_hand():

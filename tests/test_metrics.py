@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 from sklearn import metrics as reference
 
-from genolm import bootstrap, metrics
+from genolm import bootstrap, metrics, weighted_figures
 from genolm.errors import SettingsError
 
 RNG = np.random.default_rng(11)
@@ -117,12 +117,12 @@ def test_weights_mean_the_same_as_repeated_items():
     scores, labels = binary_sample(60, 1)
     weights = bootstrap.draw_weights(np.random.default_rng(4), 20, 60)
     assert (weights.sum(axis=1) == 60).all()
-    binary = metrics._binary_statistic(scores, labels == 1, 0.5)(weights)
+    binary = weighted_figures.binary_statistic(scores, labels == 1, 0.5)(weights)
     targets = scores + RNG.normal(size=60).round(1)
-    regression = metrics._regression_statistic(scores, targets)(weights)
+    regression = weighted_figures.regression_statistic(scores, targets)(weights)
     table = RNG.dirichlet(np.ones(3), 60)
     classes = RNG.integers(0, 3, 60)
-    several = metrics._multiclass_statistic(table, classes)(weights)
+    several = weighted_figures.multiclass_statistic(table, classes)(weights)
     for row, draw in enumerate(weights):
         items = np.repeat(np.arange(60), draw.astype(int))
         pairs = (
@@ -199,8 +199,65 @@ def test_one_class_only_gives_nan_and_no_warning():
         assert math.isnan(several["mcc"].value) and math.isnan(several["auroc"].high)
         constant = values(metrics.regression_metrics(np.arange(9.0), np.full(9, 0.3), n_boot=50))
         assert [math.isnan(constant[name]) for name in metrics.REGRESSION_METRICS] == [True] * 3 + [False] * 2
-        rare = metrics.binary_metrics(np.r_[0.9, np.zeros(9)], np.r_[1, np.zeros(9, int)], n_boot=200)
+        statistic = weighted_figures.binary_statistic(np.r_[0.9, np.zeros(9)], np.r_[True, np.zeros(9, bool)], 0.5)
+        rare = bootstrap.bootstrap(statistic, 10, 200, 1)
         assert rare["auroc"].value == rare["auroc"].low == 1
+        assert math.isnan(metrics.binary_metrics(np.ones(1), np.ones(1, int))["accuracy"].low)
+
+
+def test_without_negatives_precision_says_nothing():
+    found = values(metrics.binary_metrics(np.linspace(0.1, 0.9, 8), np.ones(8, int), n_boot=0))
+    assert math.isnan(found["precision"]) and math.isnan(found["auprc"]) and found["recall"] == found["accuracy"] == 0.5
+    several = values(metrics.multiclass_metrics(np.eye(3)[[0, 0, 1]], np.zeros(3, int), n_boot=0))
+    assert math.isnan(several["precision"]) and several["recall"] == several["accuracy"] == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize("count", [5, 20, 100])
+def test_all_right_has_the_interval_of_clopper_and_pearson(count):
+    """0.025^(1/n) to 1, also for several classes; recall goes by the positives alone, and half of its draws say nothing."""
+    labels = np.arange(count) % 2
+    scores = 0.1 + 0.8 * labels
+    wanted = stats.binomtest(count, count).proportion_ci(method="exact").low
+    assert wanted == pytest.approx(0.025 ** (1 / count))
+    found = metrics.binary_metrics(scores, labels, n_boot=6000)
+    several = metrics.multiclass_metrics(np.stack([1 - scores, scores], axis=1), labels, n_boot=6000)
+    for item in (found["accuracy"], several["accuracy"]):
+        assert item.value == item.high == 1 and item.low == pytest.approx(wanted, abs=0.03)
+    positives = int(labels.sum())
+    assert found["recall"].low == pytest.approx(0.05 ** (1 / positives), abs=0.04)
+    for name in ("mcc", "auroc", "auprc", "precision"):
+        assert found[name].value == pytest.approx(1) == found[name].high and 0 < found[name].low < 0.999
+    none = metrics.binary_metrics(1 - scores, labels, n_boot=6000)["accuracy"]
+    assert none.value == none.low == 0 and none.high == pytest.approx(1 - wanted, abs=0.03)
+
+
+def test_related_items_that_are_all_right_count_as_their_groups():
+    labels = np.repeat(np.arange(20) % 2, 5)
+    found = metrics.binary_metrics(0.1 + 0.8 * labels, labels, n_boot=6000, groups=np.repeat(np.arange(20), 5))
+    assert found["accuracy"].low == pytest.approx(0.025 ** (1 / 20), abs=0.03)
+
+
+def test_the_calibration_error_of_a_calibrated_model_may_be_none():
+    rng, held = np.random.default_rng(5), {True: 0, False: 0}
+    for seed in range(60):
+        chances = 1 / (1 + np.exp(-rng.normal(0, 2, 80)))
+        for is_calibrated in held:
+            # The other says .95 where it is right in half of the cases.
+            said = chances if is_calibrated else np.full(80, 0.95)
+            labels = (rng.random(80) < (chances if is_calibrated else 0.5)).astype(int)
+            found = metrics.binary_metrics(said, labels, n_boot=100, seed=seed)["ece"]
+            held[is_calibrated] += found.low <= (0.0 if is_calibrated else 0.45) <= found.high
+            assert found.low <= found.value <= found.high and (is_calibrated or found.low > 0.1)
+    assert held[True] >= 54 and held[False] >= 54
+
+
+def test_calibrated_errors_by_hand():
+    # One item of probability one half is half a unit off, whatever it is; related ones are right together.
+    assert metrics.calibrated_errors("binary", np.array([0.5]), draws=5).tolist() == [0.5] * 5
+    pair = metrics.calibrated_errors("multiclass", np.full((2, 2), 0.5), draws=50, groups=["a", "a"])
+    assert set(pair) == {0.5}
+    assert set(metrics.calibrated_errors("multiclass", np.full((2, 2), 0.5), draws=50)) == {0.0, 0.5}
+    assert metrics.calibrated_errors("multilabel", np.array([[1.0, 0.5]]), draws=5).tolist() == [0.25] * 5
 
 
 def test_a_model_that_calls_everything_the_same():

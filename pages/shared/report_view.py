@@ -219,6 +219,13 @@ def _example(item: Report, report: Report, model: BundleInfo | None) -> None:
     )
 
 
+def _noise_words(rows: Report) -> str:
+    noise = rows["calibration"]["after"].get("noise")
+    if noise is None:
+        return ""
+    return f" By chance alone a model of perfect probabilities would be off by {noise:.3f} on {rows['rows']:,} rows."
+
+
 def _probabilities(report: Report, key: str) -> None:
     """Show whether probabilities mean what they say, and how they are spread."""
     rows, cut = _rows(report), report["calibration"]
@@ -226,7 +233,7 @@ def _probabilities(report: Report, key: str) -> None:
     st.markdown(
         "A probability is worth its name if, of rows that get 0.8, eight in ten are what the model says. The "
         f"mean distance from that was {before} as trained, and is {after} after temperature scaling "
-        f"(temperature {cut['temperature']:.2f}), which the model always uses."
+        f"(temperature {cut['temperature']:.2f}), which the model always uses.{_noise_words(rows)}"
     )
     _figure(report_figures.calibration_figure(rows["calibration"]), f"{key}_calibration", "Calibration.")
     if "histogram" in rows:
