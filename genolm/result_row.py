@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from genolm.bootstrap import Estimate
+from genolm.bootstrap import FEW_GROUPS, Estimate
 from genolm.cards import LESS_IS_BETTER
 from genolm.published import Published
 
@@ -89,13 +89,14 @@ class Method:
 
 @dataclass(frozen=True)
 class Run:
-    """One training with one seed, judged on the test rows."""
+    """One training with one seed, judged on the test rows; ``weights`` is the same for one network of two protocols."""
 
     seed: int
     metrics: dict[str, Estimate]
     seconds: float | None
     best_epoch: int | None
     valid_loss: float | None = None
+    weights: str | None = None
 
 
 @dataclass(frozen=True)
@@ -305,6 +306,10 @@ class RowResult:
         """Return what a protocol's intervals are drawn over, with their number, "" where it is rows."""
         item = self.protocols.get(protocol)
         return f"{item.drawn_groups:,} whole {item.drawn_over}" if item and item.drawn_over else ""
+
+    def is_drawn_over_few(self, protocol: str) -> bool:
+        """Whether a protocol's intervals are drawn over so few groups that they are too narrow."""
+        return bool(self.drawn_over(protocol)) and self.protocols[protocol].drawn_groups < FEW_GROUPS
 
     def title_of(self, method: str) -> str:
         """Return how a method is called."""

@@ -190,6 +190,7 @@ def _scores(item: Mapping[str, Any], place: str) -> Scores:
             _number(run.get("seconds"), f"{place}.seconds"),
             run.get("best_epoch"),
             _number(run.get("valid_loss"), f"{place}.valid_loss"),
+            run.get("weights"),
         )
         for place_of, run in enumerate(item.get("seeds") or (), start=1)
     ]

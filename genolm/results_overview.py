@@ -140,8 +140,15 @@ def _cells(row: RowResult, view: View, place: int) -> tuple[Cell, ...]:
         _strict_cell(row, view, several),
         _naive_cell(row, view),
         _baseline_cell(row, view),
-        Cell(verdict(row, view)),
+        Cell(verdict(row, view) + _few_words(row, view)),
     )
+
+
+def _few_words(row: RowResult, view: View) -> str:
+    """Say that intervals of a line are too narrow, as few groups are drawn; "" where they are not."""
+    shown = [key for key in ((PUBLISHED, STRICT) if view.is_usual else (view.main,)) if key and row.main(key)]
+    few = dict.fromkeys(row.drawn_over(key) for key in shown if row.is_drawn_over_few(key))
+    return f" Intervals over {' and over '.join(few)} are too narrow." if few else ""
 
 
 def _published_cell(row: RowResult, kind: str, view: View) -> Cell:

@@ -70,8 +70,15 @@ def _of_protocol(row: RowResult, protocol: str) -> list[str]:
         said.append(_published_words(row, item))
     said += [make(row, protocol, method) for make in (_naive_words, _baseline_words, _control_words)]
     said += [f"It is in no count of rows, as {row.uncounted(protocol)}."] if row.uncounted(protocol) else []
-    said += [f"Intervals are drawn over {words}."] if (words := row.drawn_over(protocol)) else []
+    said.append(_drawn_words(row, protocol))
     return [words for words in [*said, variants] if words]
+
+
+def _drawn_words(row: RowResult, protocol: str) -> str:
+    """Say what intervals are drawn over, "" where it is rows."""
+    words = row.drawn_over(protocol)
+    few = " So few make them too narrow." if row.is_drawn_over_few(protocol) else ""
+    return f"Intervals are drawn over {words}.{few}" if words else ""
 
 
 def _own_words(row: RowResult, protocol: str, method: str) -> str:

@@ -225,14 +225,35 @@ def _start_words(key: str, method: Method) -> str:
 
 def machine_words(result: RowResult) -> str:
     """Return on what, when and with which version a row was made."""
-    parts = [_machine_name(result.machine)]
-    parts += [f"{duration(result.seconds)} in all"] if result.seconds is not None else []
+    parts = [_machine_name(result.machine), _whole_time(result)]
     parts += [f"genolm {result.version}"] if result.version else []
     parts += [result.date] if result.date else []
     said = "; ".join(part for part in parts if part)
     earlier = [_machine_name(item) for item in result.machine.get("earlier", [])]
     more = f" Parts of it were made before: {'; '.join(earlier)}." if earlier else ""
     return f"Made on {said}.{more}" if said else ""
+
+
+def _whole_time(result: RowResult) -> str:
+    """Return how long a row took, "" where that is not known; its trainings may not all be of its last run."""
+    if result.seconds is None:
+        return ""
+    trained = {
+        run.weights or (protocol, key, run.seed): run.seconds or 0.0
+        for protocol, methods in result.scores.items()
+        for key, scores in methods.items()
+        for run in scores.seeds
+        if not _is_made_of_others(result, key)
+    }
+    if sum(trained.values()) <= result.seconds + 1:
+        return f"{duration(result.seconds)} in all"
+    return f"{duration(result.seconds)} for the last run, without the trainings that were finished before it"
+
+
+def _is_made_of_others(result: RowResult, method: str) -> bool:
+    """Return whether a method answers by networks of others, whose time its own holds."""
+    settings = result.methods[method].settings if method in result.methods else {}
+    return "average" in settings or "framed_of" in settings
 
 
 def _machine_name(facts: Mapping[str, Any]) -> str:

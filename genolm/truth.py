@@ -117,6 +117,7 @@ def truth_curve(
     method: Method = "merge",
     draws: int = 0,
     seed: int = 1,
+    blocks: Blocks | None = None,
 ) -> TruthCurve:
     """Make calls at every threshold and compare them with known sites.
 
@@ -136,6 +137,9 @@ def truth_curve(
         Draws for 95 % intervals; 0, the default, gives none.
     seed : int
         Of the draws.
+    blocks : Blocks, optional
+        What is drawn, by default :meth:`genolm.truth_intervals.Blocks.of` of the tracks. Of a single one no interval
+        is known, its ends are NaN.
 
     Raises
     ------
@@ -164,7 +168,7 @@ def truth_curve(
 
     if thresholds is None:
         thresholds = ranking.thresholds(_CALLS_PER_SITE * len(truth.sites))
-    blocks = Blocks.of(tracks) if draws else None
+    blocks = (blocks or Blocks.of(tracks, window=window_length)) if draws else None
     rows = [_row(level, calls_at, truth, (blocks, draws, seed)) for level in sorted(set(thresholds))]
     return TruthCurve(
         pd.DataFrame(rows),

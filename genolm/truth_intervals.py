@@ -10,50 +10,86 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from genolm.bootstrap import Array, Estimate, Figures, bootstrap
+from genolm.bootstrap import FEW_GROUPS, Array, Estimate, Figures, bootstrap
 from genolm.tracks import Track
 
 BLOCK_BASES = 50_000
+LEAST_BASES, LEAST_WINDOWS = 2_000, 10
 _MOST_BLOCKS = 2_000
+_CELL = 100
 _LEVELS = 500
 
 
 @dataclass(frozen=True)
 class Blocks:
-    """Contigs cut into blocks of equal length, numbered through.
+    """Contigs cut into blocks, numbered through.
 
     Attributes
     ----------
     size : int
-        Bases of a block: 50,000, more where that would be over 2,000 blocks.
-    count : int
-    first : dict of str to int
-        Number of each contig's first block.
+        Bases of a block.
+    starts : dict of str to np.ndarray
+        First base of each block of a contig, ascending. A block reaches to the next one, the first one of a contig
+        back to its beginning too.
     """
 
     size: int
-    count: int
-    first: dict[str, int]
+    starts: Mapping[str, np.ndarray]
 
     @classmethod
-    def of(cls, tracks: Sequence[Track]) -> "Blocks":
-        """Return the blocks of the contigs that were scanned."""
-        ends: dict[str, int] = {}
-        for track in tracks:
-            ends[track.contig] = max(ends.get(track.contig, 1), track.end)
-        size = max(BLOCK_BASES, -(-sum(ends.values()) // _MOST_BLOCKS))
-        first: dict[str, int] = {}
-        count = 0
-        for name, end in ends.items():
-            first[name] = count
-            # One more, for sites just past the last window.
-            count += end // size + 1
-        return cls(size, count, first)
+    def of(cls, tracks: Sequence[Track], *, window: int = 0) -> "Blocks":
+        """Return the blocks that hold a score, counted from the first scanned base of each contig.
+
+        Parameters
+        ----------
+        tracks : sequence of Track
+        window : int
+            Length in bp of the windows that were scored.
+
+        Notes
+        -----
+        A block has 50,000 bases, more where that would make over 2,000 blocks. Where it would make fewer than 20 a
+        block has a twentieth of what was scanned, but never less than 2,000 bases or ten windows: calls and sites
+        near a border depend on those beyond it, and in smaller blocks too many lie near one. So intervals of scans of
+        less than 40,000 bases are of fewer than 20 blocks and too narrow, and of a single block none is known. In
+        blocks of less than 50,000 bases neighbours depend on each other more, which makes intervals somewhat too
+        narrow as well. Where a scan looked is told to 100 bases, or to its step.
+        """
+        cell = max([_CELL, *(track.step for track in tracks)])
+        cells = _scanned(tracks, cell)
+        bases = cell * sum(map(len, cells.values()))
+        size = max(BLOCK_BASES, -(-bases // _MOST_BLOCKS))
+        if bases <= (FEW_GROUPS - 1) * size:
+            size = min(size, max(-(-bases // FEW_GROUPS), LEAST_BASES, LEAST_WINDOWS * window))
+        starts = {
+            name: here[0] * cell + np.unique((here - here[0]) * cell // size) * size for name, here in cells.items()
+        }
+        return cls(size, starts)
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return sum(map(len, self.starts.values()))
 
     def number(self, contigs: pd.Series, places: pd.Series) -> np.ndarray:
-        """Return the block of each place."""
-        firsts = contigs.map(self.first).to_numpy(np.int64)
-        return np.minimum(firsts + places.to_numpy(np.int64) // self.size, self.count - 1)
+        """Return the block of each place; of places on a contig without a score the first one."""
+        found, first = np.zeros(len(places), dtype=np.int64), 0
+        at, rows_of = places.to_numpy(np.int64), contigs.groupby(contigs, sort=False).indices
+        for name, starts in self.starts.items():
+            rows = rows_of.get(name, [])
+            found[rows] = first + np.maximum(np.searchsorted(starts, at[rows], side="right") - 1, 0)
+            first += len(starts)
+        return found
+
+
+def _scanned(tracks: Sequence[Track], cell: int) -> dict[str, np.ndarray]:
+    """Return which pieces of ``cell`` bases of each contig hold a score, ascending; no contig without one."""
+    found: dict[str, list[np.ndarray]] = {}
+    for track in tracks:
+        here = np.unique(track.starts[~np.isnan(track.values)] // cell)
+        found.setdefault(track.contig, []).append(here)
+    cells = {name: np.unique(np.concatenate(parts)) for name, parts in found.items()}
+    return {name: here for name, here in cells.items() if len(here)}
 
 
 def score_intervals(

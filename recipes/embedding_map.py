@@ -44,6 +44,7 @@ PERPLEXITY = 15
 KMERS = "kmers"
 ONE_HOT, COUNTS = "one-hot", "kmer-counts"
 TITLES = {GENUS: "Nearest other 16S gene", FAMILY: "Nearest 16S gene of another genus"}
+DRAWN = {GENUS: "genera", FAMILY: "families"}
 COUNT_SIZES = (6,)
 LAST = f", last layer, {PLAIN}"
 DASHES = ("dot", "dash", "solid")
@@ -234,7 +235,8 @@ def _add_answers(
     chose = next(iter(found.values())).answers[0, PLAIN][protocol].within(choosing).rows
     owners, names = pd.factorize(groups.iloc[rows])
     sizes = {"valid": len(chose), "test": len(rows)}
-    result["protocols"][protocol] = {"title": TITLES[protocol], "rows": sizes}
+    drawn = {"drawn_over": DRAWN[protocol], "drawn_groups": len(names)}
+    result["protocols"][protocol] = {"title": TITLES[protocol], "rows": sizes, **drawn}
     statistics = {name: _share(item.right, owners, len(names)) for name, item in answers.items()}
     result["scores"][protocol] = {
         name: {"seeds": [scored(bootstrap(item, len(names), N_BOOT, 1))]} for name, item in statistics.items()

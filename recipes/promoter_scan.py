@@ -15,9 +15,9 @@ from ecoli_promoter_sites import REGULONDB, Settings, read_tss
 from ecoli_promoter_stretches import split_strands
 from scan_proof import held_out, parser
 from scan_proof_baselines import NAMES
-from scan_proof_ground import Store
+from scan_proof_ground import Intervals, Store
 from scan_proof_judging import auprc_difference, judge
-from scan_proof_scans import Scans
+from scan_proof_scans import BLOCK, Scans
 
 from genolm.recipe_run import RecipeTask
 from genolm.registry import load_bundle
@@ -63,7 +63,7 @@ def run(task: RecipeTask) -> dict[str, Any]:
             PROMOTECH
             | {"scores": {key: item["value"] for key, item in promotech.items()}, "leads": promotech_leads(beside)}
         ],
-        "protocols": {PROTOCOL: {"title": "750,000 bp held out, both strands, starts within 20 bp", "rows": {}}},
+        "protocols": {PROTOCOL: protocol(scans.ground.where["test"])},
         "methods": methods(task.options),
         "scores": {
             PROTOCOL: {
@@ -73,6 +73,13 @@ def run(task: RecipeTask) -> dict[str, Any]:
         },
         "differences": differences(scans, scratch, beside),
     }
+
+
+def protocol(stretches: Intervals) -> dict[str, Any]:
+    """Return what the result says of the stretches, which blocks are drawn from."""
+    title = f"{sum(end - start for start, end in stretches):,} bp held out, both strands, starts within {NEAR} bp"
+    blocks = sum(-(-(end - start) // BLOCK) for start, end in stretches)
+    return {"title": title, "rows": {}, "drawn_over": f"blocks of {BLOCK:,} bp", "drawn_groups": blocks}
 
 
 def naive_run(task: RecipeTask) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from genolm.significance import Background, scored_megabases
 from genolm.site_matching import best_scores, match_sites
 from genolm.tracks import Track
 from genolm.truth import TruthCurve, truth_curve
+from genolm.truth_intervals import Blocks
 
 EXPECTED = (1.0, 10.0, 100.0)
 """Expected false calls per Mb of strand."""
@@ -81,7 +82,7 @@ def expected_name(rate: float) -> str:
 
 def judge(scored: Scored, truth: Truth) -> dict[str, Any]:
     """Return AUPRC and best F1 for each tolerance, and precision and recall at each named threshold."""
-    grid = _grid(scored.tracks, truth)
+    grid, blocks = _grid(scored.tracks, truth), whole_blocks(scored.tracks, truth.block)
     curves, levels = [], []
     for tolerance in truth.tolerances:
         found = {
@@ -92,6 +93,7 @@ def judge(scored: Scored, truth: Truth) -> dict[str, Any]:
                 thresholds=[*grid, *scored.levels.values()],
                 draws=truth.draws,
                 seed=truth.seed,
+                blocks=blocks,
                 **truth.rules,
             )
             for name, sites in truth.sites.items()
@@ -112,6 +114,18 @@ def judge(scored: Scored, truth: Truth) -> dict[str, Any]:
         "curves": curves,
         "levels": levels,
     }
+
+
+def whole_blocks(tracks: Sequence[Track], size: int) -> Blocks:
+    """Return the blocks from the first base of each contig on, as the data were divided by.
+
+    Those that were not scanned are drawn as well: how many scanned ones a draw holds varies, and intervals are a
+    little wider for it.
+    """
+    ends: dict[str, int] = {}
+    for track in tracks:
+        ends[track.contig] = max(ends.get(track.contig, 1), track.end)
+    return Blocks(size, {name: np.arange(end // size + 1) * size for name, end in ends.items()})
 
 
 def _grid(tracks: Sequence[Track], truth: Truth) -> list[float]:

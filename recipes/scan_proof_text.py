@@ -248,7 +248,8 @@ def _differences(found: Parts) -> Section:
     for key, others in found.items():
         truth, tolerance = key.split()
         cells = [
-            f"{_estimate(others[name]['difference'], sign=True)}, p {others[name]['p']:.3g}" for name in names
+            _estimate(item["difference"], sign=True) + ("" if item["p"] is None else f", p {item['p']:.3g}")
+            for item in map(others.__getitem__, names)
         ]
         rows.append([f"{TRUTHS[truth]}, {tolerance} bp", *cells])
     return Section("The model against each of the others", text, [("Differences of AUPRC:", rows)])

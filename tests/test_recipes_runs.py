@@ -452,7 +452,10 @@ def test_maps_come_with_figures(recipe, task_of, toy_language_model_path, make_d
     assert set(result["missing"]) == {f"the model {name} is not there yet" for name in ("bacteria-lm-dense", "mammal-lm")}
     genus = result["scores"]["genus"]
     assert set(genus) == {"bacteria-lm", "bacteria-lm-last", "naive", "naive-last", "kmer-counts"}
-    assert result["protocols"]["genus"]["rows"] == {"valid": 8, "test": 16}
+    genera, families = (result["protocols"][key] for key in ("genus", "family"))
+    assert genera["rows"] == {"valid": 8, "test": 16}
+    assert (genera["drawn_groups"], genera["drawn_over"]) == (4, "genera")
+    assert (families["drawn_groups"], families["drawn_over"]) == (2, "families")
     # The same network without pre-training is found as such.
     path = tmp_path / "result.json"
     frame = frame_of(find_recipe(RECIPES, "embedding-map"))

@@ -695,6 +695,36 @@ def test_a_row_as_text_says_where_all_of_it_is_from(written):
         assert words in text, words
 
 
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(840.0, "14 min in all"), (838.0, "14 min for the last run, without the trainings that")]
+)
+def test_the_time_of_a_run_that_took_up_trainings_is_not_called_that_of_all(written, seconds, words):
+    # Seven runs of a minute under each protocol; the last ones hold the time of others or are of one network.
+    scores = result()["scores"]
+    for methods in scores.values():
+        methods["averaged"] = seeds(0.9)
+        methods["both"] = seeds(0.9)
+        methods["both"]["seeds"][0] |= {"weights": "ab", "seconds": 1.0}
+    methods = {**result()["methods"], "averaged": {"title": "A", "settings": {"average": ["pretrained", "adapted"]}}}
+    text = row_text(written(scores=scores, methods=methods, seconds=seconds))
+    assert f"device cpu; {words}" in text
+
+
+@pytest.mark.parametrize(("groups", "few"), [(19, True), (20, False)])
+def test_few_groups_are_said_in_the_reading_and_in_the_overview(written, groups, few):
+    whole = result()
+    drawn = {"drawn_over": "families", "drawn_groups": groups}
+    strict = {**whole["protocols"][STRICT], **drawn}
+    protocols = {**whole["protocols"], STRICT: strict, "far": {"title": "Far", **drawn}}
+    row = written(protocols=protocols, scores={**whole["scores"], "far": {"pretrained": seeds(0.5), "cnn": seeds(0.3)}})
+    for head in ("Strict protocol", "Far"):
+        assert f"Intervals are drawn over {groups} whole families." in said(row)[head]
+        assert ("So few make them too narrow." in said(row)[head]) == few
+    assert "drawn over" not in said(row)["Published protocol"]
+    for line in overview([row])["Promoters"]:
+        assert line.cells[-1].text.endswith(f". Intervals over {groups} whole families are too narrow.") == few
+
+
 def test_nothing_run_yet_and_figures_only_are_said(written):
     nothing = {"scores": {}, "differences": [], "published": []}
     planned = written(**nothing)

@@ -3,6 +3,7 @@
 import gzip
 import importlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -196,6 +197,29 @@ def test_a_judgement_is_that_of_the_calls(judging, truth, rng):
     assert curve["at_recall"][0]["calls_per_mb"] >= 0.1 * 500 / 0.4
     json.dumps(found, allow_nan=False)
     assert judging.threshold_of_count(tracks, right, **truth.rules) == pytest.approx(1.2, abs=0.02)
+
+
+def test_intervals_of_a_judgement_are_of_blocks_from_the_first_base_of_the_genome_on(judging, truth, rng):
+    unscanned, (track, _) = np.full(11_000, np.nan), noisy_tracks(rng, truth, 0.5)
+    tracks = [Track("c", "+", 0, 10, 10, np.r_[unscanned, track.values])]
+    blocks = judging.whole_blocks(tracks, 50_000)
+    places = pd.Series([0, 49_999, 50_000, 309_999, 310_050])
+    assert (blocks.size, blocks.count) == (50_000, 7)
+    assert blocks.number(pd.Series(["c"] * 5), places).tolist() == [0, 0, 1, 6, 6]
+    sites = {name: frame.assign(position=frame["position"] + 110_000) for name, frame in truth.sites.items()}
+    moved = replace(truth, sites=sites, tolerances=(20,), circular={}, draws=200)
+    curves = judging.judge(judging.Scored(tracks, {}), moved)["curves"]
+    found = next(item["auprc"] for item in curves if item["truth"] == "all")
+    given = {"tolerance": 20, "thresholds": [0.5], "draws": 200, "window_length": 60}
+    low, high = truth_curve(tracks, sites["all"], blocks=blocks, **given).auprc_interval
+    assert (found["low"], found["high"]) == (low, high)
+    assert truth_curve(tracks, sites["all"], **given).auprc_interval != (low, high)
+
+
+def test_the_result_of_a_scan_says_over_how_many_blocks_its_intervals_are(recipe):
+    protocol = recipe("promoter_scan").protocol([(0, 600_000), (1_450_000, 1_500_000), (2_500_000, 2_600_000)])
+    assert protocol["title"] == "750,000 bp held out, both strands, starts within 20 bp"
+    assert (protocol["drawn_groups"], protocol["drawn_over"]) == (15, "blocks of 50,000 bp")
 
 
 def test_differences_of_auprc_are_paired(judging, truth, rng):

@@ -136,12 +136,63 @@ def test_the_interval_of_auprc_lies_round_it_and_follows_the_seed(rng):
     assert truth_curve([track], sites, seed=2, **given).auprc_interval != (low, high)
     row = curve.table.iloc[0]
     assert row["precision_low"] < row["precision"] < row["precision_high"]
-    blocks = Blocks.of([track])
-    assert (blocks.size, blocks.count) == (50_000, 13)
-    ends = blocks.number(pd.Series(["c", "c"]), pd.Series([49_999, 50_000]))
-    assert ends.tolist() == [0, 1]
     none = {"block": np.zeros(1, int), "score": np.array([-np.inf])}
     assert precision_interval({**none, "true": np.array([False])}, none, 1, 10, 1).value == 0
+
+
+def scored_at(*stretches, contig="c"):
+    """Return a track from base 0 with scores in these stretches alone."""
+    values = np.full(stretches[-1][1] // 10, np.nan, dtype=np.float32)
+    for first, last in stretches:
+        values[first // 10 : last // 10] = 0.5
+    return Track(contig, "+", 0, 10, 10, values)
+
+
+@pytest.mark.parametrize(
+    ("bases", "window", "size", "count"),
+    [
+        (3_000_000, 100, 50_000, 60),
+        (1_000_000, 100, 50_000, 20),
+        (600_000, 100, 30_000, 20),
+        (40_000, 100, 2_000, 20),
+        (40_000, 1_000, 10_000, 4),
+        (20_000, 100, 2_000, 10),
+        (600_000, 10_000, 50_000, 12),
+        (2_000, 100, 2_000, 1),
+        (200_000_000, 100, 100_000, 2_000),
+    ],
+)
+def test_small_scans_have_small_blocks_down_to_a_least_size(bases, window, size, count):
+    step = max(10, bases // 100_000)
+    for first in (0, 4_000_000):
+        blocks = Blocks.of([Track("c", "+", first, step, step, np.ones(bases // step))], window=window)
+        assert (blocks.size, blocks.count) == (size, count)
+
+
+def test_blocks_begin_at_the_first_scanned_base_and_hold_scores():
+    plus, minus = scored_at((4_025_000, 4_625_000), (6_000_000, 6_600_000)), scored_at((4_050_000, 4_100_000))
+    unscored = Track("e", "+", 0, 10, 10, np.full(9, np.nan))
+    blocks = Blocks.of([plus, minus, scored_at((0, 30_000), contig="d"), unscored])
+    assert (blocks.size, blocks.count) == (50_000, 12 + 13 + 1)
+    places = pd.Series([0, 4_074_999, 4_075_000, 4_700_000, 6_599_999, 29_999, 99_000, 5])
+    assert blocks.number(pd.Series(list("cccccdde")), places).tolist() == [0, 0, 1, 11, 24, 25, 25, 0]
+
+
+def test_a_region_has_the_interval_of_the_same_scan_anywhere(rng):
+    scores = rng.uniform(0.1, 0.9, 200)
+    track, summits = spikes(scores)
+    right = summits[rng.random(200) < scores]
+    given = {"thresholds": [0.5], "draws": 200, **OPTIONS}
+    curve = truth_curve([track], sites_at(right), **given)
+    low, high = curve.auprc_interval
+    assert low < curve.auprc - 0.02 < curve.auprc + 0.02 < high
+    far = truth_curve([Track("c", "+", 4_000_000, 10, 10, track.values)], sites_at(right + 4_000_000), **given)
+    assert far.auprc_interval == curve.auprc_interval
+    pd.testing.assert_frame_equal(far.table, curve.table)
+    assert truth_curve([track], sites_at(right), blocks=Blocks.of([track]), **given).auprc_interval == (low, high)
+    one = truth_curve([track], sites_at(right), blocks=Blocks(50_000, {"c": np.zeros(1, int)}), **given)
+    assert np.isnan([*one.auprc_interval, *one.table.iloc[0][["f1_low", "precision_high"]]]).all()
+    assert TruthCurve.from_json(one.to_json()).auprc == curve.auprc
 
 
 def test_sixty_thresholds_of_a_bacterial_genome_are_quick():
