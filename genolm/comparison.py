@@ -14,8 +14,8 @@ from genolm import metrics
 from genolm.bootstrap import Difference, Estimate, Statistic, Unseen, count_groups, paired_bootstrap
 from genolm.cards import LESS_IS_BETTER, headline_metrics, metric_name, p_words
 from genolm.config import HeadConfig
-from genolm.errors import SettingsError, TableError
-from genolm.evaluation import coded_labels, thin_rows
+from genolm.errors import SettingsError
+from genolm.evaluation import coded_labels, rows_to_judge, thin_rows
 from genolm.known_rows import known_rows
 from genolm.predict import Predictor
 from genolm.progress import ProgressCallback, part_reporter
@@ -23,7 +23,6 @@ from genolm.record import source_facts
 from genolm.recording import model_facts
 from genolm.registry import ModelBundle, load_bundle
 from genolm.table_split import drawn_groups
-from genolm.tables import LabelledTable, labelled_rows, read_table
 
 COMPARISON_VERSION, READ_VERSIONS = 2, (1, 2)
 
@@ -178,10 +177,10 @@ def compare_models(
     bundles = [load_bundle(model_a), load_bundle(model_b)]
     predictors = [Predictor(bundle, **options) for bundle in bundles]
     order = _class_order(*predictors)
-    data = _labelled(table, columns, skip_bad_rows=skip_bad_rows)
-    facts, frame = source_facts(Path(table)), _part(data, split)
+    frame, left_out = rows_to_judge(table, split=split, columns=columns, skip_bad_rows=skip_bad_rows)
+    facts, name = source_facts(Path(table)), Path(table).name
     names = [f"row {number}" for number in frame.index]
-    labels = coded_labels(_named_as_by_first(frame, *predictors), predictors[0].head, data.source.name, names=names)
+    labels = coded_labels(_named_as_by_first(frame, *predictors), predictors[0].head, name, names=names)
     judged = []
     for place, predictor in enumerate(predictors):
         tell = part_reporter(progress, place, 2, predictor.config.name)
@@ -202,7 +201,7 @@ def compare_models(
         metrics=paired_bootstrap(statistic_a, statistic_b, len(frame), **draws),
         agreement=_agreement(right_a, right_b),
         warnings=(
-            *_left_out(data),
+            *left_out,
             *_warnings(bundles, facts, split, frame["sequence"].tolist()),
             *thin_rows(labels, predictors[0].task),
         ),
@@ -211,22 +210,6 @@ def compare_models(
         seconds=time.monotonic() - began,
         drawn=count_groups(groups),
     )
-
-
-def _labelled(
-    path: str | Path, columns: Sequence[tuple[str, str]], *, skip_bad_rows: bool
-) -> LabelledTable:
-    names = dict(columns)
-    return labelled_rows(read_table(path, need_label=False, columns=names, skip_bad_rows=skip_bad_rows))
-
-
-def _part(data: LabelledTable, split: str | None) -> pd.DataFrame:
-    frame = data.frame if split is None else data.part(split)
-    if frame.empty:
-        raise TableError(
-            f"{data.source.name} has no rows of split '{split}'; leave the split out or name another."
-        )
-    return frame
 
 
 def same_question(a: HeadConfig, b: HeadConfig) -> bool:
@@ -303,18 +286,6 @@ def _agreement(a: np.ndarray | None, b: np.ndarray | None) -> dict[str, int]:
     return {key: int(cell.sum()) for key, cell in cells.items()}
 
 
-def _left_out(data: LabelledTable) -> Iterator[str]:
-    """Say which rows of the table were not compared."""
-    if data.refused:
-        first, count = data.refused[0], len(data.refused)
-        yield (
-            f"{_rows(count)} cannot be used and {_were(count)} left out; the first is row {first.row}: "
-            f"{first.reason}."
-        )
-    if data.unlabelled:
-        yield f"{_rows(len(data.unlabelled))} without a label {_were(len(data.unlabelled))} left out."
-
-
 def _warnings(
     bundles: Sequence[ModelBundle], table: Mapping[str, Any], split: str | None, sequences: Sequence[str]
 ) -> Iterator[str]:
@@ -328,14 +299,6 @@ def _warnings(
                 f"{other:,} of {len(sequences):,} rows are not {window.length} bp long, as the pieces were "
                 f"that {bundle.name} was trained on; it may do better on such pieces."
             )
-
-
-def _rows(count: int) -> str:
-    return f"{count:,} row{'' if count == 1 else 's'}"
-
-
-def _were(count: int) -> str:
-    return "was" if count == 1 else "were"
 
 
 def _difference(data: Mapping[str, Any]) -> Difference:

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from genolm import metrics
 from genolm.bootstrap import Groups
@@ -14,6 +16,7 @@ from genolm.labels import SEPARATOR, as_number
 from genolm.metrics import Estimate
 from genolm.predict import Predictor
 from genolm.progress import ProgressCallback
+from genolm.tables import labelled_rows, read_table
 
 FEW_ROWS = 100
 
@@ -146,6 +149,39 @@ def coded_labels(
         raise TableError(f"{where}: the model predicts a number, and a label is not one: {error}.") from error
 
 
+def rows_to_judge(
+    table: str | Path,
+    *,
+    split: str | None = None,
+    columns: Sequence[tuple[str, str]] = (),
+    skip_bad_rows: bool = False,
+) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Return the labelled rows of a table, or of one split of it, and sentences on what was left out.
+
+    ``columns`` are pairs of our column and what the file calls it.
+
+    Raises
+    ------
+    TableError
+        For a row that cannot be used, unless ``skip_bad_rows``, and where no row is left.
+    """
+    data = labelled_rows(
+        read_table(table, need_label=False, columns=dict(columns), skip_bad_rows=skip_bad_rows)
+    )
+    frame = data.frame if split is None else data.part(split)
+    if frame.empty:
+        name = Path(table).name
+        raise TableError(f"{name} has no rows of split '{split}'; leave the split out or name another.")
+    notes = []
+    if data.refused:
+        first, count = data.refused[0], len(data.refused)
+        told = f"{_rows(count)} cannot be used and {_were(count)} left out"
+        notes.append(f"{told}; the first is row {first.row}: {first.reason}.")
+    if data.unlabelled:
+        notes.append(f"{_rows(len(data.unlabelled))} without a label {_were(len(data.unlabelled))} left out.")
+    return frame, tuple(notes)
+
+
 def thin_rows(labels: np.ndarray, task: str) -> Iterator[str]:
     """Say where rows are too few, or all of one class, to tell how good a model is; ``labels`` are coded ones."""
     if len(labels) < FEW_ROWS:
@@ -158,6 +194,14 @@ def _where(source: str, labels: Sequence[str], names: Sequence[str] | None, is_i
     """Return the source, and what the first such label is called where that is known."""
     first = next(place for place, label in enumerate(labels) if is_it(label))
     return f"{source}, {names[first]}" if names else source
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row{'' if count == 1 else 's'}"
+
+
+def _were(count: int) -> str:
+    return "was" if count == 1 else "were"
 
 
 def _parts(label: str) -> list[str]:

@@ -19,8 +19,7 @@ from typing import Any
 import numpy as np
 
 from genolm.bootstrap import count_groups
-from genolm.errors import TableError
-from genolm.evaluation import Evaluation, coded_labels, evaluate, thin_rows
+from genolm.evaluation import Evaluation, coded_labels, evaluate, rows_to_judge, thin_rows
 from genolm.file_result import FileResult, Model, open_model, work_facts
 from genolm.file_work import SALIENCY_ARRAYS, STRIP_COLUMNS, Classification, FileSaliency
 from genolm.genome_files import open_genome
@@ -36,7 +35,6 @@ from genolm.saliency import FILLS, LENGTHS
 from genolm.scan_pipeline import scan_file
 from genolm.scan_plan import Strands, strand_list
 from genolm.table_split import drawn_groups
-from genolm.tables import read_table
 
 __all__ = [
     "FileResult", "classify_file", "evaluate_table", "open_model", "saliency_file", "scan_file", "strips_path",
@@ -132,18 +130,21 @@ def saliency_file(
 
     Columns ``record, position, base, strand, score, low, high``; positions are 0-based on the record as it
     is in the file, also for the minus strand. A column ``class`` follows where the model has several
-    classes to choose from, and where it is not the positive one of two.
+    classes to choose from, and where it is not the positive one of two. A record with too few known bases to be
+    judged, as is each window of it, has no scores (JSON: null), and its class is ``not judged``.
 
     Parameters
     ----------
     fasta, out : path
+        ``out`` ends in .csv, .tsv or .json.
     model : str, path or Predictor
     strand : {"+", "-", "both"}
     lengths, fills, seed
         See :func:`genolm.saliency.perturbation_saliency`.
     class_name : str, optional
-        The class to explain; by default the positive one of a binary model, else the one that the model
-        predicts of each strand of each record.
+        The class to explain; by default the positive one of a binary model. Of several classes it is, for each
+        strand of each record, the one that :func:`classify_file` gives it, else that of its surest window, see
+        :func:`genolm.saliency.perturbation_saliency`.
     site : int, optional
         0-based position of a site such as the TSS, the same in every record; the model's window is aligned
         with it.
@@ -161,7 +162,7 @@ def saliency_file(
     -------
     FileResult
         ``summary`` counts the passes of the model as ``windows`` and, as ``explained``, strands of records by
-        the class that was explained.
+        the class that was explained; ``warning`` says which records are not judged, if any.
     """
     out = Path(out)
     check_suffix(out)
@@ -181,8 +182,8 @@ def saliency_file(
         kept = work_facts("saliency", source, predictor, {**settings, "strands": signs, "kept": SALIENCY_ARRAYS})
         with kept_parts(_partial_folder(out), kept) as parts:
             work.run(parts, progress)
-            files, explained = _write_saliency(out, work, parts, strips=strips)
-        summary = {"windows": work.windows, "explained": explained, "model": model_facts(predictor)}
+            files, counts = _write_saliency(out, work, parts, strips=strips)
+        summary = {**counts, "model": model_facts(predictor)}
         records = len(genome.contigs)
     results = {"records": records, **summary}
     run.write_beside(out, predictor, inputs=[source], settings={**asked, "lengths": lengths}, results=results)
@@ -199,6 +200,8 @@ def evaluate_table(
     table: PathLike,
     *,
     split: str | None = None,
+    columns: Sequence[tuple[str, str]] = (),
+    skip_bad_rows: bool = False,
     n_boot: int = 1000,
     seed: int = 1,
     progress: ProgressCallback | None = None,
@@ -211,8 +214,13 @@ def evaluate_table(
     model : str, path or Predictor
     table : path
         Columns ``sequence, label`` and optionally ``split, group, name``, or a folder with one FASTA file per class.
+        Rows without a label are left out, and told of.
     split : {"train", "valid", "test"}, optional
         Only the rows of this split.
+    columns : sequence of (str, str)
+        Our column and what the file calls it.
+    skip_bad_rows : bool
+        Leave out rows that cannot be used, and tell of them.
     n_boot, seed : int
         Bootstrap draws of the 95 % intervals, see :mod:`genolm.metrics`.
     progress : callable, optional
@@ -222,12 +230,7 @@ def evaluate_table(
     """
     began = time.monotonic()
     predictor = open_model(model, **options)
-    data = read_table(table)
-    frame = data.frame if split is None else data.part(split)
-    if frame.empty:
-        raise TableError(
-            f"{Path(table).name} has no rows of split '{split}'; leave the split out or name another."
-        )
+    frame, left_out = rows_to_judge(table, split=split, columns=columns, skip_bad_rows=skip_bad_rows)
     facts, sequences = source_facts(table), frame["sequence"].tolist()
     groups = drawn_groups(sequences, frame.get("group"))
     figures = evaluate(
@@ -255,6 +258,7 @@ def evaluate_table(
         compute=predictor.facts,
         seconds=time.monotonic() - began,
         warnings=(
+            *left_out,
             *known_rows(predictor.bundle, facts, split, sequences),
             *thin_rows(coded_labels(frame["label"].tolist(), predictor.head), predictor.task),
         ),
@@ -263,10 +267,11 @@ def evaluate_table(
 
 def _write_saliency(
     out: Path, work: FileSaliency, parts: FinishedParts, *, strips: bool
-) -> tuple[tuple[Path, ...], dict[str, int]]:
-    """Return the files that were written and how often each class was explained."""
+) -> tuple[tuple[Path, ...], dict[str, Any]]:
+    """Return the files that were written and what to tell of them: see :func:`saliency_file`, ``summary``."""
     files = (out, strips_path(out)) if strips else (out,)
     explained: dict[str, int] = {}
+    windows, unknown = 0, {}
     with ExitStack() as stack:
         write, *more = [
             stack.enter_context(rows_to(path, columns))
@@ -275,6 +280,10 @@ def _write_saliency(
         for task, arrays in work.found(parts):
             name = work.class_name(arrays)
             explained[name] = explained.get(name, 0) + 1
+            if arrays["judged"][0]:
+                windows += task.windows
+            else:
+                unknown[task.record] = None
             for row in work.rows(task, arrays):
                 write(row)
             for row in work.strip_rows(task, arrays) if more else ():
@@ -282,7 +291,11 @@ def _write_saliency(
     if not strips:
         # Those of an earlier run would pass for this one's.
         strips_path(out).unlink(missing_ok=True)
-    return files, explained
+    told: dict[str, Any] = {"windows": windows, "explained": explained}
+    if unknown:
+        window, records = work.predictor.config.window, len(work.genome.contigs)
+        told["warning"] = not_judged_words(list(unknown), len(unknown), records, window)
+    return files, told
 
 
 def _partial_folder(out: Path) -> Path:

@@ -312,6 +312,22 @@ def test_evaluate_gives_every_metric_with_its_interval(model, tmp_path):
         evaluate_table(model, table, split="valid")
 
 
+def test_a_table_with_other_columns_and_rows_to_leave_out_is_evaluated(model, tmp_path):
+    lines = [f"{dna(60)},{'promoter' if row % 2 else 'other'}" for row in range(30)]
+    path = tmp_path / "mine.csv"
+    path.write_text("\n".join(["dna,kind", *lines, "ACGTACGT,", "ACG!,other"]) + "\n")
+    columns = (("sequence", "dna"), ("label", "kind"))
+    found = evaluate_table(model, path, columns=columns, skip_bad_rows=True, n_boot=5)
+    assert found.rows == 30
+    assert "row 33" in found.warnings[0] and found.warnings[1] == "1 row without a label was left out."
+    assert found.warnings[-1] == "30 rows are few; expect wide intervals, and only large differences to show."
+    with pytest.raises(TableError, match="row 33"):
+        evaluate_table(model, path, columns=columns, n_boot=5)
+    given = ["evaluate", str(model.bundle.path), str(path), "--column", "sequence=dna", "--column", "label=kind"]
+    result = CliRunner().invoke(commands, [*given, "--skip-bad-rows", "--json"])
+    assert result.exit_code == 0 and json.loads(result.stdout)["rows"] == 30
+
+
 def test_rows_that_resemble_one_another_are_drawn_together(model, tmp_path):
     sequences = [dna(60) for _ in range(40)]
     labels = np.where(np.arange(40) % 3, model.predict(sequences).predicted, "other")
