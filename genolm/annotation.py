@@ -24,7 +24,7 @@ __all__ = ["call_table", "gene_starts", "genes_of", "next_gene", "predict_genes"
 
 SITE_COLUMNS = ("contig", "position", "strand", "name")
 SITE_KINDS = (("TSS", "transcription_start_site"), ("gene",), ("CDS",))
-GENE_KINDS = (("gene", "pseudogene"), ("CDS", "tRNA", "rRNA", "ncRNA", "tmRNA"))
+GENE_KINDS = (("gene", "pseudogene", "ncRNA_gene"), ("CDS", "tRNA", "rRNA", "ncRNA", "tmRNA"))
 _NAME_KEYS = ("gene", "Name", "locus_tag", "ID", "product")
 _RECORDS = ("source", "region")
 # Biopython's name of the format, and how it knows a record's first line.
@@ -52,14 +52,14 @@ def read_annotation(
         their contig; a file of which nothing remains is refused.
     circular : iterable of str, optional
         Those of ``contigs`` that are circles, where a feature may go over the origin; by default those that
-        the file itself calls circles.
+        the file itself calls circles. On others a feature of GenBank or EMBL that goes over it ends with its contig.
 
     Returns
     -------
     pd.DataFrame
         ``contig, start, end, strand, name, kind``. The lines of a GFF3 feature that has several (one ID)
         are one row from its first base to its last. The name is the gene's, else that of the feature, its
-        locus tag or ID; the kind of a BED line is "". ``attrs["notes"]`` says in sentences what was left out.
+        locus tag or ID; the kind of a BED line is "". ``attrs["notes"]`` says in sentences what was left out or cut.
 
     Raises
     ------
@@ -68,18 +68,20 @@ def read_annotation(
     """
     form = _form_of(path)
     if form in _PARSERS:
-        table, notes = _read_flat(path, form, whole=circular is None)
+        table, notes = _read_flat(path, form)
     else:
         table = _read_gff3(path) if form == "GFF3" else read_bed(path).assign(kind="", circle=False)
         notes = []
     if table.empty:
         raise TableError(f"{path} is {form}, but there is no feature in it.")
     if contigs is not None:
-        lengths = contigs if isinstance(contigs, Mapping) else None
         table = _on_contigs(table, list(contigs), path, notes)
-        if lengths is not None:
-            circles = None if circular is None else set(circular)
-            table = _within(table, lengths, circles, path, notes)
+        if circular is not None:
+            table = table.assign(circle=table["contig"].isin(set(circular)))
+    if "length" in table:
+        table = _cut_at_ends(table, notes)
+    if isinstance(contigs, Mapping):
+        table = _within(table, contigs, path, notes)
     table = table[list(FEATURE_COLUMNS)].astype(FEATURE_COLUMNS).reset_index(drop=True)
     table.attrs["notes"] = notes
     return table
@@ -114,7 +116,7 @@ def sites_of(annotation: pd.DataFrame, kinds: Iterable[str] | None = None) -> pd
 
 
 def genes_of(annotation: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows that are genes or pseudogenes, else those of CDS and RNA, else all."""
+    """Return the rows that are genes, of RNA and pseudogenes too, else those of CDS and RNA, else all."""
     of_kinds = (annotation["kind"].isin(group) for group in GENE_KINDS)
     chosen = next((rows for rows in of_kinds if rows.any()), slice(None))
     return annotation[chosen].reset_index(drop=True)
@@ -264,11 +266,8 @@ def _read_gff3(path: PathLike) -> pd.DataFrame:
     return merged.assign(circle=merged["contig"].isin(known))
 
 
-def _read_flat(path: PathLike, form: str, *, whole: bool) -> tuple[pd.DataFrame, list[str]]:
-    """Return the features of a GenBank or EMBL file, with the locus name and the form of their record.
-
-    With ``whole`` a gene over the origin of a record that calls itself linear reaches from end to end.
-    """
+def _read_flat(path: PathLike, form: str) -> tuple[pd.DataFrame, list[str]]:
+    """Return the features of a GenBank or EMBL file, with the locus name, the form and the length of their record."""
     rows: list[tuple[Any, ...]] = []
     unread = 0
     for record, first in _flat_records(path, form):
@@ -280,11 +279,9 @@ def _read_flat(path: PathLike, form: str, *, whole: bool) -> tuple[pd.DataFrame,
             if place is None:
                 unread += 1
                 continue
-            if whole and said == LINEAR and place[1] > length:
-                place = (0, length, place[2])
             names = feature_name(feature), feature.type, record.name
-            rows.append((contig_name(record), *place, *names, said != LINEAR))
-    table = pd.DataFrame(rows, columns=[*FEATURE_COLUMNS, "locus", "circle"])
+            rows.append((contig_name(record), *place, *names, said != LINEAR, length))
+    table = pd.DataFrame(rows, columns=[*FEATURE_COLUMNS, "locus", "circle", "length"])
     note = f"Features left out, on other records or at no place that can be read: {unread:,}."
     return table, [note] if unread else []
 
@@ -348,13 +345,19 @@ def _but_for_version(own: str, contigs: list[str], records: list[str]) -> str | 
     return contigs[0] if own == bare or rivals == [own] else None
 
 
-def _within(
-    table: pd.DataFrame, lengths: Mapping[str, int], circles: set[str] | None, path: PathLike, notes: list[str]
-) -> pd.DataFrame:
+def _cut_at_ends(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
+    """End features that go over the origin of a record with that record, where it is no circle."""
+    over = (table["end"] > table["length"]) & ~table["circle"]
+    if over.any():
+        names = _some(table["contig"][over].unique().tolist())
+        notes.append(f"Features over the origin, cut at the end of their contig, no circle ({names}): {over.sum():,}.")
+    return table.assign(end=table["end"].mask(over, table["length"]))
+
+
+def _within(table: pd.DataFrame, lengths: Mapping[str, int], path: PathLike, notes: list[str]) -> pd.DataFrame:
     """Leave out features beyond the end of their contig; on a circle they may end up to one turn later."""
     size = table["contig"].map(dict(lengths)).astype(np.int64)
-    turned = table["circle"] if circles is None else table["contig"].isin(circles)
-    beyond = (table["start"] >= size) | (table["end"] > size * (1 + turned.astype(np.int64)))
+    beyond = (table["start"] >= size) | (table["end"] > size * (1 + table["circle"].astype(np.int64)))
     names = table["contig"][beyond].unique().tolist()
     if beyond.all():
         raise TableError(

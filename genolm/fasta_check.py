@@ -186,7 +186,7 @@ def letter_problem(data: bytes) -> tuple[int, str] | None:
     position = data.index(first)
     shown = first.decode("ascii") if first < b"\x80" else foreign[:4].decode("utf-8", "replace")[0]
     letters = len(data.translate(None, SPACES))
-    if len(foreign) >= _PROTEIN_SHARE * letters and set(foreign.upper()) & set(_PROTEIN_ONLY + b"X*"):
+    if len(foreign) >= _PROTEIN_SHARE * letters and set(foreign.upper()) & set(_PROTEIN_ONLY):
         return position, (
             f"letter {shown!r} is no IUPAC nucleotide code and it looks like protein; genolm reads DNA "
             "and RNA, so give the nucleotide sequence (an unknown base is written N)"
@@ -195,7 +195,7 @@ def letter_problem(data: bytes) -> tuple[int, str] | None:
 
 
 def _letter_advice(first: bytes) -> str:
-    if first in b"xX":
+    if first in b"xX*":
         return "is no IUPAC nucleotide code; an unknown or masked base is written N"
     if first in b"-.~":
         return "is an alignment gap; give the sequences unaligned, without gaps"

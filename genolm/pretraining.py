@@ -14,8 +14,9 @@ import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is
 from genolm import distributed
 from genolm.ascode import command_arguments
 from genolm.batches import TextBatch
-from genolm.corpus import Corpus, choose_held_out, outline, split_corpus
+from genolm.corpus import Corpus, divide_files, outline, split_corpus
 from genolm.errors import SettingsError, TrainingError
+from genolm.held_out import some_names
 from genolm.language import token_losses
 from genolm.language_scores import bits_per_base, held_out_text, markov_losses
 from genolm.language_training import assist_training, train_language_model
@@ -123,7 +124,7 @@ def pretrain(
         Name or path of a language model to go on from; its k, stride and sizes are kept.
     held_out : sequence of str
         Records (``record`` or ``file:record``) or whole files to judge the model by; by default about a
-        twentieth, see :func:`genolm.corpus.choose_held_out`.
+        twentieth, see :func:`genolm.held_out.choose_held_out`, and copies of that are not learned from.
     out_dir : path, optional
         Folder for the bundle, in place of the user's models; its name is the model's.
     report_dir : path, optional
@@ -190,10 +191,11 @@ def plan_for_files(
 ) -> tuple[PretrainPlan, str]:
     """Return what :func:`pretrain` would do and what it would hold out, in words; measures the speed here."""
     start = load_language_model(base) if base else None
-    names, sizes, known = outline([Path(path) for path in fasta_paths])
-    chosen = choose_held_out(names, sizes, wanted=held_out)
-    plan = plan_here(max(1, known - chosen.bases), settings, base=start)
-    return plan, chosen.words(names, sizes)
+    paths = [Path(path) for path in fasta_paths]
+    *_, known = outline(paths)
+    division = divide_files(paths, held_out=held_out)
+    plan = plan_here(max(1, known - division.unlearned_bases), settings, base=start)
+    return plan, division.words()
 
 
 def _new_folder(name: str, out_dir: str | Path | None) -> Path:
@@ -226,6 +228,11 @@ def _open_run(
         "held_out": list(held_out),
         "settings": asdict(settings),
     }
+    if train.notes:
+        # A training that has learned from the copies is another one.
+        facts["copies_left_out"] = train.notes
+    for note in train.notes if progress else ():
+        progress(Progress(note.rstrip("."), 0, 0))
     kept.open(kept.folder.stem.removeprefix("."), facts)
     planned = _planned(kept)
     if planned is None:
@@ -302,7 +309,7 @@ def _record(
         compute={"device": genolm.compute.device_name(), "threads": genolm.compute.thread_budget()},
         started=started,
         seconds=seconds,
-        results={"metrics": card["metrics"], "baselines": card["baselines"]},
+        results={"metrics": card["metrics"], "baselines": card["baselines"], "notes": run.train.notes},
         arguments=arguments,
     )
 
@@ -350,8 +357,9 @@ def _card(
     card["training"]["held_out"] = run.valid.names
     card["settings"]["base"] = run.base.name if run.base else ""
     card["limits"].append(
-        f"Held out for the figure: {_shortened(run.valid.names)}; it is of the same organisms."
+        f"Held out for the figure: {some_names(run.valid.names)}; it is of the same organisms."
     )
+    card["limits"] += run.train.notes
     if run.base:
         before = bits_per_base(run.base.build(), text, stride)
         card["baselines"][f"{run.base.name}, before"] = {"bits_per_base": before}
@@ -360,11 +368,6 @@ def _card(
             "relative's, the figure flatters."
         )
     return card
-
-
-def _shortened(names: Sequence[str], shown: int = 6) -> str:
-    more = len(names) - shown
-    return ", ".join(names[:shown]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def language_card(

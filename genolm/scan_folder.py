@@ -56,9 +56,9 @@ def scan_folder(
     Returns
     -------
     FileResult
-        ``summary`` has the rows of ``genomes.csv`` (``genome, records, bases, calls, seconds, problem``) and, as
-        ``left_out``, the files that are no genomes, with reasons, and what the model's card has against scans as
-        ``warnings``. ``calls`` is None.
+        ``summary`` has as ``genomes`` the rows of ``genomes.csv`` (``genome, records, bases, calls, seconds, problem``)
+        but those of the files that are no genomes, which are in ``left_out``, with reasons; as ``warnings`` what the
+        model's card has against scans, as ``notes`` what each scan has to say. ``calls`` is None.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def scan_folder(
     Notes
     -----
     A genome that cannot be scanned does not stop the others: its row says why. Where none can, that is an
-    error.
+    error. What is left out has a row too, by the file's whole name.
     """
     began, folder = time.monotonic(), Path(folder)
     found = genome_paths(genomes)
@@ -82,29 +82,41 @@ def scan_folder(
     named = {key: list(options[key]) for key in _NAMED if options.get(key) is not None}
     _check_common(predictor, named, options)
     contigs = _contigs_of(found.genomes, named, progress)
-    rows, files = [], []
+    rows, files, notes = [], [], []
     for number, (name, path) in enumerate(zip(names, found.genomes, strict=True)):
         reporter = part_reporter(progress, number, len(names), f"genome {number + 1} of {len(names)}, {name}")
-        row: dict[str, Any] = {"genome": name, "records": 0, "bases": 0, "calls": 0, "seconds": 0.0, "problem": ""}
         try:
             own = _own_names(named, contigs[path]) if path in contigs else named
             one = scan_file(path, folder / name, model=predictor, progress=reporter, **options | own)
         except Cancelled:
             raise
         except GenolmError as error:
-            rows.append({**row, "problem": str(error)})
+            rows.append(_row(name, str(error)))
             continue
         files += one.files
+        notes += [f"{name}: {note}" for note in one.summary["notes"]]
         counts = {"records": one.records, "bases": one.summary["bases"], "calls": one.summary["calls"]}
-        rows.append({**row, **counts, "seconds": round(one.seconds, 1)})
+        rows.append({**_row(name), **counts, "seconds": round(one.seconds, 1)})
     if not files:
         raise GenolmError(f"None of the {len(rows)} genomes of {genomes} could be scanned; {rows[0]['problem']}")
-    with atomic_write(folder / SUMMARY_FILE) as stream:
-        stream.write(pd.DataFrame(rows).to_csv(index=False, lineterminator="\n").encode())
     left_out = {path.name: reason for path, reason in found.left_out.items()}
-    summary = {"genomes": rows, "left_out": left_out, "warnings": scan_limits(predictor)}
+    table = pd.DataFrame([*rows, *(_row(name, f"Left out. {reason}") for name, reason in left_out.items())])
+    with atomic_write(folder / SUMMARY_FILE) as stream:
+        stream.write(table.to_csv(index=False, lineterminator="\n").encode())
+    summary = {"genomes": rows, "left_out": left_out, "warnings": scan_limits(predictor), "notes": notes}
     records = sum(row["records"] for row in rows)
     return FileResult((folder / SUMMARY_FILE, *files), records, time.monotonic() - began, summary)
+
+
+def _row(name: str, problem: str = "") -> dict[str, Any]:
+    """Return the row of a file that is not scanned."""
+    return {"genome": name, "records": 0, "bases": 0, "calls": 0, "seconds": 0.0, "problem": problem}
+
+
+def folder_problems(summary: Mapping[str, Any]) -> list[str]:
+    """Return what was not scanned and why, in sentences: from the ``summary`` of :func:`scan_folder`."""
+    failed = [f"{row['genome']} was not scanned: {row['problem']}" for row in summary["genomes"] if row["problem"]]
+    return [*failed, *(f"{name} was left out: {reason}" for name, reason in summary["left_out"].items())]
 
 
 def _check_common(predictor: Predictor, named: Mapping[str, list[str]], options: Mapping[str, Any]) -> None:

@@ -32,7 +32,7 @@ from genolm.scan_plan import Intervals, Strands, scan_layout, scan_windows, stra
 from genolm.sequences import Genome
 from genolm.significance import Background, scored_megabases
 from genolm.topology import AUTO, CIRCULAR, LINEAR, Choice
-from genolm.truth import TruthCurve, truth_curve
+from genolm.truth import TruthCurve, scored_pieces, truth_curve
 
 SCAN_PARTIAL = ".scan.partial"
 BACKGROUND_BASES = 1_000_000
@@ -187,21 +187,29 @@ class _Inputs:
         given = {"genes": genes, "truth": truth, "regions": regions}
         paths = {key: path for key, path in given.items() if path is not None and str(path) != PREDICT}
         tables = [table for table in (known, true) if table is not None]
-        notes = [note for table in tables for note in table.attrs.get("notes", ())]
+        notes = list(genome.notes) if genes is None else []
+        notes += [note for table in tables for note in table.attrs.get("notes", ())]
         looked_at = None if regions is None else read_regions(regions, genome.contigs)
         sites = None if true is None else sites_of(true)
         if sites is not None and looked_at is not None:
-            inside = _inside(sites, looked_at)
-            notes.append(f"{int((~inside).sum()):,} known sites lie outside the regions and do not count.")
+            inside = _inside(sites, looked_at, genome.circular)
+            notes += _outside_words(int((~inside).sum()))
             sites = sites[inside].reset_index(drop=True)
         facts = tuple({**file_facts(path), "option": key} for key, path in paths.items())
         return cls(genes=known, sites=sites, regions=looked_at, facts=facts, notes=tuple(notes))
 
 
-def _inside(sites: pd.DataFrame, regions: Mapping[str, Intervals]) -> np.ndarray:
-    """Return which sites lie in one of the regions."""
-    places = zip(sites["contig"], sites["position"], strict=True)
+def _inside(sites: pd.DataFrame, regions: Mapping[str, Intervals], circular: Mapping[str, int]) -> np.ndarray:
+    """Return which sites lie in one of the regions; one beyond the end of a circle lies behind its origin."""
+    turns = sites["contig"].map(dict(circular))
+    places = zip(sites["contig"], (sites["position"] % turns).fillna(sites["position"]), strict=True)
     return np.array([any(low <= at < high for low, high in regions.get(name, ())) for name, at in places], bool)
+
+
+def _outside_words(count: int) -> list[str]:
+    if count == 1:
+        return ["1 known site lies outside the regions and does not count."]
+    return [f"{count:,} known sites lie outside the regions and do not count."] if count else []
 
 
 def _genes(genome: Genome, genes: PathLike | None, progress: ProgressCallback | None) -> pd.DataFrame | None:
@@ -287,7 +295,7 @@ class _Judged:
         curve = None
         if inputs.sites is not None:
             given = {"tolerance": tolerance, "circular": result.circular, **rules}
-            curve = truth_curve(result.tracks, inputs.sites, **given)
+            curve = truth_curve(scored_pieces(result.tracks), inputs.sites, **given)
         reach = {"circular": result.circular, "behind": result.settings["stride"]}
         calls = call_table(calls, genes=inputs.genes, **reach, **extra)
         return cls(calls, threshold, background, curve)

@@ -10,6 +10,7 @@ from Bio.SeqRecord import SeqRecord
 
 from genolm.annotation import call_table, gene_starts, next_gene, read_annotation, sites_of
 from genolm.errors import TableError
+from genolm.genome_files import open_genome
 
 GFF3 = """##gff-version 3
 ##sequence-region NC_1.2 1 1000
@@ -76,7 +77,23 @@ def test_genbank_with_genes_over_the_origin(tmp_path):
     ]
     assert table["start"].dtype == np.int64 and table.attrs["notes"] == []
     line = read_annotation(genbank(tmp_path / "y.gb", topology="linear"))
-    assert rows(line)[1][1:3] == (0, 1000)
+    assert [row[1:3] for row in rows(line)[1:3]] == [(950, 1000), (980, 1000)]
+    assert line.attrs["notes"] == ["Features over the origin, cut at the end of their contig, no circle (NC_1.2): 2."]
+
+
+@pytest.mark.parametrize("said", ["circular", "linear", ""])
+@pytest.mark.parametrize("chosen", ["auto", "linear", "circular"])
+def test_a_genbank_file_has_the_same_genes_as_a_genome_and_as_an_annotation(tmp_path, said, chosen):
+    path = genbank(tmp_path / "x.gb", topology="circular")
+    path.write_text(path.read_text().replace("circular", said.ljust(8), 1))
+    with open_genome(path, topology=chosen) as genome:
+        ours = read_annotation(path, contigs=genome.contigs, circular=genome.circular)
+        assert rows(ours) == rows(genome.annotation)
+        circle = chosen == "circular" or (said, chosen) == ("circular", "auto")
+    places = [(950, 1040), (980, 1030)] if circle else [(950, 1000), (980, 1000)]
+    assert [row[1:3] for row in rows(ours)[1:3]] == places
+    cut = ["Features over the origin, cut at the end of their contig, no circle (NC_1.2): 2."]
+    assert ours.attrs["notes"] == ([] if circle else cut)
 
 
 APE = """LOCUS       pUC19                   60 bp ds-DNA   {form}     11-MAY-2012
@@ -98,7 +115,7 @@ def test_a_locus_line_off_the_columns_says_circular(tmp_path):
     path.write_text(APE.format(form="linear"))
     place = {"contigs": {"pUC19": 60}, "circular": ["pUC19"]}
     assert rows(read_annotation(path, **place)) == [("pUC19", 54, 70, "-", "g", "gene")]
-    assert rows(read_annotation(path)) == [("pUC19", 0, 60, "-", "g", "gene")]
+    assert rows(read_annotation(path)) == [("pUC19", 54, 60, "-", "g", "gene")]
 
 
 def test_bed_without_names_or_strands(tmp_path):
@@ -244,6 +261,7 @@ def test_the_next_gene_lies_downstream_on_the_same_strand():
     ("kinds", "taken"),
     [
         (["gene", "TSS", "pseudogene", "CDS"], [0, 2]),
+        (["ncRNA_gene", "lnc_RNA", "gene", "pseudogene"], [0, 2, 3]),
         (["transcription_start_site", "CDS", "tRNA", "repeat_region"], [1, 2]),
         (["rRNA", "ncRNA", "tmRNA", "exon"], [0, 1, 2]),
         (["TSS", "TSS", "TSS", "promoter"], [0, 1, 2, 3]),

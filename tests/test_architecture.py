@@ -15,11 +15,12 @@ LAYERS = (
     {"errors", "verbs", "job_files", "processes", "scan_readme"},
     {"config", "placing", "progress", "ray_access", "regions", "cards", "bootstrap", "figure_parts", "ascode", "markov"}
     | {"site_matching", "workspace"},
-    {"compute", "remote_jobs", "record", "fasta_check", "labels", "metrics", "methods_text", "watchdog"}
+    {"compute", "remote_jobs", "record", "fasta_check", "labels", "weighted_figures", "methods_text", "watchdog"}
     | {"topology", "feature_readers", "score_files", "published"},
-    {"fasta_index", "tokenizer", "tracks", "cell", "pooling", "prediction", "result_row", "job_database", "recording", "table_text"},
+    {"metrics", "fasta_index", "tokenizer", "tracks", "cell", "pooling", "prediction", "result_row", "job_database", "recording", "table_text"} | {"class_names"},
     {"sequences", "short_similarity", "genbank", "twobit", "features", "peaks", "lstm", "calibration", "bundle_config", "readings"}
-    | {"recipe_config", "results", "results_contest", "stream_cell", "stream_pooling", "truth_intervals", "job_store", "shortcuts", "common_site"},
+    | {"recipe_config", "results", "results_contest", "stream_cell", "stream_pooling", "truth_intervals", "job_store", "shortcuts", "common_site"}
+    | {"held_out"},
     {"outputs", "genome_files", "genbank_calls", "answers", "tables", "model", "corpus", "job_queue"}
     | {"results_reading", "samples", "truth", "significance", "background", "gene_finding", "plans"},
     {"batches", "checkpoints", "results_verdict", "distributed", "report_data", "classifier", "partial", "jobs", "worker"}

@@ -286,7 +286,7 @@ def test_doctor_tells_what_there_is(call, toy):
 def test_bar_and_lines_say_what_is_left(monkeypatch, capsys):
     from genolm.cli.reporting import progress_reports
 
-    report = Progress("scanning chr1", 25, 100, 30.0, {"loss": 1.23456})
+    report = Progress("scanning chr1", 25, 100, 30.0, {"loss": 1.23456}, pace=1.2)
     with progress_reports() as progress:
         progress(report)
         progress(report)

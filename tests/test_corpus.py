@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from genolm.corpus import Corpus, choose_held_out, outline, read_corpus, split_corpus
+from genolm.corpus import Corpus, divide_files, outline, read_corpus, split_corpus
 from genolm.errors import SettingsError, TrainingError
+from genolm.held_out import choose_held_out
 from genolm.sequences import reverse_complement
 from genolm.tokenizer import encode_bases
 
@@ -77,10 +78,60 @@ def test_a_copy_of_what_is_held_out_is_not_learned_from(write, make_dna):
         split_corpus([one, write("other.fa", q=turned, r=make_dna(5_000))], held_out=["p"])
     train, valid = split_corpus([one, write("other.fa", q=turned, r=make_dna(5_000))], held_out=["p", "q"])
     assert len(valid.records) == 2 and len(train.records) == 2
-    # The end of the longest record is held out where no other one is: then its copy may not be there at all.
-    copies = [write("GCA_2.fa", chr=sequence), write("GCF_2.fa", chr=sequence.lower())]
-    with pytest.raises(SettingsError, match="leave one of them out"):
-        split_corpus(copies)
+    # Every pair is told at once, the first few by name.
+    text = "".join(f">c{number}\n{plasmid if number % 2 else turned}\n" for number in range(6))
+    many = one.with_name("many.fa")
+    many.write_text(text)
+    others = r"many.fa:c0, .*\(6 such pairs; also GCA_1.fa:p and many.fa:c1, .* and 2 more\)"
+    with pytest.raises(SettingsError, match=others):
+        split_corpus([one, many], held_out=["p"])
+    with pytest.raises(SettingsError, match="6 such pairs"):
+        divide_files([one, many], held_out=["p"])
+
+
+def test_copies_of_what_the_rule_holds_out_are_left_out_and_told(write, make_dna):
+    contigs = {f"c{number}": make_dna(700) for number in range(100)}
+    path = write("draft.fa", **contigs)
+    train, valid = split_corpus([path])
+    assert train.notes == [] and divide_files([path]).copies == ()
+    # As many contigs as are held out become copies of those, in turn on the other strand; lengths stay, and the choice.
+    held, others = valid.names, train.names[: len(valid.names)]
+    for number, (name, other) in enumerate(zip(held, others, strict=True)):
+        letters = contigs[name.partition(":")[2]]
+        contigs[other.partition(":")[2]] = reverse_complement(letters) if number % 2 else letters
+    path = write("draft.fa", **contigs)
+    less, same = split_corpus([path])
+    assert same.names == held and less.names == train.names[len(others) :]
+    bases = f"({700 * len(others):,} bp)"
+    first = f"Left out of the training: {len(others)} copies of what is held out, on either strand {bases}: {others[0]}"
+    assert [note.startswith(f"{first}, ") for note in less.notes] == [True]
+    division = divide_files([path])
+    assert division.words().endswith(f" of all); {len(others)} copies of it {bases} are left out of the training")
+    assert division.notes == less.notes and division.unlearned_bases == 70_000 - less.bases
+
+
+def test_where_an_end_is_held_out_a_copy_of_its_record_is_left_out(write, make_dna):
+    sequence = make_dna(30_000)
+    copies = [write("GCA_2.fa", chr=sequence), write("GCF_2.fa", chr=reverse_complement(sequence).lower())]
+    train, valid = split_corpus(copies)
+    assert (train.names, valid.names) == (["GCA_2.fa:chr"], ["GCA_2.fa:chr from base 28501"])
+    assert len(train.records[0]) == 28_500
+    assert divide_files(copies).notes == train.notes
+    assert "1 copy of what is held out, on either strand (30,000 bp): GCF_2.fa:chr." in train.notes[0]
+
+
+def test_a_plan_refuses_what_the_training_would(write, make_dna):
+    same = make_dna(1_000)
+    path = write("same.fa", **{f"c{number}": same for number in range(40)})
+    for refused in (split_corpus, divide_files):
+        with pytest.raises(TrainingError, match=r"Only 0 bases \(A, C, G, T\) are to learn from; at least 10,000"):
+            refused([path])
+    whole = write("whole.fa", s=30_000)
+    copy = whole.with_name("copy.fa")
+    copy.write_bytes(whole.read_bytes())
+    for refused in (split_corpus, divide_files):
+        with pytest.raises(SettingsError, match=r"copy.fa and whole.fa have the same"):
+            refused([whole, copy])
 
 
 def test_the_outline_is_that_of_the_corpus(write):

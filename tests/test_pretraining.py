@@ -11,6 +11,7 @@ from genolm.config import TokenizerConfig
 from genolm.errors import BundleError, Cancelled, SettingsError, TrainingError
 from genolm.pretrain_plan import PretrainSpeed
 from genolm.pretraining import PretrainSettings, plan_for_files, pretrain
+from genolm.record import file_facts
 from genolm.registry import import_bundle, list_bundles, load_bundle
 from genolm.workspace import models_dir
 
@@ -154,6 +155,39 @@ def test_the_plan_says_what_would_be_done_without_doing_it(genome_path, toy_lang
     assert plan.passes == pytest.approx(20, rel=0.01) and plan.estimate.seconds > 10
     import_bundle(toy_language_model_path)
     assert plan_for_files([genome_path], settings, base="toy-lm")[0].passes == pytest.approx(10, rel=0.01)
+
+
+def test_copies_of_what_is_held_out_are_told_by_the_plan_the_run_the_record_and_the_card(genome_path, tmp_path):
+    letters = genome_path.read_text()
+    copy = letters.split(">plasmid\n")[1]
+    genome_path.write_text(letters + f">again\n{copy}")
+    words = plan_for_files([genome_path], SHORT)[1]
+    assert words.endswith("; 1 copy of it (3,000 bp) is left out of the training")
+    reports = []
+    folder = pretrain([genome_path], "copies", settings=SHORT, report_dir=tmp_path / "report", progress=reports.append)
+    note = "Left out of the training: 1 copy of what is held out, on either strand (3,000 bp): genome.fa:again."
+    assert note in load_bundle(folder).card["limits"] and f"{note} " in " ".join(f"{item.stage}. " for item in reports)
+    assert json.loads((tmp_path / "report" / "run.json").read_text())["results"]["notes"] == [note]
+
+
+def test_a_training_that_was_begun_with_copies_does_not_go_on_without_them(genome_path):
+    def stop(report):
+        if report.stage == "training":
+            raise Cancelled("stopped")
+
+    for _ in range(2):
+        with pytest.raises(Cancelled):
+            pretrain([genome_path], "old", settings=SHORT, progress=stop)
+    facts = next(models_dir().glob(".old.training")) / "facts.json"
+    # What no copy is in has the facts that it had when nobody looked for them, and goes on.
+    kept = json.loads(facts.read_text())
+    assert set(kept) == {"files", "base", "held_out", "settings"}
+    plasmid = genome_path.read_text().split(">plasmid\n")[1]
+    genome_path.write_text(f"{genome_path.read_text()}>again\n{plasmid}")
+    kept["files"] = [file_facts(genome_path)["sha256"]]
+    facts.write_text(json.dumps(kept))
+    with pytest.raises(SettingsError, match="begun with other copies left out"):
+        pretrain([genome_path], "old", settings=SHORT)
 
 
 def test_too_little_a_wrong_base_and_a_taken_name_are_refused(

@@ -6,6 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+from Bio.Seq import Seq
+from Bio.SeqFeature import CompoundLocation, SeqFeature, SimpleLocation
+from Bio.SeqIO import write
+from Bio.SeqRecord import SeqRecord
 from click.testing import CliRunner
 
 from genolm.annotation import read_annotation
@@ -20,7 +24,7 @@ from genolm.scan import scan_genome
 from genolm.scan_folder import scan_folder
 from genolm.scan_pipeline import BACKGROUND_BASES, BACKGROUND_SEED
 from genolm.significance import Background, scored_megabases
-from genolm.truth import TruthCurve
+from genolm.truth import TruthCurve, counted_sites, scored_pieces
 
 GENES = """##gff-version 3
 one\tx\tgene\t201\t300\t.\t+\t.\tID=g1;Name=alpha
@@ -138,10 +142,58 @@ def test_only_regions_are_scored(genome, model, tmp_path):
         genome, folder, model=model, regions=regions, truth=genes, topology="linear", threshold=0.0
     )
     assert judged.summary["truth"]["sites"] == 1
-    assert "1 known sites lie outside the regions and do not count." in judged.summary["notes"]
+    assert "1 known site lies outside the regions and does not count." in judged.summary["notes"]
     regions.write_text("one\t100\t2000\n")
     with pytest.raises(TableError, match="line 1"):
         scan_file(genome, folder, model=model, regions=regions)
+
+
+def test_a_genbank_file_gives_its_genes_in_both_ways(toy_bundle_path, tmp_path, make_dna):
+    record = SeqRecord(Seq(make_dna(900)), id="c.1", name="c")
+    record.annotations |= {"molecule_type": "DNA", "topology": "circular"}
+    over = CompoundLocation([SimpleLocation(800, 900, 1), SimpleLocation(0, 60, 1)])
+    record.features = [SeqFeature(over, "gene", qualifiers={"gene": ["dnaA"]})]
+    path = tmp_path / "c.gb"
+    write([record], path, "genbank")
+    given = ["--model", str(toy_bundle_path), "--threads", "1", "--threshold", "0", "--topology", "linear"]
+    told = []
+    for out, genes in (("own", []), ("given", ["--genes", str(path)])):
+        told.append(CliRunner().invoke(commands, ["scan", str(path), "--out", str(tmp_path / out), *given, *genes]))
+        assert told[-1].exit_code == 0
+    for name in ("calls.csv", "genes.gff3"):
+        assert (tmp_path / "own" / name).read_text() == (tmp_path / "given" / name).read_text()
+    assert "dnaA" in (tmp_path / "own" / "calls.csv").read_text()
+    note = "Features over the origin, cut at the end of their contig, no circle (c.1): 1."
+    assert f"Note: {note}" in told[1].stderr.splitlines()
+    assert note in json.loads((tmp_path / "given" / "run.json").read_text())["results"]["notes"]
+
+
+def test_known_sites_in_a_run_of_n_do_not_count(model, tmp_path, make_dna):
+    genome, truth = tmp_path / "gap.fa", tmp_path / "sites.bed"
+    genome.write_text(f">c\n{make_dna(900)}{'N' * 400}{make_dna(900)}\n")
+    places = (200, 500, 1050, 1150, 1600)
+    truth.write_text("".join(f"c\t{at}\t{at + 1}\tx\t0\t+\n" for at in places))
+    scan_file(genome, tmp_path / "scan", model=model, truth=truth, tolerance=30, threshold=0.0)
+    curve = TruthCurve.from_json(json.loads((tmp_path / "scan" / "truth.json").read_text()))
+    with open_genome(genome) as opened:
+        tracks = scan_genome(opened, model, stride=10).tracks
+    sites = pd.DataFrame({"contig": "c", "position": places, "strand": "+"})
+    counted = counted_sites(scored_pieces(tracks), sites, tolerance=30)
+    assert (curve.sites, curve.outside) == (len(counted.sites), counted.outside) == (3, 2)
+
+
+def test_a_site_over_the_origin_lies_in_the_regions_behind_it(model, tmp_path, make_dna):
+    genome, truth, regions = tmp_path / "c.fa", tmp_path / "sites.bed", tmp_path / "regions.bed"
+    genome.write_text(f">c\n{make_dna(900)}\n>l\n{make_dna(900)}\n")
+    # The 5' end of the first is base 1,019, which is base 119 of the circle.
+    truth.write_text("c\t850\t1020\ta\t0\t-\nc\t400\t410\tb\t0\t+\nl\t100\t110\tb\t0\t+\n")
+    regions.write_text("c\t0\t300\nl\t0\t300\n")
+    given = {"model": model, "truth": truth, "regions": regions, "circular": ["c"], "threshold": 0.0}
+    found = scan_file(genome, tmp_path / "scan", **given)
+    assert found.summary["truth"]["sites"] == 2
+    assert found.summary["notes"] == ["1 known site lies outside the regions and does not count."]
+    truth.write_text("c\t850\t1020\ta\t0\t-\n")
+    assert scan_file(genome, tmp_path / "scan", **given).summary["notes"] == []
 
 
 def test_a_folder_of_genomes(model, tmp_path, make_dna):
@@ -154,14 +206,42 @@ def test_a_folder_of_genomes(model, tmp_path, make_dna):
     reports = []
     result = scan_folder(folder, tmp_path / "out", model=model, threshold=0.0, progress=reports.append)
     table = pd.read_csv(tmp_path / "out" / "genomes.csv", keep_default_na=False).set_index("genome")
-    assert table["records"].to_dict() == {"a": 1, "b": 2, "short": 0}
-    assert table["bases"].to_dict() == {"a": 600, "b": 600, "short": 0}
+    assert table["records"].to_dict() == {"a": 1, "b": 2, "short": 0, "notes.txt": 0}
+    assert table["bases"].to_dict() == {"a": 600, "b": 600, "short": 0, "notes.txt": 0}
     assert "No contig is as long as the window" in table.loc["short", "problem"]
     assert len(pd.read_csv(tmp_path / "out" / "b" / "calls.csv")) == table.loc["b", "calls"]
     assert list(result.summary["left_out"]) == ["notes.txt"]
+    assert table.loc["notes.txt", "problem"] == "Left out. It is no sequence file."
     assert reports[-1].stage.startswith("genome 2 of 3, b") or reports[-1].stage.startswith("genome 3")
     with pytest.raises(SequenceError, match="no genome"):
         scan_folder(tmp_path / "out" / "a", tmp_path / "more", model=model)
+
+
+def test_the_command_tells_which_genomes_of_a_folder_were_not_scanned(toy_bundle_path, tmp_path, make_dna):
+    folder = tmp_path / "genomes"
+    folder.mkdir()
+    (folder / "a.fa").write_text(f">x\n{make_dna(300)}\n")
+    (folder / "late.fa").write_text(f">z\n{make_dna(90_000)}\n>z\nACGT\n")
+    (folder / "bad.fa").write_text(">q\nACGT!!\nACGT\n")
+    given = ["--model", str(toy_bundle_path), "--threads", "1", "--threshold", "0"]
+
+    def told(out):
+        run = CliRunner().invoke(commands, ["scan", str(folder), "--out", str(tmp_path / out), *given])
+        assert run.exit_code == 0
+        return [line for line in run.stderr.splitlines() if line.startswith("Warning: ")]
+
+    late, bad = told("few")
+    assert late.startswith("Warning: late was not scanned: ") and "record 'z' has the same name" in late
+    assert bad == (
+        "Warning: bad.fa was left out: It is no clean DNA: character '!' is no nucleotide; allowed are A C G T U and "
+        "the IUPAC codes R Y S W K M B D H V N."
+    )
+    assert summed(tmp_path / "few")["problem"]["bad.fa"].startswith("Left out. It is no clean DNA: character '!'")
+    for number in range(6):
+        (folder / f"text{number}.txt").write_text("Nothing here is a genome.\n")
+    many = told("many")
+    assert len(many) == 6 and many[-1] == "Warning: 3 more of this kind; see the column problem of genomes.csv."
+    assert len(summed(tmp_path / "many")) == 9
 
 
 @pytest.fixture

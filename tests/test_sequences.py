@@ -253,7 +253,11 @@ PROTEIN = "looks like protein"
         (">a\nACéT\n".encode(), ["'a'", "line 2", "'é'"]),
         (b">a\nACGT\n>p\nMKTAYIAKQR\n", ["'p'", "line 4", "'I'", PROTEIN]),
         *[(b">p\nACGT\nAC" + letter + b"A\n", ["'p'", "line 3", PROTEIN]) for letter in
-          (b"E", b"F", b"I", b"L", b"P", b"Q", b"Z", b"J", b"O", b"X", b"*", b"e")],
+          (b"E", b"F", b"I", b"L", b"P", b"Q", b"Z", b"J", b"O", b"e")],
+        # Masked DNA has no letter of proteins alone, however much of it is masked.
+        *[(b">m\nACGT\nAC" + masked + b"A\n", ["'m'", "line 3", "an unknown or masked base is written N"])
+          for masked in (b"X", b"x" * 60, b"*", b"*X-")],
+        (b">p\nMKV*\nXXLX\n", ["'p'", "line 2", "'*'", PROTEIN]),
         (b"@read1\nACGT\n+\nIIII\n", ["FASTQ"]),
         (gzipped(b"@read1\nACGT\n+\nIIII\n"), ["FASTQ"]),
         (b"@SQ\tSN:chr1\tLN:5\n", ["SAM"]),

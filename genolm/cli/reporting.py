@@ -20,6 +20,7 @@ from genolm.worker import ProgressFile, give_reason
 
 USER_ERROR = 2
 LOG_SECONDS = 30.0
+SENTENCES_SHOWN = 5
 BAR_FORMAT = "{desc} {percentage:3.0f}%|{bar:24}|{postfix}"
 _USERS_FAULTS = {
     errno.ENOENT,
@@ -141,6 +142,15 @@ def report_files(result: Any, *, as_json: bool) -> None:
     names = ", ".join(str(path) for path in result.files)
     noun = "record" if result.records == 1 else "records"
     click.echo(f"{result.records:,} {noun} in {clock(result.seconds)}; wrote {names}", err=True)
+
+
+def say(kind: str, sentences: Sequence[str], *, rest: str = "") -> None:
+    """Print sentences on stderr, such as warnings; where ``rest`` says which place holds all, only the first few."""
+    shown = sentences[:SENTENCES_SHOWN] if rest else sentences
+    for sentence in shown:
+        click.echo(f"{kind}: {sentence}", err=True)
+    if more := len(sentences) - len(shown):
+        click.echo(f"{kind}: {more:,} more of this kind; see {rest}.", err=True)
 
 
 def clock(seconds: float) -> str:

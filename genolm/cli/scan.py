@@ -13,6 +13,7 @@ from genolm.cli.reporting import (
     model_option,
     progress_reports,
     report_files,
+    say,
     scan_precision_option,
     threads_option,
 )
@@ -125,12 +126,15 @@ def command(
         return
     options |= {"engine": make_engine(engine, address, worker_cpus)}
     if fasta.is_dir():
+        from genolm.scan_folder import folder_problems
         from genolm.scan_folder import scan_folder as scan
     else:
         from genolm.scan_pipeline import scan_file as scan
 
     with progress_reports() as progress:
         result = scan(fasta, out, model=model, progress=progress, **options)
-    for warning in result.summary["warnings"]:
-        click.echo(f"Warning: {warning}", err=True)
+    say("Warning", result.summary["warnings"])
+    if fasta.is_dir():
+        say("Warning", folder_problems(result.summary), rest="the column problem of genomes.csv")
+    say("Note", result.summary["notes"], rest="run.json")
     report_files(result, as_json=as_json)

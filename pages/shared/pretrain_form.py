@@ -1,14 +1,18 @@
 """The form of a pre-training: which sequences, what is held out, what it starts from, how long it takes."""
 
-from collections.abc import Hashable, Mapping, Sequence
+import filecmp
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import combinations
+from pathlib import Path
 
 import pandas as pd
 import streamlit as st
 
-from genolm.corpus import check_distinct, check_enough, choose_held_out
-from genolm.errors import GenolmError
+from genolm.corpus import check_distinct, check_enough, divide_files
+from genolm.errors import GenolmError, SettingsError
 from genolm.fasta_index import SequenceSummary
+from genolm.held_out import Division
 from genolm.job_queue import worker_threads
 from genolm.pretrain_plan import (
     PretrainPlan,
@@ -49,7 +53,6 @@ class Wish:
 
     sources: tuple[inputs.Source, ...]
     names: tuple[str, ...]
-    sizes: tuple[int, ...]
     known: int
     settings: PretrainSettings = field(default_factory=PretrainSettings)
     held_out: tuple[str, ...] = ()
@@ -58,9 +61,14 @@ class Wish:
 
     @property
     def to_learn(self) -> int:
-        """Known bases that are not held out."""
-        chosen = choose_held_out(self.names, self.sizes, wanted=self.held_out)
-        return max(1, self.known - chosen.bases)
+        """Known bases that are neither held out nor copies of what is."""
+        return max(1, self.known - self.division().unlearned_bases)
+
+    def division(self) -> Division:
+        """Return what is held out and which copies of it are left out, as the training will have it."""
+        paths = [source.path for source in self.sources]
+        changed = [path.stat().st_mtime_ns for path in paths]
+        return _divided([str(path) for path in paths], changed, self.held_out)
 
     def arguments(self) -> list[str]:
         """Return the arguments of the job, which leaves its record in the result folder."""
@@ -83,15 +91,16 @@ def explain() -> None:
 def choose_files() -> tuple[inputs.Source, ...]:
     """Let the user gather FASTA files: uploads, on the server, or a sample; none ends the page."""
     ways = [inputs.SAMPLE, inputs.UPLOAD] + ([inputs.SERVER] if inputs.data_roots() else [])
-    label = "Sequences from"
-    way = st.segmented_control(label, ways, default=inputs.SAMPLE, required=True, key="pretrain_way")
+    inputs.keep("pretrain_way", ways, first=inputs.SAMPLE)
+    way = st.segmented_control("Sequences from", ways, required=True, key="pretrain_way")
     if way == inputs.SAMPLE:
         return _sample()
     kept: list[inputs.Source] = st.session_state.setdefault(f"pretrain_files_{way}", [])
     # Each box takes one file and is then replaced, so that one that was removed does not come back from it.
     box = st.session_state.setdefault(f"pretrain_box_{way}", 0)
     with state.shown_errors():
-        source = _upload(box) if way == inputs.UPLOAD else inputs.on_server(f"pretrain_{box}")
+        taken = {item.name for item in kept}
+        source = _upload(box, taken) if way == inputs.UPLOAD else inputs.on_server(f"pretrain_{box}")
     if source is not None:
         st.session_state[f"pretrain_box_{way}"] = box + 1
         kept.extend([] if source in kept else [source])
@@ -109,24 +118,35 @@ def choose_files() -> tuple[inputs.Source, ...]:
 
 def _sample() -> tuple[inputs.Source, ...]:
     found = list(reversed(samples.genome_samples()))
-    title = st.radio("Sample", [item.title for item in found], horizontal=True, key="pretrain_sample")
+    titles = [item.title for item in found]
+    inputs.keep("pretrain_sample", titles)
+    title = st.radio("Sample", titles, horizontal=True, key="pretrain_sample")
     sample = next(item for item in found if item.title == title)
     return (inputs.Source(sample.path, sample.path.name, sample),)
 
 
-def _upload(number: int) -> inputs.Source | None:
+def _upload(number: int, taken: Collection[str]) -> inputs.Source | None:
+    """Return the next uploaded file, under a name of its own beside those that are there."""
     upload = uploads.upload_box(
         "Add a FASTA file" if number == 0 else "Add another FASTA file",
         key=f"pretrain_upload_{number}",
         accept=inputs.SEQUENCE_ENDINGS,
         hint=f"Plain or compressed (.gz, .bgz), up to {uploads.size_cap() / 1e9:g} GB each.",
     )
-    return upload and inputs.Source(upload.path, upload.name)
+    if upload is None:
+        return None
+    upload = uploads.named_apart(upload, taken)
+    return inputs.Source(upload.path, upload.name)
 
 
 def overview(sources: Sequence[inputs.Source]) -> Wish:
     """Show what was read, file by file and together; too little sequence ends the page with a sentence."""
+    paths = [str(source.path) for source in sources]
+    twice = _same_content(paths, [source.path.stat().st_mtime_ns for source in sources])
     with state.shown_errors():
+        if twice:
+            first, second = (sources[place].name for place in twice)
+            raise SettingsError(f"{second} has the same content as {first}; give each genome once and remove one.")
         check_distinct([(source.path.name, source.path.name) for source in sources])
     found = [state.overview(source.path, source.name) for source in sources]
     contigs = {
@@ -143,7 +163,14 @@ def overview(sources: Sequence[inputs.Source]) -> Wish:
     known = summary.bases - sum(summary.ambiguous.values())
     with state.shown_errors():
         check_enough(known)
-    return Wish(tuple(sources), tuple(contigs), tuple(contigs.values()), known)
+    return Wish(tuple(sources), tuple(contigs), known)
+
+
+@st.cache_data(max_entries=8, show_spinner="Comparing the files")
+def _same_content(paths: list[str], changed: list[int]) -> tuple[int, int] | None:
+    """Return the places of two files of the same bytes, None where there are none."""
+    pairs = combinations(range(len(paths)), 2)
+    return next((pair for pair in pairs if filecmp.cmp(*(paths[place] for place in pair), shallow=False)), None)
 
 
 def _facts(summary: SequenceSummary) -> tuple[int, int, float]:
@@ -185,12 +212,18 @@ def choose_what_is_held_out(wish: Wish) -> Wish:
             )
             label = "Records or whole files (empty: about a twentieth, chosen by length)"
             key = f"pretrain_held_{'_'.join(files)[:80]}"
+            inputs.keep(key, options[:_NAMES_OFFERED])
             wanted = st.multiselect(label, options[:_NAMES_OFFERED], key=key)
             wish = replace(wish, held_out=tuple(wanted))
     with state.shown_errors():
-        chosen = choose_held_out(wish.names, wish.sizes, wanted=wish.held_out)
-    st.markdown(f"**Held out:** {state.plain(chosen.words(wish.names, wish.sizes))}")
+        division = wish.division()
+    st.markdown(f"**Held out:** {state.plain(division.words())}")
     return wish
+
+
+@st.cache_data(max_entries=8, show_spinner="Looking for copies of what is held out")
+def _divided(paths: list[str], changed: list[int], held_out: tuple[str, ...]) -> Division:
+    return divide_files([Path(path) for path in paths], held_out=held_out)
 
 
 def choose_start(wish: Wish) -> Wish:
@@ -201,6 +234,7 @@ def choose_start(wish: Wish) -> Wish:
         "needs less sequence and less time than starting from nothing."
     )
     options = [*models, _SCRATCH]
+    inputs.keep("pretrain_start", options)
     chosen = st.radio(
         "Start from",
         options,
@@ -213,9 +247,11 @@ def choose_start(wish: Wish) -> Wish:
     settings = wish.settings
     with st.expander("Words"):
         left, right = st.columns(2)
-        k = int(left.number_input("Bases in a word (k)", 1, 8, 3, key="pretrain_k"))
+        inputs.keep("pretrain_k", first=3)
+        k = int(left.number_input("Bases in a word (k)", 1, 8, key="pretrain_k"))
         label, key = "Bases from word to word", f"pretrain_stride_{k}"
-        stride = int(right.number_input(label, 1, k, min(3, k), key=key))
+        inputs.keep(key, first=min(3, k))
+        stride = int(right.number_input(label, 1, k, key=key))
         st.caption("3 and 3 read fastest; words that overlap (3 and 1) are finer and take thrice as long.")
     return replace(wish, settings=replace(settings, k=k, stride=stride))
 
@@ -241,10 +277,10 @@ def _start_caption(info: BundleInfo | None) -> str:
 
 def choose_time(wish: Wish) -> tuple[Wish, PretrainPlan | None]:
     """Ask for size and longest time, and show the plan with what it costs here; None if there is none."""
+    inputs.keep("pretrain_hours", HOURS, first=2.0)
     hours = st.select_slider(
         "Longest time",
         HOURS,
-        2.0,
         format_func=lambda value: f"{round(60 * value)} min" if value < 1 else f"{value:g} h",
         key="pretrain_hours",
         help="Small genomes need less and end earlier; for large ones more time gives a better model.",
@@ -258,6 +294,7 @@ def choose_time(wish: Wish) -> tuple[Wish, PretrainPlan | None]:
         return wish, None
     size = sizes[0]
     if not wish.base:
+        inputs.keep("pretrain_size", sizes)
         size = st.radio(
             "Size",
             sizes,

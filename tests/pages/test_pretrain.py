@@ -1,6 +1,7 @@
 """Pretrain: what is read and held out, what a start is made of, and the verdict on what came of it."""
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
@@ -11,7 +12,7 @@ from genolm.pretrain_plan import PretrainSettings, PretrainSpeed
 from genolm.pretraining import pretrain
 from genolm.progress import Progress
 from genolm.registry import import_bundle
-from pages.shared import inputs, pretrain_form, pretrain_view, running
+from pages.shared import inputs, pretrain_form, pretrain_view, running, uploads
 
 PAGE = "pages/models/pretrain.py"
 SPEED = PretrainSpeed(8_000.0, 40_000.0, 4_000_000, "cpu")
@@ -101,6 +102,102 @@ def test_several_files_are_gathered_looked_at_and_held_out_by_name(
     assert "one.fa" not in [item.value for item in app.text_input]
 
 
+def test_copies_of_what_the_rule_holds_out_are_told_and_not_learned_from(
+    open_page, no_model, two_files, measured, make_dna
+):
+    plasmid = make_dna(3_000)
+    (two_files / "one.fa").write_text(f">chr\n{make_dna(40_000)}\n>plasmid\n{plasmid}\n>again\n{plasmid}\n")
+    app = open_page(PAGE)
+    app.segmented_control(key="pretrain_way").set_value(inputs.SERVER).run()
+    app.text_input[0].set_value("one.fa").run()
+    shown = words(app)
+    assert "one.fa:plasmid (3,000 bp, 6.5% of all); 1 copy of it (3,000 bp) is left out of the training" in shown
+    assert "The 40,000 bp to learn from" in shown
+    app.multiselect[0].set_value(["one.fa:plasmid"]).run()
+    assert "one.fa:again, which would be learned from, is the same sequence" in words(app)
+
+
+def test_the_form_stands_as_it_was_after_another_page(
+    open_page, no_model, toy_language_model_path, two_files, measured, started
+):
+    import_bundle(toy_language_model_path)
+    app = open_page(PAGE)
+    app.segmented_control(key="pretrain_way").set_value(inputs.SERVER).run()
+    for name in ("one.fa", "two.fa"):
+        app.text_input[0].set_value(name).run()
+    app.multiselect[0].set_value(["one.fa:plasmid"]).run()
+    app.radio(key="pretrain_start").set_value("From scratch").run()
+    app.number_input(key="pretrain_k").set_value(4).run()
+    app.number_input(key="pretrain_stride_4").set_value(2).run()
+    app.select_slider(key="pretrain_hours").set_value(0.5).run()
+    app.radio(key="pretrain_size").set_value("base")
+    app.text_input(key="pretrain_name_one.fa").set_value("mine").run()
+    button(app, "Start the training").click().run()
+    values = parse_arguments(started[0][0]).values
+    assert (values["k"], values["stride"], values["hours"], values["preset"]) == (4, 2, 0.5, "base")
+    assert values["held_out"] == ("one.fa:plasmid",) and values["name"] == "mine" and "base" not in values
+
+    def leave_and_return():
+        app.switch_page("pages/models/jobs.py").run()
+        assert not app.multiselect and not app.exception
+        app.switch_page(PAGE).run()
+        assert not app.exception
+        button(app, "Start the training").click().run()
+        return parse_arguments(started[-1][0]).values
+
+    assert leave_and_return() == values
+    # A record that the file no longer has is not held out of it.
+    path = two_files / "one.fa"
+    path.write_text(path.read_text().replace(">plasmid", ">other"))
+    assert leave_and_return() == {key: value for key, value in values.items() if key != "held_out"}
+    app.segmented_control(key="pretrain_way").set_value(inputs.SAMPLE).run()
+    sample = app.radio(key="pretrain_sample").set_value(app.radio(key="pretrain_sample").options[-1]).run()
+    assert leave_and_return()["fasta"] != values["fasta"]
+    assert app.radio(key="pretrain_sample").value == sample.radio(key="pretrain_sample").value
+
+
+@pytest.fixture
+def uploaded(tmp_path, monkeypatch):
+    """A function name, text -> the page's next box gives a file of that name with that text."""
+    offered = []
+
+    def upload_box(label, *, key, **options):
+        return offered.pop() if offered else None
+
+    def give(name, text):
+        path = tmp_path / f"upload{len(list(tmp_path.iterdir()))}" / "whole" / name
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
+        offered.append(uploads.Upload(name, path))
+
+    monkeypatch.setattr(uploads, "upload_box", upload_box)
+    return give
+
+
+def test_uploads_of_one_name_are_told_apart_and_the_same_content_is_refused(
+    open_page, no_model, measured, started, sentences, uploaded, make_dna
+):
+    app = open_page(PAGE)
+    texts = [f">chr\n{make_dna(size)}\n" for size in (40_000, 30_000)]
+    for text in texts:
+        uploaded("scaffolds.fasta", text)
+        app.segmented_control(key="pretrain_way").set_value(inputs.UPLOAD).run()
+    assert not app.error and not app.exception
+    assert list(app.dataframe[-1].value["file"]) == ["scaffolds.fasta", "scaffolds-2.fasta"]
+    app.multiselect[0].set_value(["scaffolds-2.fasta"]).run()
+    assert "scaffolds-2.fasta:chr (30,000 bp, 42.9% of all)" in words(app)
+    button(app, "Start the training").click().run()
+    files = [Path(path) for path in parse_arguments(started[0][0]).values["fasta"]]
+    assert [(path.name, path.read_text()) for path in files] == [
+        ("scaffolds.fasta", texts[0]),
+        ("scaffolds-2.fasta", texts[1]),
+    ]
+    uploaded("scaffolds.fasta", texts[1])
+    app.run()
+    said = "scaffolds-3.fasta has the same content as scaffolds-2.fasta; give each genome once and remove one."
+    assert sentences(app) == [said]
+
+
 def test_too_little_and_a_taken_name_are_said(
     open_page, no_model, toy_language_model_path, two_files, measured, sentences
 ):
@@ -172,8 +269,8 @@ def test_the_verdict_follows_the_interval():
 
 
 def test_a_plan_is_made_by_what_is_left_to_learn(two_files, measured):
-    source = inputs.Source(two_files / "one.fa", "one.fa")
-    wish = pretrain_form.Wish((source,), ("one.fa:chr", "one.fa:plasmid"), (40_000, 3_000), 43_000)
-    assert wish.to_learn == 40_000
-    assert dataclasses.replace(wish, held_out=("chr",)).to_learn == 3_000
+    sources = tuple(inputs.Source(two_files / name, name) for name in ("one.fa", "two.fa"))
+    wish = pretrain_form.Wish(sources, ("one.fa:chr", "one.fa:plasmid", "two.fa:chr"), 73_000)
+    assert wish.to_learn == 70_000
+    assert dataclasses.replace(wish, held_out=("two.fa",)).to_learn == 73_000 - 30_003
     assert pretrain_plan.plan_pretraining(wish.to_learn).settings.rows < 64

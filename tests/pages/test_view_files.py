@@ -1,9 +1,11 @@
 """What the genome browser fetches: byte ranges by signed address, and features by contig."""
 
 import asyncio
+import hashlib
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -69,6 +71,22 @@ def test_the_browser_s_program_names_no_service_of_its_makers():
     status, headers, content = get(ranges.igv_address())
     assert status == 200 and headers[b"content-type"].startswith(b"text/javascript")
     assert len(content) > 1_000_000 and not re.search(rb"https://igv\.org/\w", content)
+
+
+def test_the_browser_s_program_is_the_published_one_but_for_what_is_told():
+    folder = Path(ranges.__file__).parents[2] / "assets" / "igv"
+    published, told = (folder / "igv.esm.min.js").read_bytes(), (folder / "README.md").read_text()
+    assert hashlib.sha256(published).hexdigest() in told
+    assert "3.8.10 (igv.js" in told and ranges.IGV_VERSION == "3.8.10"
+    _, _, content = get(ranges.igv_address())
+    for fault, mended in (
+        (b'const t=t.substring(0,i);e["ncbi-gi"]=t', b'if(i>0){e["ncbi-gi"]=t.substring(0,i)}'),
+        (rb'const e=t.split("\\|");return e[e.length-1]', b'getNCBIName(t){return t.split("|").filter(Boolean).pop()}'),
+        (b"set(e,t)}}}search(t){", b"set(e,t)}for(let t of i)this.aliasRecordCache.set(t.chr,t)}}search(t){"),
+    ):
+        assert (published.count(fault), content.count(fault), content.count(mended)) == (1, 0, 1)
+    # A browser that keeps the program of before asks for this one.
+    assert hashlib.sha256(content).hexdigest()[:12] in ranges.igv_address()
 
 
 TABLE = pd.DataFrame(
