@@ -22,7 +22,7 @@ from genolm.progress import ProgressCallback, part_reporter
 from genolm.record import source_facts
 from genolm.recording import model_facts
 from genolm.registry import ModelBundle, load_bundle
-from genolm.table_split import drawn_groups
+from genolm.table_split import drawn_groups, set_aside
 
 COMPARISON_VERSION, READ_VERSIONS = 2, (1, 2)
 
@@ -204,6 +204,7 @@ def compare_models(
             *left_out,
             *_warnings(bundles, facts, split, frame["sequence"].tolist()),
             *thin_rows(labels, predictors[0].task),
+            *set_aside(frame.get("group"), groups),
         ),
         n_boot=n_boot,
         seed=seed,

@@ -16,16 +16,16 @@ from genolm.errors import SequenceError, SettingsError
 from genolm.orientation import ReadStrand, check_strand, oriented_logits
 from genolm.partial import FinishedParts, Part, tokens_per_part
 from genolm.predict import Predictor
-from genolm.prediction import Prediction, known_bases
+from genolm.prediction import NOT_JUDGED, Prediction, known_bases
 from genolm.progress import ProgressCallback, Ticker
-from genolm.saliency import perturbation_saliency, saliency_windows
+from genolm.saliency import is_judged, perturbation_saliency, saliency_windows
 from genolm.sequences import Genome
 
 GROUP_RECORDS = 4_096
 GROUP_BASES = 8_000_000
 SALIENCY_COLUMNS = ("record", "position", "base", "strand", "score", "low", "high")
 # A part of a version that kept less is not gone on from: these names are part of what tells the work.
-SALIENCY_ARRAYS = ("score", "low", "high", "class")
+SALIENCY_ARRAYS = ("score", "low", "high", "class", "judged")
 STRIP_COLUMNS = ("record", "strand", "length", "start", "loss")
 
 ItemT = TypeVar("ItemT")
@@ -168,7 +168,10 @@ class FileSaliency:
             self._finish(number, group, parts, ticker)
 
     def found(self, parts: FinishedParts) -> Iterator[tuple[SaliencyTask, dict[str, np.ndarray]]]:
-        """Yield each task with its arrays score, low, high (bases,), class (1,) and, by length, the losses."""
+        """Yield each task with its arrays score, low, high (bases,), class, judged (1,) and, by length, the losses.
+
+        Where ``judged`` is False the record has too few known bases: all numbers are NaN, and ``class`` means nothing.
+        """
         for number, group in enumerate(self._groups()):
             arrays = self._finish(number, group, parts, Ticker(None, 0)).arrays
             for index, task in enumerate(group):
@@ -179,30 +182,28 @@ class FileSaliency:
                 )
 
     def rows(self, task: SaliencyTask, arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[Any, ...]]:
-        """Return the rows of a task, of the :attr:`columns`; positions are 0-based."""
+        """Return the rows of a task, of the :attr:`columns`; positions are 0-based, numbers None where not judged."""
         letters = self.genome.fetch(task.record, 0, task.length)
-        numbers = [arrays[name].tolist() for name in ("score", "low", "high")]
+        numbers = [_numbers(arrays[name]) for name in ("score", "low", "high")]
         named = [repeat(self.class_name(arrays))] if "class" in self.columns else []
         return zip(repeat(task.record), range(task.length), letters, repeat(task.strand), *numbers, *named)
 
     def class_name(self, arrays: Mapping[str, np.ndarray]) -> str:
-        """Return the class that a task explained, from its arrays."""
-        return self.predictor.classes[int(arrays["class"][0])]
+        """Return the class that a task explained, from its arrays, or that its record is not judged."""
+        return self.predictor.classes[int(arrays["class"][0])] if arrays["judged"][0] else NOT_JUDGED
 
     def strip_rows(self, task: SaliencyTask, arrays: Mapping[str, np.ndarray]) -> Iterator[tuple[Any, ...]]:
         """Yield the loss of each replaced stretch [start, start + length): :data:`STRIP_COLUMNS`."""
         lengths = sorted(int(key) for key in arrays if key.isdecimal())
         for length in lengths:
-            for start, loss in enumerate(arrays[str(length)].tolist()):
+            for start, loss in enumerate(_numbers(arrays[str(length)])):
                 yield task.record, task.strand, length, start, loss
 
     def _groups(self) -> Iterator[list[SaliencyTask]]:
         return _grouped(self.tasks, self._tokens, _group_tokens(self.predictor))
 
     def _tokens(self, task: SaliencyTask) -> int:
-        window = self.predictor.config.window
-        width = task.length if window is None else min(task.length, window.length)
-        return task.windows * max(1, self.predictor.tokenizer.count(width))
+        return task.windows * max(1, self.predictor.tokenizer.count(self._width(task)))
 
     def _finish(
         self, number: int, group: list[SaliencyTask], parts: FinishedParts, ticker: Ticker
@@ -221,19 +222,41 @@ class FileSaliency:
     ) -> dict[str, np.ndarray]:
         arrays: dict[str, np.ndarray] = {}
         for index, task in enumerate(group):
-            found = perturbation_saliency(
-                self.predictor,
-                self.genome.fetch(task.record, 0, task.length),
-                strand=task.strand,
-                parts=parts,
-                progress=ticker.piece(_stage(task)),
-                **self.options,
-            )
-            of = np.array([self.predictor.class_index(found.class_name)])
-            values = dict(zip(SALIENCY_ARRAYS, (found.score, found.low, found.high, of), strict=True))
-            values |= {str(length): losses for length, losses in found.per_length.items()}
+            sequence = self.genome.fetch(task.record, 0, task.length)
+            if is_judged(self.predictor, sequence):
+                values = self._judged(task, sequence, parts, ticker)
+            else:
+                values = self._not_judged(task)
+                ticker.skip(task.windows, 0.0, stage=_stage(task))
             arrays |= {f"{index}.{name}": value for name, value in values.items()}
         return arrays
+
+    def _judged(
+        self, task: SaliencyTask, sequence: str, parts: FinishedParts, ticker: Ticker
+    ) -> dict[str, np.ndarray]:
+        progress = ticker.piece(_stage(task))
+        options = {"strand": task.strand, "parts": parts, "progress": progress, **self.options}
+        found = perturbation_saliency(self.predictor, sequence, **options)
+        of = np.array([self.predictor.class_index(found.class_name)])
+        numbers = (found.score, found.low, found.high, of, np.array([True]))
+        losses = {str(length): values for length, values in found.per_length.items()}
+        return dict(zip(SALIENCY_ARRAYS, numbers, strict=True)) | losses
+
+    def _not_judged(self, task: SaliencyTask) -> dict[str, np.ndarray]:
+        numbers = [np.full(task.length, np.nan, dtype=np.float32)] * 3
+        found = dict(zip(SALIENCY_ARRAYS, (*numbers, np.array([0]), np.array([False])), strict=True))
+        for length in self.options["lengths"]:
+            if length <= self._width(task):
+                found[str(length)] = np.full(task.length - length + 1, np.nan, dtype=np.float32)
+        return found
+
+    def _width(self, task: SaliencyTask) -> int:
+        window = self.predictor.config.window
+        return task.length if window is None else min(task.length, window.length)
+
+
+def _numbers(values: np.ndarray) -> list[float | None]:
+    return [None if value != value else value for value in values.tolist()]
 
 
 def _stage(task: SaliencyTask) -> str:

@@ -14,8 +14,8 @@ SEPARATOR = ";"
 MOST_WHOLE_NUMBERS = 20
 _FEWEST_JUDGED = 30
 # Among numbers each of these, whatever its case, is a missing value; among words NA may be a place and - a strand.
-_MISSING = frozenset(("na", "nan", "n/a", "#n/a", "null", "-"))
-_NEVER_A_CLASS = frozenset(("nan", "n/a", "#n/a"))
+_MISSING = frozenset(("na", "nan", "-nan", "n/a", "#n/a", "#na", "<na>", "null", "none", "?", ".", "-"))
+_NEVER_A_CLASS = frozenset(("nan", "-nan", "n/a", "#n/a", "#na", "<na>"))
 _SHOWN = 5
 _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(e[+-]?\d+)?", re.IGNORECASE)
 
@@ -98,6 +98,15 @@ def class_order(label: str) -> tuple[int, float, str]:
     """Return a key that sorts labels: numbers by value and before words."""
     number = as_number(label)
     return (1, 0.0, label) if number is None else (0, number, label)
+
+
+def missing_words(names: Collection[str]) -> list[str]:
+    """Return the classes whose names many programs write for a missing value, such as NA, None and ``?``.
+
+    ``-`` beside ``+`` is a strand, and where nothing is found a class may well be called none.
+    """
+    classes = {"none"} | ({"-"} if "+" in names else set())
+    return [name for name in names if name.lower() in _MISSING and name not in classes]
 
 
 def _kind_of(names: Sequence[str]) -> str:

@@ -34,7 +34,7 @@ from genolm.recording import Recording, model_facts
 from genolm.saliency import FILLS, LENGTHS
 from genolm.scan_pipeline import scan_file
 from genolm.scan_plan import Strands, strand_list
-from genolm.table_split import drawn_groups
+from genolm.table_split import drawn_groups, set_aside
 
 __all__ = [
     "FileResult", "classify_file", "evaluate_table", "open_model", "saliency_file", "scan_file", "strips_path",
@@ -261,6 +261,7 @@ def evaluate_table(
             *left_out,
             *known_rows(predictor.bundle, facts, split, sequences),
             *thin_rows(coded_labels(frame["label"].tolist(), predictor.head), predictor.task),
+            *set_aside(frame.get("group"), groups),
         ),
     )
 

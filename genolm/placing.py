@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-_WHOLE_WEIGHT = 10.0
+_WHOLE_WEIGHTS = (10.0, 5.0, 2.0, 1.0, 0.5)
 
 
 def strata_of(labels: Sequence[Any] | np.ndarray) -> np.ndarray:
@@ -20,11 +20,14 @@ def strata_of(labels: Sequence[Any] | np.ndarray) -> np.ndarray:
     return np.unique(table.astype(str), return_inverse=True)[1]
 
 
-def place_items(strata: np.ndarray, clusters: np.ndarray, wanted: np.ndarray, seed: int) -> np.ndarray:
-    """Return the part of each item, from 0.
+def place_items(
+    strata: np.ndarray, clusters: np.ndarray, wanted: np.ndarray, seed: int, *, sets: np.ndarray | None = None
+) -> np.ndarray:
+    """Return the part of each item, from 0; the first is the one that is learned from.
 
     Classes decide first. Where that leaves a part less than half of its share, as with classes of few clusters each,
-    a second try also weighs how full each part is as a whole, and the better of both is taken.
+    a second try also weighs how full each part is as a whole, and the better of both is taken. A try that leaves none
+    of a class to be learned from, where the first left some, does not count; others follow that weigh the whole less.
 
     Parameters
     ----------
@@ -33,12 +36,23 @@ def place_items(strata: np.ndarray, clusters: np.ndarray, wanted: np.ndarray, se
     wanted : np.ndarray
         (parts,) shares that add up to 1.
     seed : int
+    sets : np.ndarray, optional
+        (n, labels) of 0 and 1 where each of ``strata`` is a set of labels: these are the classes then.
     """
     first = _placed(strata, clusters, wanted, seed, 0.0)
     if _least_filled(first, wanted) >= 0.5:
         return first
-    second = _placed(strata, clusters, wanted, seed, _WHOLE_WEIGHT)
-    return second if _least_filled(second, wanted) > _least_filled(first, wanted) else first
+    for weight in _WHOLE_WEIGHTS:
+        other = _placed(strata, clusters, wanted, seed, weight)
+        if _learned(first, strata, sets) <= _learned(other, strata, sets):
+            return other if _least_filled(other, wanted) > _least_filled(first, wanted) else first
+    return first
+
+
+def _learned(part: np.ndarray, strata: np.ndarray, sets: np.ndarray | None) -> set[int]:
+    """Return the classes that the first part has items of."""
+    rows = part == 0
+    return set((np.unique(strata[rows]) if sets is None else np.flatnonzero(sets[rows].any(axis=0))).tolist())
 
 
 def _least_filled(part: np.ndarray, wanted: np.ndarray) -> float:

@@ -80,6 +80,21 @@ def least_known(lengths: np.ndarray, window: Window | None) -> np.ndarray:
     return np.maximum((3 * lengths + 3) // 4, _least_bases(window))
 
 
+def judged_windows(known: np.ndarray, window: Window | None) -> np.ndarray:
+    """Return which windows of a sequence have enough known bases to be judged, bool (starts,).
+
+    Parameters
+    ----------
+    known : bool array (bases,)
+        Which of the sequence's bases are known.
+    window : Window or None
+        The model's; a sequence that is not longer is the only window itself.
+    """
+    width = len(known) if window is None else min(window.length, len(known))
+    before = np.concatenate([[0], np.cumsum(known)])
+    return before[width:] - before[: len(before) - width] >= least_known(np.array([width]), window)
+
+
 def _least_bases(window: Window | None) -> int:
     return LEAST_BASES if window is None else (window.length + 1) // 2
 

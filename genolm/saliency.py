@@ -7,6 +7,9 @@ saturated probability hides nothing.
 
 A score above 0 means that the base supports the class: the log-odds fall by that much, on average, when
 stretches that cover it are replaced.
+
+A window with too few known bases has no answer that could be explained (:func:`genolm.prediction.least_known`): it
+judges a stretch only where no other window holds it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,8 +22,8 @@ import pandas as pd
 
 from genolm.errors import SequenceError, SettingsError
 from genolm.partial import FinishedParts
-from genolm.predict import Predictor
-from genolm.prediction import Prediction, log_odds
+from genolm.predict import MAX_TOKENS, Predictor
+from genolm.prediction import Prediction, judged_windows, log_odds
 from genolm.progress import ProgressCallback, Ticker
 from genolm.sequences import reverse_complement
 from genolm.tokenizer import AMBIGUOUS_CODE, encode_bases, reverse_complement_codes
@@ -116,7 +119,9 @@ def perturbation_saliency(
     sequence : str
         Up to the model's window it is analysed as a whole. In a longer one, each stretch is judged in the
         training window that holds it and scores highest unperturbed (the call that the stretch could
-        support); around a given ``anchor`` it is the window whose own anchor lies there.
+        support); around a given ``anchor`` it is the window whose own anchor lies there. Windows with too few
+        known bases come after all others. Where there is no other, see :func:`is_judged`, the numbers mean
+        nothing.
     lengths : sequence of int
         Lengths of the replaced stretches, in bases; those longer than the sequence are left out.
     fills : int
@@ -124,7 +129,10 @@ def perturbation_saliency(
     seed : int
         The same seed gives the same fills.
     class_index : int, optional
-        The class to explain; by default the positive one of a binary model, else the predicted one.
+        The class to explain; by default the positive one of a binary model. Of several classes it is the one
+        that the model predicts of the sequence as a whole. Where that is none or more than one, or the sequence
+        is too long for it, it is the most probable one of the aligned window, else that of the window with the
+        highest probability of any.
     strand : {"+", "-"}
         "-" analyses the reverse complement; positions stay those of the given sequence.
     anchor : int, optional
@@ -174,11 +182,14 @@ class Explained(NamedTuple):
         Of one sequence.
     start, end : int
         The piece, 0-based, half-open, in the coordinates of the given sequence.
+    class_name : str
+        The class that is explained, which need not be the one that is predicted of the piece.
     """
 
     prediction: Prediction
     start: int
     end: int
+    class_name: str
 
 
 def explained_answer(
@@ -201,10 +212,15 @@ def explained_answer(
         sequence = reverse_complement(sequence)
     reader = _Reader(predictor, FinishedParts(), Ticker(None, 0))
     base = _Unperturbed.of(reader, codes, class_index, place)
-    start = int(base.margins.argmax()) if base.aligned is None else base.aligned
-    end = start + base.views.shape[1]
+    start, end = base.start, base.start + base.views.shape[1]
     found = predictor.predict([sequence[start:end]])
-    return Explained(found, *((start, end) if strand == "+" else (size - end, size - start)))
+    piece = (start, end) if strand == "+" else (size - end, size - start)
+    return Explained(found, *piece, predictor.classes[base.class_index])
+
+
+def is_judged(predictor: Predictor, sequence: str) -> bool:
+    """Return whether the saliency of a sequence means anything: whether it or any window of it has an answer."""
+    return bool(judged_windows(encode_bases(sequence) != AMBIGUOUS_CODE, predictor.config.window).any())
 
 
 class _Reader(NamedTuple):
@@ -230,38 +246,45 @@ class _Unperturbed(NamedTuple):
 
     views: np.ndarray  # (starts, width) codes
     margins: np.ndarray  # (starts,)
+    ranks: np.ndarray  # (starts,) the margins, but for those of windows that are not judged: below all others
     class_index: int
     aligned: int | None  # start of the window whose anchor lies on the given site
 
     @classmethod
-    def of(
-        cls, reader: _Reader, codes: np.ndarray, class_index: int | None, place: int | None
-    ) -> "_Unperturbed":
+    def of(cls, reader: _Reader, codes: np.ndarray, class_index: int | None, place: int | None) -> "_Unperturbed":
         """Score all windows of ``codes``; ``place`` is the site that a window shall be aligned with."""
         predictor, window = reader.predictor, reader.predictor.config.window
         width = len(codes) if window is None else min(window.length, len(codes))
         views = np.lib.stride_tricks.sliding_window_view(codes, width)
         logits = reader.logits("whole", views)
-        if class_index is None:
-            class_index = _default_class(predictor, logits)
-        margins = log_odds(logits, class_index, predictor.task)
+        judged = judged_windows(codes != AMBIGUOUS_CODE, window)
+        judged |= not judged.any()
         aligned = None
         if place is not None and window is not None and window.anchor is not None:
             start = place - window.anchor
-            aligned = start if 0 <= start < len(views) else None
-        return cls(views, margins, class_index, aligned)
+            aligned = start if 0 <= start < len(views) and judged[start] else None
+        if class_index is None:
+            likely = logits[judged] if aligned is None else logits[[aligned]]
+            class_index = _default_class(predictor, codes, likely)
+        margins = log_odds(logits, class_index, predictor.task)
+        ranks = np.where(judged, margins, margins.astype(np.float64) - np.ptp(margins) - 1)
+        return cls(views, margins, ranks, class_index, aligned)
+
+    @property
+    def start(self) -> int:
+        """Start of the window that is explained before all others."""
+        return int(self.ranks.argmax()) if self.aligned is None else self.aligned
 
     @property
     def best(self) -> float:
-        start = int(self.margins.argmax()) if self.aligned is None else self.aligned
-        return float(self.margins[start])
+        return float(self.margins[self.start])
 
     def starts(self, length: int) -> np.ndarray:
         """Return, for each stretch [i, i + length), the start of the window in which it is judged."""
         width, count = self.views.shape[1], len(self.views)
         total = count + width - length  # stretches: sequence length - length + 1
         behind = width - length
-        padded = np.concatenate([np.full(behind, -np.inf), self.margins, np.full(behind, -np.inf)])
+        padded = np.concatenate([np.full(behind, -np.inf), self.ranks, np.full(behind, -np.inf)])
         options = np.lib.stride_tricks.sliding_window_view(padded, behind + 1)
         chosen = np.empty(total, dtype=np.int64)
         rows = max(1, _CHUNK_BASES // (behind + 1))
@@ -292,10 +315,24 @@ def _usable(lengths: Sequence[int], width: int) -> list[int]:
     return used
 
 
-def _default_class(predictor: Predictor, logits: np.ndarray) -> int:
-    if predictor.task in ("multiclass", "multilabel"):
-        return int(np.unravel_index(logits.argmax(), logits.shape)[1])
-    return predictor.positive_index
+def _default_class(predictor: Predictor, codes: np.ndarray, logits: np.ndarray) -> int:
+    """Return the class to explain of a sequence; ``logits`` are those of the windows that may choose it."""
+    if predictor.task not in ("multiclass", "multilabel"):
+        return predictor.positive_index
+    window = predictor.config.window
+    said = _predicted(predictor, codes) if window is not None and len(codes) > window.length else ""
+    if said in predictor.classes:
+        return predictor.classes.index(said)
+    surest = predictor.probabilities(logits).max(axis=1).argmax()
+    return int(logits[surest].argmax())
+
+
+def _predicted(predictor: Predictor, codes: np.ndarray) -> str:
+    """Return what is predicted of a sequence as a whole, "" where it is too long for that."""
+    if predictor.tokenizer.count(len(codes)) >= MAX_TOKENS:
+        return ""
+    size, known = np.array([len(codes)]), np.array([np.count_nonzero(codes != AMBIGUOUS_CODE)])
+    return predictor.answers([""], size, known, predictor.logits([codes])).predicted[0]
 
 
 def _fill_count(length: int, fills: int) -> int:

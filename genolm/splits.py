@@ -137,7 +137,9 @@ def split_by_cluster(
         raise SettingsError(f"fractions are {tuple(fractions)}; three shares that add up to 1 are wanted.")
     if len(clusters) != len(strata):
         raise SettingsError(f"There are {len(strata)} labels and {len(clusters)} clusters; they must agree.")
-    part = place_items(strata, clusters, wanted, seed)
+    table = np.asarray(labels)
+    sets = table if table.ndim == 2 and table.shape[1] > 1 else None
+    part = place_items(strata, clusters, wanted, seed, sets=sets)
     empty = [SPLIT_NAMES[place] for place in np.flatnonzero(wanted) if not (part == place).any()]
     if empty:
         sizes = np.unique(clusters, return_counts=True)[1]

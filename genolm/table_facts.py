@@ -10,7 +10,7 @@ from genolm.labels import LabelCode
 from genolm.shortcuts import lengths_and_gc
 from genolm.splits import SPLIT_NAMES, LeakageReport
 from genolm.short_similarity import SHORTEST_COMPARED
-from genolm.table_split import TableSplit, canonical_forms
+from genolm.table_split import TableSplit, canonical_forms, numbered
 from genolm.tables import LabelledTable
 
 ALL_ROWS, OTHERS = "all rows", "all other classes"
@@ -124,6 +124,7 @@ class SplitFacts:
     """The division into parts: rows of each, and test rows with a near-duplicate in training.
 
     ``random_leaked`` and ``random_share`` are the same for a random division; None where there is no test part.
+    ``notes`` and ``doubts`` are those of the :class:`genolm.table_split.TableSplit`.
     """
 
     method: str
@@ -133,6 +134,7 @@ class SplitFacts:
     random_leaked: int | None
     random_share: float | None
     notes: tuple[str, ...]
+    doubts: tuple[str, ...] = ()
 
 
 def class_masks(code: LabelCode) -> dict[str, np.ndarray]:
@@ -148,16 +150,17 @@ def class_masks(code: LabelCode) -> dict[str, np.ndarray]:
 def class_facts(table: LabelledTable, code: LabelCode, parts: np.ndarray) -> tuple[ClassFacts, ...]:
     """Return the figures of each class, in the order of the classes."""
     lengths, gc = lengths_and_gc(table.sequences)
+    places = {name: np.flatnonzero(mask) for name, mask in class_masks(code).items()}
     return tuple(
         ClassFacts(
             name,
-            int(mask.sum()),
-            *(int((mask & (parts == part)).sum()) for part in SPLIT_NAMES),
-            length=_quantiles(lengths[mask]),
-            gc=_quantiles(gc[mask]),
-            first=int(table.frame.index[mask.argmax()]),
+            len(rows),
+            *(int((parts[rows] == part).sum()) for part in SPLIT_NAMES),
+            length=_quantiles(lengths[rows]),
+            gc=_quantiles(gc[rows]),
+            first=int(table.frame.index[rows[0]]) if len(rows) else 0,
         )
-        for name, mask in class_masks(code).items()
+        for name, rows in places.items()
     )
 
 
@@ -185,8 +188,8 @@ def class_histograms(table: LabelledTable, code: LabelCode) -> tuple[Histogram, 
 def copy_facts(table: LabelledTable, code: LabelCode, clusters: np.ndarray) -> CopyFacts:
     """Return how many rows repeat or resemble another one, and across which labels."""
     labels = np.unique(code.values, axis=0, return_inverse=True)[1].ravel()
-    strands = np.unique([sequence.upper() for sequence in table.sequences], return_inverse=True)[1]
-    forms = np.unique(canonical_forms(table.sequences), return_inverse=True)[1]
+    strands = numbered([sequence.upper() for sequence in table.sequences])
+    forms = numbered(canonical_forms(table.sequences))
     conflicting = _mixed(strands, labels)
     crossed = _mixed(forms, labels) & ~conflicting
     replicates = None
@@ -234,6 +237,7 @@ def split_facts(split: TableSplit, random: LeakageReport | None) -> SplitFacts:
         random.leaked if random and random.test else None,
         random.share if random and random.test else None,
         split.notes,
+        split.doubts,
     )
 
 

@@ -7,7 +7,6 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
 
-from genolm.bootstrap import taken
 from genolm.errors import TableError
 from genolm.labels import LabelCode
 from genolm.progress import ProgressCallback
@@ -175,7 +174,8 @@ def _judged_groups(table: LabelledTable, parts: np.ndarray) -> np.ndarray:
     judged = np.flatnonzero(parts == ("test" if (parts == "test").any() else "valid"))
     groups = np.full(len(table), -1, dtype=np.int64)
     sequences = table.sequences
-    groups[judged] = related_rows([sequences[row] for row in judged], taken(table.named_groups, judged))
+    named = table.frame["group"].iloc[judged].tolist() if "group" in table.frame else None
+    groups[judged] = related_rows([sequences[row] for row in judged], named)
     return groups
 
 

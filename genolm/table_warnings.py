@@ -1,12 +1,12 @@
 """What a reader of a table's figures should know before training, in sentences."""
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Literal
 
 from genolm.cards import metric_name
+from genolm.class_names import misspelt, same_names
+from genolm.labels import as_number, missing_words
 from genolm.plans import LEAST_TRAINING_ROWS
 from genolm.short_similarity import SHORTEST_COMPARED
 from genolm.shortcuts import ShortcutScore, interval_words
@@ -22,8 +22,9 @@ TELLING = {"auroc": 0.6, "spearman": 0.2}
 _CHANCE = {"auroc": 0.5, "spearman": 0.0}
 _GUESSING = {"auroc": 0.55, "spearman": 0.1}
 _MUCH_AMBIGUOUS, _SOLVED, _UNLIMITED = 0.01, 0.98, 0.995
-_NAMED = 5
-_SLIPS, _TIMES_AS_MANY, _SHORTEST_WORD, _ALIKE = 2, 20, 4, 0.8
+_NAMED, _SLIPS_SHOWN = 5, 20
+_Pair = tuple["ClassFacts", "ClassFacts"]
+"""A class that may be a slip, and what was meant."""
 
 
 @dataclass(frozen=True)
@@ -36,10 +37,25 @@ class TableWarning:
 
 def table_warnings(report: "TableReport") -> tuple[TableWarning, ...]:
     """Return everything worth saying of a table, the gravest first."""
-    checks = (_refused, _spelling, _sizes, _balance, _shortcuts, _contradictions, _copies, _leakage, _letters)
-    found = [warning for check in checks for warning in check(report)]
+    found = [*_refused(report), *_of_classes(report)]
+    checks = (_shortcuts, _contradictions, _copies, _leakage, _letters)
+    found += [warning for check in checks for warning in check(report)]
+    found += [TableWarning("warn", doubt) for doubt in report.split.doubts]
     found += [TableWarning("note", note) for note in report.split.notes]
     return tuple(sorted(found, key=lambda item: LEVELS.index(item.level)))
+
+
+def _of_classes(report: "TableReport") -> Iterator[TableWarning]:
+    if report.task == "regression":
+        yield from _sizes(report, report.classes)
+        return
+    slips = misspelt(report.classes)
+    told = _told_classes(report, slips)
+    yield from _spelling(slips)
+    yield from _same_names(told, {item.name for item, _ in slips})
+    yield from _missing(report)
+    yield from _sizes(report, told)
+    yield from _balance(report, told)
 
 
 def _refused(report: "TableReport") -> Iterator[TableWarning]:
@@ -54,45 +70,50 @@ def _refused(report: "TableReport") -> Iterator[TableWarning]:
         yield TableWarning("stop", f"{what} Mend the file, or choose to leave bad rows out.")
 
 
-def _spelling(report: "TableReport") -> Iterator[TableWarning]:
-    for item, meant in _misspelt(report):
+def _spelling(slips: Sequence[_Pair]) -> Iterator[TableWarning]:
+    for item, meant in slips[:_SLIPS_SHOWN]:
         where = f" ({'row' if item.rows == 1 else 'the first is row'} {item.first})" if item.first else ""
         yield TableWarning(
             "warn" if item.train else "stop",
             f"The class {item.name} has {_rows(item.rows)}{where} and is written almost as {meant.name}, which has "
             f"{_rows(meant.rows)}: if it is a slip, mend it in the table.",
         )
+    if more := slips[_SLIPS_SHOWN:]:
+        yield TableWarning(
+            "warn" if all(item.train for item, _ in more) else "stop",
+            f"{len(more)} more classes of a row or two are written almost as far larger ones.",
+        )
 
 
-def _misspelt(report: "TableReport") -> list[tuple["ClassFacts", "ClassFacts"]]:
-    """Return classes of a row or two whose names are almost those of far larger ones, each with that one."""
-    found = []
-    for item in report.classes if report.task in ("binary", "multiclass", "multilabel") else ():
-        larger = [other for other in report.classes if other.rows >= _TIMES_AS_MANY * item.rows]
-        if item.rows <= _SLIPS and (meant := [other for other in larger if _almost(item.name, other.name)]):
-            found.append((item, max(meant, key=lambda other: other.rows)))
-    return found
+def _same_names(told: Sequence["ClassFacts"], slips: set[str]) -> Iterator[TableWarning]:
+    found = same_names([item for item in told if item.name not in slips])
+    for items in found[:_NAMED]:
+        named = _and([f"{item.name} ({_rows(item.rows)})" for item in items])
+        is_number = as_number(items[0].name) is not None
+        same = "the same number" if is_number else "written alike but for capitals, blanks, dots or hyphens"
+        yield TableWarning("warn", f"The classes {named} are {same}: if they are one class, write them alike.")
+    if len(found) > _NAMED:
+        yield TableWarning("warn", f"{len(found) - _NAMED} more sets of classes are written alike in this way.")
 
 
-def _almost(name: str, other: str) -> bool:
-    """Return whether two names differ by a slip, such as a letter, a space or a capital; numbers tell them apart."""
-    plain, also = (re.sub(r"\W|_", "", text.casefold()) for text in (name, other))
-    if plain == also:
-        return True
-    if min(len(plain), len(also)) < _SHORTEST_WORD or re.sub(r"\D", "", plain) != re.sub(r"\D", "", also):
-        return False
-    # A word before the other, as in non-promoter, is another name.
-    longer, shorter = sorted((plain, also), key=len, reverse=True)
-    return shorter not in longer[2:] and SequenceMatcher(None, plain, also).ratio() >= _ALIKE
+def _missing(report: "TableReport") -> Iterator[TableWarning]:
+    rows = {item.name: item.rows for item in report.classes}
+    for name in missing_words(rows):
+        yield TableWarning(
+            "warn",
+            f"The class {name} ({_rows(rows[name])}) is called as many programs write a missing value: if it is one, "
+            "leave those cells empty, and the rows count as rows without a label.",
+        )
 
 
-def _told_classes(report: "TableReport") -> list["ClassFacts"]:
-    """Return the classes that the table is about: those that are no slips."""
-    slips = {item.name for item, _ in _misspelt(report)}
-    return [item for item in report.classes if item.name not in slips]
+def _told_classes(report: "TableReport", slips: Sequence[_Pair]) -> list["ClassFacts"]:
+    """Return the classes that the table is about: those that are no slips, or all where these are fewer than two."""
+    names = {item.name for item, _ in slips}
+    told = [item for item in report.classes if item.name not in names]
+    return told if len(told) > 1 else list(report.classes)
 
 
-def _sizes(report: "TableReport") -> Iterator[TableWarning]:
+def _sizes(report: "TableReport", told: Sequence["ClassFacts"]) -> Iterator[TableWarning]:
     if report.unlabelled:
         yield TableWarning(
             "note",
@@ -111,7 +132,6 @@ def _sizes(report: "TableReport") -> Iterator[TableWarning]:
             f"{train:,} rows are for training. With fewer than {FEW_ROWS} a model learns little more than "
             "what its language model knows already; expect wide intervals.",
         )
-    told = _told_classes(report)
     for part, level, what in (
         ("train", "stop", "no model can learn it"),
         ("valid", "warn", "the training cannot be steered by it"),
@@ -128,10 +148,9 @@ def _sizes(report: "TableReport") -> Iterator[TableWarning]:
         )
 
 
-def _balance(report: "TableReport") -> Iterator[TableWarning]:
+def _balance(report: "TableReport", told: Sequence["ClassFacts"]) -> Iterator[TableWarning]:
     if report.task not in ("binary", "multiclass"):
         return
-    told = _told_classes(report)
     most, least = max(told, key=lambda item: item.rows), min(told, key=lambda item: item.rows)
     if least.rows < UNEVEN * most.rows:
         always = most.rows / report.rows
@@ -286,6 +305,6 @@ def _classes(names: Sequence[str]) -> str:
     return f"{len(names)} classes ({', '.join(names[:_NAMED])}{more}) have"
 
 
-def _and(items: Sequence[int]) -> str:
+def _and(items: Sequence[int | str]) -> str:
     words = [str(item) for item in items]
     return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]

@@ -170,7 +170,12 @@ VERBS: dict[str, Verb] = {
         "evaluate_table",
         ("model", "table"),
         ("model", "table"),
-        {"--split": Option("split"), **_RUN},
+        {
+            "--split": Option("split"),
+            "--column": Option("columns", pair, (), many=True),
+            "--skip-bad-rows": Option("skip_bad_rows", bool, False),
+            **_RUN,
+        },
         files=("table",),
         out="",
         result="found: found.metrics",

@@ -138,8 +138,9 @@ def _mcc(truth: Array, calls: Array, right: Array) -> Array:
     """Return R_K of counts (draws, classes): 0 if one class only is called, NaN if one only is there."""
     total = truth.sum(axis=1)
     above = right.sum(axis=1) * total - (truth * calls).sum(axis=1)
-    spread_truth = total**2 - (truth**2).sum(axis=1)
-    spread_calls = total**2 - (calls**2).sum(axis=1)
+    # Weights that are no whole numbers leave some 1e-16 below 0.
+    spread_truth = np.maximum(total**2 - (truth**2).sum(axis=1), 0.0)
+    spread_calls = np.maximum(total**2 - (calls**2).sum(axis=1), 0.0)
     below = np.sqrt(spread_truth) * np.sqrt(spread_calls)
     return np.where(spread_truth > 0, above / np.where(below > 0, below, np.inf), np.nan)
 

@@ -17,7 +17,8 @@ LAYERS = (
     | {"site_matching", "workspace"},
     {"compute", "remote_jobs", "record", "fasta_check", "labels", "weighted_figures", "methods_text", "watchdog"}
     | {"topology", "feature_readers", "score_files", "published"},
-    {"metrics", "fasta_index", "tokenizer", "tracks", "cell", "pooling", "prediction", "result_row", "job_database", "recording", "table_text"} | {"class_names"},
+    {"metrics", "fasta_index", "tokenizer", "tracks", "cell", "pooling", "prediction", "result_row", "job_database", "recording", "table_text"}
+    | {"class_names"},
     {"sequences", "short_similarity", "genbank", "twobit", "features", "peaks", "lstm", "calibration", "bundle_config", "readings"}
     | {"recipe_config", "results", "results_contest", "stream_cell", "stream_pooling", "truth_intervals", "job_store", "shortcuts", "common_site"}
     | {"held_out"},

@@ -31,7 +31,10 @@ RUNS = {
         ["scan", "--model=m", "-o", "out", "a.fa", "--contig", "one", "--contig", "two", "--bedgraph"]
         + ["--strand", "+", "--merge-distance", "30", "--class", "x"],
     ],
-    "evaluate": [["evaluate", "m", "t.csv", "--split", "test", "--precision", "bf16"]],
+    "evaluate": [
+        ["evaluate", "m", "t.csv", "--split", "test", "--precision", "bf16"],
+        ["evaluate", "m", "t.csv", "--column", "sequence=dna", "--skip-bad-rows"],
+    ],
     "compare": [
         ["compare", "a", "b", "t.csv", "--split", "test", "--draws", "500", "--out", "x.json"],
         ["compare", "a", "b", "t.csv", "--column", "sequence=dna", "--column", "label=x", "--skip-bad-rows"],

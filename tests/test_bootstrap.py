@@ -146,9 +146,20 @@ def test_few_rows_of_one_mind_have_the_p_of_a_sign_test(discordant, rows):
 
 
 def test_related_rows_of_one_mind_count_as_their_groups():
-    groups = np.repeat(np.arange(4), 10)
-    assert compared([1] * 40, [0] * 40, groups).p == pytest.approx(2 / 2**4, rel=0.35)
+    found = compared([1] * 40, [0] * 40, np.repeat(np.arange(4), 10))
+    assert found.p == 2 / 2**4 and (found.difference.low, found.difference.high) == (0, 1)
+    assert compared([1] * 40, [0] * 40, np.repeat(np.arange(8), 5)).difference.low > 0
     assert compared([1] * 40, [0] * 40).p < 0.001
+
+
+def test_a_lead_over_groups_is_found():
+    rng, sure = np.random.default_rng(8), 0
+    groups = np.repeat(np.arange(20), 50)
+    for _ in range(10):
+        odds = rng.normal(1.0, 0.5, 20)[groups]
+        right = [rng.random(1000) < 1 / (1 + np.exp(-odds - lead)) for lead in (0.5, 0.0)]
+        sure += compared(*right, groups).p < 0.05
+    assert sure >= 8
 
 
 def test_answers_that_are_all_equal_have_no_difference_but_intervals():

@@ -88,3 +88,19 @@ def test_a_folder_of_classes(tmp_path, make_dna):
         (tmp_path / f"{name}.fa").write_text("".join(f">{i}\n{make_dna(50)}\n" for i in range(30)))
     done = check(tmp_path, "--no-shortcuts")
     assert "60 rows, 3,000 bases, binary" in done.output
+
+
+def test_a_plan_tells_the_stops_and_warnings_of_the_check(tmp_path, make_dna, toy_language_model_path):
+    parts = ["train"] * 60 + ["valid"] * 10 + ["test"] * 20
+    rows = [f"{make_dna(60)},{'ab'[row % 2]},{part},g{row // 45}" for row, part in enumerate(parts)]
+    rows += [f"{make_dna(60)},c,test,g1" for _ in range(10)]
+    (tmp_path / "t.csv").write_text("\n".join(["sequence,label,split,group", *rows]) + "\n")
+    told = check(tmp_path / "t.csv", "--no-shortcuts").output.splitlines()
+    told = [line for line in told if line.startswith(("STOP", "WARN"))]
+    arguments = ["finetune", str(tmp_path / "t.csv"), "--base", str(toy_language_model_path), "--name", "new", "--plan"]
+    done = CliRunner().invoke(commands, arguments)
+    assert done.exit_code == 0 and done.output.splitlines()[: len(told)] == told
+    assert told[0] == "STOP  The class c has no training row: no model can learn it."
+    assert any("The test rows come from one group, too few" in line for line in told)
+    plan = json.loads(CliRunner().invoke(commands, [*arguments, "--json"]).stdout)
+    assert [f"{item['level'].upper():<5} {item['sentence']}" for item in plan["warnings"]] == told

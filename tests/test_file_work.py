@@ -13,10 +13,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from click.testing import CliRunner
+
 from genolm import compute  # noqa: F401
 import torch
 
 from genolm import file_work, scan_work
+from genolm.cli import commands
 from genolm.config import HeadConfig, TokenizerConfig
 from genolm.engines import FinishedScores
 from genolm.errors import Cancelled, SettingsError
@@ -248,6 +251,45 @@ def test_a_binary_model_names_only_the_class_that_is_not_its_positive_one(model,
         assert list(table.columns) == columns + more
         assert result.summary["explained"] == {name or "promoter": 1}
     assert set(table["class"]) == {"other"}
+
+
+def test_a_record_that_is_not_judged_has_no_scores(model, tmp_path, make_dna):
+    fasta, alone, unknown = tmp_path / "in.fa", tmp_path / "alone.fa", "N" * 90
+    some, gap = make_dna(61), make_dna(60) + "N" * 100 + make_dna(20)
+    fasta.write_text(f">short\nACG\n>some\n{some}\n>none\n{unknown}\n>gap\n{gap}\n")
+    alone.write_text(f">some\n{some}\n>gap\n{gap}\n")
+    watch = Watch()
+    options = {"model": model, "lengths": (1, 5), "fills": 2, "strand": "both", "strips": True}
+    result = saliency_file(fasta, tmp_path / "s.csv", progress=watch, **options)
+    judged = saliency_file(alone, tmp_path / "a.csv", **options)
+    table, strips = pd.read_csv(tmp_path / "s.csv"), pd.read_csv(strips_path(tmp_path / "s.csv"))
+    left = table["record"].isin(["short", "none"])
+    assert table.loc[left, ["score", "low", "high"]].isna().all(axis=None) and left.sum() == 2 * (3 + 90)
+    pd.testing.assert_frame_equal(table[~left].reset_index(drop=True), pd.read_csv(tmp_path / "a.csv"))
+    assert strips["loss"].isna().equals(strips["record"].isin(["short", "none"]))
+    assert strips[strips["record"] == "short"]["length"].tolist() == [1] * 6
+    assert result.summary["windows"] == judged.summary["windows"] and "warning" not in judged.summary
+    assert result.summary["explained"] == {"not judged": 4, "promoter": 4}
+    assert watch.seen[-1].done == watch.seen[-1].total > result.summary["windows"]
+    assert result.summary["warning"].startswith("2 of 4 records are not judged: short, none. An answer needs known")
+    said = classify_file(fasta, tmp_path / "c.csv", model=model).summary["warning"]
+    # As a whole the record with the gap has no answer, some of its windows have.
+    assert said == result.summary["warning"].replace("2 of 4", "3 of 4").replace("short, none.", "short, none, gap.")
+
+
+def test_the_command_tells_of_records_that_are_not_judged(toy_bundle_path, tmp_path):
+    fasta, out = tmp_path / "in.fa", tmp_path / "s.json"
+    fasta.write_text(">none\nNNNNN\n")
+    words = ["saliency", str(fasta), "--model", str(toy_bundle_path), "--out", str(out), "--class", "other", "--json"]
+    ran = CliRunner().invoke(commands, words)
+    assert ran.exit_code == 0, ran.output
+    assert "Warning: 1 of 1 record is not judged: none. An answer needs known bases" in ran.stderr
+    assert json.loads(ran.stdout)["summary"]["warning"] in ran.stderr
+    (row, *_) = rows = json.loads(out.read_text())
+    assert len(rows) == 5 and (row["score"], row["low"], row["high"]) == (None, None, None)
+    assert row["class"] == "not judged"
+    told = " ".join(CliRunner().invoke(commands, ["saliency", "--help"]).output.split())
+    assert "A .csv, .tsv or .json file." in told and "the one that classify says of the record" in told
 
 
 KILLED = """

@@ -1,7 +1,9 @@
+import re
+
 import pytest
 
 from genolm.errors import SettingsError, TableError
-from genolm.labels import code_classes, code_labels
+from genolm.labels import code_classes, code_labels, missing_words
 
 
 def test_two_words_are_a_binary_task_whose_positive_is_the_second_in_order():
@@ -66,12 +68,13 @@ def numbers(count):
     return [f"{place / 7:.3f}" for place in range(count)]
 
 
-@pytest.mark.parametrize("word", ["NA", "NaN", "na", "n/a", "N/A", "#N/A", "NULL", "-"])
+@pytest.mark.parametrize("word", "NA NaN na n/a N/A #N/A NULL - None none ? . <NA>".split())
 @pytest.mark.parametrize("others", [numbers(50), ["0", "1"] * 25])
 @pytest.mark.parametrize("task", ["", "regression"])
 def test_a_missing_value_among_numbers_is_named_with_its_row(word, others, task):
     labels = [*others[:20], word, *others[20:], word]
-    with pytest.raises(TableError, match=f"missing value stands in 2 of 52 labels, first in row 23: '{word}'.*empty"):
+    named = re.escape(repr(word))
+    with pytest.raises(TableError, match=f"missing value stands in 2 of 52 labels, first in row 23: {named}.*empty"):
         code_labels(labels, task=task, rows=[*range(2, 22), *range(23, 55)])
     with pytest.raises(TableError, match="first in label 21: .*say --task multiclass or give it another name"):
         code_labels(labels, task=task)
@@ -83,6 +86,13 @@ def test_a_missing_value_among_words_is_refused_only_if_it_can_be_no_class():
     assert code_labels(["EU", "NA", "SA"]).head.classes == ("EU", "NA", "SA")
     with pytest.raises(TableError, match="1 of 3 labels, first in label 2: '#N/A'"):
         code_labels(["promoter", "#N/A", "other"])
+
+
+def test_classes_that_are_called_as_a_missing_value_is_written():
+    names = ["promoter", "NA", "None", "none", "NULL", "?", ".", "-", "nan", "other"]
+    assert missing_words(names) == ["NA", "None", "NULL", "?", ".", "-", "nan"]
+    assert missing_words(["+", "-"]) == [] and missing_words(["+", "-", "."]) == ["."]
+    assert code_labels(["promoter", "other", "NA"]).head.classes == ("NA", "other", "promoter"), "told, not refused"
 
 
 @pytest.mark.parametrize("task", ["", "regression"])

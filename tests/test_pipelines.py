@@ -349,6 +349,9 @@ def test_rows_that_resemble_one_another_are_drawn_together(model, tmp_path):
     told = evaluate_table(model, alone)
     assert told.drawn == 20
     assert told.metrics["auroc"] == score("binary", answers[:40], truth[:40], groups=named)["auroc"]
+    once.assign(group=[f"gene {number % 2}" for number in range(40)]).to_csv(alone, index=False)
+    told = evaluate_table(model, alone)
+    assert told.drawn == 40 and "from 2 groups, too few for intervals" in told.warnings[-1]
     result = CliRunner().invoke(commands, ["evaluate", str(model.bundle.path), str(path)])
     assert "Intervals are drawn over 40 groups of related rows among 120." in result.stdout
 

@@ -9,7 +9,7 @@ import torch
 from genolm.classifier import Ensemble
 from genolm.config import Calibration, EncoderConfig, HeadConfig, TokenizerConfig, Window
 from genolm.errors import BundleError, SequenceError, SettingsError
-from genolm.predict import BF16_TOLERANCE, FP32_TOLERANCE, MAX_TOKENS, Predictor, check_whole
+from genolm.predict import BATCH_TOKENS, BF16_TOLERANCE, FP32_TOLERANCE, MAX_TOKENS, Predictor, check_whole
 from genolm.prediction import NOT_JUDGED, log_odds, not_judged_words
 from genolm.registry import BundleConfig
 from genolm.saliency import perturbation_saliency
@@ -44,6 +44,26 @@ def test_an_answer_does_not_depend_on_what_else_is_in_the_batch(precision, toler
     np.testing.assert_allclose(together, alone, atol=tolerance, rtol=0)
     np.testing.assert_allclose(ours.logits(sequences, batch_tokens=64), alone, atol=tolerance, rtol=0)
     assert np.ptp(alone[:, 1]) > 2 * tolerance
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_sequence_alone_gets_what_it_gets_beside_another(precision):
+    ours = predictor(precision, encoder=EncoderConfig(emb=64, hid=128), mirrored=True)
+    for sequence in (dna(50) + "N" * 60 + dna(60), dna(180)):
+        alone = ours.logits([sequence])
+        np.testing.assert_array_equal(alone, ours.logits([sequence, sequence])[:1])
+        codes = encode_bases(sequence)[None]
+        np.testing.assert_array_equal(ours.logits_of_codes(codes), ours.logits_of_codes(codes.repeat(2, axis=0))[:1])
+
+
+def test_only_a_row_that_could_have_company_is_read_twice(monkeypatch):
+    ours, rows = predictor(), []
+    model = ours._model
+    monkeypatch.setattr(ours, "_model", lambda block, lengths: rows.append(len(block)) or model(block, lengths))
+    monkeypatch.setitem(BATCH_TOKENS, "cpu", 60)
+    for length in (60, 62):  # 30 and 31 tokens, the separator among them
+        assert ours.logits([dna(length)]).shape == (1, 2)
+    assert rows == [2, 1]
 
 
 def test_logits_are_those_of_the_plain_model_on_one_unpadded_sequence():
@@ -114,6 +134,15 @@ def test_only_a_model_that_can_scan_points_to_scans():
     free, _ = toy(window=None)
     with pytest.raises(SequenceError, match="with this model. Cut it into pieces."):
         check_whole(free, "'long'", 2 * MAX_TOKENS + 5)
+
+
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_the_longest_sequence_is_the_one_that_the_message_names(stride):
+    free, _ = toy(stride=stride, window=None)
+    longest = (MAX_TOKENS - 1) * stride + 2
+    check_whole(free, "'long'", longest)
+    with pytest.raises(SequenceError, match=f"has {longest + 1:,} bases; a sequence .* has up to {longest:,} with"):
+        check_whole(free, "'long'", longest + 1)
 
 
 def test_a_given_model_stays_as_it_is():

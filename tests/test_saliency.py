@@ -3,10 +3,15 @@
 import numpy as np
 import pytest
 
-from genolm.config import HeadConfig, TokenizerConfig, Window
+from genolm import compute  # noqa: F401
+import torch
+
+from genolm.config import Calibration, HeadConfig, TokenizerConfig, Window
 from genolm.errors import SequenceError, SettingsError
 from genolm.predict import Predictor
-from genolm.saliency import LENGTHS, perturbation_saliency, saliency_windows
+from genolm.prediction import NOT_JUDGED
+from genolm.saliency import LENGTHS, explained_answer, is_judged, perturbation_saliency, saliency_windows
+from genolm.sequences import reverse_complement
 from genolm.tokenizer import encode_bases
 from tests.toys import loud_model, toy_config
 
@@ -18,8 +23,8 @@ def dna(length: int) -> str:
     return "".join(RNG.choice(list("ACGT"), length))
 
 
-def predictor(head: HeadConfig | None = None, window: Window | None = None) -> Predictor:
-    config = toy_config(tokenizer=TokenizerConfig(3, 1), head=head or HeadConfig(), window=window)
+def predictor(head: HeadConfig | None = None, window: Window | None = None, **config: object) -> Predictor:
+    config = toy_config(tokenizer=TokenizerConfig(3, 1), head=head or HeadConfig(), window=window, **config)
     return Predictor.from_model(config, loud_model(config, seed=5), device="cpu", precision="fp32")
 
 
@@ -155,6 +160,82 @@ def test_a_marked_site_fixes_the_window_around_it():
     assert found.score[20] == pytest.approx(0.0)  # window 12..22 has an A at its anchor
     assert found.score[18] == pytest.approx(-5 / 3, abs=1e-5)
     assert found.anchor == 18
+
+
+@pytest.mark.parametrize("strand", "+-")
+def test_a_window_with_too_few_known_bases_judges_only_what_no_other_one_holds(strand):
+    sequence = dna(20) + "N" * 15 + dna(20)
+    model = Additive(np.full((10, 4), -1.0), Window(10, 2, "TSS"))  # each known base makes a window score less
+    found = perturbation_saliency(model, sequence, lengths=(1,), strand=strand)
+    assert found.base_logit == -8.0  # that of a window with two unknown bases, the most that is judged
+    unknown = (model.seen[1] == 4).sum(axis=1).reshape(55, 3)
+    known = encode_bases(sequence if strand == "+" else reverse_complement(sequence)) < 4
+    assert (unknown[known] <= 2).all() and (unknown[27] == 9).all()
+    explained = explained_answer(model, sequence, class_index=1, strand=strand)
+    assert sequence[explained.start : explained.end].count("N") == 2
+    assert explained.prediction.judged.all() and explained.class_name == "positive"
+    # A site in the gap leads to no window of it; one beside it leads to its own.
+    far, near = (explained_answer(model, sequence, class_index=1, anchor=site) for site in (27, 5))
+    assert far.prediction.judged.all() and (near.start, near.end) == (3, 13)
+
+
+def test_whether_anything_is_judged_goes_by_the_windows():
+    short = predictor(window=Window(20))
+    kept = dna(16) + "N" * 4
+    assert [is_judged(short, text) for text in (kept, "N" * 30 + kept, kept[:-1] + "N" + "N" * 40, "N" * 20)] == [
+        True, True, True, False
+    ]  # fmt: skip
+    assert not is_judged(short, dna(9)) and is_judged(short, dna(10).lower())
+    assert not is_judged(short, (dna(7) + "N" * 3) * 9)
+    assert not is_judged(predictor(), dna(19)) and is_judged(predictor(), dna(20))
+
+
+def test_of_a_long_sequence_the_class_is_what_the_model_says_of_it_as_a_whole():
+    config = toy_config(head=HeadConfig("multiclass", ("x", "y", "z")), window=Window(20))
+    network, options, surest = loud_model(config, seed=5), {"device": "cpu", "precision": "fp32"}, []
+    logits = Predictor.from_model(config, network, **options).logits([dna(60) for _ in range(20)])
+    network.head.layers[-1].bias.data -= torch.from_numpy(np.median(logits, axis=0))  # so that not all are alike
+    ours = Predictor.from_model(config, network, **options)
+    for strand in "+-":
+        for _ in range(8):
+            sequence = dna(60)
+            read = sequence if strand == "+" else reverse_complement(sequence)
+            (said,) = ours.predict([read]).predicted
+            found = perturbation_saliency(ours, sequence, lengths=(15,), fills=2, strand=strand)
+            assert found.class_name == said == explained_answer(ours, sequence, strand=strand).class_name
+            windows = ours.logits([read[start : start + 20] for start in range(41)])
+            surest.append("xyz"[int(np.unravel_index(windows.argmax(), windows.shape)[1])] == said)
+    assert not all(surest)
+
+
+class Choosing(Predictor):
+    """A stand-in: the logits of a window are a row of ``rows``, by its first base, those of a sequence ``rows[3]``."""
+
+    def __init__(self, head: HeadConfig, rows: list[list[float]], **config: object) -> None:
+        self.__dict__.update(predictor(head, Window(20, 10, "TSS"), **config).__dict__)
+        self.rows = np.array(rows, dtype=np.float32)
+
+    def logits_of_codes(self, codes, *, batch_tokens=None, ticker=None):
+        return self.rows[np.minimum(codes[:, 0], 3)]
+
+    def logits(self, sequences, **options):
+        return np.repeat(self.rows[3:], len(sequences), axis=0)
+
+
+def test_a_class_that_no_whole_answer_names_is_that_of_the_surest_window():
+    kinds = HeadConfig("multiclass", ("x", "y", "z"))
+    # A has the highest logit and a probability of a half, C the highest probability.
+    several = Choosing(kinds, [[9.0, 9.0, 0.0], [0.0, 5.0, -5.0], [1.0, 0.0, 1.2], [0.0, 0.0, 0.1]])
+    gap = "ACG" + "C" * 20 + "N" * 40 + "G" * 20
+    assert several.predict([gap]).predicted == (NOT_JUDGED,)
+    assert explained_answer(several, gap).class_name == "y"
+    at_site = explained_answer(several, gap, anchor=73)  # window 63..83 begins with G
+    assert (at_site.class_name, at_site.start) == ("z", 63)
+    labels = HeadConfig("multilabel", ("x", "y", "z"))
+    rows = [[1.0, 3.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 1.0]]
+    for whole, name in (([-1.0, -1.0, -1.0], "y"), ([2.0, -1.0, 1.0], "y"), ([-1.0, -1.0, 1.0], "z")):
+        many = Choosing(labels, [*rows, whole], calibration=Calibration(threshold=0.5))
+        assert explained_answer(many, "ACG" * 20).class_name == name
 
 
 def test_class_of_a_multiclass_model_is_the_predicted_one_or_the_named_one():

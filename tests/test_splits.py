@@ -322,10 +322,25 @@ def test_a_second_try_is_made_only_where_the_first_leaves_a_part_half_empty(monk
         found = placing.place_items(strata, clusters, wanted, trial)
         first = plain(strata, clusters, wanted, trial, 0.0)
         least = [(np.bincount(part, minlength=3) / 120 / wanted).min() for part in (first, found)]
-        assert len(tries) == 1 + (least[0] < 0.5)
+        assert tries[:2] == [0.0, 10.0][: 1 + (least[0] < 0.5)]
         assert np.array_equal(first, found) if least[0] >= 0.5 else least[1] >= least[0]
-        kinds.add(len(tries))
-    assert kinds == {1, 2}
+        assert set(strata[first == 0]) <= set(strata[found == 0])
+        assert len(tries) == 1 or tries[-1] in (10.0, 0.5) or least[1] > least[0]
+        kinds.add(min(len(tries), 3))
+    assert kinds == {1, 2, 3}
+
+
+@pytest.mark.parametrize("as_sets", [False, True])
+def test_no_class_loses_its_training_rows_for_fuller_parts(as_sets):
+    """Weighing parts as wholes alone fills them best here, with none of the third class to be learned from."""
+    sizes = [21, 23, 4, 6, 29, 1, 3, 29, 9, 14]
+    labels = np.repeat([0, 0, 0, 0, 0, 1, 1, 1, 2, 3], sizes)
+    clusters, wanted = np.repeat(np.arange(10), sizes), np.array([0.8, 0.1, 0.1])
+    first, second = (placing._placed(labels, clusters, wanted, 1, weight) for weight in (0.0, 10.0))
+    assert set(labels[first == 0]) - set(labels[second == 0]) == {2}
+    parts = splits.split_by_cluster(np.eye(4)[labels] if as_sets else labels, clusters)
+    assert set(labels[parts == "train"]) == {0, 1, 2, 3}
+    assert filled(parts).min() > 2 * (np.bincount(first) / len(labels) / wanted).min()
 
 
 def test_a_split_that_cannot_be_is_refused():

@@ -170,6 +170,63 @@ def test_a_slip_in_a_class_is_named_with_its_row_and_what_was_meant(tmp_path, rn
     assert not any("uneven" in sentence for sentence in sentences(found))
 
 
+def test_a_class_beside_its_slip_alone_keeps_its_warnings(tmp_path, rng):
+    rows = [(dna(rng, 60), "promoter") for _ in range(100)] + [(dna(rng, 60), "promotor")]
+    found = sentences(report_on(tmp_path, rows))
+    assert any("is written almost as promoter" in text for text in found)
+    assert any(text.startswith("The class promotor has no test row") for text in found)
+    assert any("uneven" in text for text in found)
+
+
+def test_cells_of_two_signs_are_two_classes(tmp_path, rng):
+    rows = [(dna(rng, 60), "Gram-") for _ in range(300)] + [(dna(rng, 60), "Gram+") for _ in range(2)]
+    found = sentences(report_on(tmp_path, rows))
+    assert not any("almost" in text or "alike" in text for text in found)
+    assert any(text.startswith("The class Gram+ has no test row") for text in found)
+    assert any("uneven: Gram- has 300 rows, Gram+ 2" in text for text in found)
+
+
+def test_more_slips_than_can_be_read_are_counted(tmp_path, rng):
+    usual = [f"{''.join(rng.choice(list('bcdfgklmnprst'), 9))}" for _ in range(30)]
+    rows = [(dna(rng, 60), name) for name in usual for _ in range(20)]
+    found = report_on(tmp_path, [*rows, *((dna(rng, 60), f"{name[:4]}w{name[4:]}") for name in usual)])
+    assert sum("is written almost as" in text for text in sentences(found)) == 20
+    (rest,) = (text for text in sentences(found) if "far larger ones" in text)
+    assert rest == "10 more classes of a row or two are written almost as far larger ones."
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (("TRUE", "FALSE", "True", "other"), "TRUE (25 rows) and True (25 rows) are written alike but for capitals"),
+        (("1", "0", "1.0", "2"), "1 (25 rows) and 1.0 (25 rows) are the same number: if they are one class, write"),
+        (("non promoter", "x", "non_promoter", "Nonpromoter"), "non_promoter (25 rows) are written alike"),
+        (("CD4+", "CD4-", "A 1", "A 2"), None),
+        (("-1", "1", "0", "-"), None),
+    ],
+)
+def test_classes_that_differ_in_capitals_or_as_numbers_are_written_only(tmp_path, rng, names, said):
+    report = report_on(tmp_path, [(dna(rng, 60), names[row % 4]) for row in range(100)], task="multiclass")
+    found = [text for text in sentences(report, "warn") if "if they are one class" in text]
+    assert len(found) == (said is not None) and all(said in text and text.startswith("The classes ") for text in found)
+
+
+def test_a_class_called_as_a_missing_value_is_told(tmp_path, rng):
+    names = ("promoter", "other", "NA")
+    found = sentences(report_on(tmp_path, [(dna(rng, 60), names[row % 3]) for row in range(90)]), "warn")
+    assert [text for text in found if "missing value" in text] == [
+        "The class NA (30 rows) is called as many programs write a missing value: if it is one, leave those cells "
+        "empty, and the rows count as rows without a label."
+    ]
+
+
+def test_rows_of_two_groups_are_a_warning(tmp_path, plain_rows):
+    rows = [(*row, f"chr{place // 25}", "train" if place < 50 else "test") for place, row in enumerate(plain_rows)]
+    report = report_on(tmp_path, rows, header="sequence,label,group,split")
+    assert report.split.doubts and report.split.doubts[0] in sentences(report, "warn")
+    assert TableReport.from_json(json.loads(json.dumps(report.to_json()))) == report
+
+
 @pytest.mark.parametrize(
     ("odd", "usual", "is_slip"),
     [
@@ -181,6 +238,21 @@ def test_a_slip_in_a_class_is_named_with_its_row_and_what_was_meant(tmp_path, rn
         ("H3K4me1", "H3K4me3", False),
         ("Escherichia", "Salmonella", False),
         ("b", "a", False),
+        ("CD4+", "CD4-", False),
+        ("<500 bp", ">500 bp", False),
+        ("Gram -", "Gram-", True),
+        ("TypeII", "TypeI", False),
+        ("TypeIII", "TypeI", False),
+        ("type II", "type I", False),
+        ("TypeA", "Type", False),
+        ("cluster B", "cluster A", False),
+        ("cluster B1", "cluster A1", False),
+        ("IncFIB", "IncFIA", False),
+        ("hsa-let-7b-5p", "hsa-let-7a-5p", False),
+        ("chr1_2", "chr12", False),
+        ("E.coli", "E. coli", True),
+        ("5UTR", "5'UTR", True),
+        ("promoters", "promoter", True),
     ],
 )
 def test_names_that_differ_by_a_slip(tmp_path, rng, odd, usual, is_slip):

@@ -1,6 +1,7 @@
 """Divisions of a table: near-duplicates together, columns respected, ways out named."""
 
 import math
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +11,14 @@ import pytest
 from genolm.errors import SettingsError, TableError
 from genolm.labels import code_labels
 from genolm.sequences import reverse_complement
+from genolm.table_facts import copy_facts
 from genolm.table_split import (
     SplitSettings,
     canonical_forms,
+    drawn_groups,
     random_split_leakage,
     related_rows,
+    set_aside,
     split_rows,
     table_clusters,
 )
@@ -122,7 +126,8 @@ def test_groups_stay_together(pairs):
     where = pd.Series(split.parts).groupby(groups).nunique()
     assert (where == 1).all() and set(split.parts) == {"train", "valid", "test"}
     assert split.leakage.leaked > 0
-    assert any("The test rows come from 2 groups:" in note for note in split.notes)
+    (doubt,) = split.doubts
+    assert doubt.startswith("The test rows come from 2 groups, too few for intervals to be drawn over groups: they are")
     default = split_rows(table, code_labels(table.labels))
     assert default.method == "cluster" and "does not use" in default.notes[0]
 
@@ -142,10 +147,66 @@ def test_rows_of_one_group_go_together_with_their_look_alikes(pairs):
     # Row 0 and its look-alike, row 1, bear names of their own: the two groups become one.
     named = ["g1" if row == 0 else f"g{row // 8}" for row in rows]
     assert (alike(named) == same(np.maximum(rows // 8, 1))).all()
+    assert (alike([f"chr{row // 70}" for row in rows]) == same(rows // 70)).all(), "three groups are enough"
     # Too few groups, or one chain through all rows, tell nothing of an interval: similarity alone decides.
-    assert (alike([f"chr{row // 20}" for row in rows]) == same(rows // 2)).all()
+    assert (alike([f"chr{row // 100}" for row in rows]) == same(rows // 2)).all()
     assert (alike([f"g{(row + 1) // 2}" for row in rows]) == same(rows // 2)).all()
     assert related_rows([], []).tolist() == []
+
+
+@pytest.mark.parametrize(
+    ("named", "words"),
+    [
+        (lambda row: row // 50, None),
+        (lambda row: row // 8, None),
+        (lambda row: row, None),
+        (lambda row: 0, "The rows come from one group, too few for intervals to be drawn over groups: they are drawn"),
+        (lambda row: row // 100, "The rows come from 2 groups, too few"),
+        (lambda row: min(row // 10, 3), "So many rows are of one group, or of groups with sequences in common,"),
+        (lambda row: (row + 1) // 2, "So many rows are of one group"),
+    ],
+)
+def test_names_that_no_interval_can_be_drawn_over_are_told(pairs, named, words):
+    names = [f"g{named(row)}" for row in range(200)]
+    said = list(set_aside(names, drawn_groups(pairs.sequences, names)))
+    assert [sentence.startswith(words or " ") for sentence in said] == [True] * (words is not None)
+    assert all("too narrow for what other groups would give" in sentence for sentence in said)
+    assert not list(set_aside(None, np.arange(200))) and not list(set_aside(names, None))
+
+
+def said_of_groups(table, method, named, parts):
+    table = table_of(table.sequences, table.labels, split=parts, group=[f"g{named(row)}" for row in range(200)])
+    split = split_rows(table, code_labels(table.labels), SplitSettings(method, seed=2))
+    return list(split.doubts), [note for note in split.notes if "drawn over" in note]
+
+
+@pytest.mark.parametrize("method", ["given", "group", "cluster", "random"])
+def test_each_division_tells_of_few_groups_among_the_rows_to_be_scored(pairs, method):
+    parts = ["train"] * 100 + ["valid"] * 40 + ["test"] * 60
+    # Every second name shares a founder with the next one: 20 groups of 10 rows.
+    doubts, (note,) = said_of_groups(pairs, method, lambda row: row // 5, parts)
+    assert doubts == [] and " groups of related rows among " in note and note.endswith("make them too narrow.")
+    assert method != "given" or note.startswith("Intervals are drawn over 6 groups of related rows among 60.")
+    if method != "group":
+        (doubt,), notes = said_of_groups(pairs, method, lambda row: row // 200, parts)
+        assert doubt.startswith("The test rows come from one group, too few") and notes == []
+
+
+def test_without_test_rows_the_groups_of_validation_rows_are_told(pairs):
+    (doubt,), notes = said_of_groups(pairs, "given", lambda row: row // 100, ["train"] * 150 + ["valid"] * 50)
+    assert doubt.startswith("The validation rows come from one group,") and notes == []
+
+
+def test_a_long_name_or_row_takes_no_memory_for_the_others(pairs):
+    """An array of texts has as much room for each as for the longest: 3 GB here."""
+    long = ["g" * 1_000_000, *(f"g{row // 20}" for row in range(1, 800))]
+    tracemalloc.start()
+    related_rows([*pairs.sequences] * 4, long)
+    table = table_of(["ACGT" * 250_000, *pairs.sequences * 4], ["a", "b"] * 400 + ["a"], group=[*long, "g0"])
+    copy_facts(table, code_labels(table.labels), np.arange(801))
+    split_rows(table, code_labels(table.labels), SplitSettings("group"), clusters=np.arange(801))
+    assert tracemalloc.get_traced_memory()[1] < 2e8
+    tracemalloc.stop()
 
 
 @pytest.mark.parametrize(("method", "column"), [("given", "split"), ("group", "group")])

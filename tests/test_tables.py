@@ -163,6 +163,8 @@ def test_without_labels(tmp_path: Path) -> None:
         (b'sequence,label\nACGT,"1\nGG,0\n', "quotation"),
         (b'sequence,label\nACGT,"a"b\n', "row 2: .*quotation"),
         (b">a\nACGT\n", "is FASTA, not a table"),
+        (b"@r1\nACGT\n+\nIIII\n", r"is FASTQ \(reads with qualities\), not a table; a table begins with"),
+        (b"@r1,label\nACGT,1\n", "no column 'sequence'; its columns are @r1, label"),
         (b"PK\x03\x04\x14\x00xl/workbook", "not a CSV or TSV table but a zip archive or an Office document"),
         (PLAIN.encode("utf-16"), "UTF-16"),
         (gzipped(PLAIN.encode() * 100)[:-9], "truncated gzip"),

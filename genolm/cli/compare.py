@@ -50,7 +50,8 @@ def command(
     TABLE is CSV or TSV (or .gz) with the columns sequence and label, and group, if there is one, or a folder with
     one FASTA file per class; its rows should be new to both models. Printed is each score of both, and A minus B
     with its 95 % interval and a two-sided p (paired bootstrap over groups of rows that resemble one another or share
-    a group).
+    a group). A column group counts where there are three groups or more and none has more than half of the rows; else
+    it is said.
     """
     from genolm.bootstrap import drawn_words
     from genolm.cards import format_difference, format_estimate, metric_name, p_words

@@ -39,9 +39,9 @@ def command(
     """Score MODEL on a labelled TABLE.
 
     TABLE is CSV or TSV (or .gz) with the columns sequence and label, and group, if there is one, or a folder with one
-    FASTA file per class. Printed with 95 % intervals,
-    which are drawn over groups of rows that resemble one another or share a group: accuracy, precision,
-    recall, mcc, auroc, auprc, ece.
+    FASTA file per class. Printed with 95 % intervals, which are drawn over groups of rows that resemble one another or
+    share a group: accuracy, precision, recall, mcc, auroc, auprc, ece. A column group counts where there are three
+    groups or more and none has more than half of the rows; else it is said.
     """
     from genolm.bootstrap import drawn_words
     from genolm.cards import format_number, metric_name

@@ -95,9 +95,10 @@ def command(
 ) -> None:
     """Train a classifier on a labelled TABLE.
 
-    TABLE is CSV or TSV with the columns sequence and label, and if you like split, group and name. The new
-    model is at once in `genolm models list`. A training that was cut off goes on when the same command is given
-    again.
+    TABLE is CSV or TSV with the columns sequence and label, and if you like split, group and name. Intervals are drawn
+    over groups of rows that resemble one another or share a group; a column group counts where there are three groups
+    or more among the rows that are scored and none has more than half of them, else it is said. The new model is at
+    once in `genolm models list`. A training that was cut off goes on when the same command is given again.
     """
     from genolm.tables import column_names
 
@@ -136,14 +137,19 @@ def _tell_plan(
 ) -> None:
     from genolm.estimates import estimate_training
     from genolm.preparation import prepare_training
+    from genolm.table_report import report_table
 
     preparation = prepare_training(table, base, settings, from_scratch=from_scratch)
     estimate = estimate_training(preparation)
-    plan = preparation.plan
+    plan, split = preparation.plan, preparation.split
+    report = report_table(preparation.table, preparation.code, split, shortcuts=False)
+    doubts = [item for item in report.warnings if item.level != "note"]
     if as_json:
-        print_json({"plan": plan, "split": preparation.split.method, "estimate": estimate.as_json()})
+        print_json({"plan": plan, "split": split.method, "warnings": doubts, "estimate": estimate.as_json()})
         return
-    for sentence in (*plan.reasons, *preparation.split.notes):
+    for item in doubts:
+        click.echo(f"{item.level.upper():<5} {item.sentence}")
+    for sentence in (*plan.reasons, *split.notes):
         click.echo(f"- {sentence}")
     memory = estimate.memory_bytes / 1e9
     click.echo(f"About {clock(estimate.seconds)} and {memory:.1f} GB on {estimate.device}.")

@@ -17,7 +17,7 @@ from genolm.cli.reporting import (
 @click.command("saliency")
 @fasta_argument
 @model_option
-@click.option("--out", "-o", required=True, type=click.Path(path_type=Path), help="A .csv or .tsv file.")
+@click.option("--out", "-o", required=True, type=click.Path(path_type=Path), help="A .csv, .tsv or .json file.")
 @click.option("--strand", type=click.Choice(["+", "-", "both"]), default="+", show_default=True)
 @click.option("--fills", type=click.IntRange(2), default=8, show_default=True, help="Random fills per place.")
 @click.option("--seed", type=click.IntRange(0), default=1, show_default=True, help="Of the random fills.")
@@ -25,7 +25,9 @@ from genolm.cli.reporting import (
     "--class",
     "class_name",
     metavar="NAME",
-    help="Class to explain; by default the positive one of two, and of several the one predicted of each record.",
+    help="Class to explain; by default the positive one of two. Of several it is the one that classify says of the "
+    "record, read on the strand; where it says none, several or nothing, that of the window at --site, else of the "
+    "surest window.",
 )
 @click.option(
     "--site",
@@ -53,7 +55,8 @@ def command(
 
     Stretches of 1 to 15 bases are replaced at random; the score is what the log-odds of the class lose.
     Columns of the result: record, position (0-based), base, strand, score, low, high; class too unless it is
-    the positive one of two. An interrupted run goes on where it stopped when the same command is given again.
+    the positive one of two. A record with too few known bases has no scores; its class is "not judged". An
+    interrupted run goes on where it stopped when the same command is given again.
     """
     from genolm.pipelines import saliency_file
 
@@ -72,3 +75,5 @@ def command(
             progress=progress,
         )
     report_files(result, as_json=as_json)
+    if warning := result.summary.get("warning"):
+        click.echo(f"Warning: {warning}", err=True)

@@ -18,12 +18,12 @@ from pages.shared import inputs, running, state
 IN_PAGE_WINDOWS = 30_000
 IN_PAGE_SECONDS = 60
 ANSWER_WINDOWS = 3_000
-OUT_NAME, PIECE_NAME = "saliency.csv", "piece.fa"
+OUT_NAME, PIECE_NAME, WHOLE_NAME = "saliency.csv", "piece.fa", "record.fa"
 
 
 @dataclass(frozen=True)
 class Task:
-    """A piece of a record to explain (0-based, half-open), and how.
+    """A piece of a record of ``length`` bases to explain (0-based, half-open), and how.
 
     ``mark`` is the 0-based place in the piece of a site such as the TSS; ``strand`` is +, - or both;
     ``class_name`` None means the positive class, or the predicted one of several.
@@ -31,6 +31,7 @@ class Task:
 
     path: Path
     record: str
+    length: int
     start: int
     end: int
     strand: str
@@ -42,7 +43,17 @@ class Task:
     @property
     def name(self) -> str:
         """The record's name, with the place (1-based) where it is a piece of the record."""
-        return self.record if self.start == 0 else f"{self.record}:{self.start + 1}-{self.end}"
+        return f"{self.record}:{self.start + 1}-{self.end}" if self.is_piece else self.record
+
+    @property
+    def is_piece(self) -> bool:
+        """Whether it is less than the whole record."""
+        return (self.start, self.end) != (0, self.length)
+
+    @property
+    def file_name(self) -> str:
+        """What the FASTA file of the letters is called, which tells a piece from a whole record."""
+        return PIECE_NAME if self.is_piece else WHOLE_NAME
 
     @property
     def signs(self) -> list[str]:
@@ -78,13 +89,32 @@ class Task:
         return workspace.uploads_dir() / "results" / hashlib.sha256(key.encode()).hexdigest()[:24] / OUT_NAME
 
     def fasta(self) -> str:
-        """Return the piece as FASTA, for a file of the name that :data:`PIECE_NAME` is."""
+        """Return the piece as FASTA, for a file of the name :attr:`file_name`."""
         return f">{self.name}\n{self.piece()}\n"
 
     def piece(self) -> str:
         """Return the letters to explain."""
         with open_fasta(self.path) as genome:
             return genome.fetch(self.record, self.start, self.end)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where letters called ``name`` lie: from the 0-based ``start`` on in ``record``, all of it or a piece."""
+
+    name: str
+    record: str
+    start: int = 0
+    is_piece: bool = False
+
+    @classmethod
+    def of(cls, name: str, fasta: Path) -> "Place":
+        """Return the place of what a :class:`Task` called ``name`` and wrote into the file ``fasta``."""
+        record, _, span = name.rpartition(":")
+        first = span.partition("-")[0]
+        if fasta.name != PIECE_NAME or not record or not first.isdecimal():
+            return cls(name, name)
+        return cls(name, record, int(first) - 1, is_piece=True)
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
@@ -96,11 +126,19 @@ def _answer(
 
 
 def answer_words(
-    model: BundleInfo, letters: str, strand: str, *, class_name: str | None, mark: int | None, known: str = ""
+    model: BundleInfo,
+    letters: str,
+    strand: str,
+    *,
+    class_name: str | None,
+    mark: int | None,
+    known: str = "",
+    offset: int = 0,
 ) -> str:
     """Return, as Markdown, the answer that a saliency explains: class, probability, threshold, what is known.
 
-    "" where that would mean to read many windows anew.
+    "" where that would mean to read many windows anew. ``offset`` is how many bases of the record lie before the
+    ``letters``.
     """
     window = model.config.window
     if window is not None and len(letters) - window.length > ANSWER_WINDOWS:
@@ -109,8 +147,20 @@ def answer_words(
     found = _answer(state.predictor(model), stamp, letters, strand, class_name, mark)
     words = f"{state.plain(inputs.title_of(model))} says {called_words(found.prediction, model)}"
     if found.end - found.start < len(letters):
-        words += f" of bases {found.start + 1} to {found.end}, the window that is explained"
+        words += f" of bases {offset + found.start + 1} to {offset + found.end}, the window that is explained"
+        if found.prediction.task != "regression" and found.class_name not in found.prediction.predicted:
+            words += f", for the class **{state.plain(found.class_name)}**"
     return f"{words}." + (f" Known: **{state.plain(known)}**." if known else "")
+
+
+def counting_words(place: Place) -> str:
+    """Return, as Markdown, from where positions are counted on the page and in the table to download."""
+    if not place.is_piece:
+        return "Positions on this page count from 1; in the CSV they count from 0."
+    return (
+        f"Positions on this page are those in {state.plain(place.record)}, counted from 1; in the CSV they count from "
+        f"0 in the piece, which is called {state.plain(place.name)} there."
+    )
 
 
 def called_words(found: Prediction, model: BundleInfo) -> str:
@@ -164,7 +214,7 @@ def command(task: Task, model: BundleInfo, fasta: str | Path) -> list[str]:
 
 
 def _write_piece(task: Task, out: Path) -> Path:
-    fasta = out.with_name(PIECE_NAME)
+    fasta = out.with_name(task.file_name)
     fasta.parent.mkdir(parents=True, exist_ok=True)
     write_fasta(fasta, [SequenceRecord(task.name, "", task.piece())])
     return fasta

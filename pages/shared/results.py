@@ -145,8 +145,12 @@ def write_calls(
 
 
 def read_saliency(out: Path) -> tuple[pd.DataFrame, dict[str, dict[int, np.ndarray]]]:
-    """Return the table of a saliency and, per strand, the losses per length where they were written."""
-    table = pd.read_csv(out, dtype={"record": str, "base": str, "strand": str}, keep_default_na=False)
+    """Return the table of a saliency and, per strand, the losses per length where they were written.
+
+    Numbers of a record that is not judged are NaN.
+    """
+    texts, empty = {"record": str, "base": str, "strand": str}, dict.fromkeys(("score", "low", "high"), [""])
+    table = pd.read_csv(out, dtype=texts, keep_default_na=False, na_values=empty)
     strips: dict[str, dict[int, np.ndarray]] = {}
     if strips_path(out).is_file():
         losses = pd.read_csv(strips_path(out), dtype={"record": str, "strand": str})

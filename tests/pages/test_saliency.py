@@ -1,5 +1,7 @@
 """Saliency: the page shows what the package gives, marks the known site, and refuses what is too long."""
 
+import base64
+import json
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +49,74 @@ def test_the_sample_is_explained_as_the_package_does(open_page, toy_model, priva
     assert counted in [item.value for item in app.caption]
     assert counted not in [item.value for box in app.expander for item in box.caption]
     assert any(item.value.endswith(f" here; {inputs.LONGER}.") for item in app.caption)
+
+
+def decoded(values):
+    """Return numbers of a figure, which plotly may have packed."""
+    if isinstance(values, dict):
+        return np.frombuffer(base64.b64decode(values["bdata"]), dtype=values["dtype"])
+    return values
+
+
+def figure_of(app):
+    (chart,) = app.get("plotly_chart")
+    return json.loads(chart.proto.spec)
+
+
+def test_a_piece_is_shown_in_the_numbers_of_its_record(open_page, toy_model, private_workspace):
+    app = open_page(PAGE)
+    app.number_input[0].set_value(11).run()
+    assert next(item for item in app.number_input if item.label == "Site to mark").value == 41
+    app = run(app)
+    (written,) = (private_workspace / "uploads" / "results").glob("*/saliency.csv")
+    table = pd.read_csv(written)
+    assert set(table["record"]) == {"lacZ_promoter:11-60"} and table["position"].tolist() == list(range(50))
+    drawn = figure_of(app)
+    lines = [item["x"] for item in drawn["data"] if item.get("name") == "mean" or item["type"] == "heatmap"]
+    assert len(lines) == 2
+    for line in lines:
+        assert np.asarray(decoded(line)).tolist() == list(range(11, 61))
+    assert drawn["layout"]["xaxis2"]["title"]["text"] == "position in the record (bp, first base = 1)"
+    (site,) = [item for item in drawn["layout"]["annotations"] if item["text"] == "marked site"]
+    assert site["x"] == 41
+    best = app.dataframe[-1].value
+    top = table.nlargest(15, "score")
+    assert best["position"].tolist() == (top["position"] + 11).tolist() and set(best["record"]) == {"lacZ_promoter"}
+    (told,) = [item.value.replace("\\", "") for item in app.caption if item.value.startswith("Positions on this page")]
+    assert told == (
+        "Positions on this page are those in lacZ_promoter, counted from 1; in the CSV they count from 0 in the piece, "
+        "which is called lacZ_promoter:11-60 there."
+    )
+
+
+def test_the_first_bases_of_a_record_are_called_a_piece(tmp_path):
+    options = {"strand": "+", "class_name": None, "mark": None, "fills": 2, "seed": 1}
+    for start, end, name in ((0, 40, "chr1:5-64"), (0, 39, "chr1:5-64:1-39"), (1, 40, "chr1:5-64:2-40")):
+        task = explain.Task(tmp_path / "in.fa", "chr1:5-64", 40, start, end, **options)
+        place = explain.Place.of(name, Path("anywhere") / task.file_name)
+        assert (task.name, task.is_piece) == (name, name != "chr1:5-64")
+        assert place == explain.Place(name, "chr1:5-64", start, task.is_piece)
+
+
+def test_a_window_that_is_explained_is_named_in_the_numbers_of_the_record(toy_model, make_dna):
+    letters = make_dna(80)
+    options = {"class_name": "promoter", "mark": None}
+    found = explained_answer(Predictor(load_bundle(toy_model.path), threads=1), letters, class_index=1)
+    words = explain.answer_words(toy_model, letters, "+", offset=100, **options)
+    assert f" of bases {found.start + 101} to {found.end + 100}, the window that is explained" in words
+    assert words.endswith("for the class **promoter**.") == (found.prediction.predicted != ("promoter",))
+
+
+def test_a_piece_with_too_few_known_bases_is_not_explained(open_page, toy_model, monkeypatch, tmp_path, make_dna):
+    monkeypatch.setenv("GENOLM_DATA_ROOTS", str(tmp_path))
+    (tmp_path / "gap.fa").write_text(f">contig\n{make_dna(20)}{'N' * 60}\n")
+    app = open_page(PAGE)
+    app.segmented_control[0].set_value("File on the server").run()
+    app.text_input[0].set_value("gap.fa").run()
+    app = run(app)
+    (warning,) = [item.value.replace("\\", "") for item in app.warning if "not judged" in item.value]
+    assert warning.startswith("1 of 1 record is not judged: contig. An answer needs known bases")
+    assert not app.get("plotly_chart") and len(app.get("download_button")) >= 1
 
 
 def test_a_long_piece_becomes_a_job_with_its_letters_and_options(
