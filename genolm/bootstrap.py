@@ -12,8 +12,8 @@ Where every item is answered right, every draw says so too, and would give an in
 few items make a difference, one more item is thought of, whose answer is unknown: an :class:`Unseen` one
 is wrong, or right, and all have random weights (Rubin 1981, doi:10.1214/aos/1176345338). So the interval of a share of
 n hits of n begins at 0.025^(1/n), as that of Clopper and Pearson (1934, doi:10.1093/biomet/26.4.404) does, and the p of
-two models that differ on n items, always in favour of the same one, is that of an exact sign test, 2 / 2^n. Large groups
-bound p alone, see :data:`ROWS_OF_A_GROUP`.
+two models that differ on n items, always in favour of the same one, is that of an exact sign test, 2 / 2^n. Large
+groups bound p alone, see :data:`ROWS_OF_A_GROUP`.
 """
 
 import math
@@ -40,14 +40,14 @@ Z95 = 1.959963984540054
 CENTRED = ("mcc",)
 """Figures from -1 to 1, 0 being that of chance."""
 SMALL_LEAD = 100
-"""A difference is tried with an unseen item where difference times items, or groups, is less: few items make it then."""
+"""A difference is tried with an unseen item where difference times items, or groups, is less: it rests on few then."""
 SMALL_TEST = 200
 """Or where there are at most so many items, or groups."""
 DOUBTED_P = 0.2
 """And where its p is below."""
 ROWS_OF_A_GROUP = 2
-"""Groups of so many rows or more on average are mostly neither all right nor all wrong. An unseen one that is would hide
-nearly every lead: one of .4 in logits over 20 groups of 50 rows was found in no test, without it in all of 100. Such
+"""Groups of so many rows or more on average are mostly neither all right nor all wrong. An unseen one that is would
+hide nearly every lead: one of .4 in logits over 20 groups of 50 rows was found in no test, without it in all of 100. Such
 groups only bound p, by 2 / 2^groups; without that bound 3 or 4 of them gave false alarms in 13 to 20 % of tests."""
 SURE_P = 0.05
 

@@ -268,7 +268,7 @@ def _predicted(
 def _judged(
     predictor: Predictor, found: np.ndarray, labels: np.ndarray
 ) -> tuple[Statistic, Unseen | None, np.ndarray | None]:
-    """Return a model's metrics as a statistic, also with unseen items, and which answers are right (None for numbers)."""
+    """Return a model's metrics as a statistic, the same with unseen items, and which answers are right (else None)."""
     task, threshold = predictor.task, predictor.config.calibration.threshold
     statistic = metrics.statistic_for(task, found, labels, threshold=threshold)
     unseen = metrics.unseen_for(task, found, labels, threshold=threshold)

@@ -228,7 +228,8 @@ def _noise(after: Facts) -> str:
     """Say what noise alone adds to a calibration error; reports of older versions do not know."""
     if after.get("noise") is None:
         return ""
-    return f", where a perfectly calibrated model would have {after['noise']:.3f} on average, which the intervals allow for"
+    known = f"a perfectly calibrated model would have {after['noise']:.3f} on average"
+    return f", where {known}, which the intervals allow for"
 
 
 def _drawn(rows: Facts) -> list[str]:

@@ -1,4 +1,4 @@
-"""Figures of items that have weights, as :mod:`genolm.bootstrap` wants them; what is slow is done once before the draws.
+"""Figures of items that have weights, as :mod:`genolm.bootstrap` wants them; what is slow is done before the draws.
 
 Weights are (draws, items), how often each item came up in each draw, or any numbers from 0; figures are (draws,), NaN
 where they are not defined. What the figures are is said in :mod:`genolm.metrics`.
@@ -81,7 +81,8 @@ def binned(confidence: Array, bins: int, values: Array | None = None) -> sparse.
     """Return values, or ones, (items, bins), each in the bin of its confidence."""
     rows = np.arange(len(confidence))
     columns = np.minimum((confidence * bins).astype(np.int64), bins - 1)
-    return sparse.csr_array((np.ones(len(rows)) if values is None else values, (rows, columns)), shape=(len(rows), bins))
+    values = np.ones(len(rows)) if values is None else values
+    return sparse.csr_array((values, (rows, columns)), shape=(len(rows), bins))
 
 
 def ece_statistic(confidence: Array, hit: Array, bins: int) -> Column:
