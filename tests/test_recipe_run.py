@@ -554,7 +554,7 @@ def test_intervals_are_drawn_over_groups_once_a_recipe_wants_it(run, folder, tmp
     row = tmp_path / "toy.json"
     row.write_text(json.dumps(found))
     (point,) = (item for item in points(read_result(row)) if item.head == "Hard")
-    assert point.sentences[-1] == "Intervals are drawn over 6 whole clusters."
+    assert point.sentences[-1] == "Intervals are drawn over 6 whole clusters. So few make them too narrow."
 
     (tmp_path / "toy.fa").write_text(f">one\n{'ACGT' * 11}\n")
     monkeypatch.setattr(recipe_publish, "samples_dir", lambda: tmp_path)
