@@ -17,6 +17,9 @@ BLUE, VERMILION, GREEN, PURPLE = "#0c7bc0", "#d55e00", "#009270", "#b8629c"
 GREY = "#80868b"
 PALETTE = (BLUE, VERMILION, GREEN, PURPLE, "#9a7d0a", "#5b6abf", "#a0522d", "#5f8a00")
 MARKS = ("circle", "diamond-open", "square-open", "triangle-up-open", "cross-open", "x-open")
+TOOLS = 30
+"""Pixels above a figure that are the buttons' alone."""
+_LINE_SPACING = 1.3
 
 Data = Mapping[str, Any]
 
@@ -61,10 +64,19 @@ def wrapped(name: str, room: int, width: int) -> str:
     return "<br>".join(textwrap.wrap(short(name, room), width))
 
 
+def mark_threshold(figure: "go.Figure", value: float, text: str) -> None:
+    """Draw a threshold from top to bottom; the legend says what it is, for a text would hide what is drawn."""
+    line = {"dash": "dash", "width": 1.5, "color": GREY}
+    figure.add_vline(x=value, line=line)
+    figure.add_scatter(x=[None], y=[None], mode="lines", line=line, name=text, hoverinfo="skip")
+
+
 def laid_out(figure: "go.Figure", height: int, **layout: Any) -> "go.Figure":
-    """Give a figure its height, margins and a legend above it."""
-    legend = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0}
-    margin = {"l": 10, "r": 10, "t": 36, "b": 10}
+    """Give a figure its height, margins and a legend above it, and above all a free strip for the tools."""
+    # The legend's first line is empty: the buttons of a page lie there, however many lines the names take.
+    free = {"text": " ", "side": "top", "font": {"size": TOOLS / _LINE_SPACING}}
+    legend = {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "title": free}
+    margin = {"l": 10, "r": 10, "t": TOOLS + 18, "b": 10}
     figure.update_layout(height=height, margin=margin, legend=legend, hovermode="closest", **layout)
     figure.update_xaxes(automargin=True)
     return figure.update_yaxes(automargin=True)

@@ -103,7 +103,7 @@ def _library() -> Any:
     except ImportError as error:
         raise SettingsError(
             "Genes cannot be predicted, for pyrodigal is not installed; install it with "
-            "'pip install genolm[genes]', or give a GFF3 or GenBank file of genes."
+            "'pip install pyrodigal', or give a GFF3 or GenBank file of genes."
         ) from error
     return pyrodigal
 

@@ -293,7 +293,8 @@ def _job(row: JobRow) -> Job:
     report = job_files.read_record(row.folder / job_files.PROGRESS_FILE) or {}
     ending = job_files.read_record(row.folder / job_files.EXIT_FILE) or {}
     names = ("stage", "done", "total", "elapsed", "values")
-    progress = Progress(*(report[name] for name in names)) if set(names) <= set(report) else None
+    more = {name: report[name] for name in ("skipped", "pace") if name in report}
+    progress = Progress(*(report[name] for name in names), **more) if set(names) <= set(report) else None
     return Job(
         id=row.id,
         kind=row.kind,

@@ -25,7 +25,7 @@ from genolm.calibration import either_odds
 from genolm.errors import SettingsError
 from genolm.predict import Predictor
 from genolm.prediction import log_odds
-from genolm.progress import ProgressCallback
+from genolm.progress import Pace, Progress, ProgressCallback
 from genolm.sequences import reverse_complement
 
 ReadStrand = Literal["+", "-", "either"]
@@ -92,9 +92,9 @@ def oriented_logits(
     turned = [reverse_complement(sequence) for sequence in sequences]
     if strand == "-":
         return predictor.logits(turned, names=names, progress=progress), np.ones(count, dtype=bool)
-    began = time.monotonic()
-    plus = predictor.logits(sequences, names=names, progress=_half(progress, 0, began))
-    minus = predictor.logits(turned, names=names, progress=_half(progress, count, began))
+    began, pace = time.monotonic(), Pace()
+    plus = predictor.logits(sequences, names=names, progress=_half(progress, 0, began, pace))
+    minus = predictor.logits(turned, names=names, progress=_half(progress, count, began, pace))
     sure = np.stack([_surety(predictor, reading) for reading in (plus, minus)])
     is_minus = sure[1] > sure[0]
     kept = np.where(is_minus[:, None], minus, plus)
@@ -113,10 +113,13 @@ def _surety(predictor: Predictor, logits: np.ndarray) -> np.ndarray:
     return p.max(axis=1) if predictor.task == "multilabel" else -entr(p).sum(axis=1)
 
 
-def _half(progress: ProgressCallback | None, before: int, began: float) -> ProgressCallback | None:
+def _half(progress: ProgressCallback | None, before: int, began: float, pace: Pace) -> ProgressCallback | None:
     """Return the callback of one of two readings of as many sequences, ``before`` of them read already."""
     if progress is None:
         return None
-    return lambda told: progress(
-        replace(told, done=(before + told.done) // 2, elapsed=time.monotonic() - began)
-    )
+
+    def tell(told: Progress) -> None:
+        read = before + told.done
+        progress(replace(told, done=read // 2, elapsed=time.monotonic() - began, pace=pace.after(read / 2)))
+
+    return tell

@@ -4,6 +4,9 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+LEAST_SECONDS = 2.0
+"""For so long work is measured before the time left is told."""
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -19,6 +22,10 @@ class Progress:
         Seconds since the work began.
     values : Mapping[str, float]
         Live figures such as ``loss``.
+    skipped : int
+        Of ``done``, what an earlier run had finished: it took no time now.
+    pace : float or None
+        Seconds that a unit takes, as a :class:`Pace` measures them; None while that is not known.
     """
 
     stage: str
@@ -26,6 +33,8 @@ class Progress:
     total: int
     elapsed: float = 0.0
     values: Mapping[str, float] = field(default_factory=dict)
+    skipped: int = 0
+    pace: float | None = None
 
     @property
     def fraction(self) -> float:
@@ -34,13 +43,32 @@ class Progress:
 
     @property
     def eta(self) -> float | None:
-        """Seconds still to go at the speed so far, or None before anything is finished."""
-        if self.done <= 0 or self.elapsed <= 0:
-            return None
-        return self.elapsed * max(0, self.total - self.done) / self.done
+        """Seconds still to go at the pace so far, 0 at the end, or None while too little was done to tell."""
+        if self.total and self.done >= self.total:
+            return 0.0
+        return None if self.pace is None else self.pace * (self.total - self.done)
 
 
 ProgressCallback = Callable[[Progress], None]
+
+
+class Pace:
+    """Measures how long a unit takes in this run, from the first that is finished on.
+
+    What comes before, such as loading a model and making it ready, says nothing of the rest.
+    """
+
+    def __init__(self) -> None:
+        self._first: tuple[float, float] | None = None
+
+    def after(self, done: float) -> float | None:
+        """Return the seconds a unit when ``done`` units are finished in this run, None while it is too early."""
+        now = time.monotonic()
+        if self._first is None or done < self._first[0]:
+            self._first = (done, now) if done > 0 else None
+            return None
+        units, seconds = done - self._first[0], now - self._first[1]
+        return seconds / units if units > 0 and seconds >= LEAST_SECONDS else None
 
 
 class Ticker:
@@ -53,9 +81,10 @@ class Ticker:
         self, callback: ProgressCallback | None, total: int, *, stage: str = "", interval: float = 0.2
     ) -> None:
         self.callback, self.total, self.stage, self.interval = callback, total, stage, interval
-        self.done = 0
+        self.done = self.skipped = 0
         self._began = time.monotonic()
         self._last = 0.0
+        self._pace = Pace()
 
     def advance(self, units: int = 1, *, stage: str | None = None, **values: float) -> None:
         """Add finished units and report if it is time to, always at the last one."""
@@ -64,19 +93,23 @@ class Ticker:
         now = time.monotonic()
         if self.callback and (now - self._last >= self.interval or self.done >= self.total):
             self._last = now
-            self.callback(Progress(self.stage, self.done, self.total, now - self._began, values))
+            pace = self._pace.after(self.done - self.skipped)
+            elapsed = now - self._began
+            self.callback(Progress(self.stage, self.done, self.total, elapsed, values, self.skipped, pace))
 
     def skip(self, units: int, seconds: float, *, stage: str | None = None) -> None:
-        """Count units that an earlier run finished in ``seconds``, so that the time left stays true."""
+        """Count units that an earlier run finished in ``seconds``; they say nothing of the time left."""
         self._began -= seconds
+        self.skipped += units
         self.advance(units, stage=stage)
 
     def piece(self, stage: str | None = None) -> ProgressCallback:
         """Return the callback of a piece of this work that counts for itself, from 0, in the same units."""
-        before, elapsed = self.done, time.monotonic() - self._began
+        before, skipped, elapsed = self.done, self.skipped, time.monotonic() - self._began
 
         def report(progress: Progress) -> None:
             self._began = time.monotonic() - elapsed - progress.elapsed
+            self.skipped = skipped + progress.skipped
             self.advance(before + progress.done - self.done, stage=stage)
 
         return report
@@ -98,13 +131,14 @@ class Stages:
         self._finished = 0.0
         self._total = sum(self.weights.values()) or 1.0
         self._began = time.monotonic()
-        self._skipped = 0.0
+        self._skipped: dict[str, float] = {}
         self._earlier: dict[str, float] = {}
+        self._pace = Pace()
 
     def skip(self, name: str) -> None:
         """Count a stage as done in an earlier run, which says nothing of the speed of this one."""
         self._finished += self.weights[name]
-        self._skipped += self.weights[name]
+        self._skipped[name] = self.weights[name]
 
     def finish(self, name: str) -> None:
         """Count a stage as done."""
@@ -127,11 +161,16 @@ class Stages:
 
     def _tell(self, name: str, report: Progress) -> None:
         assert self.callback is not None
-        done = self._finished + self.weights[name] * report.fraction
-        fresh = max(done - self._skipped, 1e-9)
+        weight = self.weights[name]
+        done = self._finished + weight * report.fraction
+        self._skipped[name] = weight * report.skipped / report.total if report.total else 0.0
+        skipped = sum(self._skipped.values())
         spent = time.monotonic() - self._began + sum(self._earlier.values())
         words = f"{name}, {report.stage}" if report.stage else name
-        self.callback(Progress(words, round(done), round(self._total), spent * done / fresh, report.values))
+        pace = self._pace.after(done - skipped)
+        self.callback(
+            Progress(words, round(done), round(self._total), spent, report.values, round(skipped), pace)
+        )
 
 
 def part_reporter(
@@ -139,15 +178,15 @@ def part_reporter(
 ) -> ProgressCallback | None:
     """Return the callback of part ``number`` (from 0) of ``count`` parts that take about as long each.
 
-    Reports are in thousandths of the whole and say ``words`` for the stage. The seconds of parts before are those
-    that they took at the pace of this one.
+    Reports are in thousandths of the whole, say ``words`` for the stage, and tell the pace of this part alone.
     """
     if callback is None:
         return None
 
     def tell(report: Progress) -> None:
-        parts = number + report.fraction
-        elapsed = report.elapsed * parts / report.fraction if report.fraction else report.elapsed
-        callback(Progress(words, round(1000 * parts / count), 1000, elapsed, report.values))
+        done = round(1000 * (number + report.fraction) / count)
+        share = 1000 / (count * report.total) if report.total else 0.0
+        pace = report.pace / share if report.pace is not None and share else None
+        callback(Progress(words, done, 1000, report.elapsed, report.values, round(share * report.skipped), pace))
 
     return tell

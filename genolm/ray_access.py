@@ -47,7 +47,8 @@ def with_ray() -> Iterator[None]:
     try:
         yield
     except ImportError as error:
-        raise SettingsError('Ray is not installed here; `pip install "genolm[ray]"` brings it.') from error
+        words = 'Ray is not installed here; `pip install -e ".[ray]"` in the checkout of genolm brings it.'
+        raise SettingsError(words) from error
 
 
 @contextmanager

@@ -10,11 +10,11 @@ import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from genolm.errors import Cancelled, SettingsError
-from genolm.progress import Progress, ProgressCallback
+from genolm.progress import Pace, Progress, ProgressCallback
 from genolm.ray_access import prepare, with_ray
 
 RemoteState = Literal["waiting", "running", "done", "failed", "cancelled"]
@@ -135,7 +135,7 @@ def follow(job: RemoteJob, *, progress: ProgressCallback | None = None) -> Remot
     Cancelled
         When it was stopped.
     """
-    client, began = _client(job.address), time.monotonic()
+    client, began, pace = _client(job.address), time.monotonic(), Pace()
     while True:
         with _said(job.address):
             job = _job(client, client.get_job_info(job.id), job.address)
@@ -143,8 +143,10 @@ def follow(job: RemoteJob, *, progress: ProgressCallback | None = None) -> Remot
         if job.is_over:
             break
         try:
-            if progress:
-                progress(report or Progress("waiting for the cluster", 0, 1000))
+            if progress and report:
+                progress(replace(report, pace=pace.after(report.done)))
+            elif progress:
+                progress(Progress("waiting for the cluster", 0, 1000))
         except Cancelled:
             cancel(job.id, job.address)
             raise

@@ -15,6 +15,7 @@ from genolm.figure_parts import (
     Data,
     interval_bars,
     laid_out,
+    mark_threshold,
     new_figure,
     short,
 )
@@ -200,8 +201,7 @@ def histogram_figure(data: Data, classes: Sequence[str], threshold: float) -> "g
             marker={"color": colour, "opacity": 0.75, "pattern": {"shape": pattern}},
             hovertemplate="about %{x:.2f}: %{y} rows<extra></extra>",
         )
-    line = {"dash": "dash", "width": 1.5, "color": GREY}
-    figure.add_vline(x=threshold, line=line, annotation_text=f"threshold {threshold:.2f}")
+    mark_threshold(figure, threshold, f"threshold {threshold:.2f}")
     figure.update_xaxes(title=f"calibrated probability of {short(classes[1])}", range=[0, 1])
     figure.update_yaxes(title="rows")
     return laid_out(figure, 380, barmode="overlay")
@@ -257,10 +257,10 @@ def difference_figure(metrics: Mapping[str, Data], names: tuple[str, str]) -> "g
     figure.update_yaxes(tickvals=list(range(len(keys))), ticktext=[metric_name(key) for key in keys])
     figure.update_yaxes(range=[len(keys) - 0.4, -0.6], zeroline=False)
     a, b = (short(name, 22) for name in names)
-    # As far to either side, so that the words beneath stand on their sides.
+    # As far to either side; the words beneath stand in lines, for a narrow window would cut off a long one.
     reach = 1.08 * max((abs(item[key] or 0) for item in estimates for key in ("value", "low", "high")), default=0) or 1
-    figure.update_xaxes(range=[-reach, reach], title=f"← {b} is better   difference (95 % interval)   {a} is better →")
-    return laid_out(figure, 130 + 34 * len(keys), showlegend=False)
+    figure.update_xaxes(range=[-reach, reach], title=f"difference, 95 % interval<br>← {b} is better<br>{a} is better →")
+    return laid_out(figure, 170 + 34 * len(keys), showlegend=False)
 
 
 def threshold_figure(

@@ -57,9 +57,11 @@ def read_header(text: str, source: Path, wanted: Sequence[str] = ()) -> tuple[li
 
     The delimiter is the one that yields most of the columns that are ``wanted`` or known, else most cells.
     """
-    line = next((line for line in text.splitlines() if line.strip()), "")
-    if line.startswith(">"):
-        raise TableError(f"{source} is FASTA, not a table; a table begins with a header sequence,label.")
+    lines = [line for line in text.splitlines() if line.strip()]
+    line = lines[0] if lines else ""
+    for mark, what in ((">", "FASTA"), ("@", "FASTQ (reads with qualities)")):
+        if line.startswith(mark) and (mark == ">" or lines[2:3] and lines[2].startswith("+")):
+            raise TableError(f"{source} is {what}, not a table; a table begins with a header sequence,label.")
     known = {*COLUMNS, *(name.lower() for name in wanted)}
     best: tuple[tuple[int, int], list[str], str] = ((-1, 0), [], ",")
     for delimiter in _DELIMITERS:

@@ -30,7 +30,7 @@ from genolm.config import Schedule, TrainingConfig
 from genolm.distributed import rows_of
 from genolm.errors import Cancelled, TrainingError
 from genolm.model import random_source
-from genolm.progress import Progress, ProgressCallback
+from genolm.progress import Pace, Progress, ProgressCallback
 
 __all__ = [
     "Batches",
@@ -196,6 +196,7 @@ class Trainer:
         self.best: dict[str, Tensor] = {}
         self.optimizer: torch.optim.Optimizer | None = None
         self._moments: dict[str, Tensor] = {}
+        self._pace = Pace()
 
     def fit(self) -> History:
         """Run every phase, put the weights of the best validation epoch into the model, tell what was done."""
@@ -308,7 +309,8 @@ class Trainer:
         loss = place.loss_sum / place.loss_steps if place.loss_steps else place.epochs[-1]["train_loss"]
         values = {"loss": loss}
         values |= {f"valid_{key}": value for key, value in (place.epochs or [{"valid": {}}])[-1]["valid"].items()}
-        self.progress(Progress(stage, place.total, total, place.seconds, values))
+        pace = self._pace.after(place.total)
+        self.progress(Progress(stage, place.total, total, place.seconds, values, pace=pace))
 
     def _end_epoch(self) -> None:
         self.model.eval()

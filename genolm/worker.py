@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from genolm import job_files, job_queue, job_store, processes
 from genolm.errors import Cancelled
@@ -147,7 +148,8 @@ class HistoryFile:
         if not progress.total or not self._is_due(progress):
             return
         self._last, self._written = progress, time.monotonic()
-        data = {"run": self._run, **asdict(progress), "values": dict(progress.values)}
+        data: dict[str, Any] = {"run": self._run, "stage": progress.stage, "done": progress.done}
+        data |= {"total": progress.total, "elapsed": progress.elapsed, "values": dict(progress.values)}
         try:
             with self.path.open("a", encoding="utf-8") as handle:
                 handle.write("\n" * self._broken + json.dumps(data) + "\n")
@@ -182,17 +184,18 @@ def validation(values: Mapping[str, float]) -> dict[str, float]:
 
 
 class _Speed:
-    """Units a second over the last two minutes of this attempt: a resumed job's first part took no time."""
+    """Units a second over the last two minutes of this attempt, without what an earlier one had finished."""
 
     def __init__(self) -> None:
         self._points: deque[tuple[float, int, int]] = deque()
 
     def add(self, progress: Progress) -> None:
-        now = time.monotonic()
-        if self._points and (progress.total != self._points[-1][2] or progress.done < self._points[-1][1]):
+        now, done = time.monotonic(), progress.done - progress.skipped
+        if self._points and (progress.total != self._points[-1][2] or done < self._points[-1][1]):
             self._points.clear()
-        if progress.total and (not self._points or now - self._points[-1][0] >= 1):
-            self._points.append((now, progress.done, progress.total))
+        # Until the first unit is finished all is made ready, which says nothing of the speed.
+        if progress.total and done > 0 and (not self._points or now - self._points[-1][0] >= 1):
+            self._points.append((now, done, progress.total))
         while len(self._points) > 2 and now - self._points[0][0] > SPEED_SECONDS:
             self._points.popleft()
 

@@ -80,7 +80,7 @@ def test_what_is_no_bacterium_is_refused_or_said(make_dna, monkeypatch):
     noise = predict_genes(Letters(noise=make_dna(100_000)), threads=1)
     assert "this may not be a bacterium" in noise.attrs["notes"][1]
     monkeypatch.setitem(sys.modules, "pyrodigal", None)
-    with pytest.raises(SettingsError, match=r"pip install genolm\[genes\]"):
+    with pytest.raises(SettingsError, match="'pip install pyrodigal'"):
         predict_genes(Letters(a="ACGT"))
 
 

@@ -322,14 +322,14 @@ def test_progress_comes_through_with_its_speed(start, wait_ready, until):
 from genolm import worker
 worker.HEARTBEAT_SECONDS = 0.05
 with worker.ProgressFile(os.environ["GENOLM_PROGRESS_FILE"]) as report:
-    report(Progress("half", 5, 10, 2.0, {"loss": 0.25}))
+    report(Progress("half", 5, 10, 2.0, {"loss": 0.25}, skipped=1, pace=0.4))
     wait()
 """
     job = start(program)
     wait_ready(job)
     until(lambda: jobs.get_job(job.id).progress.total == 10)
     job = jobs.get_job(job.id)
-    assert job.progress == Progress("half", 5, 10, 2.0, {"loss": 0.25})
+    assert job.progress == Progress("half", 5, 10, 2.0, {"loss": 0.25}, skipped=1, pace=0.4)
     assert job.as_json()["progress"]["eta"] == 2.0
     (report,) = job.history()
     assert (report["done"], report["values"]) == (5, {"loss": 0.25})

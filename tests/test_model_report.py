@@ -281,3 +281,16 @@ def test_error_bars_reach_from_low_to_high(report_of):
     found = report["splits"]["test"]["metrics"]["auroc"]
     assert trace.x[0] - trace.error_x.arrayminus[0] == pytest.approx(found["low"])
     assert trace.x[0] + trace.error_x.array[0] == pytest.approx(found["high"])
+
+
+def test_no_words_of_a_figure_lie_over_others_or_are_cut_off(report_of):
+    report = model_report.read_report(report_of("binary")[0])
+    drawn = report_figures.figures(report)
+    # The empty first line of the legend is the place of the buttons; what is drawn has no text over it.
+    assert {name: figure.layout.legend.title.text for name, figure in drawn.items()} == dict.fromkeys(drawn, " ")
+    assert not drawn["probabilities"].layout.annotations
+    threshold = report["calibration"]["threshold"]
+    assert drawn["probabilities"].data[-1].name == f"threshold {threshold:.2f}"
+    metrics = {"auroc": {"difference": {"value": 0.1, "low": -0.1, "high": 0.3}}}
+    figure = report_figures.difference_figure(metrics, ("a-model-of-twenty-two", "another-of-twenty-two."))
+    assert max(map(len, figure.layout.xaxis.title.text.split("<br>"))) < 45

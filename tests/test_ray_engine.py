@@ -204,7 +204,7 @@ def test_what_is_missing_is_said(monkeypatch, work, parts, tmp_path):
     monkeypatch.setitem(sys.modules, "ray", None)
     monkeypatch.setitem(sys.modules, "ray.job_submission", None)
     for call in (lambda: scan(RayEngine()), lambda: submit(["scan"], "http://127.0.0.1:8265")):
-        with pytest.raises(SettingsError, match="Ray is not installed here"):
+        with pytest.raises(SettingsError, match=r'Ray is not installed here; `pip install -e "\.\[ray\]"` in the'):
             call()
 
 
@@ -266,6 +266,23 @@ def test_a_submitted_command_is_followed_and_not_begun_twice(fake_cluster):
     assert follow(job, progress=seen.append).state == "done"
     assert [(report.stage, report.done) for report in seen] == [("scanning a, plus strand", 400)] * 2
     assert submit(["scan", "a genome.fa"], "http://head:8265").id == f"{job.id}-2"
+
+
+def test_the_time_left_of_a_command_is_measured_from_the_first_look_on(fake_cluster, monkeypatch):
+    # Looked at first when it is nearly done: nothing is known of how long that took.
+    text = [f"scanning a, plus strand: {share}%\n" for share in (90, 92)]
+    cluster, seen, now = fake_cluster(), [], [0.0]
+    monkeypatch.setattr("genolm.progress.time.monotonic", lambda: now[0])
+
+    def told(job_id):
+        now[0] += 10.0
+        return text[min(len(seen), 1)]
+
+    monkeypatch.setattr(cluster, "get_job_logs", told)
+    job = submit(["scan", "x.fa"], "http://head:8265")
+    cluster.jobs[job.id].status = "PENDING"
+    assert follow(job, progress=seen.append).state == "done"
+    assert [report.eta for report in seen] == [None, pytest.approx(40.0)]
 
 
 def test_a_stop_stops_the_command_on_the_cluster_and_a_failure_says_why(fake_cluster):

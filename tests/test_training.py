@@ -163,14 +163,15 @@ def test_an_interrupted_run_gives_the_same_weights_bit_for_bit(tmp_path, make_dn
         assert torch.equal(value, resumed.state_dict()[key]), key
 
 
-def test_progress_tells_steps_loss_and_time_left(make_dna):
+def test_progress_tells_steps_loss_and_time_left(make_dna, monkeypatch):
+    monkeypatch.setattr("genolm.progress.LEAST_SECONDS", 0.0)
     reports = []
     _, trainer = language_trainer(None, [encode_bases(make_dna(9000))], reports.append)
     trainer.fit()
     assert [report.done for report in reports] == list(range(1, 13))
     assert all(report.total == 12 for report in reports)
     assert math.isfinite(reports[-1].values["loss"]) and "valid_bits_per_base" in reports[-1].values
-    assert reports[5].eta > 0 and reports[-1].eta == 0
+    assert reports[0].eta is None and reports[5].eta > 0 and reports[-1].eta == 0
 
 
 def test_a_loss_that_is_not_finite_stops_with_a_sentence():

@@ -99,6 +99,17 @@ def test_the_speed_is_that_of_this_attempt_and_of_late(tmp_path, clock):
     assert speed() == pytest.approx(2.0)
 
 
+def test_the_speed_leaves_out_what_was_finished_before_and_the_time_to_make_ready(tmp_path, clock):
+    report = ProgressFile(tmp_path / "progress.json")
+    report(Progress("scanning", 0, 10_000))
+    clock.now += 60.0
+    report(Progress("scanning", 4_000, 10_000, skipped=4_000))
+    for done in range(9_010, 9_200, 10):
+        clock.now += 1.0
+        report(Progress("scanning", done, 10_000, skipped=9_000))
+    assert json.loads((tmp_path / "progress.json").read_text())["speed"] == pytest.approx(10.0)
+
+
 def test_a_report_is_written_when_it_is_time_and_at_the_end(tmp_path, clock):
     path = tmp_path / "progress.json"
     with ProgressFile(path) as report:

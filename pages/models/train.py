@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.shared import code_view, running, train_form, train_view
+from pages.shared import code_view, inputs, running, train_form, train_view
 from pages.shared.table_view import check_table, choose_table, load_table, show_table_report
 
 PAGE = "pages/models/train.py"
@@ -25,7 +25,7 @@ wish = train_form.choose_task(train_form.begin(choice), table)
 report_place = st.container()
 st.header("2 How it will be judged", divider="gray")
 wish, division = train_form.choose_split(wish, table.frame.columns)
-random = st.toggle("Show what a random split would have shown", key="train_random")
+random = st.toggle("Show what a random split would have shown", key="train_random", **inputs.KEPT)
 with report_place:
     settings = wish.settings
     checked = check_table(

@@ -8,7 +8,7 @@ import streamlit as st
 from genolm.config import Calibration
 from genolm.prediction import NOT_JUDGED, not_judged_words, value_columns
 from genolm.registry import BundleInfo
-from pages.shared import charts, many_classes, samples, state
+from pages.shared import charts, inputs, many_classes, samples, state
 
 OUT_NAME = "classification.csv"
 ROWS_SHOWN = 5_000
@@ -103,7 +103,9 @@ def show_table(table: pd.DataFrame, model: BundleInfo, sample: samples.Sample | 
         for name in table.columns
         if name.startswith("p_") or (is_long and name.endswith("probability"))
     }
-    st.dataframe(table.head(ROWS_SHOWN), hide_index=True, column_config=bars, alt="Answer for each record")
+    shown = table.head(ROWS_SHOWN)
+    config = {"record": inputs.name_column(shown["record"]), **bars}
+    st.dataframe(shown, hide_index=True, column_config=config, alt="Answer for each record")
     if is_long:
         st.caption(f"The likeliest of {len(chances)} classes; the download has the probability of each.")
     if len(table) > ROWS_SHOWN:

@@ -11,7 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from genolm.figure_parts import BLUE, GREY, PURPLE, VERMILION, interval_bars, wrapped
+from genolm.figure_parts import BLUE, GREY, PURPLE, VERMILION, interval_bars, laid_out, wrapped
 from genolm.figure_parts import short as shorten
 from pages.shared.scores import OWN
 
@@ -34,16 +34,7 @@ def rgba(colour: str, alpha: float) -> str:
 
 def frame(figure: go.Figure, height: int, **layout: Any) -> go.Figure:
     """Give a figure the height, margins and legend that all figures have."""
-    figure.update_layout(
-        height=height,
-        margin={"l": 10, "r": 10, "t": 36, "b": 10},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-        hovermode="closest",
-        **layout,
-    )
-    figure.update_xaxes(automargin=True)
-    figure.update_yaxes(automargin=True)
-    return figure
+    return laid_out(figure, height, **layout)
 
 
 def threshold_line(figure: go.Figure, value: float, *, vertical: bool, text: str, **where: Any) -> None:
@@ -76,8 +67,9 @@ def score_dots(
     labels = [shorten(name) for name in names]
     figure.update_yaxes(tickvals=list(range(len(names))), ticktext=labels, title="record", zeroline=False)
     figure.update_yaxes(autorange="reversed")
-    figure.update_xaxes(title=f"calibrated probability of {shorten(class_name)}", range=[-0.02, 1.02])
-    return frame(figure, 110 + 24 * len(names), showlegend=False)
+    # In two lines: beside long names a narrow window has no room for one.
+    figure.update_xaxes(title=f"calibrated probability<br>of {shorten(class_name)}", range=[-0.02, 1.02])
+    return frame(figure, 140 + 24 * len(names), showlegend=False)
 
 
 def score_histogram(scores: Sequence[float], *, threshold: float, class_name: str) -> go.Figure:
@@ -164,7 +156,12 @@ def length_grid(per_length: Mapping[int, np.ndarray], bases: int) -> pd.DataFram
 
 
 def saliency_figure(
-    table: pd.DataFrame, *, class_name: str, mark: int | None = None, grid: pd.DataFrame | None = None
+    table: pd.DataFrame,
+    *,
+    class_name: str,
+    mark: int | None = None,
+    grid: pd.DataFrame | None = None,
+    offset: int | None = None,
 ) -> go.Figure:
     """Draw the saliency track with its band, and under it one heat strip per length of replaced stretch.
 
@@ -178,21 +175,24 @@ def saliency_figure(
         0-based position of a site to mark, such as the TSS.
     grid : DataFrame, optional
         See :func:`length_grid`; the columns are the positions of ``table``.
+    offset : int, optional
+        How many bases of the record lie before the sequence where it is a piece of it: the axis is in the record.
     """
-    rows = 1 if grid is None else 2
+    rows, first = 1 if grid is None else 2, 1 + (offset or 0)
     figure = make_subplots(
         rows=rows, cols=1, shared_xaxes=True, row_heights=[0.62, 0.38][:rows], vertical_spacing=0.12
     )
-    x = table["position"].to_numpy() + 1
+    x = table["position"].to_numpy() + first
     _band(figure, x, table)
     figure.add_hline(y=0, line={"width": 1, "color": GREY}, row=1, col=1)
     figure.update_yaxes(title=f"loss of log-odds for<br>{shorten(class_name)}", row=1, col=1)
     if grid is not None:
-        figure.add_trace(_strips(grid), row=2, col=1)
+        figure.add_trace(_strips(grid, first), row=2, col=1)
         figure.update_yaxes(title="bases<br>replaced", type="category", row=2, col=1)
     if mark is not None:
-        _mark_site(figure, mark + 1)
-    figure.update_xaxes(title="position in the sequence (bp, first base = 1)", row=rows, col=1)
+        _mark_site(figure, mark + first)
+    of = "sequence" if offset is None else "record"
+    figure.update_xaxes(title=f"position in the {of} (bp, first base = 1)", row=rows, col=1)
     if len(table) <= LETTERS_UP_TO:
         _letters(figure, x, list(table["base"]), row=rows)
     return frame(figure, 560 if rows == 2 else 400)
@@ -280,12 +280,12 @@ def _band(figure: go.Figure, x: np.ndarray, table: pd.DataFrame) -> None:
     )
 
 
-def _strips(grid: pd.DataFrame) -> go.Heatmap:
+def _strips(grid: pd.DataFrame, first: int) -> go.Heatmap:
     values = grid.to_numpy()
     top = float(np.nanmax(np.abs(values), initial=0.0)) or 1.0
     return go.Heatmap(
         z=values,
-        x=np.asarray(grid.columns) + 1,
+        x=np.asarray(grid.columns) + first,
         y=[str(length) for length in grid.index],
         zmin=-top,
         zmax=top,

@@ -11,12 +11,12 @@ import streamlit as st
 from plotly.subplots import make_subplots
 
 from genolm.cards import metric_name
-from genolm.figure_parts import BLUE, PALETTE, VERMILION
+from genolm.figure_parts import BLUE, PALETTE, TOOLS, VERMILION
 from genolm.jobs import Job
 
 REFRESH_SECONDS = 3.0
 Report = Mapping[str, Any]
-_HEIGHT = 320
+_HEIGHT = 350
 _PREFIX = "valid_"
 _MARKOV = "markov_bits_per_base"
 _MEANING = (
@@ -112,7 +112,7 @@ def curves_figure(reports: Sequence[Report], wording: Wording = Wording()) -> go
     figure.update_xaxes(title="step", automargin=True, matches="x")
     figure.update_yaxes(automargin=True)
     legend = {"orientation": "h", "y": -0.25, "yanchor": "top", "x": 0}
-    margin = {"l": 10, "r": 10, "t": 36, "b": 10}
+    margin = {"l": 10, "r": 10, "t": TOOLS + 36, "b": 10}
     figure.update_layout(height=_HEIGHT, margin=margin, legend=legend, uirevision="same")
     return figure
 

@@ -3,9 +3,10 @@
 import hashlib
 import os
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import streamlit as st
@@ -23,11 +24,14 @@ SEQUENCE_ENDINGS = ".fa,.fasta,.fna,.ffn,.fas,.fsa,.txt,.gz,.bgz"
 GENOME_ENDINGS = SEQUENCE_ENDINGS + ",.gb,.gbk,.gbff,.genbank,.embl,.2bit"
 MAX_PASTED = 2_000_000
 SAMPLE, PASTE, UPLOAD, SERVER = "Sample", "Paste", "Upload", "File on the server"
+KEPT: Mapping[str, Any] = {"persist_state": "session"}
+"""Of a widget that is as it was when the user comes back to its page, if what it said is among the options then."""
 LONGER = "it is longer while other work runs"
 """What to add to a time that was measured here."""
 FACT_WIDTH = 210
 """Of a figure about the input, px: such that its words fit; a narrow window shows fewer beside each other."""
 _ROWS_SHOWN = 500
+_NAME_LETTERS, _NAME_WIDTH = 20, 130
 
 
 @dataclass(frozen=True)
@@ -286,6 +290,13 @@ def on_server(key: str, what: str = "sequence file") -> Source | None:
     return Source(path, path.name)
 
 
+def name_column(names: Iterable[str]) -> Any:
+    """Return how a table shows these names: long ones do not push the other columns out of view."""
+    if max(map(len, names), default=0) <= _NAME_LETTERS:
+        return st.column_config.TextColumn()
+    return st.column_config.TextColumn(width=_NAME_WIDTH, help="Double-click a name to read the whole of it.")
+
+
 def count_words(count: int, noun: str = "record") -> str:
     """Return a count with its noun: 1 record, 2 records."""
     return f"{count:,} {noun}{'s' * (count != 1)}"
@@ -320,8 +331,8 @@ def show_overview(overview: state.Overview) -> None:
         if summary.shortest == summary.longest:
             spread = f"all of {summary.longest:,} bp"
         with st.expander(f"{summary.records:,} records, {spread}"):
-            rows = list(overview.contigs.items())[:_ROWS_SHOWN]
-            st.dataframe(pd.DataFrame(rows, columns=["record", "length (bp)"]), hide_index=True)
+            rows = pd.DataFrame(list(overview.contigs.items())[:_ROWS_SHOWN], columns=["record", "length (bp)"])
+            st.dataframe(rows, hide_index=True, column_config={"record": name_column(rows["record"])})
             if summary.records > _ROWS_SHOWN:
                 st.caption(f"The first {_ROWS_SHOWN} are shown; all are used.")
 
@@ -334,14 +345,18 @@ def name_stem(file: str) -> str:
 def name_new_model(wanted: str, *, key: str, lists: str) -> tuple[str, str]:
     """Ask for the name of a new model; return it and what is wrong with it, "" if nothing is.
 
-    ``wanted`` is proposed, with a number where it is taken; a name that an open job will give is refused.
+    ``wanted`` is proposed, or what was said last, with a number where it is taken; a name that an open job will give
+    is refused.
     """
-    taken = {info.name for info in list_bundles()}
-    names = [wanted, *(f"{wanted}-{number}" for number in range(2, 1000))]
+    trainings = [job for kind in ("finetune", "pretrain") for job in list_jobs(kind=kind)]
+    busy = {running.option(job, "--name"): job for job in trainings if not job.is_over}
+    taken, said = {*busy, *(info.name for info in list_bundles())}, f"{key}_said"
+    names = [st.session_state.get(said, wanted), wanted, *(f"{wanted}-{number}" for number in range(2, 1000))]
     name = st.text_input(
         "Name of the new model",
         next(item for item in names if item not in taken),
         key=key,
+        on_change=lambda: st.session_state.update({said: st.session_state[key]}),
         max_chars=64,
         help=f"Letters, digits and hyphens. It will be in every {lists} under this name.",
     )
@@ -350,10 +365,8 @@ def name_new_model(wanted: str, *, key: str, lists: str) -> tuple[str, str]:
         check_new_name(name)
     except GenolmError as error:
         problem = str(error)
-    trainings = [job for kind in ("finetune", "pretrain") for job in list_jobs(kind=kind)]
-    busy = next((job for job in trainings if not job.is_over and running.option(job, "--name") == name), None)
-    if not problem and busy:
-        problem = f"A training that makes '{name}' is {busy.state} already; choose another name."
+    if not problem and name in busy:
+        problem = f"A training that makes '{name}' is {busy[name].state} already; choose another name."
     if problem:
         st.error(state.plain(problem), icon=":material/error:")
     return name, problem

@@ -91,8 +91,8 @@ def explain() -> None:
 def choose_files() -> tuple[inputs.Source, ...]:
     """Let the user gather FASTA files: uploads, on the server, or a sample; none ends the page."""
     ways = [inputs.SAMPLE, inputs.UPLOAD] + ([inputs.SERVER] if inputs.data_roots() else [])
-    inputs.keep("pretrain_way", ways, first=inputs.SAMPLE)
-    way = st.segmented_control("Sequences from", ways, required=True, key="pretrain_way")
+    options = {"default": inputs.SAMPLE, "required": True, "key": "pretrain_way", **inputs.KEPT}
+    way = st.segmented_control("Sequences from", ways, **options)
     if way == inputs.SAMPLE:
         return _sample()
     kept: list[inputs.Source] = st.session_state.setdefault(f"pretrain_files_{way}", [])
@@ -118,9 +118,8 @@ def choose_files() -> tuple[inputs.Source, ...]:
 
 def _sample() -> tuple[inputs.Source, ...]:
     found = list(reversed(samples.genome_samples()))
-    titles = [item.title for item in found]
-    inputs.keep("pretrain_sample", titles)
-    title = st.radio("Sample", titles, horizontal=True, key="pretrain_sample")
+    options = {"horizontal": True, "key": "pretrain_sample", **inputs.KEPT}
+    title = st.radio("Sample", [item.title for item in found], **options)
     sample = next(item for item in found if item.title == title)
     return (inputs.Source(sample.path, sample.path.name, sample),)
 
@@ -212,8 +211,7 @@ def choose_what_is_held_out(wish: Wish) -> Wish:
             )
             label = "Records or whole files (empty: about a twentieth, chosen by length)"
             key = f"pretrain_held_{'_'.join(files)[:80]}"
-            inputs.keep(key, options[:_NAMES_OFFERED])
-            wanted = st.multiselect(label, options[:_NAMES_OFFERED], key=key)
+            wanted = st.multiselect(label, options[:_NAMES_OFFERED], key=key, **inputs.KEPT)
             wish = replace(wish, held_out=tuple(wanted))
     with state.shown_errors():
         division = wish.division()
@@ -234,24 +232,22 @@ def choose_start(wish: Wish) -> Wish:
         "needs less sequence and less time than starting from nothing."
     )
     options = [*models, _SCRATCH]
-    inputs.keep("pretrain_start", options)
     chosen = st.radio(
         "Start from",
         options,
         format_func=lambda name: _start_words(name, models, first=options[0]),
         captions=[_start_caption(models.get(name)) for name in options],
         key="pretrain_start",
+        **inputs.KEPT,
     )
     if chosen != _SCRATCH:
         return replace(wish, base=chosen)
     settings = wish.settings
     with st.expander("Words"):
         left, right = st.columns(2)
-        inputs.keep("pretrain_k", first=3)
-        k = int(left.number_input("Bases in a word (k)", 1, 8, key="pretrain_k"))
+        k = int(left.number_input("Bases in a word (k)", 1, 8, 3, key="pretrain_k", **inputs.KEPT))
         label, key = "Bases from word to word", f"pretrain_stride_{k}"
-        inputs.keep(key, first=min(3, k))
-        stride = int(right.number_input(label, 1, k, key=key))
+        stride = int(right.number_input(label, 1, k, min(3, k), key=key, **inputs.KEPT))
         st.caption("3 and 3 read fastest; words that overlap (3 and 1) are finer and take thrice as long.")
     return replace(wish, settings=replace(settings, k=k, stride=stride))
 
@@ -277,12 +273,13 @@ def _start_caption(info: BundleInfo | None) -> str:
 
 def choose_time(wish: Wish) -> tuple[Wish, PretrainPlan | None]:
     """Ask for size and longest time, and show the plan with what it costs here; None if there is none."""
-    inputs.keep("pretrain_hours", HOURS, first=2.0)
     hours = st.select_slider(
         "Longest time",
         HOURS,
+        2.0,
         format_func=lambda value: f"{round(60 * value)} min" if value < 1 else f"{value:g} h",
         key="pretrain_hours",
+        **inputs.KEPT,
         help="Small genomes need less and end earlier; for large ones more time gives a better model.",
     )
     wish = replace(wish, settings=replace(wish.settings, hours=hours))
@@ -294,13 +291,13 @@ def choose_time(wish: Wish) -> tuple[Wish, PretrainPlan | None]:
         return wish, None
     size = sizes[0]
     if not wish.base:
-        inputs.keep("pretrain_size", sizes)
         size = st.radio(
             "Size",
             sizes,
             format_func=lambda item: f"{item}: about {_time(plans[item])}",
             captions=[_SIZES[item] for item in sizes],
             key="pretrain_size",
+            **inputs.KEPT,
         )
         wish = replace(wish, settings=replace(wish.settings, preset=size))
     _show_plan(plans[size])

@@ -4,6 +4,7 @@ Every address carries a signed token that names one file and runs out after a we
 program is served from here too, so that no other host is ever asked.
 """
 
+import hashlib
 import re
 import time
 import urllib.parse
@@ -26,6 +27,18 @@ _RENEW_SECONDS = 24 * 3600
 _IGV_FOLDER = Path(__file__).parents[2] / "assets" / "igv"
 _IGV_FILE = "igv.esm.min.js"
 _OUTSIDE = re.compile(rb"https://igv\.org/[\w./?=&$-]+")
+_FAULTS: tuple[tuple[bytes, bytes], ...] = (
+    # A name such as gi|123|ref|NC_000913.3| ended it: an inner constant hid the one that it is made from.
+    (b'const t=t.substring(0,i);e["ncbi-gi"]=t', b'e["ncbi-gi"]=t.substring(0,i)'),
+    (rb'const e=t.split("\\|");return e[e.length-1]', b'return t.split("|").filter(Boolean).pop()'),
+    # Of two contigs, one of which has the other's name in capitals or after "chr", it showed one for both.
+    (
+        b"for(let e of Object.values(t))this.aliasRecordCache.set(e,t)}}}search(t){",
+        b"for(let e of Object.values(t))this.aliasRecordCache.set(e,t)}"
+        b"for(let t of i)this.aliasRecordCache.set(t.chr,t)}}search(t){",
+    ),
+)
+"""What is wrong in igv.js 3.8.10, the newest, and what is served instead; assets/igv/README.md tells of it."""
 _FOR_EVER = {"Cache-Control": "public, max-age=31536000, immutable"}
 _PRIVATE = {"Cache-Control": "private, max-age=3600"}
 
@@ -51,12 +64,20 @@ async def send_range(request: Request) -> Response:
 
 @cache
 def _igv() -> bytes:
-    """Return the browser's program with the addresses of its makers' services blanked.
+    """Return the browser's program without its faults, and with the addresses of its makers' services blanked.
 
     Where one of our own requests fails it would ask there for help.
     """
     program = (_IGV_FOLDER / _IGV_FILE).read_bytes()
+    for fault, mended in _FAULTS:
+        program = program.replace(fault, mended)
     return _OUTSIDE.sub(b"data:,", program)
+
+
+def _igv_path() -> str:
+    """Return the program's address, another one for another program: browsers keep what they have for good."""
+    digest = hashlib.sha256(_igv()).hexdigest()[:12]
+    return f"{_base()}{IGV_PREFIX}/{IGV_VERSION}-{digest}/{_IGV_FILE}"
 
 
 async def send_igv(request: Request) -> Response:
@@ -73,13 +94,13 @@ def routes() -> list[Route]:
     """Return the web addresses of this module, for ``st.App``."""
     return [
         Route(_base() + PREFIX + "/{token:str}/{name:str}", send_range, methods=["GET"]),
-        Route(f"{_base()}{IGV_PREFIX}/{IGV_VERSION}/{_IGV_FILE}", send_igv, methods=["GET"]),
+        Route(_igv_path(), send_igv, methods=["GET"]),
     ]
 
 
 def igv_address() -> str:
     """Return where the browser's program is."""
-    return f"{_base()}{IGV_PREFIX}/{IGV_VERSION}/{_IGV_FILE}"
+    return _igv_path()
 
 
 def link(path: Path) -> str:

@@ -42,9 +42,9 @@ def methods_figure(row: RowResult, protocol: str, metric: str) -> go.Figure:
     figure.update_yaxes(range=[len(shown) - 0.4, -0.6 - _LEVEL * levels])
     figure.update_xaxes(title=f"{metric_name(metric)} (mark) with 95 % interval (bar)", range=_reach(figure))
     lines = len(figure.data)
-    figure = laid_out(figure, 120 + rows + 22 * lines)
+    figure = laid_out(figure, 132 + rows + 22 * lines)
     # Under the figure a legend of long names has the whole width, and each has a line of its own.
-    below = {"orientation": "v", "x": 0, "xanchor": "left", "y": -70 / (rows + 40), "yanchor": "top"}
+    below = {"orientation": "v", "x": 0, "xanchor": "left", "y": -70 / (rows + 40), "yanchor": "top", "title": None}
     return figure.update_layout(legend=below)
 
 

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from genolm.figure_parts import BLUE, GREEN, GREY, VERMILION
+from genolm.figure_parts import BLUE, GREEN, GREY, VERMILION, mark_threshold
 from genolm.figure_parts import short as shorten
 from genolm.tracks import Track
-from pages.shared.charts import band, frame, rgba, threshold_line
+from pages.shared.charts import band, frame, rgba
 
 CONTIGS_SHOWN = 30
 AROUND_START = 500
@@ -45,7 +45,7 @@ def score_spread(
                 hovertemplate="score about %{x:.2f}: %{y:,.1f} calls per Mb<extra>" + name + "</extra>",
             )
         )
-    threshold_line(figure, threshold, vertical=True, text=f"threshold {threshold:.3f}")
+    mark_threshold(figure, threshold, f"threshold {threshold:.3f}")
     figure.update_xaxes(title="score of a call", range=[0, 1])
     figure.update_yaxes(title="calls per Mb of strand")
     return frame(figure, 380)

@@ -8,7 +8,7 @@ import streamlit as st
 
 from genolm.jobs import Job
 from genolm.regions import Region
-from pages.shared import charts, results, samples, scan_charts, scan_data, scan_maps, scan_truth
+from pages.shared import charts, results, samples, scan_charts, scan_data, scan_maps, scan_truth, state
 from pages.shared.scan_browser import Place
 from pages.shared.scan_data import Finished
 
@@ -44,6 +44,7 @@ def _show_genome(job: Job, found: Finished, calls: pd.DataFrame, threshold: floa
     contig = next(iter(found.lengths))
     if len(found.lengths) > 1:
         contig = st.selectbox("Contig", list(found.lengths), key=f"overview_contig_{job.id}")
+    st.markdown(f"**{state.plain(contig)}**, {found.lengths[contig]:,} bp")
     if contig in found.circular:
         _show_circle(job, found, calls, threshold, contig)
     else:
@@ -82,7 +83,6 @@ def _show_line(
         results.curves(found.scan.of(contig), 0, length),
         here,
         threshold=threshold,
-        contig=contig,
         class_name=found.class_name,
         view=(0, length),
         sites=[(name, position, strand) for name, where, position, strand in known if where == contig],

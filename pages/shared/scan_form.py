@@ -179,6 +179,7 @@ def _topology_table(overview: state.Overview) -> dict[str, str]:
         hide_index=True,
         disabled=["record", "length (bp)", "why"],
         column_config={
+            "record": inputs.name_column(names),
             "length (bp)": st.column_config.NumberColumn(format="localized"),
             "topology": st.column_config.SelectboxColumn(options=[LINEAR, CIRCULAR], required=True),
         },

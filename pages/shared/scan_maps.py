@@ -87,7 +87,7 @@ def circle(
         ],
     )
     figure = frame(figure, 640, bargap=0)
-    return figure.update_layout(margin={"t": 70, "b": 40}, legend={"y": 1.08})
+    return figure.update_layout(margin={"t": 70, "b": 40, "l": 44, "r": 44}, legend={"y": 1.08})
 
 
 def _angles(length: int, bins: int) -> tuple[np.ndarray, float]:
@@ -126,6 +126,7 @@ def _score_bars(strand: str, ring: Ring, length: int, threshold: float) -> go.Ba
         width=width,
         marker={"color": colours, "line": {"width": 0}},
         name=f"highest score, {STRAND_WORDS[strand]}",
+        showlegend=False,
         customdata=np.stack([_bin_words(length, len(angles)), _scores(ring.heights)], axis=1),
         hovertemplate="%{customdata[0]}: highest score %{customdata[1]}<extra></extra>",
     )
@@ -222,7 +223,6 @@ def line(
     calls: pd.DataFrame,
     *,
     threshold: float,
-    contig: str,
     class_name: str,
     view: tuple[int, int],
     sites: Sequence[tuple[str, int, str]] = (),
@@ -236,7 +236,7 @@ def line(
     calls : DataFrame
         The calls to mark: columns ``strand``, ``summit``, ``score``.
     threshold : float
-    contig, class_name : str
+    class_name : str
     view : (int, int)
         The stretch to show, 0-based and half-open.
     sites : sequence of (name, 0-based position, strand)
@@ -255,8 +255,7 @@ def line(
         threshold_line(figure, threshold, vertical=False, text="", row=row, col=1)
         title = f"{STRAND_WORDS[strand]}<br>p({shorten(class_name, 16)})"
         figure.update_yaxes(title=title, range=[-0.03, 1.16], row=row, col=1)
-    title = f"position on {shorten(contig, 40)} (bp, first base = 1)"
-    figure.update_xaxes(title=title, row=len(strands), col=1)
+    figure.update_xaxes(title="position (bp, first base = 1)", row=len(strands), col=1)
     figure.update_xaxes(exponentformat="none", separatethousands=True, range=[view[0] + 0.5, view[1] + 0.5])
     return frame(figure, 150 + 170 * len(strands), dragmode="select", selectdirection="h")
 

@@ -7,7 +7,7 @@ import streamlit as st
 
 from genolm.jobs import Job
 from genolm.regions import Region
-from pages.shared import state
+from pages.shared import inputs, state
 from pages.shared.scan_browser import Place, pick
 from pages.shared.scan_data import Finished
 
@@ -85,7 +85,7 @@ def show(job: Job, found: Finished, calls: pd.DataFrame, place: Place) -> None:
     st.dataframe(
         as_people_write(listed),
         hide_index=True,
-        column_config=_columns(),
+        column_config={"contig": inputs.name_column(found.lengths), **_columns()},
         on_select=lambda: _follow(st.session_state[key]["selection"]["rows"], listed, found, place),
         selection_mode="single-row",
         key=key,
@@ -123,9 +123,9 @@ def as_people_write(calls: pd.DataFrame) -> pd.DataFrame:
             "from": calls["start"] + 1,
             "to": calls["end"],
             "strand": calls["strand"],
+            "score": calls["score"],
             "summit": calls["summit"] + 1,
             "width": calls["end"] - calls["start"],
-            "score": calls["score"],
         }
     )
     if "q_value" in calls:

@@ -7,7 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from genolm.cards import metric_name
-from genolm.figure_parts import BLUE, GREEN, PALETTE, VERMILION
+from genolm.figure_parts import BLUE, GREEN, PALETTE, VERMILION, laid_out
 from genolm.shortcuts import ShortcutScore
 from genolm.table_facts import ClassFacts, Histogram
 from pages.shared import charts
@@ -40,7 +40,7 @@ def class_bars(classes: Sequence[ClassFacts]) -> go.Figure:
         autorange="reversed",
     )
     figure.update_xaxes(title="rows", rangemode="tozero")
-    return _frame(figure, 130 + 28 * len(shown), barmode="stack", legend_traceorder="normal")
+    return laid_out(figure, 130 + 28 * len(shown), barmode="stack", legend_traceorder="normal")
 
 
 def distribution(histogram: Histogram, *, title: str, percent: bool = False) -> go.Figure:
@@ -68,7 +68,7 @@ def distribution(histogram: Histogram, *, title: str, percent: bool = False) -> 
         )
     figure.update_xaxes(title=title, type="log" if histogram.log else "linear")
     figure.update_yaxes(title="share of rows", tickformat=".0%", rangemode="tozero")
-    return _frame(figure, 320, showlegend=len(histogram.counts) > 1)
+    return laid_out(figure, 320, showlegend=len(histogram.counts) > 1)
 
 
 def shortcut_intervals(scores: Sequence[ShortcutScore], random_words: ShortcutScore | None) -> go.Figure:
@@ -113,16 +113,3 @@ def _steps(edges: np.ndarray, values: np.ndarray) -> tuple[list[float], list[flo
     x = np.repeat(edges, 2)
     y = np.concatenate([[0.0], np.repeat(values, 2), [0.0]])
     return x.tolist(), y.tolist()
-
-
-def _frame(figure: go.Figure, height: int, **layout: object) -> go.Figure:
-    figure.update_layout(
-        height=height,
-        margin={"l": 10, "r": 10, "t": 36, "b": 10},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
-        hovermode="closest",
-    )
-    figure.update_layout(**layout)
-    figure.update_xaxes(automargin=True)
-    figure.update_yaxes(automargin=True)
-    return figure

@@ -85,7 +85,7 @@ def choose_table(key: str, *, first: str = EXAMPLE) -> TableChoice | None:
     agrees to leave them out; None while something is still to be done.
     """
     ways = [EXAMPLE, UPLOAD, FASTAS] + ([SERVER] if inputs.data_roots() else [])
-    way = st.segmented_control("Table from", ways, default=first, required=True, key=f"{key}_way")
+    way = st.segmented_control("Table from", ways, default=first, required=True, key=f"{key}_way", **inputs.KEPT)
     if way == FASTAS:
         return _from_fastas(key)
     found = _example() if way == EXAMPLE else _on_server(key) if way == SERVER else _uploaded(key)
@@ -225,11 +225,12 @@ def _on_server(key: str) -> tuple[Path, str] | None:
 
 
 def _from_fastas(key: str) -> TableChoice | None:
-    count = int(st.number_input("Number of classes", 2, _MOST_CLASSES, 2, key=f"{key}_classes"))
+    count = int(st.number_input("Number of classes", 2, _MOST_CLASSES, 2, key=f"{key}_classes", **inputs.KEPT))
     files: dict[str, Path] = {}
     for place in range(count):
         with st.container(border=True):
-            label = st.text_input(f"Class {place + 1}", key=f"{key}_class_{place}", placeholder="such as promoter")
+            options = {"key": f"{key}_class_{place}", "placeholder": "such as promoter", **inputs.KEPT}
+            label = st.text_input(f"Class {place + 1}", **options)
             upload = uploads.upload_box(
                 f"FASTA of class {place + 1}",
                 key=f"{key}_fasta_{place}",
@@ -290,7 +291,7 @@ def _mapper(key: str, header: Sequence[str], first: Mapping[str, str]) -> dict[s
     chosen, places = {}, st.columns(2)
     for place, (column, words) in enumerate(COLUMN_WORDS.items()):
         index = options.index(first[column]) if column in first else 0
-        name = places[place % 2].selectbox(words, options, index, key=f"{key}_{digest}_{column}")
+        name = places[place % 2].selectbox(words, options, index, key=f"{key}_{digest}_{column}", **inputs.KEPT)
         chosen[column] = "" if name == NOT_USED else str(name)
     return {column: name for column, name in chosen.items() if name != own.get(column, "")}
 
@@ -313,7 +314,9 @@ def _leave_out(key: str, refused: Sequence[RefusedRow], rows: int, name: str) ->
     """List rows that cannot be used; return whether the user leaves them out."""
     st.warning(f"{len(refused):,} of {rows:,} rows cannot be used.", icon=":material/report:")
     show_refused(refused, key=key)
-    if st.checkbox("Leave these rows out", key=f"{key}_skip_{hashlib.sha256(name.encode()).hexdigest()[:8]}"):
+    # Another file of the same name has other rows to agree to.
+    box = f"{key}_skip_{hashlib.sha256(repr((name, refused)).encode()).hexdigest()[:8]}"
+    if st.checkbox("Leave these rows out", key=box, **inputs.KEPT):
         return True
     st.info("Mend these rows in your file and choose it again, or leave them out.", icon=":material/info:")
     return False

@@ -1,6 +1,7 @@
 """The form of a training: what is predicted, how it is judged, what it starts from, what it takes."""
 
-from collections.abc import Collection, Hashable
+import hashlib
+from collections.abc import Collection, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -44,6 +45,7 @@ _EFFORTS = {
 }
 SCRATCH = "Nothing: from scratch, to see what a language model is worth"
 _FACT_WIDTH = 265
+_PLANNED: Mapping[str, Any] = {"placeholder": "as planned"}
 _CHOSEN = {"as planned": None, "yes": True, "no": False}
 _READ_FIRST = (
     "The language model reads the training sequences without their labels and is fine-tuned on them, before the "
@@ -121,6 +123,7 @@ def choose_task(wish: Wish, table: LabelledTable) -> Wish:
     except TableError as error:
         problem = error
     left, right = st.columns(2)
+    key = f"train_task_{_digest(wish.choice.name, *([found.task, *found.classes] if found else ()))}"
     tasks = list(_TASKS)
     task = left.selectbox(
         "What is to be predicted",
@@ -128,7 +131,8 @@ def choose_task(wish: Wish, table: LabelledTable) -> Wish:
         tasks.index(found.task) if found else None,
         format_func=_TASKS.__getitem__,
         placeholder="choose, where it cannot be found",
-        key=f"train_task_{found.task if found else 'unknown'}",
+        key=key,
+        **inputs.KEPT,
         help="Found by your labels; change it if that is wrong, as for class numbers that look like values.",
     )
     if problem and task is None:
@@ -143,11 +147,16 @@ def choose_task(wish: Wish, table: LabelledTable) -> Wish:
             list(found.classes),
             1,
             key=f"train_positive_{'_'.join(found.classes)}",
+            **inputs.KEPT,
             help="The positive one: probabilities, thresholds and scans are about it.",
         )
     return wish.but(
         task="" if task == found.task else task, positive="" if positive == found.classes[-1] else positive
     )
+
+
+def _digest(*words: str) -> str:
+    return hashlib.sha256("|".join(words).encode()).hexdigest()[:8]
 
 
 def choose_split(wish: Wish, columns: Collection[str]) -> tuple[Wish, SplitSettings]:
@@ -165,12 +174,14 @@ def choose_split(wish: Wish, columns: Collection[str]) -> tuple[Wish, SplitSetti
         format_func=_SPLITS.__getitem__,
         captions=[_SPLIT_WORDS[item] for item in methods],
         key=f"train_split_{'_'.join(methods)}",
+        **inputs.KEPT,
     )
     with st.expander("Shares and seed"):
         shares = st.columns(3)
-        valid = shares[0].number_input("Validation rows (%)", 1, 45, 10, key="train_valid")
-        test = shares[1].number_input("Test rows (%)", 1, 45, 10, key="train_test")
-        seed = shares[2].number_input("Seed", 0, 10**6, 1, key="train_seed", help="Of split and training.")
+        valid = shares[0].number_input("Validation rows (%)", 1, 45, 10, key="train_valid", **inputs.KEPT)
+        test = shares[1].number_input("Test rows (%)", 1, 45, 10, key="train_test", **inputs.KEPT)
+        help_words = "Of split and training."
+        seed = shares[2].number_input("Seed", 0, 10**6, 1, key="train_seed", help=help_words, **inputs.KEPT)
     fractions = (round(1 - (valid + test) / 100, 2), valid / 100, test / 100)
     wish = wish.but(split="" if method == methods[0] else method, fractions=fractions, seed=int(seed))
     return wish, SplitSettings(method, fractions, int(seed))
@@ -188,21 +199,24 @@ def choose_base(wish: Wish) -> Wish:
         "Starting from it, a few hundred labelled rows go a long way."
     )
     options, wished = [*models, SCRATCH], st.query_params.get("base")
+    # What the address asks for comes before what was chosen last.
+    first = next((item for item in (wished, st.session_state.get("train_base_kept")) if item in options), options[0])
     chosen = st.selectbox(
         "Start from",
         options,
-        options.index(wished) if wished in options else 0,
+        options.index(first),
         format_func=lambda name: inputs.title_of(models[name]) if name in models else name,
         key="train_base",
     )
+    st.session_state["train_base_kept"] = chosen
     if chosen != SCRATCH:
         _describe_base(models[chosen])
         return replace(wish, base=chosen)
     left, right = st.columns(2)
-    tokens = left.selectbox("Cut into words as by", list(models), key="train_tokens")
+    tokens = left.selectbox("Cut into words as by", list(models), key="train_tokens", **inputs.KEPT)
     sizes = list(PRESETS)
     words = "More cells learn more from much data, and take longer."
-    preset = right.selectbox("Size", sizes, sizes.index("small"), key="train_preset", help=words)
+    preset = right.selectbox("Size", sizes, sizes.index("small"), key="train_preset", help=words, **inputs.KEPT)
     return replace(wish.but(preset=preset), base=tokens, from_scratch=True)
 
 
@@ -239,10 +253,11 @@ def choose_effort(wish: Wish) -> Wish:
         captions=list(_EFFORTS.values()),
         horizontal=True,
         key="train_effort",
+        **inputs.KEPT,
     )
-    mirrored = st.toggle("My question has no strand", key="train_mirrored", help=_NO_STRAND)
-    shifted = st.toggle("My sequences begin anywhere", key="train_shifted", help=_ANY_START)
-    trimmed = st.toggle("My sequences may be cut short", key="train_trimmed", help=_ANY_END)
+    mirrored = st.toggle("My question has no strand", key="train_mirrored", help=_NO_STRAND, **inputs.KEPT)
+    shifted = st.toggle("My sequences begin anywhere", key="train_shifted", help=_ANY_START, **inputs.KEPT)
+    trimmed = st.toggle("My sequences may be cut short", key="train_trimmed", help=_ANY_END, **inputs.KEPT)
     with st.expander("Expert panel"):
         given = _expert()
     return wish.but(effort=effort, mirrored=mirrored, shifted=shifted, trimmed=trimmed, **given)
@@ -253,37 +268,51 @@ def _expert() -> dict[str, Any]:
     left, middle, right = st.columns(3)
     given: dict[str, Any] = {
         "adapt": _CHOSEN[
-            left.selectbox("Read sequences first", list(_CHOSEN), key="train_adapt", help=_READ_FIRST)
+            left.selectbox(
+                "Read sequences first", list(_CHOSEN), key="train_adapt", help=_READ_FIRST, **inputs.KEPT
+            )
         ],
         "balance": _CHOSEN[
-            middle.selectbox("Rare classes weigh as much", list(_CHOSEN), key="train_balance")
+            middle.selectbox(
+                "Rare classes weigh as much", list(_CHOSEN), key="train_balance", **inputs.KEPT
+            )
         ],
         "seeds": _whole(right, "Models to average", 1, 32, "train_seeds"),
         "epochs": _whole(left, "Passes with all layers", 1, 1000, "train_epochs"),
         "batch_size": _whole(middle, "Sequences in a step", 2, 4096, "train_batch"),
         "lr": right.number_input(
-            "Learning rate", 1e-6, 0.5, None, format="%.5f", placeholder="as planned", key="train_lr"
+            "Learning rate", 1e-6, 0.5, None, format="%.5f", key="train_lr", **_PLANNED, **inputs.KEPT
         ),
         "drop_mult": left.number_input(
-            "Strength of dropout", 0.0, 1.6, None, 0.1, placeholder="as planned", key="train_drop"
+            "Strength of dropout", 0.0, 1.6, None, 0.1, key="train_drop", **_PLANNED, **inputs.KEPT
         ),
         "search_minutes": middle.number_input(
-            "Minutes to try settings in", 0.0, 600.0, 0.0, 1.0, key="train_search", help="0: none are tried."
+            "Minutes to try settings in",
+            0.0,
+            600.0,
+            0.0,
+            1.0,
+            key="train_search",
+            help="0: none are tried.",
+            **inputs.KEPT,
         ),
         "framed": _CHOSEN[
-            right.selectbox("Answer in every frame", list(_CHOSEN), key="train_framed", help=_EVERY_FRAME)
+            right.selectbox(
+                "Answer in every frame", list(_CHOSEN), key="train_framed", help=_EVERY_FRAME, **inputs.KEPT
+            )
         ],
         "slots": _whole(left, "Parts of a sequence told apart", 0, 1000, "train_slots", _IN_PARTS),
     }
     words = "Also trains on smaller parts of the rows, to see if more would help. About doubles the time."
-    given["reduction"] = st.toggle("Measure models from fewer sequences", key="train_reduction", help=words)
+    label, key = "Measure models from fewer sequences", "train_reduction"
+    given["reduction"] = st.toggle(label, key=key, help=words, **inputs.KEPT)
     words = "Ends a training in which nothing is learned, and says what to try."
-    given["watched"] = st.toggle("Watch-dog", True, key="train_watched", help=words)
+    given["watched"] = st.toggle("Watch-dog", True, key="train_watched", help=words, **inputs.KEPT)
     return given
 
 
 def _whole(place: Any, label: str, low: int, high: int, key: str, told: str | None = None) -> int | None:
-    value = place.number_input(label, low, high, None, placeholder="as planned", key=key, help=told)
+    value = place.number_input(label, low, high, None, key=key, help=told, **_PLANNED, **inputs.KEPT)
     return None if value is None else int(value)
 
 

@@ -16,7 +16,9 @@ import shutil
 import time
 import unicodedata
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
@@ -190,6 +192,22 @@ def finished(answer: Any) -> Upload | None:
         return None
     os.utime(folder)
     return Upload(facts["name"], path)
+
+
+def named_apart(upload: Upload, taken: Collection[str]) -> Upload:
+    """Return an upload under a name that is not taken: after a.fna.gz comes a-2.fna.gz, and so on."""
+    if upload.name not in taken:
+        return upload
+    stem = _ENDINGS.sub("", upload.name)
+    ending = upload.name.removeprefix(stem)
+    name = next(name for number in count(2) if (name := f"{stem}-{number}{ending}") not in taken)
+    path = upload.path.with_name(name)
+    if not path.exists():
+        try:
+            os.link(upload.path, path)
+        except OSError:  # not every file system has links
+            shutil.copyfile(upload.path, path)
+    return Upload(name, path)
 
 
 def routes() -> list[Route]:

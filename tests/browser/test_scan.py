@@ -151,3 +151,21 @@ def test_from_upload_to_zip(visit, page, upload, download, predictors, hosts, tm
         assert track.chroms() == {"lac_region": 40_000}
     assert hosts == {"127.0.0.1"}
     is_drawn_dark_and_narrow(page)
+
+
+def test_names_of_ncbi_and_those_that_differ_in_capitals_alone_open(visit, page, upload, make_dna, tmp_path):
+    lengths = {"gi|123|ref|NC_000913.3|": 600, "ctg": 700, "CTG": 800}
+    path = tmp_path / "names.fa"
+    path.write_text("".join(f">{name} words\n{make_dna(length)}\n" for name, length in lengths.items()))
+    visit("scan")
+    upload(path)
+    page.get_by_role("button", name="Start the scan").click()
+    page.wait_for_url(re.compile(r"job=[0-9a-f]{32}"))
+    page.reload()
+    page.get_by_role("heading", name="Downloads").wait_for(timeout=300_000)
+    field = page.locator("input.igv-search-input")
+    contigs = page.locator("select").filter(has_text="ctg")
+    for name in (*lengths, "ctg"):
+        contigs.select_option(name)
+        page.wait_for_timeout(1500)
+        assert field.input_value().replace(",", "") == f"{name}:1-{lengths[name]}"

@@ -383,7 +383,7 @@ def test_filters_and_order():
 
 def test_a_running_job_shows_progress_and_can_be_stopped(open_page, finished_job, monkeypatch):
     job, _, _ = finished_job
-    report = Progress("scanning one, plus strand", 30, 120, 10.0)
+    report = Progress("scanning one, plus strand", 30, 120, 10.0, pace=1 / 3)
     states = {"now": dataclasses.replace(job, state="running", progress=report)}
 
     def cancel(identity):

@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from genolm.figure_parts import TOOLS
 from genolm.tracks import Track
-from pages.shared import scan_charts, scan_maps
+from pages.shared import curves, inputs, scan_charts, scan_maps
 
 CALLS = pd.DataFrame(
     {"contig": ["c", "c", "c", "d"], "strand": ["+", "+", "-", "+"], "summit": [5, 95, 50, 5], "score": 0.9}
@@ -65,9 +66,33 @@ def test_scores_are_counted_per_mb_and_beside_the_shuffled_ones():
     figure = scan_charts.score_spread(
         [0.55, 0.55, 0.91], [0.55], megabases=2.0, shuffled_megabases=0.5, threshold=0.7
     )
-    own, shuffled = figure.data
+    own, shuffled, cut = figure.data
     assert max(own.y) == 1.0 and max(shuffled.y) == 2.0
     assert own.name == "this genome" and shuffled.name == "shuffled genome"
+    # The threshold is a line, and its words stand in the legend, where they hide nothing.
+    (line,) = figure.layout.shapes
+    assert (line.x0, line.x1, cut.name, cut.line.dash) == (0.7, 0.7, "threshold 0.700", line.line.dash)
+    assert not figure.layout.annotations
+
+
+def test_the_buttons_of_a_figure_have_a_strip_above_the_legend_for_themselves():
+    figure = scan_maps.line(
+        {"+": (np.arange(3), np.ones(3))}, CALLS, threshold=0.5, class_name="promoter", view=(0, 3)
+    )
+    title, margin = figure.layout.legend.title, figure.layout.margin
+    assert (title.text, title.side) == (" ", "top") and 1.3 * title.font.size == pytest.approx(TOOLS)
+    assert margin.t >= TOOLS and figure.layout.xaxis.title.text == "position (bp, first base = 1)"
+    report = {"stage": "training", "done": 1, "total": 2, "values": {"loss": 1.0}}
+    assert curves.curves_figure([report]).layout.margin.t > TOOLS
+
+
+@pytest.mark.parametrize(
+    ("names", "is_cut"), [(["chr1", "NC_000913.3"], False), (["NODE_1_length_384921_cov_23.441"], True)]
+)
+def test_only_long_names_get_a_column_that_leaves_room_for_the_others(names, is_cut):
+    column = inputs.name_column(dict.fromkeys(names, 1))
+    assert (column["width"] is not None, column["help"] is not None) == (is_cut, is_cut)
+    assert not is_cut or column["width"] < 150
 
 
 def test_the_many_small_contigs_are_one_bar():

@@ -2,10 +2,12 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
 
+from genolm import workspace
 from genolm.ascode import parse_arguments
 from genolm.config import FinetuneSettings
 from genolm.finetuning import finetune
@@ -62,8 +64,8 @@ def test_the_example_is_read_explained_and_started(open_page, language_model, st
     assert title == "example_table.csv.gz: example-table"
 
 
-def test_every_setting_of_the_form_reaches_the_command(open_page, language_model, started):
-    app = open_page(PAGE)
+def say_everything(app):
+    """Give every setting of the form another value than it begins with."""
     by_key(app, "selectbox", "train_base").set_value(train_form.SCRATCH).run()
     by_key(app, "selectbox", "train_preset").set_value("tiny")
     by_key(app, "text_input", "train_name_example_table.csv.gz").set_value("mine")
@@ -82,6 +84,11 @@ def test_every_setting_of_the_form_reaches_the_command(open_page, language_model
         by_key(app, "number_input", f"train_{key}").set_value(value)
     app.run()
     assert not app.exception and not app.error
+
+
+def test_every_setting_of_the_form_reaches_the_command(open_page, language_model, started):
+    app = open_page(PAGE)
+    say_everything(app)
     start_button(app).click().run()
     values = parse_arguments(started[0][0]).values
     expected = {
@@ -112,6 +119,87 @@ def test_every_setting_of_the_form_reaches_the_command(open_page, language_model
     # The others come from the table: its columns, its bad rows and, by its labels, the task.
     rest = {"columns", "skip_bad_rows", "task"}
     assert set(expected) | rest == set(vars(FinetuneSettings()))
+
+
+def leave_and_return(app):
+    """Go to another page and come back, as with the links of the menu."""
+    app.switch_page("pages/models/jobs.py").run()
+    assert not app.get("number_input") and not app.exception
+    app.switch_page(PAGE).run()
+    assert not app.exception
+    return app
+
+
+def test_the_form_stands_as_it_was_after_another_page(open_page, language_model, started):
+    app = open_page(PAGE)
+    say_everything(app)
+    start_button(app).click().run()
+    leave_and_return(app)
+    start_button(app).click().run()
+    assert started[0] == started[1]
+    # A training that has made the model meanwhile takes its name, and nothing else of what was said.
+    bundle = workspace.models_dir() / "toy-lm"
+    shutil.copytree(bundle, bundle.with_name("mine"))
+    leave_and_return(app)
+    start_button(app).click().run()
+    before, now = (parse_arguments(arguments).values for arguments, _ in started[1:])
+    assert now == {**before, "name": "example-table"}
+
+
+def test_an_address_that_names_a_base_comes_before_what_was_said_last(open_page, language_model):
+    app = open_page(PAGE)
+    by_key(app, "selectbox", "train_base").set_value(train_form.SCRATCH).run()
+    assert by_key(leave_and_return(app), "selectbox", "train_base").value == train_form.SCRATCH
+    app.switch_page("pages/models/jobs.py").run()
+    app.switch_page(PAGE)
+    app.query_params["base"] = "toy-lm"
+    assert by_key(app.run(), "selectbox", "train_base").value == "toy-lm"
+
+
+@pytest.fixture
+def own_table(tmp_path, monkeypatch):
+    """A function columns, bad rows -> the path of a table on the server with these."""
+    monkeypatch.setenv("GENOLM_DATA_ROOTS", str(tmp_path))
+    dice = np.random.default_rng(3)
+
+    def written(header, bad=0):
+        letters = dice.choice(list("ACGT"), (60, 40))
+        rows = [f"{''.join(row)},{'ab'[number % 2]},{number % 6}" for number, row in enumerate(letters)]
+        text = "\n".join([header, *rows, *["AC1GT,a,1"] * bad])
+        (tmp_path / "own.csv").write_text(text + "\n")
+
+    return written
+
+
+def test_a_chosen_table_with_its_columns_is_kept_and_another_one_is_asked_for_anew(
+    open_page, language_model, own_table
+):
+    own_table("letters,kind,family", bad=2)
+    app = open_page(PAGE)
+    by_key(app, "segmented_control", "train_way").set_value(table_view.SERVER).run()
+    by_key(app, "text_input", "train_path").set_value("own.csv").run()
+    chosen = {"sequence": "letters", "label": "kind", "group": "family"}
+    for column, name in chosen.items():
+        next(item for item in app.selectbox if item.key.endswith(f"_{column}")).set_value(name).run()
+    next(item for item in app.checkbox).set_value(True).run()
+    by_key(app, "radio", "train_split_cluster_group_random").set_value("group").run()
+    by_key(app, "selectbox", "train_positive_a_b").set_value("a").run()
+    command = next(item.value for item in app.code if "genolm finetune" in item.value)
+    assert "kind" in command and "--split group" in command and "--positive a" in command
+    leave_and_return(app)
+    assert command in [item.value for item in app.code]
+    # The same file with other rows to leave out, then with other columns: nothing is agreed to or chosen for it.
+    own_table("letters,kind,family", bad=3)
+    leave_and_return(app)
+    assert not next(item for item in app.checkbox).value and not app.radio
+    own_table("sequence,label,other")
+    leave_and_return(app)
+    columns = {column: f"_{column}" for column in chosen}
+    shown = {c: next(item for item in app.selectbox if item.key.endswith(end)).value for c, end in columns.items()}
+    assert shown == {"sequence": "sequence", "label": "label", "group": table_view.NOT_USED}
+    assert by_key(app, "radio", "train_split_cluster_random").value == "cluster"
+    command = next(item.value for item in app.code if "genolm finetune" in item.value)
+    assert "--split" not in command
 
 
 def test_another_task_and_the_random_split_are_shown(open_page, language_model, sentences):
@@ -228,6 +316,7 @@ def test_labels_that_cannot_be_told_can_be_named_by_hand(open_page, language_mod
     app = open_page(PAGE)
     assert any("stands in 1 of 80 labels, first in row 8: 'NA'" in item for item in sentences(app))
     assert len(app.header) == 1 and not app.exception
-    by_key(app, "selectbox", "train_task_unknown").set_value("multiclass").run()
+    task = next(item for item in app.selectbox if item.key.startswith("train_task"))
+    task.set_value("multiclass").run()
     assert not app.error and len(app.header) == 4
     assert any("--task multiclass" in item.value for item in app.code)
