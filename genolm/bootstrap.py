@@ -138,11 +138,11 @@ def paired_bootstrap(
     n_boot: int = 2000,
     seed: int = 1,
     groups: Groups | None = None,
-    unseen: tuple[Unseen, Unseen] | None = None,
+    unseen: tuple[Unseen | None, Unseen | None] = (None, None),
 ) -> dict[str, Difference]:
     """Compare two models on the same ``count`` items: the same items, or the same ``groups``, are drawn for both.
 
-    Only figures that both statistics give are compared. With ``unseen`` few items that all speak for the same model
+    Only figures that both statistics give are compared. With ``unseen`` of both few items that all speak for the same model
     give no narrower an interval and no lower a p than their number allows.
     """
 
@@ -161,11 +161,12 @@ def paired_bootstrap(
         if (several <= SMALL_TEST or abs(item.difference.value) * several < SMALL_LEAD)
         and (item.p < DOUBTED_P or _is_at_limit(name, item.a) or _is_at_limit(name, item.b))
     ]
-    if unseen is None or not doubted:
+    with_unseen = [item for item in unseen if item is not None]
+    if len(with_unseen) < 2 or not doubted:
         return found
     if count >= ROWS_OF_A_GROUP * several:
         return found | {name: _of_few_groups(found[name], several) for name in doubted}
-    tried = _drawn_with_unseen(list(unseen), count, n_boot, seed, groups)
+    tried = _drawn_with_unseen(with_unseen, count, n_boot, seed, groups)
     return found | {name: _doubted(found[name], [(a[name], b[name]) for a, b in tried]) for name in doubted}
 
 

@@ -187,9 +187,8 @@ def compare_models(
         found = _predicted(predictor, frame, tell)
         judged.append(_judged(predictor, found[:, order] if place else found, labels))
     (statistic_a, unseen_a, right_a), (statistic_b, unseen_b, right_b) = judged
-    unseen = (unseen_a, unseen_b) if unseen_a and unseen_b else None
     groups = drawn_groups(frame["sequence"].tolist(), frame.get("group"))
-    draws = {"n_boot": n_boot, "seed": seed, "groups": groups, "unseen": unseen}
+    draws = {"n_boot": n_boot, "seed": seed, "groups": groups, "unseen": (unseen_a, unseen_b)}
     return Comparison(
         a=model_facts(predictors[0]),
         b=model_facts(predictors[1]),
@@ -270,8 +269,7 @@ def _judged(
 ) -> tuple[Statistic, Unseen | None, np.ndarray | None]:
     """Return a model's metrics as a statistic, the same with unseen items, and which answers are right (else None)."""
     task, threshold = predictor.task, predictor.config.calibration.threshold
-    statistic = metrics.statistic_for(task, found, labels, threshold=threshold)
-    unseen = metrics.unseen_for(task, found, labels, threshold=threshold)
+    statistic, unseen = metrics.statistics_for(task, found, labels, threshold=threshold)
     if task == "regression":
         return statistic, unseen, None
     if task == "multilabel":

@@ -182,11 +182,11 @@ def rows_to_judge(
     return frame, tuple(notes)
 
 
-def thin_rows(labels: np.ndarray, task: str) -> Iterator[str]:
-    """Say where rows are too few, or all of one class, to tell how good a model is; ``labels`` are coded ones."""
+def thin_rows(labels: Sequence[str] | np.ndarray, task: str) -> Iterator[str]:
+    """Say where rows are too few, or all of one class, to tell how good a model is; ``labels`` may be coded ones."""
     if len(labels) < FEW_ROWS:
         yield f"{len(labels)} rows are few; expect wide intervals, and only large differences to show."
-    if task in ("binary", "multiclass") and len(np.unique(labels)) == 1:
+    if task in ("binary", "multiclass") and len(set(labels)) == 1:
         yield "All rows are of one class, so that it cannot be told how well classes are kept apart."
 
 

@@ -69,8 +69,7 @@ def binary_metrics(
     truth = _whole_labels(labels, len(positive), 2) == 1
     _check_probabilities(positive)
     order = np.argsort(-positive, kind="stable")
-    statistic = binary_statistic(positive[order], truth[order], threshold)
-    unseen = unseen_for("binary", positive[order], truth[order], threshold=threshold)
+    statistic, unseen = statistics_for("binary", positive[order], truth[order], threshold=threshold)
     found = bootstrap(statistic, len(truth), n_boot, seed, groups=taken(groups, order), unseen=unseen)
     return _with_noise(found, "binary", positive, seed, groups)
 
@@ -188,10 +187,18 @@ def unseen_for(
     return Unseen(statistic_for(task, rows, truth, threshold=threshold, areas=areas), len(classes))
 
 
+def statistics_for(
+    task: str, predictions: Array, labels: Array, *, threshold: float = 0.5
+) -> tuple[Statistic, Unseen | None]:
+    """Return what :func:`statistic_for` and :func:`unseen_for` give of the same answers."""
+    options = {"threshold": threshold}
+    return statistic_for(task, predictions, labels, **options), unseen_for(task, predictions, labels, **options)
+
+
 def _estimates(
     task: str, predictions: Array, labels: Array, *, n_boot: int, seed: int, groups: Groups | None, **options: float
 ) -> dict[str, Estimate]:
-    statistic, unseen = (build(task, predictions, labels, **options) for build in (statistic_for, unseen_for))
+    statistic, unseen = statistics_for(task, predictions, labels, **options)
     found = bootstrap(statistic, len(labels), n_boot, seed, groups=groups, unseen=unseen)
     return _with_noise(found, task, np.asarray(predictions, dtype=np.float64), seed, groups)
 

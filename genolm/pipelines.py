@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from genolm.bootstrap import count_groups
-from genolm.evaluation import Evaluation, coded_labels, evaluate, rows_to_judge, thin_rows
+from genolm.evaluation import Evaluation, evaluate, rows_to_judge, thin_rows
 from genolm.file_result import FileResult, Model, open_model, work_facts
 from genolm.file_work import SALIENCY_ARRAYS, STRIP_COLUMNS, Classification, FileSaliency
 from genolm.genome_files import open_genome
@@ -260,7 +260,7 @@ def evaluate_table(
         warnings=(
             *left_out,
             *known_rows(predictor.bundle, facts, split, sequences),
-            *thin_rows(coded_labels(frame["label"].tolist(), predictor.head), predictor.task),
+            *thin_rows(frame["label"].tolist(), predictor.task),
             *set_aside(frame.get("group"), groups),
         ),
     )

@@ -8,7 +8,7 @@ import numpy as np
 
 from genolm import metrics
 from genolm.answers import Answers
-from genolm.bootstrap import Estimate, Statistic, Unseen, paired_bootstrap, share, taken
+from genolm.bootstrap import Estimate, paired_bootstrap, share, taken
 from genolm.calibration import calibrated_threshold, reliability_table
 
 CURVE_POINTS = 400
@@ -96,16 +96,17 @@ def measure_baselines(
         model's figure minus the baseline's with ``value, low, high, p``.
     """
     task, labels = answers.task, answers.labels
-    own, own_unseen = _statistics(task, answers.probabilities, labels, answers.calibration.threshold)
+    own, own_unseen = metrics.statistics_for(
+        task, answers.probabilities, labels, threshold=answers.calibration.threshold
+    )
     has_threshold = task in ("binary", "multilabel")
     found = {}
     for name, values in baselines.items():
         picked = _picked_threshold(valid, (valid_baselines or {}).get(name))
         threshold = 0.5 if picked is None else picked
-        other, other_unseen = _statistics(task, values, labels, threshold)
+        other, other_unseen = metrics.statistics_for(task, values, labels, threshold=threshold)
         options = {"n_boot": n_boot, "seed": seed, "groups": answers.drawn_over}
-        unseen = (own_unseen, other_unseen) if own_unseen and other_unseen else None
-        pairs = paired_bootstrap(own, other, len(answers), unseen=unseen, **options)
+        pairs = paired_bootstrap(own, other, len(answers), unseen=(own_unseen, other_unseen), **options)
         is_alike = not has_threshold or picked is not None or answers.calibration.threshold == threshold
         found[name] = {
             "metrics": {key: pair.b.as_dict() for key, pair in pairs.items()},
@@ -117,13 +118,6 @@ def measure_baselines(
             },
         }
     return found
-
-
-def _statistics(task: str, values: np.ndarray, labels: np.ndarray, threshold: float) -> tuple[Statistic, Unseen | None]:
-    return (
-        metrics.statistic_for(task, values, labels, threshold=threshold),
-        metrics.unseen_for(task, values, labels, threshold=threshold),
-    )
 
 
 def _picked_threshold(valid: Answers | None, values: np.ndarray | None) -> float | None:

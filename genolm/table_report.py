@@ -1,7 +1,7 @@
 """The report on a labelled table before training: figures, short cuts, warnings, as data and as text."""
 
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, is_dataclass, replace
 from typing import Any, get_args, get_origin, get_type_hints
 
