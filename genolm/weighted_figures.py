@@ -27,6 +27,7 @@ def _sorting(keys: Array) -> tuple[Array, Column]:
 
 
 def binary_statistic(probabilities: Array, truth: Array, threshold: float) -> Statistic:
+    """Return a function from weights to the figures of two classes; ``truth`` is bool (items,)."""
     called = probabilities >= threshold
     cells = np.stack([called & truth, called & ~truth, ~called & truth, ~(called | truth)]) * 1.0
     ranked = _ranking_statistic(probabilities, truth)
@@ -86,11 +87,13 @@ def binned(confidence: Array, bins: int, values: Array | None = None) -> sparse.
 
 
 def ece_statistic(confidence: Array, hit: Array, bins: int) -> Column:
+    """Return a function from weights to the calibration error over bins of equal width."""
     excess = binned(confidence, bins, confidence - hit)
     return lambda weights: _ratio(np.abs(weights @ excess).sum(axis=1), weights.sum(axis=1))
 
 
 def multiclass_statistic(table: Array, classes: Array, ranks: bool = True) -> Statistic:
+    """Return a function from weights to the figures of several classes; ``ranks`` adds AUROC and AUPRC."""
     count, width = table.shape
     called, rows = table.argmax(axis=1), np.arange(count)
 
@@ -123,6 +126,7 @@ def multiclass_statistic(table: Array, classes: Array, ranks: bool = True) -> St
 
 
 def multilabel_statistic(table: Array, truth: Array, threshold: float) -> Statistic:
+    """Return a function from weights to the means of the figures over independent labels."""
     if truth.shape != table.shape or not np.isin(truth, (0, 1)).all():
         raise SettingsError(f"labels have shape {truth.shape}; {table.shape} of 0 and 1 is wanted.")
     parts = [binary_statistic(table[:, j], truth[:, j] == 1, threshold) for j in range(table.shape[1])]
@@ -147,6 +151,7 @@ def _mcc(truth: Array, calls: Array, right: Array) -> Array:
 
 
 def regression_statistic(found: Array, wanted: Array) -> Statistic:
+    """Return a function from weights to the figures of predicted numbers."""
     rank_found, rank_wanted = _rank_statistic(found), _rank_statistic(wanted)
     error = found - wanted
     # Shift and scale change no correlation and keep the sums of squares exact.
@@ -199,6 +204,7 @@ def _rank_statistic(values: Array) -> Column:
 
 
 def mean_of(parts: list[Figures]) -> Figures:
+    """Return the mean of each figure over several sets of them, of those that are defined."""
     return {name: _mean(np.stack([part[name] for part in parts])) for name in parts[0]}
 
 
