@@ -14,11 +14,11 @@ from typing import Any, TextIO
 import numpy as np
 import pandas as pd
 
-from genolm.errors import TableError
+from genolm.errors import TableError, first_names
 from genolm.feature_readers import is_bed_remark, read_bed, read_gff3
 from genolm.gene_finding import predict_genes
 from genolm.genbank import FEATURE_COLUMNS, contig_name, feature_name, feature_place, said_form
-from genolm.topology import CIRCULAR, LINEAR
+from genolm.topology import CIRCULAR, LINEAR, five_prime_parts
 
 __all__ = ["call_table", "gene_starts", "genes_of", "next_gene", "predict_genes", "read_annotation", "sites_of"]
 
@@ -52,7 +52,8 @@ def read_annotation(
         their contig; a file of which nothing remains is refused.
     circular : iterable of str, optional
         Those of ``contigs`` that are circles, where a feature may go over the origin; by default those that
-        the file itself calls circles. On others a feature of GenBank or EMBL that goes over it ends with its contig.
+        the file itself calls circles. Of a feature of GenBank or EMBL that goes over it on others the part
+        with its 5' end stays.
 
     Returns
     -------
@@ -316,12 +317,12 @@ def _on_contigs(table: pd.DataFrame, contigs: list[str], path: PathLike, notes: 
     lost = [own for own, name in found.items() if name is None]
     if len(lost) == len(found):
         raise TableError(
-            f"{Path(path).name} speaks of {_some(lost)}, the genome of {_some(contigs)}; the names of the "
-            "records must be the same."
+            f"{Path(path).name} speaks of {first_names(lost)}, the genome of {first_names(contigs)}; the names of "
+            "the records must be the same."
         )
     if lost:
         count = int(names.isna().sum())
-        notes.append(f"Features left out, on records that the genome has not ({_some(lost)}): {count:,}.")
+        notes.append(f"Features left out, on records that the genome has not ({first_names(lost)}): {count:,}.")
     return table.assign(contig=names)[names.notna()]
 
 
@@ -346,12 +347,15 @@ def _but_for_version(own: str, contigs: list[str], records: list[str]) -> str | 
 
 
 def _cut_at_ends(table: pd.DataFrame, notes: list[str]) -> pd.DataFrame:
-    """End features that go over the origin of a record with that record, where it is no circle."""
+    """Keep the part with the 5' end of features that go over the origin of a record that is no circle."""
     over = (table["end"] > table["length"]) & ~table["circle"]
     if over.any():
-        names = _some(table["contig"][over].unique().tolist())
-        notes.append(f"Features over the origin, cut at the end of their contig, no circle ({names}): {over.sum():,}.")
-    return table.assign(end=table["end"].mask(over, table["length"]))
+        names = first_names(table["contig"][over].unique().tolist())
+        notes.append(f"Features over the origin, cut there since their contig is no circle ({names}): {over.sum():,}.")
+    limits = table["length"].mask(table["circle"], 2 * table["length"]).to_numpy(np.int64)
+    start, end, strand = (table[key].to_numpy() for key in ("start", "end", "strand"))
+    start, end = five_prime_parts(start, end, strand, limits)
+    return table.assign(start=start, end=end)
 
 
 def _within(table: pd.DataFrame, lengths: Mapping[str, int], path: PathLike, notes: list[str]) -> pd.DataFrame:
@@ -361,11 +365,11 @@ def _within(table: pd.DataFrame, lengths: Mapping[str, int], path: PathLike, not
     names = table["contig"][beyond].unique().tolist()
     if beyond.all():
         raise TableError(
-            f"Every feature of {Path(path).name} lies beyond the end of its contig ({_some(names)}); the file "
+            f"Every feature of {Path(path).name} lies beyond the end of its contig ({first_names(names)}); the file "
             "belongs to another genome or to another version of this one."
         )
     if names:
-        notes.append(f"Features left out, beyond the end of their contig ({_some(names)}): {beyond.sum():,}.")
+        notes.append(f"Features left out, beyond the end of their contig ({first_names(names)}): {beyond.sum():,}.")
     return table[~beyond]
 
 
@@ -380,7 +384,3 @@ def _bare(name: str) -> str:
     """Return a record's name without its version."""
     stem, dot, version = name.rpartition(".")
     return stem if dot and version.isdecimal() else name
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:4]) + (f" and {len(names) - 4:,} more" if len(names) > 4 else "")

@@ -14,7 +14,7 @@ from genolm import metrics
 from genolm.bootstrap import Difference, Estimate, Statistic, Unseen, count_groups, paired_bootstrap
 from genolm.cards import LESS_IS_BETTER, headline_metrics, metric_name, p_words
 from genolm.config import HeadConfig
-from genolm.errors import SettingsError
+from genolm.errors import SettingsError, first_names
 from genolm.evaluation import coded_labels, rows_to_judge, thin_rows
 from genolm.known_rows import known_rows
 from genolm.predict import Predictor
@@ -242,18 +242,13 @@ def _class_order(a: Predictor, b: Predictor) -> list[int]:
         )
     if set(a.classes) != set(b.classes):
         raise SettingsError(
-            f"Model '{names[0]}' answers {_some(a.classes)}, and '{names[1]}' {_some(b.classes)}; "
+            f"Model '{names[0]}' answers {first_names(a.classes)}, and '{names[1]}' {first_names(b.classes)}; "
             "only models with the same classes, or of two with the same positive one, can be compared."
         )
     raise SettingsError(
         f"For model '{names[0]}' the positive class is {a.classes[1]}, for '{names[1]}' {b.classes[1]}; "
         "their precision and recall mean different things and cannot be compared."
     )
-
-
-def _some(classes: tuple[str, ...]) -> str:
-    shown = ", ".join(classes[:6])
-    return f"{shown} and {len(classes) - 6:,} more" if len(classes) > 6 else shown
 
 
 def _predicted(

@@ -4,6 +4,8 @@ A message is one sentence or two: what was found, where (file, record, line), an
 The command line prints the message and ends with exit code 2; a page shows it in place of a result.
 """
 
+from collections.abc import Sequence
+
 
 class GenolmError(Exception):
     """Base of every error that a user can mend; its text is meant to be shown as it stands."""
@@ -35,3 +37,19 @@ class TrainingError(GenolmError):
 
 class Cancelled(GenolmError):
     """The user asked for a stop; what was finished before is kept."""
+
+
+def first_names(names: Sequence[str], shown: int = 5, count: int | None = None) -> str:
+    """Return the first names of many for a message, and how many more there are: ``a, b and 7 more``.
+
+    Parameters
+    ----------
+    names : sequence of str
+        At least the first ``shown`` of them, each once.
+    shown : int
+        How many to name; default 5.
+    count : int, optional
+        How many there are in all; by default as many as ``names``.
+    """
+    more = (len(names) if count is None else count) - shown
+    return ", ".join(names[:shown]) + (f" and {more:,} more" if more > 0 else "")

@@ -7,13 +7,13 @@ from hashlib import blake2b
 
 import numpy as np
 
-from genolm.errors import SettingsError, TrainingError
+from genolm.errors import SettingsError, TrainingError, first_names
 from genolm.tokenizer import reverse_complement_codes
 
 LEAST_BASES = 20_000
 LEAST_HELD_OUT = 1_000
 HELD_OUT_SHARE = 0.05
-_NAMES_SHOWN = 6
+_NAMES_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class HeldOut:
         share = f"{self.bases:,} bp, {self.bases / sum(sizes):.1%} of all"
         if not self.rows:
             return f"{names[self.row]} from base {self.start + 1:,} to its end ({share})"
-        return f"{some_names([names[row] for row in self.rows])} ({share})"
+        return f"{first_names([names[row] for row in self.rows])} ({share})"
 
 
 def choose_held_out(
@@ -152,7 +152,7 @@ class Division:
         """Which copies are left out, in a sentence; nothing where there is none."""
         if not self.copies:
             return []
-        names = some_names([self.names[row] for row in self.copies])
+        names = first_names([self.names[row] for row in self.copies])
         return [f"Left out of the training: {self._copies_words('what is held out, on either strand')}: {names}."]
 
     def words(self) -> str:
@@ -219,7 +219,7 @@ def _twins(chosen: HeldOut, sizes: Sequence[int], read: Callable[[int], np.ndarr
 
 def _refuse_copies(pairs: Sequence[tuple[str, str]]) -> None:
     (judged, learned), others = pairs[0], [f"{one} and {other}" for one, other in pairs[1:]]
-    more = f" ({len(pairs):,} such pairs; also {some_names(others, 3)})" if others else ""
+    more = f" ({len(pairs):,} such pairs; also {first_names(others, 3)})" if others else ""
     raise SettingsError(
         f"{judged} is held out to judge by, and {learned}, which would be learned from, is the same sequence{more}: "
         "the model would know what it is judged by. Please leave one of each pair out, or hold both out."
@@ -242,7 +242,3 @@ def check_part(bases: int, names: Sequence[str], least: int, words: str) -> None
         )
 
 
-def some_names(names: Sequence[str], shown: int = _NAMES_SHOWN) -> str:
-    """Return the first names with how many more there are."""
-    more = len(names) - shown
-    return ", ".join(names[:shown]) + (f" and {more:,} more" if more > 0 else "")

@@ -241,7 +241,7 @@ def _drawn(rows: Facts) -> list[str]:
         return ["More than half of these sequences resemble one another, so that the intervals are too narrow."]
     few = "; so few groups make the intervals too narrow" if groups < FEW_GROUPS else ""
     return [
-        "Sequences that resemble one another, as in a division by similarity, were drawn together, in "
+        "Sequences that resemble one another, as in a division by similarity, or share a group were drawn together, in "
         f"{groups:,} groups (Davison and Hinkley 1997){few}."
     ]
 

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from genolm.config import Window
+from genolm.errors import first_names
 
 NOT_JUDGED = "not judged"
 LEAST_BASES = 20
@@ -106,10 +107,10 @@ def not_judged_words(names: Sequence[str], count: int, records: int, window: Win
     """
     if not count:
         return ""
-    shown = ", ".join(names[:5]) + (f" and {count - 5:,} more" if count > 5 else "")
     part = "" if window is None else f" (half of the {window.length} that the model reads)"
     return (
-        f"{count:,} of {records:,} record{'s' * (records != 1)} {'is' if count == 1 else 'are'} not judged: {shown}. "
+        f"{count:,} of {records:,} record{'s' * (records != 1)} {'is' if count == 1 else 'are'} not judged: "
+        f"{first_names(names, count=count)}. "
         f"An answer needs known bases (A, C, G, T) in three quarters of a record, and {_least_bases(window)} at least"
         f"{part}."
     )

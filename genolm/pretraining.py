@@ -15,8 +15,7 @@ from genolm import distributed
 from genolm.ascode import command_arguments
 from genolm.batches import TextBatch
 from genolm.corpus import Corpus, divide_files, outline, split_corpus
-from genolm.errors import SettingsError, TrainingError
-from genolm.held_out import some_names
+from genolm.errors import SettingsError, TrainingError, first_names
 from genolm.language import token_losses
 from genolm.language_scores import bits_per_base, held_out_text, markov_losses
 from genolm.language_training import assist_training, train_language_model
@@ -357,7 +356,7 @@ def _card(
     card["training"]["held_out"] = run.valid.names
     card["settings"]["base"] = run.base.name if run.base else ""
     card["limits"].append(
-        f"Held out for the figure: {some_names(run.valid.names)}; it is of the same organisms."
+        f"Held out for the figure: {first_names(run.valid.names)}; it is of the same organisms."
     )
     card["limits"] += run.train.notes
     if run.base:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol
 
-from genolm.errors import RegionError
+from genolm.errors import RegionError, first_names
 
 STRANDS = ("+", "-")
 _FACTORS = {"": 1, "k": 1_000, "m": 1_000_000, "g": 1_000_000_000}
@@ -134,9 +134,7 @@ def check_region(region: Region, contigs: Mapping[str, int]) -> Region:
 
 def unknown_contig(contig: str, contigs: Mapping[str, int]) -> RegionError:
     """Return the error for a sequence that is not at hand: it lists those that are."""
-    some = ", ".join(list(contigs)[:5])
-    more = f" and {len(contigs) - 5:,} more" if len(contigs) > 5 else ""
-    return RegionError(f"There is no sequence named {contig!r}; at hand: {some}{more}.")
+    return RegionError(f"There is no sequence named {contig!r}; at hand: {first_names(list(contigs))}.")
 
 
 def _length_of(contig: str, contigs: Mapping[str, int]) -> int:

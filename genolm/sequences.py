@@ -32,7 +32,7 @@ from genolm.fasta_index import (
 )
 from genolm.progress import ProgressCallback
 from genolm.regions import STRANDS, unknown_contig
-from genolm.topology import AUTO, CIRCULAR, LINEAR, Choice, Guess, guess_topology, settle, turns
+from genolm.topology import AUTO, CIRCULAR, LINEAR, Choice, Guess, five_prime_parts, guess_topology, settle, turns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -132,10 +132,11 @@ class Genome:
         import pandas as pd
 
         table = pd.read_parquet(path)
-        # A gene over the origin of a contig that was chosen to be linear ends with the contig.
+        # Of a gene over the origin of a contig that was chosen to be linear the part with its 5' end stays.
         longest = self.contigs | {name: 2 * size for name, size in self.circular.items()}
         limits = np.array([longest[name] for name in table["contig"]], dtype=np.int64)
-        table["end"] = np.minimum(table["end"].to_numpy(), limits)
+        start, end, strand = (table[key].to_numpy() for key in ("start", "end", "strand"))
+        table["start"], table["end"] = five_prime_parts(start, end, strand, limits)
         return table
 
     def fetch(self, contig: str, start: int, end: int, strand: str = "+") -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from genolm.cards import metric_name
 from genolm.class_names import misspelt, same_names
+from genolm.errors import first_names
 from genolm.labels import as_number, missing_words
 from genolm.plans import LEAST_TRAINING_ROWS
 from genolm.short_similarity import SHORTEST_COMPARED
@@ -301,8 +302,7 @@ def _rows(count: int) -> str:
 def _classes(names: Sequence[str]) -> str:
     if len(names) == 1:
         return f"The class {names[0]} has"
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
-    return f"{len(names)} classes ({', '.join(names[:_NAMED])}{more}) have"
+    return f"{len(names)} classes ({first_names(names, _NAMED)}) have"
 
 
 def _and(items: Sequence[int | str]) -> str:

@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
+import numpy as np
+
 from genolm.errors import RegionError, SettingsError
 from genolm.regions import unknown_contig
 
@@ -143,3 +145,26 @@ def turns(start: int, end: int, length: int) -> list[tuple[int, int]]:
         pieces.append((left, left + size))
         start += size
     return pieces
+
+
+def five_prime_parts(
+    start: np.ndarray, end: np.ndarray, strand: np.ndarray, length: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the part with the 5' end of features over the origin of contigs that are not circular.
+
+    Parameters
+    ----------
+    start, end : np.ndarray of int64, shape (n,)
+        0-based half-open; ``end > length`` where a feature goes over the origin.
+    strand : np.ndarray of str, shape (n,)
+    length : np.ndarray of int64, shape (n,)
+        Of each feature's contig.
+
+    Returns
+    -------
+    (np.ndarray, np.ndarray)
+        Start and end: on minus what lies behind the origin, else what lies before it; other features as they were.
+    """
+    over = end > length
+    behind = over & (strand == "-")
+    return np.where(behind, 0, start), np.where(behind, end - length, np.where(over, length, end))

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 
-from genolm.errors import SettingsError
+from genolm.errors import SettingsError, first_names
 from genolm.peaks import Method, call_peaks
 from genolm.site_matching import Circular, Matches, best_scores, judge_calls, match_sites
 from genolm.tracks import Track
@@ -231,7 +231,8 @@ def counted_sites(
     if not seen.any():
         raise SettingsError(
             f"None of the {len(known):,} known sites lies where the scan looked; contigs of the sites: "
-            f"{_some(known['contig'])}; of the scan: {_some(track.contig for track in tracks)}."
+            f"{first_names(known['contig'].unique().tolist())}; of the scan: "
+            f"{first_names(list(dict.fromkeys(track.contig for track in tracks)))}."
         )
     rules = {"tolerance": tolerance, "circular": circular, "strand_aware": aware}
     left = int((~stranded).sum()) if aware else 0
@@ -341,11 +342,6 @@ def _floor(tracks: Sequence[Track]) -> float:
         raise SettingsError("The tracks hold no score to compare with known sites.")
     rank = max(0, len(values) - _MOST_HITS)
     return float(np.partition(values, rank)[rank])
-
-
-def _some(names: Iterable[str]) -> str:
-    found = list(dict.fromkeys(names))
-    return ", ".join(found[:4]) + (f" and {len(found) - 4:,} more" if len(found) > 4 else "")
 
 
 def _plain(value: float) -> float | None:

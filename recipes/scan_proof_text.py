@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from genolm.bootstrap import FEW_GROUPS
+
 Parts = Mapping[str, Any]
 
 TITLES = {
@@ -29,7 +31,7 @@ found when such a call is there. AUPRC is average precision over all thresholds.
 give 1, 10 and 100 calls per Mb of strand in a shuffled background ({background}; both strands of it are
 scanned). `No known start per Mb` counts the calls that lie near no known start at all: more than these
 cannot be false, and some are promoters that nobody has mapped. Where it is far below the expected number,
-the shuffled letters are a sterner test than the genome. Intervals are over blocks of {block:,} bp.
+the shuffled letters are a sterner test than the genome. Intervals are over {blocks} blocks of {block:,} bp{few}.
 
 The model reads {own[length]} bp with the start at index {own[anchor]}. The baselines are fitted on the
 {starts:,} starts and {others:,} other windows of the training split ({rows[length]} bp, start at index
@@ -149,17 +151,21 @@ def _sections(parts: Parts) -> Iterator[Section]:
 def _held_out(about: Parts, methods: Parts) -> Section:
     stretches = ", ".join(f"{start + 1:,}-{end:,}" for start, end in about["test"])
     rows, windows = about["rows"], about["window"]
+    bases = sum(end - start for start, end in about["test"])
+    blocks = bases // about["block"]
     text = _paragraphs(
         HELD_OUT,
         **{key: about[key] for key in ("contig", "stride", "block")},
         **about["sites"],
-        bases=sum(end - start for start, end in about["test"]),
+        bases=bases,
         stretches=stretches,
         reserved=f"{about['reserved'][0] + 1:,}-{about['reserved'][1]:,}",
         read=READ[about["read_by_language_model"]],
         background=about["background"].rstrip("."),
         own=windows["model"],
         rows=windows["baselines"],
+        blocks=blocks,
+        few="; so few make them too narrow" if blocks < FEW_GROUPS else "",
         starts=rows.get("train/1", 0),
         others=rows.get("train/0", 0),
         valid=rows.get("valid/0", 0) + rows.get("valid/1", 0),

@@ -77,8 +77,10 @@ def test_genbank_with_genes_over_the_origin(tmp_path):
     ]
     assert table["start"].dtype == np.int64 and table.attrs["notes"] == []
     line = read_annotation(genbank(tmp_path / "y.gb", topology="linear"))
-    assert [row[1:3] for row in rows(line)[1:3]] == [(950, 1000), (980, 1000)]
-    assert line.attrs["notes"] == ["Features over the origin, cut at the end of their contig, no circle (NC_1.2): 2."]
+    # On minus the gene begins at base 29, so that its part behind the origin is the one with its start.
+    assert [row[1:5] for row in rows(line)[1:3]] == [(950, 1000, "+", "b3"), (0, 30, "-", "back")]
+    assert ("NC_1.2", "-", "back", 29) in rows(sites_of(line)[["contig", "strand", "name", "position"]])
+    assert line.attrs["notes"] == ["Features over the origin, cut there since their contig is no circle (NC_1.2): 2."]
 
 
 @pytest.mark.parametrize("said", ["circular", "linear", ""])
@@ -90,9 +92,9 @@ def test_a_genbank_file_has_the_same_genes_as_a_genome_and_as_an_annotation(tmp_
         ours = read_annotation(path, contigs=genome.contigs, circular=genome.circular)
         assert rows(ours) == rows(genome.annotation)
         circle = chosen == "circular" or (said, chosen) == ("circular", "auto")
-    places = [(950, 1040), (980, 1030)] if circle else [(950, 1000), (980, 1000)]
+    places = [(950, 1040), (980, 1030)] if circle else [(950, 1000), (0, 30)]
     assert [row[1:3] for row in rows(ours)[1:3]] == places
-    cut = ["Features over the origin, cut at the end of their contig, no circle (NC_1.2): 2."]
+    cut = ["Features over the origin, cut there since their contig is no circle (NC_1.2): 2."]
     assert ours.attrs["notes"] == ([] if circle else cut)
 
 
@@ -115,7 +117,7 @@ def test_a_locus_line_off_the_columns_says_circular(tmp_path):
     path.write_text(APE.format(form="linear"))
     place = {"contigs": {"pUC19": 60}, "circular": ["pUC19"]}
     assert rows(read_annotation(path, **place)) == [("pUC19", 54, 70, "-", "g", "gene")]
-    assert rows(read_annotation(path)) == [("pUC19", 54, 60, "-", "g", "gene")]
+    assert rows(read_annotation(path)) == [("pUC19", 0, 10, "-", "g", "gene")]
 
 
 def test_bed_without_names_or_strands(tmp_path):

@@ -279,7 +279,7 @@ def test_a_locus_line_off_the_columns_says_circular(tmp_path, first):
 def test_a_gene_over_the_origin_follows_the_form_that_is_chosen(tmp_path, word):
     first = f"LOCUS       circular                  60 bp    DNA     {word} SYN 11-MAY-2012"
     path = put(tmp_path, plasmid(first))
-    assert read(path)[0].annotation.values.tolist() == [["circular", 54, 60, "-", "g", "gene"]]
+    assert read(path)[0].annotation.values.tolist() == [["circular", 0, 10, "-", "g", "gene"]]
     chosen = read(path, topology="circular")[0]
     assert chosen.annotation.values.tolist() == [["circular", 54, 70, "-", "g", "gene"]]
     # In one part it lies outside of a record that is no circle.

@@ -163,7 +163,7 @@ def test_a_genbank_file_gives_its_genes_in_both_ways(toy_bundle_path, tmp_path, 
     for name in ("calls.csv", "genes.gff3"):
         assert (tmp_path / "own" / name).read_text() == (tmp_path / "given" / name).read_text()
     assert "dnaA" in (tmp_path / "own" / "calls.csv").read_text()
-    note = "Features over the origin, cut at the end of their contig, no circle (c.1): 1."
+    note = "Features over the origin, cut there since their contig is no circle (c.1): 1."
     assert f"Note: {note}" in told[1].stderr.splitlines()
     assert note in json.loads((tmp_path / "given" / "run.json").read_text())["results"]["notes"]
 

@@ -23,13 +23,12 @@ from genolm.tables import (
     write_table,
 )
 from pages.shared import inputs, state, uploads
-from pages.shared.table_report_view import SPLIT_WORDS, show_refused, show_table_report
+from pages.shared.table_report_view import show_refused, show_table_report
 
 __all__ = [
     "CheckedTable",
     "TableChoice",
     "check_table",
-    "choose_split",
     "choose_table",
     "load_table",
     "show_refused",
@@ -112,19 +111,6 @@ def load_table(choice: TableChoice) -> LabelledTable:
         return labelled_rows(table)
 
 
-def choose_split(key: str, table: LabelledTable) -> SplitSettings:
-    """Let the user say how the table is divided, among the ways that its columns allow."""
-    ways = [way for way in SPLIT_WORDS if way in ("cluster", "random") or _has(table, way)]
-    way = st.radio(
-        "Divide the rows into training, validation and test",
-        ways,
-        format_func=SPLIT_WORDS.__getitem__,
-        key=f"{key}_split",
-        help="Near-duplicates on both sides of the division make a model look better than it is.",
-    )
-    return SplitSettings(way)
-
-
 def check_table(
     choice: TableChoice,
     settings: SplitSettings | None = None,
@@ -185,10 +171,6 @@ def _checked(
 def _stamp(path: Path) -> tuple[int, int]:
     stat = path.stat()
     return stat.st_size, stat.st_mtime_ns
-
-
-def _has(table: LabelledTable, way: str) -> bool:
-    return {"given": "split", "group": "group"}[way] in table.frame
 
 
 def _example() -> tuple[Path, str]:

