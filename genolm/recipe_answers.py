@@ -20,6 +20,7 @@ from genolm.workspace import atomic_write, lock_beside
 
 ANSWERS_FORMAT = 1
 _FIGURES, _TEST, _VALID = "figures", "/test", "/valid"
+_DAMAGES = (OSError, ValueError, TypeError, AttributeError, KeyError, EOFError, zipfile.BadZipFile, zlib.error)
 
 
 def answers_file(folder: Path, recipe: Recipe) -> Path:
@@ -87,11 +88,11 @@ def take_up(path: Path, recipe: Recipe, grounds: Mapping[str, Ground], folder: P
     RecipeError
         The file is of a newer format or cannot be read.
     """
-    taken: list[str] = []
     refused: list[str] = []
     if not path.is_file():
-        return taken, refused
+        return [], refused
     figures, arrays = read_answers(path)
+    wanted: list[tuple[str, Step]] = []
     for name, found in figures.items():
         protocol, method, seed = found.pop("place")
         step = Step(protocol, method, seed, folder)
@@ -102,10 +103,26 @@ def take_up(path: Path, recipe: Recipe, grounds: Mapping[str, Ground], folder: P
         if other:
             refused.append(f"{name} in {path} is not taken up, since it is of a training with {other}")
             continue
-        threshold = found.pop("threshold")
-        step.keep(Answer(_whole(arrays[name + _TEST]), threshold), tuned_on=arrays.get(name + _VALID), **found)
-        taken.append(name)
-    return taken, refused
+        if why := _not_of_these_rows(name, arrays, grounds[protocol]):
+            raise _no_answers(path, why)
+        wanted.append((name, step))
+    # Nothing of a damaged file is taken up.
+    for name, step in wanted:
+        found = figures[name]
+        answer = Answer(_whole(arrays[name + _TEST]), found.pop("threshold"))
+        step.keep(answer, tuned_on=arrays.get(name + _VALID), **found)
+    return [name for name, _ in wanted], refused
+
+
+def _not_of_these_rows(name: str, arrays: Mapping[str, np.ndarray], ground: Ground) -> str:
+    """Return in words why the answers of a step cannot be those of a table's rows, "" where they can."""
+    for part, ending in (("test", _TEST), ("valid", _VALID)):
+        values, rows = arrays.get(name + ending), len(ground.preparation.rows(part))
+        if values is None:
+            continue
+        if values.ndim not in (1, 2) or len(values) != rows or not np.isfinite(values).all():
+            return f"{name + ending} has not one answer for each of {rows:,} rows"
+    return ""
 
 
 def read_answers(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -128,11 +145,27 @@ def read_answers(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
             arrays = {key: held[key] for key in held.files}
         told = json.loads(str(arrays.pop(_FIGURES)))
         known = told["format"] == ANSWERS_FORMAT
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise RecipeError(f"{path} is no file of answers ({error}); remove it, or name another --answers.") from error
+        steps = {name: dict(found) for name, found in told["steps"].items()} if known else {}
+    except _DAMAGES as error:
+        raise _no_answers(path, error) from error
     if not known:
         raise RecipeError(f"{path} has format {told['format']}, not {ANSWERS_FORMAT}: use a newer genolm.")
-    return told["steps"], arrays
+    for name, found in steps.items():
+        if not _is_step(found) or name + _TEST not in arrays:
+            raise _no_answers(path, f"of {name} something is missing")
+    return steps, arrays
+
+
+def _is_step(found: Mapping[str, Any]) -> bool:
+    """Return whether the figures of a step have all that is read of them."""
+    place, threshold = found.get("place"), found.get("threshold")
+    is_placed = isinstance(place, list) and [type(item) for item in place] == [str, str, int]
+    keys = {"settings", "table", "scores", "seconds"}
+    return is_placed and isinstance(threshold, (int, float)) and keys <= set(found)
+
+
+def _no_answers(path: Path, why: object) -> RecipeError:
+    return RecipeError(f"{path} is no file of answers ({why}); remove it, or name another --answers.")
 
 
 def _small(chances: np.ndarray) -> np.ndarray:

@@ -45,7 +45,7 @@ def publish(recipe: Recipe, out: Path, target: Path) -> Path:
         When the recipe makes no model, none of its trainings is finished, or the network of the chosen one is on
         the machine that trained it.
     """
-    _check_has_model(recipe)
+    check_has_model(recipe)
     folder = Path(out) / recipe.name
     method = recipe.methods[recipe.model.method]
     steps = [
@@ -121,7 +121,7 @@ def publish_again(recipe: Recipe, out: Path, target: Path) -> Path:
 
 def check_judged(recipe: Recipe, target: Path) -> ModelBundle:
     """Return the built-in model that is to be judged anew; :class:`RecipeError` where it is not the recipe's."""
-    _check_has_model(recipe)
+    check_has_model(recipe)
     bundle = load_bundle(target)
     if bundle.card.get("recipe") != _told_as(recipe):
         raise RecipeError(f"{target} is not the built-in model of the recipe '{recipe.name}', so it stays as it is.")
@@ -141,7 +141,8 @@ def _others(result: Mapping[str, Any], protocol: str) -> dict[str, Any]:
     }
 
 
-def _check_has_model(recipe: Recipe) -> None:
+def check_has_model(recipe: Recipe) -> None:
+    """Refuse a recipe that makes no built-in model."""
     if recipe.model is None:
         raise RecipeError(f"The recipe '{recipe.name}' makes no built-in model; it has no [model].")
 

@@ -21,6 +21,7 @@ from genolm.progress import ProgressCallback
 from genolm.recipe_answers import answers_file, take_up, write_answers
 from genolm.recipe_config import Call, Method, Recipe, RecipeError
 from genolm.recipe_earlier import missing_of, read_earlier, seconds_of, with_earlier
+from genolm.recipe_limits import Limits
 from genolm.recipe_own import check_nothing_lost, joined, kept_parts, of_same_sources
 from genolm.recipe_result import Pairs, frame_of, method_scores, protocol_facts
 from genolm.recipe_steps import Ground, Step, check_bases, check_same, open_ground, steps_of, turn_of
@@ -73,41 +74,6 @@ class RecipeTask:
         return load_bundle(name).path
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What of a recipe is to be run now.
-
-    Attributes
-    ----------
-    protocols, methods : tuple of str
-        All if empty. A method is one of the recipe's or a simple baseline.
-    seeds : int, optional
-        At most so many.
-    """
-
-    protocols: tuple[str, ...] = ()
-    methods: tuple[str, ...] = ()
-    seeds: int | None = None
-
-    def check(self, recipe: Recipe) -> None:
-        """Refuse a protocol or method that the recipe has not, and any limit where it has a function of its own."""
-        if recipe.run and self != Limits():
-            raise RecipeError(
-                f"The recipe '{recipe.name}' has a function of its own, which does all of it: leave --protocol, "
-                f"--method and --seeds out; what it does stands under [run.options] in "
-                f"{recipe.folder / recipe.name}.toml."
-            )
-        for name, given, known in (
-            ("protocol", self.protocols, recipe.protocols),
-            ("method", self.methods, (*recipe.methods, *BASELINE_TITLES)),
-        ):
-            for item in given:
-                if item not in known:
-                    raise RecipeError(
-                        f"The recipe '{recipe.name}' has no {name} '{item}'; it has {', '.join(known) or 'none'}."
-                    )
-
-
 def run_recipe(
     recipe: Recipe,
     data: Path,
@@ -153,7 +119,8 @@ def run_recipe(
     folder = Path(out) / recipe.name
     folder.mkdir(parents=True, exist_ok=True)
     known = _earlier_of(earlier)
-    with exclusive(folder, recipe.name), modules_of(recipe):
+    taken = f"The recipe '{recipe.name}' is running in {folder} already; wait for its end or name another --out."
+    with exclusive(folder, recipe.name, taken=taken), modules_of(recipe):
         if recipe.run:
             with kept_parts(folder / PARTS, answers and Path(answers) / f"{recipe.name}.json"):
                 path, result = _run_own(recipe, data, folder, say, of_same_sources(known, recipe))
@@ -248,6 +215,8 @@ class _TableRun:
         for name in (name for ground in grounds.values() for name in judge_again(ground, self._steps)):
             self.say(f"{self.recipe.name}: {name} is made or judged anew, by the threshold and figures of today")
         wanted = [ground for key, ground in grounds.items() if key in (self.limits.protocols or grounds)]
+        fitted = {ground.protocol: [item.name for item in baselines_of(ground)] for ground in wanted}
+        self.limits.check_methods(self.recipe, fitted)
         pairs = [
             (ground, step, method)
             for ground in wanted

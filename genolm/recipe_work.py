@@ -4,7 +4,6 @@ What is no training is made of the steps of the same seed: an average of their p
 network that reads each sequence from each of its first bases.
 """
 
-import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -26,13 +25,12 @@ from genolm.predict import Predictor
 from genolm.progress import ProgressCallback
 from genolm.reading_frames import FrameLogistic
 from genolm.recipe_config import Method, RecipeError
+from genolm.recipe_networks import begun, check_network, copy_of_twin, tell_begun, whole_bundle
 from genolm.recipe_steps import (
     Answer,
     Ground,
     Step,
-    asked_of,
     base_weights,
-    check_same,
     mean_answer,
     model_folder,
     steps_of,
@@ -177,21 +175,22 @@ def run_training(
     training, its model is taken: only the test rows are others.
     """
     settings = training_settings(ground.recipe, method, step.seed)
-    bundle_path = model_folder(step)
-    twin = _twin(step, ground, method, others)
-    if twin and not bundle_path.is_dir():
-        shutil.copytree(model_folder(twin), bundle_path)
-    if not bundle_path.is_dir():
-        finetune(
-            ground.path,
-            method.base,
-            bundle_path.name,
-            settings=settings,
-            out_dir=bundle_path,
-            from_scratch=method.from_scratch,
-            progress=progress,
-        )
-    bundle = load_bundle(bundle_path)
+    bundle_path, others = model_folder(step), list(others)
+    if bundle_path.is_dir():
+        check_network(step, ground, method, others)
+    else:
+        tell_begun(step, ground, method)
+        if not copy_of_twin(step, ground, method, others):
+            finetune(
+                ground.path,
+                method.base,
+                bundle_path.name,
+                settings=settings,
+                out_dir=bundle_path,
+                from_scratch=method.from_scratch,
+                progress=progress,
+            )
+    bundle = whole_bundle(bundle_path)
     training = bundle.card["training"]
     _keep_answers(
         step,
@@ -200,8 +199,7 @@ def run_training(
         seconds=training["seconds"],
         best_epoch=training["best_epoch"],
         settings=bundle.card["settings"],
-        asked=asked_of(ground.recipe, method),
-        base_weights=base_weights(method),
+        **{key: item for key, item in begun(ground, method).items() if key != "table"},
     )
 
 
@@ -270,17 +268,6 @@ def _valid_loss(ground: Ground, logits: Sequence[np.ndarray]) -> float:
 
 def _best_loss(epochs: Iterable[Mapping[str, Any]]) -> float:
     return min(epoch["valid"]["loss"] for epoch in epochs)
-
-
-def _twin(step: Step, ground: Ground, method: Method, others: Iterable[Ground]) -> Step | None:
-    for other in others:
-        twin = replace(step, protocol=other.protocol)
-        alike = ground.learned_from == other.learned_from
-        if twin == step or not (alike and twin.done and model_folder(twin).is_dir()):
-            continue
-        check_same(twin, other, method)
-        return twin
-    return None
 
 
 def _parts(step: Step, method: Method) -> list[Step]:

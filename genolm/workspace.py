@@ -124,7 +124,7 @@ def report_folder(path: str | os.PathLike[str]) -> Path:
 
 
 @contextmanager
-def exclusive(folder: Path, what: str) -> Iterator[None]:
+def exclusive(folder: Path, what: str, *, taken: str | None = None) -> Iterator[None]:
     """Keep other processes out of a training's scratch folder; its end, however it comes, lets them in.
 
     Parameters
@@ -133,13 +133,16 @@ def exclusive(folder: Path, what: str) -> Iterator[None]:
         Made if it is missing, and removed again if the block leaves nothing in it; the block may remove it.
     what : str
         Name of the model that is trained.
+    taken : str, optional
+        What to say to one who is kept out, where the folder is of something else than a model.
 
     Raises
     ------
     SettingsError
         If another process, or another thread of this one, is in it.
     """
-    with _locked(folder, what):
+    taken = taken or f"A training of '{what}' is running already; wait for its end or choose another name."
+    with _locked(folder, taken):
         try:
             yield
         finally:
@@ -149,7 +152,7 @@ def exclusive(folder: Path, what: str) -> Iterator[None]:
                     folder.rmdir()
 
 
-def _locked(folder: Path, what: str) -> BinaryIO:
+def _locked(folder: Path, taken: str) -> BinaryIO:
     """Return the open lock file; one that its last holder removed in the meantime is no lock."""
     path = folder / LOCK_FILE
     while True:
@@ -163,9 +166,7 @@ def _locked(folder: Path, what: str) -> BinaryIO:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             stream.close()
-            raise SettingsError(
-                f"A training of '{what}' is running already; wait for its end or choose another name."
-            ) from error
+            raise SettingsError(taken) from error
         except OSError:
             return stream  # some network drives know no locks
         with suppress(OSError):

@@ -29,7 +29,8 @@ from genolm.recipe_config import RecipeError, find_recipe, list_recipes
 from genolm.recipe_earlier import with_earlier
 from genolm.recipe_publish import publish
 from genolm.recipe_refresh import refresh, refreshed
-from genolm.recipe_run import Limits, run_recipe
+from genolm.recipe_limits import Limits
+from genolm.recipe_run import run_recipe
 from genolm.recipe_steps import asked_of
 from genolm.record import write_json
 from genolm.registry import load_bundle, save_bundle
@@ -842,7 +843,7 @@ def test_answers_of_other_rows_or_settings_are_not_taken_up(folder, tmp_path):
     assert any("easy-naive-seed1 in" in line and "epochs = 1, the recipe wants 2" in line for line in said)
     assert "toy: 1 finished steps taken" in said[1] and set(found["scores"]["easy"]) == {"naive", "kmer-logistic"}
     path.write_text(path.read_text().replace("rows = 120", "rows = 130"))
-    nothing = Limits(("too_hard",), ("naive",))
+    nothing = Limits(("too_hard",), ("kmer-logistic",))
     _, said = run_elsewhere(folder, tmp_path, machine="three", limits=nothing, answers=kept)
     assert sum("is not taken up, since it is of a training with the table = " in line for line in said) == 2
     # What was refused is still there for those whom it fits.

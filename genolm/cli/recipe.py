@@ -78,13 +78,18 @@ def run_command(
     What is finished is not done again, so that a run that was cut off goes on when the same command is given.
     """
     from genolm.recipe_config import find_recipe
-    from genolm.recipe_publish import check_judged, publish, publish_again
-    from genolm.recipe_run import Limits, run_recipe
+    from genolm.recipe_into import result_in, write_into
+    from genolm.recipe_limits import Limits
+    from genolm.recipe_publish import check_has_model, check_judged, publish, publish_again
+    from genolm.recipe_run import run_recipe
     from genolm.workspace import home, recipes_dir
 
     recipe, place = find_recipe(recipes or recipes_dir(), name), out or home() / "recipes"
+    if target is not None:
+        check_has_model(recipe)
     if judged is not None:
         check_judged(recipe, judged)
+    results = None if into is None else result_in(into, recipe)
     with progress_reports() as progress:
         result = run_recipe(
             recipe,
@@ -92,13 +97,12 @@ def run_command(
             place,
             limits=Limits(protocols, methods, seeds),
             answers=answers,
-            earlier=into / f"{name}.json" if into else None,
+            earlier=results,
             say=lambda text: click.echo(text, err=True),
             progress=progress,
         )
-    if into is not None:
-        into.mkdir(parents=True, exist_ok=True)
-        (into / f"{name}.json").write_bytes(result.read_bytes())
+    if results is not None:
+        write_into(results, result, recipe)
     if target is not None:
         click.echo(f"Saved {publish(recipe, place, target)}", err=True)
     if judged is not None:
@@ -122,7 +126,8 @@ def report_command(name: str | None, results: Path | None, out: Path | None) -> 
     else:
         chosen = [item for item in found if item.name == name]
         if not chosen:
-            raise RecipeError(f"There is no result of a recipe '{name}'; genolm recipe run {name} makes one.")
+            there = ", ".join(item.name for item in found) or "none"
+            raise RecipeError(f"There is no result of a recipe '{name}'; of those that were run there are: {there}.")
         text = row_text(chosen[0])
     if out is None:
         click.echo(text, nl=False)
