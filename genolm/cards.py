@@ -95,7 +95,7 @@ def format_difference(estimate: Mapping[str, Any]) -> str:
     value, low, high = (estimate.get(key) for key in ("value", "low", "high"))
     if value is None or low is None or high is None:
         return "–"
-    return f"{value:+.3f} ({low:+.3f} to {high:+.3f})"
+    return f"{value:+z.3f} ({low:+z.3f} to {high:+z.3f})"
 
 
 def headline(card: Card) -> str:

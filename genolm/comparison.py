@@ -92,8 +92,8 @@ class Comparison:
         if gap.low <= 0 <= gap.high:
             return (
                 f"{rows} {name_a} and {name_b} cannot be told apart: {word} {found.a.value:.3f} and "
-                f"{found.b.value:.3f} (difference {gap.value:+.3f}, 95 % interval {gap.low:+.3f} to "
-                f"{gap.high:+.3f}, {p_words(found.p)}). More rows, unlike these, could show a smaller difference."
+                f"{found.b.value:.3f} (difference {gap.value:+z.3f}, 95 % interval {gap.low:+z.3f} to "
+                f"{gap.high:+z.3f}, {p_words(found.p)}). More rows, unlike these, could show a smaller difference."
             )
         a_is_better = (gap.value > 0) != (key in LESS_IS_BETTER)
         pairs = [(name_a, found.a.value), (name_b, found.b.value)]

@@ -60,7 +60,7 @@ class Contest:
 
     def short(self) -> str:
         """Return the difference with its sign, and whether it is noise."""
-        return f"{self.ahead:+.3f}{noise_words(self.clear)}"
+        return f"{self.ahead:+z.3f}{noise_words(self.clear)}"
 
     def size(self) -> str:
         """Return how large the difference is, with its interval and p where they are known."""
@@ -71,7 +71,7 @@ class Contest:
 
     def signed(self) -> str:
         """Return a difference that has an interval with its sign, the interval, and p where it is known."""
-        return f"{self.ahead:+.3f} (95 % interval {self.low:+.3f} to {self.high:+.3f}{self._chance()})"
+        return f"{self.ahead:+z.3f} (95 % interval {self.low:+z.3f} to {self.high:+z.3f}{self._chance()})"
 
     def _chance(self) -> str:
         return "" if self.p is None else f", {p_words(self.p)}"

@@ -135,7 +135,7 @@ def _judged(said: str, found: Contest) -> str:
             "many rows it was tested is not known, so whether this is noise cannot be said."
         )
     if found.clear is None:
-        return f"{said}; ours has no interval to judge the difference of {found.ahead:+.3f} by."
+        return f"{said}; ours has no interval to judge the difference of {found.ahead:+z.3f} by."
     if found.is_paired and not found.clear:
         return f"{said}: the difference is {found.signed()} on the same test rows, within noise."
     if found.is_paired:
@@ -260,7 +260,7 @@ def _strict_words(row: RowResult) -> Iterator[str]:
         None: "not judged for want of an interval",
     }[are_apart]
     if lost <= 0:
-        yield f"{figures}: the strict protocol takes nothing away (difference {-lost:+.3f}, {rule})."
+        yield f"{figures}: the strict protocol takes nothing away (difference {-lost:+z.3f}, {rule})."
     else:
         yield f"{figures}: the strict protocol takes {lost:.3f} away ({rule}). The two have other test rows."
 
@@ -268,9 +268,9 @@ def _strict_words(row: RowResult) -> Iterator[str]:
 def _open_words(found: Contest, basis: str) -> str:
     """Say of a difference that is not clear how large it is, and by which rule it is within noise."""
     if found.clear is None:
-        return f"{found.ahead:+.3f}, not judged for want of an interval"
+        return f"{found.ahead:+z.3f}, not judged for want of an interval"
     if not found.is_paired:
-        return f"{found.ahead:+.3f}, not judged in pairs; the intervals overlap"
+        return f"{found.ahead:+z.3f}, not judged in pairs; the intervals overlap"
     return f"{found.signed()}, within noise{basis}"
 
 

@@ -66,11 +66,11 @@ def _short_published(row: RowResult, view: View, protocol: str) -> Iterator[str]
         leak = f" ({pair.item.leak})" if pair.item.leak else ""
         if found.clear is None:
             why = "tested on an unknown number of rows" if found.of_unknown_size else "no interval"
-            yield f"{found.ahead:+.3f} to {words}, {why}{leak}"
+            yield f"{found.ahead:+z.3f} to {words}, {why}{leak}"
         elif found.clear:
             yield f"{found.side} than {words} by {abs(found.ahead):.3f}{leak}"
         else:
-            yield f"within noise of {words} ({found.ahead:+.3f}){leak}"
+            yield f"within noise of {words} ({found.ahead:+z.3f}){leak}"
 
 
 def _short_strict(row: RowResult) -> Iterator[str]:
@@ -105,6 +105,6 @@ def _short_own(row: RowResult, protocol: str) -> Iterator[str]:
         elif found.worse:
             yield f"a simple baseline is better by {-found.ahead:.3f}"
         elif found.clear is None:
-            yield f"{found.ahead:+.3f} to the best simple baseline, no interval"
+            yield f"{found.ahead:+z.3f} to the best simple baseline, no interval"
         else:
-            yield f"within noise of the best simple baseline ({found.ahead:+.3f})"
+            yield f"within noise of the best simple baseline ({found.ahead:+z.3f})"
