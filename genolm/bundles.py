@@ -16,7 +16,7 @@ import tempfile
 import weakref
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +37,7 @@ BUNDLE_FILES = (CONFIG_FILE, WEIGHTS_FILE, CARD_FILE, CARD_PAGE)
 MAX_BUNDLE_BYTES = 4 << 30
 MAX_TEXT_BYTES = 16 << 20
 _CHUNK = 1 << 20
+_MAKERS = "'genolm models export' or the page Models"
 
 
 @dataclass(frozen=True)
@@ -281,8 +282,8 @@ def _unpack(path: Path, target: Path) -> None:
                     shutil.copyfileobj(source, sink, _CHUNK)
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError) as error:
         raise BundleError(
-            f"{path} is not a whole zip: {str(error).rstrip('.')}. Give the .zip that 'genolm models export' or the "
-            "page Models made; if it is that one, copy it here again, since a part of it was lost."
+            f"{path} is not a whole zip: {str(error).rstrip('.')}. Give the .zip that {_MAKERS} made; if it is that "
+            "one, copy it here again, since a part of it was lost."
         ) from error
 
 
@@ -296,11 +297,19 @@ def _members(path: Path, archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]
     for info in infos:
         folder, _, item = info.filename.rpartition("/")
         if item not in BUNDLE_FILES or item in found or "/" in folder or folder.startswith("."):
-            raise BundleError(
-                f"{path} holds '{info.filename}', which a zip of one bundle has not; it is refused."
-            )
+            raise BundleError(f"{path} is no zip of one model and is refused: {_stranger(info.filename, found)}.")
         found[item] = info
     return found
+
+
+def _stranger(name: str, found: Container[str]) -> str:
+    """Return what is wrong with a file of a zip that is none of a model's, and what to do."""
+    folder, _, item = name.rpartition("/")
+    if item in found:
+        return f"it has {item} twice; zip each model by itself"
+    if item in BUNDLE_FILES and "/" in folder:
+        return f"'{name}' lies in a folder of a folder; zip '{folder.rpartition('/')[2]}' by itself"
+    return f"'{name}' is no part of a model; give the .zip that {_MAKERS} made"
 
 
 def _is_finder_litter(name: str) -> bool:

@@ -115,9 +115,7 @@ def read_blocks(path: Path) -> Iterator[tuple[bytes, int]]:
             except EOFError as error:
                 raise _truncated(path) from error
             except (zlib.error, gzip.BadGzipFile) as error:
-                raise SequenceError(
-                    f"{path} is a damaged gzip file ({error}); copy or download it again."
-                ) from error
+                raise SequenceError(f"{path} is a damaged gzip file ({error}); copy or download it again.") from error
             if not block:
                 return
             yield block, raw.tell()
@@ -295,7 +293,7 @@ class FastaScanner:
     def _begin(self, header: bytes, at: int, size: int) -> None:
         self._end(at)
         # A no-break space, pasted from a web page, ends the name as any other blank does.
-        words = _text(header).strip().split(None, 1)
+        words = header_text(header).strip().split(None, 1)
         if not words:
             raise SequenceError(
                 f"{self.source}, line {self._line}: record {len(self.records) + 1} has no name; "
@@ -393,7 +391,8 @@ def _is_regular(record: ScannedRecord, piece: bytes, at: int) -> bool:
     return breaks.size == expected(end) - expected(begin) and bool(np.all(breaks % size >= bases))
 
 
-def _text(raw: bytes) -> str:
+def header_text(raw: bytes) -> str:
+    """Return a header line as text: UTF-8, else Latin-1."""
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError:

@@ -7,6 +7,7 @@ Inside the package coordinates are 0-based and half-open; each format is read by
 import gzip
 import os
 import re
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NoReturn, TextIO
@@ -16,12 +17,15 @@ import numpy as np
 import pandas as pd
 
 from genolm.errors import TableError
+from genolm.fasta_check import known_format, preamble
 from genolm.regions import unknown_contig
 
 PathLike = str | os.PathLike[str]
 
 BED_COLUMNS = ("contig", "start", "end", "name", "score", "strand")
 GFF_COLUMNS = ("contig", "source", "type", "start", "end", "score", "strand", "phase", "attributes")
+_WANTED = "give lines of contig, start and end"
+_HEAD = 4096
 _BED_REMARK = re.compile(r"#|(?:track|browser)(?:\s|$)")
 
 
@@ -77,7 +81,7 @@ def read_regions(path: PathLike, contigs: Mapping[str, int]) -> dict[str, list[t
             _refuse(path, number, f"holds no base: start and end are both {start}")
         found.setdefault(contig, []).append((start, end))
     if not found:
-        raise TableError(f"{path} holds no region; give lines of contig, start and end.")
+        raise TableError(f"{path} holds no region; {_WANTED}.")
     return {contig: _merged(found[contig]) for contig in contigs if contig in found}
 
 
@@ -88,16 +92,37 @@ def is_bed_remark(line: str) -> bool:
 
 def _bed_lines(path: PathLike) -> Iterator[tuple[int, list[Any]]]:
     """Yield line number and the first three to six columns, start and end as checked numbers."""
+    _check_bed(path)
     for number, line in _lines(path):
         if not line.strip() or is_bed_remark(line):
             continue
         fields = line.split("\t") if "\t" in line else line.split()
         if len(fields) < 3:
-            _refuse(path, number, f"has {len(fields)} columns; BED has at least contig, start and end")
+            _refuse(path, number, f"has {_columns(len(fields))}; BED has at least contig, start and end")
+        if _is_gff(fields):
+            raise TableError(f"{path} is not BED but GFF3, by line {number}; {_WANTED}.")
         start, end = (_whole(fields[place], path, number) for place in (1, 2))
         if not 0 <= start <= end:
             _refuse(path, number, f"has start {start} and end {end}; BED wants 0 <= start <= end")
         yield number, [fields[0], start, end, *fields[3:6]]
+
+
+def _check_bed(path: PathLike) -> None:
+    """Refuse a file that is known by its first bytes to be something else."""
+    head = _head(path)
+    body = head[preamble(head) :]
+    known = "FASTA" if body.startswith(b">") else known_format(head, body)
+    if known:
+        raise TableError(f"{path} is not BED but {known.partition(';')[0]}; {_WANTED}.")
+
+
+def _is_gff(fields: list[str]) -> bool:
+    """Say whether a line has the columns of GFF; BED of nine columns has positions in the second and third."""
+    return len(fields) == len(GFF_COLUMNS) and fields[6] in (*"+-.?",) and not fields[1].strip().isdecimal()
+
+
+def _columns(count: int, kind: str = "") -> str:
+    return f"{count} {kind}column{'s' * (count != 1)}"
 
 
 def _merged(pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -149,7 +174,7 @@ def read_gff3(path: PathLike, *, types: Iterable[str] | None = None) -> pd.DataF
             continue
         fields = line.split("\t")
         if len(fields) != 9:
-            _refuse(path, number, f"has {len(fields)} tab-separated columns; GFF3 has 9")
+            _refuse(path, number, f"has {_columns(len(fields), 'tab-separated ')}; GFF3 has 9")
         if wanted is None or fields[2] in wanted:
             rows.append(_gff_row(fields, path, number))
     return _table(rows, GFF_COLUMNS)
@@ -173,6 +198,15 @@ def _gff_row(fields: list[str], path: PathLike, number: int) -> tuple[Any, ...]:
     return contig, source, kind, start - 1, end, score, strand, fields[7], attributes
 
 
+def _head(path: PathLike) -> bytes:
+    """Return the first bytes of a file, unpacked; none of one that cannot be read, which its lines tell better."""
+    try:
+        with _opened_text(path) as handle:
+            return handle.buffer.peek(_HEAD)[:_HEAD]  # type: ignore[attr-defined]
+    except (EOFError, OSError, zlib.error):
+        return b""
+
+
 @contextmanager
 def _opened_text(path: PathLike) -> Iterator[TextIO]:
     with open(path, "rb") as probe:
@@ -188,8 +222,9 @@ def _lines(path: PathLike) -> Iterator[tuple[int, str]]:
         with _opened_text(path) as handle:
             for number, line in enumerate(handle, start=1):
                 yield number, line.rstrip("\r\n")
-    except (UnicodeDecodeError, EOFError, gzip.BadGzipFile) as error:
-        raise TableError(f"{path}, after line {number}: damaged or not text ({error}).") from error
+    except (UnicodeDecodeError, EOFError, gzip.BadGzipFile, zlib.error) as error:
+        where = f", after line {number}:" if number else " is"
+        raise TableError(f"{path}{where} damaged or not text ({error}).") from error
     except OSError as error:
         raise TableError(f"{path} cannot be read: {error.strerror or error}.") from error
 

@@ -17,7 +17,8 @@ _FEWEST_JUDGED = 30
 _MISSING = frozenset(("na", "nan", "-nan", "n/a", "#n/a", "#na", "<na>", "null", "none", "?", ".", "-"))
 _NEVER_A_CLASS = frozenset(("nan", "-nan", "n/a", "#n/a", "#na", "<na>"))
 _SHOWN = 5
-_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(e[+-]?\d+)?", re.IGNORECASE)
+_DECIMAL_COMMA = re.compile(r"[+-]?(\d*|\d{1,3}(\.\d{3})+),\d+(e[+-]?\d+)?", re.IGNORECASE)
+_AS_CLASSES = "choose multiclass, one of several classes, as what is to be predicted (in a shell: --task multiclass)"
 
 
 @dataclass(frozen=True)
@@ -125,9 +126,10 @@ def _refuse_commas(labels: Sequence[str], names: Sequence[str], rows: Sequence[i
     others = (name for name in names if name not in commas and name.lower() not in _MISSING)
     if commas and all(as_number(name) is not None for name in others):
         count, where, label = _found(labels, commas, rows)
+        mended = label.replace(".", "").replace(",", ".")
         raise TableError(
             f"A number is written with a comma in {count}, first in {where}: {label!r}. Write it with a point, "
-            f"{label.replace(',', '.')}; thousands need no mark, and several labels of one row are written as a;b."
+            f"{mended}; thousands need no mark, and several labels of one row are written as a;b."
         )
 
 
@@ -138,7 +140,7 @@ def _refuse_missing(labels: Sequence[str], names: Sequence[str], rows: Sequence[
         count, where, label = _found(labels, words, rows)
         raise TableError(
             f"A word for a missing value stands in {count}, first in {where}: {label!r}. Leave the cell empty for a "
-            f"row without a label; if {label} is a class, say --task multiclass or give it another name."
+            f"row without a label; if {label} is a class, {_AS_CLASSES} or give it another name."
         )
 
 
@@ -147,9 +149,9 @@ def _refuse_too_many(labels: Sequence[str], names: Sequence[str], rows: Sequence
     if words and len(labels) >= _FEWEST_JUDGED and len(names) > len(labels) / 2:
         _, where, label = _found(labels, words, rows)
         raise TableError(
-            f"The {len(labels):,} labels are {len(names):,} different ones, too many for classes. For numbers (--task "
-            f"regression) each label must be one, and {label!r} in {where} is none. For classes many rows must have "
-            "the same label (--task multiclass takes them all the same)."
+            f"The {len(labels):,} labels are {len(names):,} different ones, too many for classes. A regression needs "
+            f"a number as each label, and {label!r} in {where} is none. For classes many rows must have the same "
+            f"label; to take them all the same, {_AS_CLASSES}."
         )
 
 

@@ -27,7 +27,8 @@ from genolm.bundles import (
     write_description,
 )
 from genolm.cards import headline
-from genolm.errors import BundleError, SettingsError
+from genolm.errors import BundleError, SettingsError, first_names
+from genolm.jobs import Job, list_jobs
 
 __all__ = [
     "FORMAT_VERSION",
@@ -35,16 +36,20 @@ __all__ = [
     "BundleInfo",
     "ModelBundle",
     "check_name",
+    "check_removal",
     "config_facts",
     "export_bundle",
     "file_sha256",
     "find_bundle",
     "import_bundle",
+    "jobs_with",
     "list_bundles",
     "load_bundle",
     "remove_bundle",
     "save_bundle",
 ]
+
+_MODEL_OPTIONS = ("--model", "--base")
 
 
 @dataclass(frozen=True)
@@ -184,12 +189,39 @@ def export_bundle(name: str, zip_path: str | os.PathLike[str]) -> Path:
     return target
 
 
-def remove_bundle(name: str) -> None:
-    """Delete the user's model called ``name``, also a broken one; a built-in one stays."""
+def jobs_with(name: str) -> list[Job]:
+    """Return the jobs that wait or run and need the model called ``name``: they fail without it."""
+    return [job for job in list_jobs() if not job.is_over and name in _models_of(job)]
+
+
+def _models_of(job: Job) -> list[str]:
+    """Return the models that a job's command names, by option or, in compare and evaluate, by place."""
+    words = list(job.arguments)
+    places = {"compare": (1, 2), "evaluate": (1,)}.get(words[0] if words else "", ())
+    places += tuple(place + 1 for place, word in enumerate(words) if word in _MODEL_OPTIONS)
+    return [words[place] for place in places if place < len(words)]
+
+
+def check_removal(name: str, *, force: bool = False) -> BundleInfo:
+    """Return the user's model called ``name`` if it may be deleted, see :func:`remove_bundle`."""
     info = find_bundle(name)
     if info.builtin:
         raise BundleError(f"'{name}' is a built-in model and cannot be removed.")
-    shutil.rmtree(info.path)
+    if not force and (jobs := jobs_with(name)):
+        told = first_names([f"{job.kind} {job.id[:12]} ({job.state})" for job in jobs])
+        raise BundleError(
+            f"The model '{name}' is in use by {len(jobs)} open job{'s' * (len(jobs) > 1)}: {told}. Wait for the end, "
+            "or cancel with 'genolm jobs cancel JOB'; --force removes it all the same, and what needs it fails."
+        )
+    return info
+
+
+def remove_bundle(name: str, *, force: bool = False) -> None:
+    """Delete the user's model called ``name``, also a broken one; a built-in one stays.
+
+    One that a waiting or running job needs stays too, unless ``force``.
+    """
+    shutil.rmtree(check_removal(name, force=force).path)
 
 
 def _describe(folder: Path, builtin: bool) -> BundleInfo:

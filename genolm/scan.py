@@ -23,7 +23,17 @@ from genolm.partial import FinishedParts
 from genolm.predict import Predictor
 from genolm.progress import ProgressCallback, Ticker
 from genolm.regions import Contigs, unknown_contig
-from genolm.scan_plan import CIRCULAR, Intervals, Layout, Part, Strands, plan_parts, scan_layout, strand_list
+from genolm.scan_plan import (
+    CIRCULAR,
+    Intervals,
+    Layout,
+    Part,
+    Strands,
+    bases_looked_at,
+    plan_parts,
+    scan_layout,
+    strand_list,
+)
 from genolm.scan_work import MAX_AMBIGUOUS, Mode, ScanWork
 from genolm.tracks import Track
 
@@ -58,7 +68,7 @@ class ScanResult:
         Windows without a score because more than 10 % of their letters are not A, C, G or T, by contig.
     skipped : list of SkippedContig
     bases : int
-        Bases scanned, each strand counted.
+        Bases scanned, each strand counted; with regions, those of the regions.
     circular : dict of str to int
         Lengths of the scanned contigs that are circular.
     """
@@ -172,7 +182,7 @@ def scan_genome(
         },
         seconds=time.monotonic() - began + finished.earlier_seconds,
         windows=sum(part.windows for part in planned),
-        bases=sum(scanned.values()) * len(signs),
+        bases=bases_looked_at(scanned, regions) * len(signs),
         ambiguous=_ambiguous_by_contig(planned, found),
         skipped=skipped,
         circular=circular,

@@ -13,7 +13,7 @@ import pandas as pd
 from genolm.annotation import call_table, predict_genes, read_annotation, sites_of
 from genolm.background import shuffled_background
 from genolm.engines import Engine
-from genolm.errors import SettingsError
+from genolm.errors import SettingsError, first_names
 from genolm.feature_readers import read_regions
 from genolm.features import write_annotation
 from genolm.file_result import FileResult, Model, open_model, work_facts
@@ -28,7 +28,7 @@ from genolm.record import file_facts, write_json
 from genolm.recording import Recording
 from genolm.scan import ModeChoice, ScanResult, scan_genome, scan_mode
 from genolm.scan_outputs import check_formats, write_all
-from genolm.scan_plan import Intervals, Strands, scan_layout, scan_windows, strand_list
+from genolm.scan_plan import Intervals, Strands, bases_looked_at, scan_layout, scan_windows, strand_list
 from genolm.sequences import Genome
 from genolm.significance import Background, scored_megabases
 from genolm.topology import AUTO, CIRCULAR, LINEAR, Choice
@@ -148,7 +148,7 @@ def scan_file(
             write_all(draft, judged.calls, result.tracks, genome, formats=formats, **names)
             judged.write(draft, inputs, genome)
             files = _names_of(asked, ("genes", "truth", "regions"))
-            notes = [*inputs.notes, *stages.notes, *getattr(engine, "notes", ())]
+            notes = [*_notes(result, inputs, regions), *stages.notes, *getattr(engine, "notes", ())]
             record = run.record(
                 predictor,
                 inputs=[{**source, **_sequence_facts(genome)}, *inputs.facts],
@@ -212,6 +212,22 @@ def _outside_words(count: int) -> list[str]:
     return [f"{count:,} known sites lie outside the regions and do not count."] if count else []
 
 
+def _notes(result: ScanResult, inputs: _Inputs, regions: PathLike | None) -> list[str]:
+    """Say which regions alone were scanned, which records hold no window, and what was left out of the inputs."""
+    words, scanned = [], dict.fromkeys((track.contig for track in result.tracks), 0)
+    if regions is not None and inputs.regions is not None:
+        count = sum(len(inputs.regions.get(name, ())) for name in scanned)
+        size = f"{bases_looked_at(scanned, inputs.regions):,} bp"
+        words.append(f"Only the {size} in {Path(regions).name} ({count:,} region{'s' * (count != 1)}) were scanned.")
+    if short := [item.name for item in result.skipped]:
+        verbs = ("is", "was") if len(short) == 1 else ("are", "were")
+        words.append(
+            f"{len(short):,} of {len(short) + len(scanned):,} records {verbs[0]} shorter than a window "
+            f"({result.settings['window']:,} bp) and {verbs[1]} not scanned: {first_names(short)}."
+        )
+    return [*words, *inputs.notes]
+
+
 def _genes(genome: Genome, genes: PathLike | None, progress: ProgressCallback | None) -> pd.DataFrame | None:
     if genes is None:
         return genome.annotation
@@ -247,9 +263,12 @@ class _Scans:
         self.notes.append(f"Background: {shuffled}")
         layout, signs = scan_layout(self._predictor, self._scan["stride"]), self._scan["strands"]
         strand_list(signs)
+        looked_at = {name: size for name, size in self._genome.contigs.items() if contigs is None or name in contigs}
         weights = {
-            "genome": scan_windows(self._genome.contigs.values(), layout, strands=signs),
-            "shuffled background": scan_windows(shuffled.contigs.values(), layout, strands=signs),
+            "genome": scan_windows(
+                looked_at, layout, strands=signs, topology=self._genome.topology, regions=regions
+            ),
+            "shuffled background": scan_windows(shuffled.contigs, layout, strands=signs),
         }
         stages = Stages(self._progress, {name: max(1, weight) for name, weight in weights.items()})
         result = self._one(self._genome, self._parts, stages.reporter("genome"), **chosen)

@@ -6,11 +6,13 @@ the first of a strand it is ``stride + length % stride``: what is left of the co
 """
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
 
+from genolm.bundle_config import BundleConfig
 from genolm.errors import SettingsError
 from genolm.predict import Predictor
 from genolm.tracks import true_runs
@@ -91,10 +93,15 @@ class Part(NamedTuple):
 
 def scan_layout(predictor: Predictor, stride: int) -> Layout:
     """Return the layout of a model's windows at ``stride``; a model without a window cannot scan."""
-    window = predictor.config.window
+    return layout_of(predictor.config, stride)
+
+
+def layout_of(config: BundleConfig, stride: int) -> Layout:
+    """Return the layout of :func:`scan_layout` by what is known of a model that is not loaded."""
+    window = config.window
     if window is None:
         raise SettingsError(
-            f"Model '{predictor.config.name}' was not trained on windows of one length, so it cannot scan a "
+            f"Model '{config.name}' was not trained on windows of one length, so it cannot scan a "
             "genome; classify the sequences as a whole, or pick a model whose card names a window."
         )
     if isinstance(stride, bool) or not isinstance(stride, int) or stride < 1:
@@ -114,10 +121,24 @@ def strand_list(strands: str) -> list[str]:
 
 
 def scan_windows(
-    lengths: Iterable[int], layout: Layout, *, strands: Strands = "both", circular: bool = False
+    contigs: Mapping[str, int],
+    layout: Layout,
+    *,
+    strands: Strands = "both",
+    topology: Mapping[str, str] | None = None,
+    regions: Mapping[str, Intervals] | None = None,
 ) -> int:
-    """Return how many windows a scan of contigs of these lengths looks at: its cost."""
-    return sum(layout.count(length, circular=circular) for length in lengths) * len(strand_list(strands))
+    """Return how many windows a scan looks at: its cost. See :func:`plan_parts` for what is given."""
+    signs = strand_list(strands)
+    stretches = _stretches(contigs, topology or {}, layout, signs, sys.maxsize, regions)
+    return sum(stretch.windows for stretch in stretches)
+
+
+def bases_looked_at(contigs: Mapping[str, int], regions: Mapping[str, Intervals] | None = None) -> int:
+    """Return how many bases of one strand a scan looks at: of the contigs, or of the regions on them."""
+    if regions is None:
+        return sum(contigs.values())
+    return sum(end - start for name in contigs for start, end in regions.get(name, ()))
 
 
 def plan_parts(

@@ -31,7 +31,7 @@ _FILES = {
     ),
     "scores_plus.bw": (
         "The score of every window of the plus strand as bigWig. A stretch without a score (too many "
-        "letters other than A, C, G, T) is a gap, not a zero."
+        "letters other than A, C, G, T, or outside the regions that were scanned) is a gap, not a zero."
     ),
     "scores_minus.bw": "The same for the minus strand; positions count on the plus strand.",
     "scores_plus.bedgraph": f"The scores of the plus strand as text: contig, start, end, score; {_ZERO}.",
@@ -109,4 +109,6 @@ def _about(record: Mapping[str, Any]) -> list[str]:
         "Calls": results.get("calls"),
         "Started": record.get("started"),
     }
-    return [f"{name}: {value}" for name, value in facts.items() if value not in (None, "")]
+    lines = [f"{name}: {value}" for name, value in facts.items() if value not in (None, "")]
+    notes = [f"Note: {note}" for note in results.get("notes") or ()]
+    return lines + [fill(note, 100, subsequent_indent="    ", break_long_words=False) for note in notes]

@@ -1,13 +1,17 @@
-"""The text of a table: which file it is, its delimiter and columns, its rows one by one with their faults."""
+"""The text of a table: which file it is, its delimiter and columns, its rows one by one with their faults.
+
+Or of a FASTA file, whose records are the rows of one class.
+"""
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from genolm.errors import SequenceError, TableError
-from genolm.fasta_check import known_format, read_blocks
+from genolm.fasta_check import header_text, known_format, preamble, read_blocks, start_of_records
 
 COLUMNS = ("sequence", "label", "split", "group", "name")
 SYNONYMS: Mapping[str, tuple[str, ...]] = {
@@ -18,7 +22,17 @@ SYNONYMS: Mapping[str, tuple[str, ...]] = {
     "name": ("id", "identifier", "accession", "record", "seq_id", "header"),
 }
 _DELIMITERS = ",\t;|"
+_SEPARATOR_LINE = re.compile(r'"?sep=([^"\r\n])"?[ \r\n]*', re.IGNORECASE)
+"""The line above the header in which Excel says what separates the cells."""
 _LONGEST_CELL = 2**31 - 1
+
+
+class Header(NamedTuple):
+    """The names of the columns, what separates them, and their line as it stands in the file."""
+
+    names: list[str]
+    delimiter: str
+    line: str
 
 
 class TextRow(NamedTuple):
@@ -29,22 +43,38 @@ class TextRow(NamedTuple):
     fault: str = ""
 
 
-def read_text(source: Path, *, lenient: bool = False, kind: str = "a CSV or TSV table") -> str:
-    """Return the text of a file; with ``lenient`` bytes that are not UTF-8 become the character U+FFFD."""
+def _read_bytes(source: Path) -> bytes:
     if not source.is_file():
         raise TableError(f"There is no file {source}; check its name and folder.")
     try:
-        raw = b"".join(block for block, _ in read_blocks(source))
+        return b"".join(block for block, _ in read_blocks(source))
     except SequenceError as error:
         raise TableError(str(error)) from error
     except OSError as error:
         raise TableError(f"{source} cannot be read: {error.strerror}.") from error
-    known = known_format(raw[:4096], b"")
-    if known:
-        what, wanted = known.partition(";")[0], "as CSV in UTF-8" if "table" in kind else "as plain text"
-        raise TableError(f"{source} is not {kind} but {what}; save it {wanted}.")
+
+
+def fasta_records(source: Path) -> Iterator[tuple[str, str]]:
+    """Yield (name, letters) of each record of a FASTA file, whatever the letters; a TableError if it is none."""
+    raw = _read_bytes(source)
+    try:
+        begin = start_of_records(raw, str(source))
+    except SequenceError as error:
+        raise TableError(str(error)) from error
+    lines = [line for line in raw[begin:].splitlines() if line.strip() and not line.startswith(b";")]
+    for record in (b"\n" + b"\n".join(lines)).split(b"\n>")[1:]:
+        header, _, letters = record.partition(b"\n")
+        yield (header_text(header).split(None, 1) or ["unnamed"])[0], letters.decode("utf-8", "replace")
+
+
+def read_text(source: Path, *, lenient: bool = False) -> str:
+    """Return the text of a file; with ``lenient`` bytes that are not UTF-8 become the character U+FFFD."""
+    raw = _read_bytes(source)
+    if known := known_format(raw[:4096], b""):
+        what = known.partition(";")[0]
+        raise TableError(f"{source} is not a CSV or TSV table but {what}; save it as CSV in UTF-8.")
     if not raw.removeprefix(b"\xef\xbb\xbf").strip():
-        raise TableError(f"{source} is empty; give {kind}.")
+        raise TableError(f"{source} is empty; give a CSV or TSV table.")
     try:
         return raw.decode("utf-8-sig", "replace" if lenient else "strict")
     except UnicodeDecodeError as error:
@@ -52,24 +82,40 @@ def read_text(source: Path, *, lenient: bool = False, kind: str = "a CSV or TSV 
         raise TableError(f"{source}, line {line}: not UTF-8 text; save the table as CSV in UTF-8.") from error
 
 
-def read_header(text: str, source: Path, wanted: Sequence[str] = ()) -> tuple[list[str], str]:
+def read_header(text: str, source: Path, wanted: Sequence[str] = ()) -> Header:
     """Return the names of the columns as written and the delimiter.
 
-    The delimiter is the one that yields most of the columns that are ``wanted`` or known, else most cells.
+    The delimiter is the one that a first line such as ``sep=;`` says, else the one that yields most of the columns
+    that are ``wanted`` or known, else most cells.
     """
     lines = [line for line in text.splitlines() if line.strip()]
-    line = lines[0] if lines else ""
+    said = _SEPARATOR_LINE.fullmatch(lines[0]) if lines else None
+    line = next(iter(lines[1 if said else 0 :]), "")
     for mark, what in ((">", "FASTA"), ("@", "FASTQ (reads with qualities)")):
         if line.startswith(mark) and (mark == ">" or lines[2:3] and lines[2].startswith("+")):
             raise TableError(f"{source} is {what}, not a table; a table begins with a header sequence,label.")
     known = {*COLUMNS, *(name.lower() for name in wanted)}
     best: tuple[tuple[int, int], list[str], str] = ((-1, 0), [], ",")
-    for delimiter in _DELIMITERS:
+    for delimiter in said[1] if said else _DELIMITERS:
         header = [cell.strip() for cell in next(csv.reader([line], delimiter=delimiter), [])]
         rank = (sum(word.lower() in known for word in header), len(header))
         if rank > best[0]:
             best = (rank, header, delimiter)
-    return best[1], best[2]
+    if not best[0][0]:
+        _refuse_other_text(text, source)
+    return Header(best[1], best[2], line)
+
+
+def _refuse_other_text(text: str, source: Path) -> None:
+    """Refuse what is a known kind of text, such as a web page, and no table; "@" may begin a column's name."""
+    head = text[:4096].encode("utf-8")
+    rest = head[preamble(head) :]
+    known = None if rest.startswith(b"@") else known_format(head, rest)
+    if known:
+        what = known.partition(";")[0]
+        raise TableError(
+            f"{source} is not a CSV or TSV table but {what}; a table begins with a header sequence,label."
+        )
 
 
 def find_columns(header: Sequence[str], source: Path, given: Mapping[str, str]) -> dict[str, int]:
@@ -119,7 +165,7 @@ def guess_columns(header: Sequence[str]) -> dict[str, str]:
 
 
 def text_rows(text: str, delimiter: str) -> Iterator[TextRow]:
-    """Yield each row below the header that is not blank.
+    """Yield each row below the header that is not blank; ``sep=;`` above the header counts as a row.
 
     A quotation mark that is never closed, or closed at a wrong place, is the fault of the row where it
     opens: reading goes on with the line below it.
@@ -133,7 +179,8 @@ def text_rows(text: str, delimiter: str) -> Iterator[TextRow]:
 
 
 def _until_the_end(lines: Sequence[str], delimiter: str) -> Iterator[TextRow]:
-    number, first, seen_header = 0, 0, False
+    above = next((line for line in lines if line.strip()), "")
+    number, first, to_pass = 0, 0, 2 if _SEPARATOR_LINE.fullmatch(above) else 1
     while first < len(lines):
         reader = csv.reader(map(lines.__getitem__, range(first, len(lines))), delimiter=delimiter, strict=True)
         done = 0
@@ -141,9 +188,9 @@ def _until_the_end(lines: Sequence[str], delimiter: str) -> Iterator[TextRow]:
             for cells in reader:
                 number, done = number + 1, reader.line_num
                 if any(cell.strip() for cell in cells):
-                    if seen_header:
+                    if not to_pass:
                         yield TextRow(number, cells)
-                    seen_header = True
+                    to_pass = max(0, to_pass - 1)
             return
         except csv.Error as error:
             number += 1

@@ -134,14 +134,16 @@ def _sizes(report: "TableReport", told: Sequence["ClassFacts"]) -> Iterator[Tabl
             "what its language model knows already; expect wide intervals.",
         )
     for part, level, what in (
-        ("train", "stop", "no model can learn it"),
-        ("valid", "warn", "the training cannot be steered by it"),
-        ("test", "warn", "how well it is recognised stays unknown"),
+        ("train", "stop", "no model can learn {them}"),
+        ("valid", "warn", "the training cannot be steered by {them}"),
+        ("test", "warn", "how well {they} recognised stays unknown"),
     ):
         missing = [item.name for item in told if not getattr(item, part)]
         if missing and report.split.counts[part]:
             words = {"train": "training", "valid": "validation", "test": "test"}[part]
-            yield TableWarning(level, f"{_classes(missing)} no {words} row: {what}.")  # type: ignore[arg-type]
+            they, them = ("they are", "them") if len(missing) > 1 else ("it is", "it")
+            sentence = f"{_classes(missing)} no {words} row: {what.format(they=they, them=them)}."
+            yield TableWarning(level, sentence)  # type: ignore[arg-type]
     rare = [item.name for item in told if item.rows < FEW_OF_A_CLASS]
     if rare:
         yield TableWarning(

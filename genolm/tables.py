@@ -6,7 +6,7 @@ One FASTA file per class does as well.
 import gzip
 import io
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,9 +16,12 @@ import pandas as pd
 from genolm.errors import SettingsError, TableError
 from genolm.fasta_check import SPACES, letter_problem
 from genolm.labels import class_order
+from genolm.table_faults import RowFault, fault_list
 from genolm.table_text import (
     COLUMNS,
+    Header,
     TextRow,
+    fasta_records,
     find_columns,
     guess_columns,
     listed,
@@ -44,7 +47,6 @@ __all__ = [
 ]
 
 SPLITS = ("train", "valid", "test")
-SHOWN_PROBLEMS = 10
 _SPLIT_WORDS = {"train": "train", "training": "train", "test": "test", "valid": "valid"} | dict.fromkeys(
     ("validation", "val", "dev"), "valid"
 )
@@ -165,27 +167,27 @@ def read_table(
     ------
     TableError
         If the file cannot be read as such a table, or no row of it can be used, or any row is bad and bad
-        rows may not be left out: names each row and its fault, the first ten of them, and how many.
+        rows may not be left out: names the rows and their faults, the first ten kinds of them, and how many.
     """
     source = Path(path).expanduser().absolute()
     if source.is_dir():
         return read_class_fastas(_fastas_in(source), skip_bad_rows=skip_bad_rows)
     text = read_text(source, lenient=skip_bad_rows)
-    header, delimiter = read_header(text, source, list((columns or {}).values()))
-    places = find_columns(header, source, columns or {})
+    header = read_header(text, source, list((columns or {}).values()))
+    places = find_columns(header.names, source, columns or {})
     _check_columns(header, places, source, need_label=need_label)
-    reader = _RowReader(header, places, need_label=need_label)
-    for row in text_rows(text, delimiter):
+    reader = _RowReader(header.names, places, need_label=need_label)
+    for row in text_rows(text, header.delimiter):
         reader.add(row)
     used = set(places.values())
-    ignored = tuple(word or f"column {place + 1}" for place, word in enumerate(header) if place not in used)
+    ignored = tuple(word or f"column {place + 1}" for place, word in enumerate(header.names) if place not in used)
     return reader.table(source, ignored, skip_bad_rows=skip_bad_rows)
 
 
 def table_columns(path: str | os.PathLike[str]) -> tuple[str, ...]:
     """Return the names of a table's columns as the file has them; a TableError if it is no table."""
     source = Path(path).expanduser().absolute()
-    return tuple(read_header(read_text(source, lenient=True), source)[0])
+    return tuple(read_header(read_text(source, lenient=True), source).names)
 
 
 def read_class_fastas(
@@ -211,9 +213,8 @@ def read_class_fastas(
     number = 2
     for label, path in files.items():
         source = Path(path).expanduser().absolute()
-        for place, (name, letters) in enumerate(_fasta_records(source), start=1):
-            good = reader.add(TextRow(number, [letters, label, name]), f"{source.name}, record {name!r}", place)
-            number += good
+        for place, (name, letters) in enumerate(fasta_records(source), start=1):
+            number += reader.add(TextRow(number, [letters, label, name]), source.name, name, place)
     folder = Path(next(iter(files.values()))).expanduser().absolute().parent
     return reader.table(folder, (), skip_bad_rows=skip_bad_rows)
 
@@ -271,11 +272,11 @@ class _RowReader:
         self.header, self.places, self.need_label = header, places, need_label
         self.rows: list[list[str]] = []
         self.numbers: list[int] = []
-        self.problems: list[str] = []
+        self.faults: list[RowFault] = []
         self.refused: list[RefusedRow] = []
 
-    def add(self, row: TextRow, where: str = "", place: int = 0) -> bool:
-        """Take a row, or refuse it; ``where`` and ``place`` are what to call it and its number if not a row."""
+    def add(self, row: TextRow, file: str = "", record: str = "", place: int = 0) -> bool:
+        """Take a row, or refuse it; of a FASTA file with its name and the record's name and number."""
         if row.fault:
             faults, values = [row.fault], []
         else:
@@ -284,8 +285,9 @@ class _RowReader:
             self.rows.append(values)
             self.numbers.append(row.number)
             return True
-        self.problems += [f"{where or f'row {row.number}'}: {fault}" for fault in faults]
-        reason = "; ".join(faults)
+        found = [RowFault(fault, row.number, file, record) for fault in faults]
+        self.faults += found
+        where, reason = found[0].where, "; ".join(faults)
         text = " ".join(",".join(row.cells).split())
         text = text if len(text) <= _SHOWN_LETTERS else f"{text[: _SHOWN_LETTERS - 1]}…"
         self.refused.append(RefusedRow(place or row.number, f"{where}: {reason}" if where else reason, text))
@@ -293,8 +295,8 @@ class _RowReader:
 
     def table(self, source: Path, ignored: tuple[str, ...], *, skip_bad_rows: bool) -> LabelledTable:
         """Return the table, or say in one error all that is wrong."""
-        if self.problems and not (skip_bad_rows and self.rows):
-            raise TableError(_listed(source, self.problems))
+        if self.faults and not (skip_bad_rows and self.rows):
+            raise TableError(fault_list(source, self.faults))
         if not self.rows:
             raise TableError(f"{source} has a header but no rows; add one row per sequence.")
         index = pd.Index(self.numbers, name="row")
@@ -302,16 +304,15 @@ class _RowReader:
         return LabelledTable(source, frame, ignored, tuple(self.refused))
 
 
-def _check_columns(header: list[str], places: Mapping[str, int], source: Path, *, need_label: bool) -> None:
+def _check_columns(header: Header, places: Mapping[str, int], source: Path, *, need_label: bool) -> None:
     missing = [name for name in (("sequence", "label") if need_label else ("sequence",)) if name not in places]
     if not places:
-        line = ",".join(header)
         raise TableError(
-            f"{source}: the first line is {line[:60]!r}, where the names of the columns were expected: "
+            f"{source}: the first line is {header.line[:60]!r}, where the names of the columns were expected: "
             "sequence,label and optionally split, group, name. Columns with other names can be chosen."
         )
     if missing:
-        raise TableError(f"{source} has no column {missing[0]!r}; its columns are {listed(header)}.")
+        raise TableError(f"{source} has no column {missing[0]!r}; its columns are {listed(header.names)}.")
 
 
 def _fastas_in(folder: Path) -> dict[str, Path]:
@@ -328,17 +329,6 @@ def _fastas_in(folder: Path) -> dict[str, Path]:
         endings = ", ".join(_FASTA_ENDINGS)
         raise TableError(f"{folder} holds {len(found)} FASTA files ({endings}); one for each class is wanted.")
     return found
-
-
-def _fasta_records(source: Path) -> Iterator[tuple[str, str]]:
-    """Yield (name, letters) of each record, whatever the letters."""
-    text = read_text(source, lenient=True, kind="FASTA")
-    lines = [line for line in text.splitlines() if line.strip() and not line.startswith(";")]
-    if not lines or not lines[0].startswith(">"):
-        raise TableError(f"{source} is not FASTA; its first line must begin with '>' and a name.")
-    for record in ("\n" + "\n".join(lines)).split("\n>")[1:]:
-        name, _, letters = record.partition("\n")
-        yield (name.split(None, 1) or ["unnamed"])[0], letters
 
 
 def _check_row(
@@ -379,14 +369,6 @@ def _check_split(cell: str) -> tuple[str, str | None]:
 
 def _check_filled(column: str) -> Callable[[str], tuple[str, str | None]]:
     return lambda cell: (cell, None if cell else f"the {column} is empty")
-
-
-def _listed(source: Path, problems: list[str]) -> str:
-    shown = "\n".join(f"  {problem}" for problem in problems[:SHOWN_PROBLEMS])
-    more = len(problems) - SHOWN_PROBLEMS
-    count = f"{len(problems)} problem{'s' if len(problems) > 1 else ''}"
-    rest = f"\n  and {more} more" if more > 0 else ""
-    return f"{source} has {count}; nothing of it was used:\n{shown}{rest}"
 
 
 _URACIL = bytes.maketrans(b"Uu", b"Tt")

@@ -14,11 +14,11 @@ PACKAGE = ROOT / "genolm"
 LAYERS = (
     {"errors", "verbs", "job_files", "processes", "scan_readme"},
     {"config", "placing", "progress", "ray_access", "regions", "cards", "bootstrap", "figure_parts", "ascode", "markov"}
-    | {"site_matching", "workspace"},
+    | {"site_matching", "table_faults", "workspace"},
     {"compute", "remote_jobs", "record", "fasta_check", "labels", "weighted_figures", "methods_text", "watchdog"}
-    | {"topology", "feature_readers", "score_files", "published"},
+    | {"topology", "score_files", "published"},
     {"metrics", "fasta_index", "tokenizer", "tracks", "cell", "pooling", "prediction", "result_row", "job_database", "recording", "table_text"}
-    | {"class_names"},
+    | {"class_names", "feature_readers"},
     {"sequences", "short_similarity", "genbank", "twobit", "features", "peaks", "lstm", "calibration", "bundle_config", "readings"}
     | {"recipe_config", "results", "results_contest", "stream_cell", "stream_pooling", "truth_intervals", "job_store", "shortcuts", "common_site"}
     | {"held_out"},
@@ -36,10 +36,10 @@ LAYERS = (
     {"scan_work", "rerun", "estimates", "comparison", "tuning", "trained", "pretraining", "file_work"},
     {"engines", "scan_source", "reduction", "training_report"},
     {"scan", "hand_out", "finetuning"},
-    {"scan_pipeline", "ray_engine", "recipe_steps"},
-    {"scan_folder", "recipe_result", "recipe_answers", "recipe_earlier", "recipe_work"},
-    {"pipelines", "recipe_own"},
-    {"recipe_run", "recipe_refresh"},
+    {"scan_pipeline", "ray_engine", "recipe_steps", "recipe_limits"},
+    {"scan_folder", "recipe_result", "recipe_answers", "recipe_earlier", "recipe_networks"},
+    {"pipelines", "recipe_own", "recipe_work"},
+    {"recipe_run", "recipe_refresh", "recipe_into"},
     {"recipe_publish"},
     {"cli"},
 )

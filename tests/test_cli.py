@@ -143,6 +143,15 @@ def test_models_from_import_to_removal(call, no_builtin, toy_bundle_path, tmp_pa
     assert json.loads(call("models", "list", "--json").stdout) == []
 
 
+def test_a_model_in_use_is_removed_by_force_alone(call, toy, monkeypatch):
+    arguments = ("classify", "/data/a.fa", "--model", toy)
+    job = jobs.Job("ab" * 16, "classify", "A job", arguments, workspace.home(), "2026-01-01T00:00:00Z", "running")
+    monkeypatch.setattr(registry, "list_jobs", lambda: [job])
+    assert "in use by 1 open job: classify abababababab (running)" in sentence(call("models", "remove", toy, "--yes"))
+    assert call("models", "remove", toy, "--yes", "--force").exit_code == 0
+    assert json.loads(call("models", "list", "--json").stdout) == []
+
+
 def test_jobs_are_listed_shown_and_removed(call):
     job = jobs.wait_for_job(jobs.start_job("models", ["models", "list"], title="My job").id, timeout=60)
     assert call("jobs", "list").stdout.splitlines()[1].split()[:2] == [job.id[:12], "done"]

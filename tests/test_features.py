@@ -184,6 +184,33 @@ def test_bed_faults_name_their_line(tmp_path, line, reason):
     assert "line 2 " in str(caught.value)
 
 
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b"PK\x03\x04\x14\x00\x06\x00", "a zip archive or an Office document (xlsx, docx)"),
+        (b"\n>chrB words\nACGT\n", "FASTA"),
+        (b"##gff-version 3\nchrB\tx\tgene\t1\t5\t.\t+\t.\tID=x\n", "a GFF annotation"),
+        (b"# mine\nchrB\tx\tgene\t1\t5\t.\t+\t.\tID=x\n", "GFF3, by line 2"),
+        (b"LOCUS       X1   60 bp    DNA\n", "a GenBank file"),
+        ("chrB\t0\t5\n".encode("utf-16"), "text in UTF-16"),
+    ],
+)
+def test_what_a_file_is_that_is_no_bed(tmp_path, content, what, pack):
+    path = tmp_path / "r.bed"
+    path.write_bytes(pack(content))
+    for read in (features.read_bed, lambda path: features.read_regions(path, LENGTHS)):
+        with pytest.raises(TableError) as caught:
+            read(path)
+        assert str(caught.value) == f"{path} is not BED but {what}; give lines of contig, start and end."
+
+
+def test_bed_of_nine_columns_is_no_gff(tmp_path):
+    path = tmp_path / "r.bed"
+    path.write_text("chrB\t1\t5\tn\t0\t+\t.\t.\t0,0,0\n")
+    assert features.read_regions(path, LENGTHS) == {"chrB": [(1, 5)]}
+
+
 def test_unreadable_files_are_refused(tmp_path):
     with pytest.raises(TableError, match="cannot be read"):
         features.read_bed(tmp_path / "none.bed")
@@ -191,8 +218,13 @@ def test_unreadable_files_are_refused(tmp_path):
     cut.write_bytes(gzip.compress(b"c\t0\t1\n" * 5_000)[:-20])
     with pytest.raises(TableError, match="damaged"):
         features.read_bed(cut)
+    spoilt = bytearray(gzip.compress(b"c\t0\t1\n" * 5_000))
+    spoilt[10:40] = b"\xff" * 30
+    cut.write_bytes(spoilt)
+    with pytest.raises(TableError, match=r"cut\.bed\.gz is damaged"):
+        features.read_bed(cut)
     (tmp_path / "bytes.bed").write_bytes(b"c\t0\t1\n\xff\xfe\n")
-    with pytest.raises(TableError, match="not text"):
+    with pytest.raises(TableError, match=r"bytes\.bed is damaged or not text"):
         features.read_bed(tmp_path / "bytes.bed")
 
 
@@ -398,7 +430,8 @@ def test_regions_are_merged_and_in_the_genomes_order(tmp_path, pack):
         ("chrB\t0\t301\n", ["line 1", "ends at 301", "300 bases"]),
         ("chrB\t5\t5\n", ["line 1", "no base"]),
         ("chrB\t9\t5\n", ["line 1", "0 <= start <= end"]),
-        ("chrB\t5\n", ["line 1", "2 columns"]),
+        ("chrB\t5\n", ["line 1", "2 columns;"]),
+        ("chrB\n", ["line 1", "1 column;"]),
         ("# nothing\n", ["holds no region"]),
     ],
 )

@@ -76,7 +76,7 @@ def test_a_missing_value_among_numbers_is_named_with_its_row(word, others, task)
     named = re.escape(repr(word))
     with pytest.raises(TableError, match=f"missing value stands in 2 of 52 labels, first in row 23: {named}.*empty"):
         code_labels(labels, task=task, rows=[*range(2, 22), *range(23, 55)])
-    with pytest.raises(TableError, match="first in label 21: .*say --task multiclass or give it another name"):
+    with pytest.raises(TableError, match="first in label 21: .* as what is to be predicted .*--task multiclass\\) or"):
         code_labels(labels, task=task)
     assert word in code_labels(labels, task="multiclass").head.classes
 
@@ -100,6 +100,8 @@ def test_decimal_commas_are_named_with_the_first_row(task):
     labels = ["1", "NA", *(number.replace(".", ",") for number in ("0.53", *numbers(40)))]
     with pytest.raises(TableError, match="41 of 43 labels, first in row 4: '0,53'. Write it with a point, 0.53;"):
         code_labels(labels, task=task, rows=range(2, 45))
+    with pytest.raises(TableError, match=r"2 of 4 labels, first in label 2: '7.205,5'. Write it with a point, 7205.5;"):
+        code_labels(["1", "7.205,5", "1.000.000,25", "2"], task=task)
     assert code_labels(labels, task="multiclass").head.task == "multiclass"
     assert code_labels(["x,1", "2,1", "y"]).head.task == "multiclass"
 

@@ -15,6 +15,7 @@ from safetensors.numpy import load_file, save_file
 from genolm import bundles, registry, workspace
 from genolm.config import PRESETS, Calibration, EitherStrand, EncoderConfig, HeadConfig, TokenizerConfig, Window
 from genolm.errors import BundleError, SettingsError
+from genolm.jobs import Job
 from genolm.model import LanguageModel
 
 TOKENS = torch.tensor([[2, 5, 9, 30, 66]])
@@ -349,9 +350,24 @@ def test_a_zip_made_by_a_mac_can_be_imported(builtin, toy_bundle_path, tmp_path)
 )
 def test_zips_with_anything_else_are_refused(builtin, toy_bundle_path, tmp_path, name):
     path = zip_of(tmp_path / "toy.zip", bundle_members(toy_bundle_path) | {name: b"{}"})
-    with pytest.raises(BundleError, match="it is refused"):
+    with pytest.raises(BundleError, match="is refused"):
         registry.import_bundle(path)
     assert registry.list_bundles() == []
+
+
+@pytest.mark.parametrize(
+    ("prefix", "more", "sentence"),
+    [
+        ("", ["model.bin"], "'model.bin' is no part of a model; give the .zip that 'genolm models export' or"),
+        ("out/My Model/", [], "lies in a folder of a folder; zip 'My Model' by itself"),
+        ("a/", ["b/config.json"], "it has config.json twice; zip each model by itself"),
+    ],
+)
+def test_of_a_foreign_zip_it_is_said_what_to_do(builtin, toy_bundle_path, tmp_path, prefix, more, sentence):
+    members = bundle_members(toy_bundle_path, prefix=prefix) | dict.fromkeys(more, b"{}")
+    with pytest.raises(BundleError, match="toy.zip is no zip of one model and is refused: ") as caught:
+        registry.import_bundle(zip_of(tmp_path / "toy.zip", members))
+    assert sentence in str(caught.value)
 
 
 def test_broken_and_huge_zips_are_refused(builtin, toy_bundle_path, tmp_path, monkeypatch):
@@ -414,6 +430,33 @@ def test_names_are_protected(builtin, toy_bundle_path, toy_language_model_path):
     assert info.config.kind == "language-model"
     registry.remove_bundle("mine")
     assert [info.name for info in registry.list_bundles()] == ["fixed"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "needs"),
+    [
+        (["classify", "/data/a.fa", "--model", "mine", "--out", "o.csv"], True),
+        (["finetune", "/data/t.csv", "--base", "mine", "--name", "new"], True),
+        (["compare", "other", "mine", "/data/t.csv"], True),
+        (["evaluate", "mine", "/data/t.csv"], True),
+        (["finetune", "/data/t.csv", "--base", "other", "--name", "mine"], False),
+        (["compare", "other", "another", "mine"], False),
+    ],
+)
+def test_a_model_that_an_open_job_needs_stays(builtin, toy_bundle_path, monkeypatch, arguments, needs):
+    def job(state):
+        return Job("ab" * 16, arguments[0], "A job", tuple(arguments), workspace.home(), "2026-01-01T00:00:00Z", state)
+
+    registry.import_bundle(toy_bundle_path, name="mine")
+    for state, stays in (("done", False), ("running", needs), ("queued", needs)):
+        monkeypatch.setattr(registry, "list_jobs", lambda state=state: [job(state)])
+        assert [found.state for found in registry.jobs_with("mine")] == [state] * stays
+    if needs:
+        told = rf"'mine' is in use by 1 open job: {arguments[0]} abababababab \(queued\)\. Wait .*--force"
+        with pytest.raises(BundleError, match=told):
+            registry.remove_bundle("mine")
+    registry.remove_bundle("mine", force=needs)
+    assert registry.list_bundles() == []
 
 
 def test_export_into_a_missing_folder_is_refused(builtin, toy_bundle_path, tmp_path):

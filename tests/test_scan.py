@@ -166,9 +166,15 @@ def test_cost_progress_and_cancel():
     genome, ours = Genome(a=dna(100), b=dna(55)), predictor()
     seen = []
     result = scan_genome(genome, ours, stride=5, batch_tokens=40, progress=seen.append)
-    cost = scan_windows([100, 55], scan_layout(ours, 5))
+    cost = scan_windows(genome.contigs, scan_layout(ours, 5))
     assert cost == 2 * (15 + 6) == result.windows == seen[-1].done == seen[-1].total
     assert seen[-1].stage == "scanning b, minus strand"
+
+    assert scan_windows(genome.contigs, scan_layout(ours, 5), topology={"a": "circular"}) == 2 * (20 + 6)
+    regions = {"a": [(20, 60)], "b": [(0, 3)]}
+    part = scan_genome(genome, ours, stride=5, regions=regions)
+    assert part.windows == scan_windows(genome.contigs, scan_layout(ours, 5), regions=regions) == 2 * 8
+    assert (result.bases, part.bases) == (2 * 155, 2 * 43)
 
     def stop(report):
         raise Cancelled("stopped")

@@ -23,6 +23,8 @@ from genolm.registry import read_bundle, save_bundle
 from genolm.scan import scan_genome
 from genolm.scan_folder import scan_folder
 from genolm.scan_pipeline import BACKGROUND_BASES, BACKGROUND_SEED
+from genolm.scan_plan import scan_layout, scan_windows
+from genolm.scan_readme import describe
 from genolm.significance import Background, scored_megabases
 from genolm.truth import TruthCurve, counted_sites, scored_pieces
 
@@ -135,7 +137,9 @@ def test_only_regions_are_scored(genome, model, tmp_path):
     result = scan_file(genome, folder, model=model, regions=regions, threshold=0.0, topology="linear")
     assert result.calls["summit"].between(100, 259).all()
     assert set(result.calls["contig"]) == {"one"}
-    assert result.summary["windows"] == 2 * 16
+    assert result.summary["windows"] == 2 * 16 and result.summary["bases"] == 2 * 160
+    only = "Only the 160 bp in regions.bed (1 region) were scanned."
+    assert result.summary["notes"] == [only] and f"Note: {only}\n" in describe(folder, ["run.json"])
     genes = tmp_path / "genes.gff3"
     genes.write_text(GENES)
     judged = scan_file(
@@ -146,6 +150,37 @@ def test_only_regions_are_scored(genome, model, tmp_path):
     regions.write_text("one\t100\t2000\n")
     with pytest.raises(TableError, match="line 1"):
         scan_file(genome, folder, model=model, regions=regions)
+
+
+def test_the_regions_and_the_records_that_count_are_told_for_some_contigs(genome, model, tmp_path, make_dna):
+    regions = tmp_path / "regions.bed"
+    regions.write_text("one\t100\t200\none\t300\t400\ntwo\t10\t20\n")
+    reports = []
+    given = {"regions": regions, "contigs": ["one"], "threshold": 0.0, "background": True, "topology": "linear"}
+    found = scan_file(genome, tmp_path / "scan", model=model, progress=reports.append, **given)
+    assert found.summary["notes"][0] == "Only the 200 bp in regions.bed (2 regions) were scanned."
+    assert found.summary["bases"] == 2 * 200 and found.summary["windows"] == 2 * 20
+    # Progress counts the windows that are scored.
+    with open_genome(genome) as opened:
+        shuffled = shuffled_background(opened, bases=BACKGROUND_BASES, seed=BACKGROUND_SEED)
+    assert reports[-1].total == 2 * 20 + scan_windows(shuffled.contigs, scan_layout(model, 10))
+
+
+def test_records_shorter_than_a_window_are_named(genome, toy_bundle_path, tmp_path, make_dna):
+    tiny = "".join(f">tiny{number}\n{make_dna(20)}\n" for number in range(7))
+    genome.write_text(tiny + genome.read_text())
+    given = ["--model", str(toy_bundle_path), "--threads", "1", "--out"]
+    told = CliRunner().invoke(commands, ["scan", str(genome), *given, str(tmp_path / "scan")])
+    note = (
+        "7 of 9 records are shorter than a window (60 bp) and were not scanned: tiny0, tiny1, tiny2, tiny3, tiny4 and "
+        "2 more."
+    )
+    assert told.exit_code == 0 and told.stderr.splitlines().count(f"Note: {note}") == 1
+    assert json.loads((tmp_path / "scan" / "run.json").read_text())["results"]["notes"] == [note]
+    genome.write_text(f">tiny\nACGT\n>one\n{make_dna(100)}\n")
+    found = scan_file(genome, tmp_path / "few", model=str(toy_bundle_path), threads=1)
+    note = "1 of 2 records is shorter than a window (60 bp) and was not scanned: tiny."
+    assert found.summary["notes"] == [note]
 
 
 def test_a_genbank_file_gives_its_genes_in_both_ways(toy_bundle_path, tmp_path, make_dna):
@@ -191,9 +226,10 @@ def test_a_site_over_the_origin_lies_in_the_regions_behind_it(model, tmp_path, m
     given = {"model": model, "truth": truth, "regions": regions, "circular": ["c"], "threshold": 0.0}
     found = scan_file(genome, tmp_path / "scan", **given)
     assert found.summary["truth"]["sites"] == 2
-    assert found.summary["notes"] == ["1 known site lies outside the regions and does not count."]
+    only = "Only the 600 bp in regions.bed (2 regions) were scanned."
+    assert found.summary["notes"] == [only, "1 known site lies outside the regions and does not count."]
     truth.write_text("c\t850\t1020\ta\t0\t-\n")
-    assert scan_file(genome, tmp_path / "scan", **given).summary["notes"] == []
+    assert scan_file(genome, tmp_path / "scan", **given).summary["notes"] == [only]
 
 
 def test_a_folder_of_genomes(model, tmp_path, make_dna):

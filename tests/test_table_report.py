@@ -159,6 +159,15 @@ def test_a_class_without_training_rows_forbids_training(tmp_path, plain_rows):
     assert not report.can_train
 
 
+def test_of_several_classes_without_rows_it_is_spoken_in_the_plural(tmp_path, rng):
+    parts = ["train"] * 20 + ["valid"] * 5 + ["test"] * 5
+    rows = [(dna(rng, 60), name, part) for name in "ab" for part in parts]
+    rows += [(dna(rng, 60), name, "train") for name in "cd" for _ in range(20)]
+    found = sentences(report_on(tmp_path, rows, header="sequence,label,split"), "warn")
+    assert "2 classes (c, d) have no test row: how well they are recognised stays unknown." in found
+    assert "2 classes (c, d) have no validation row: the training cannot be steered by them." in found
+
+
 def test_a_slip_in_a_class_is_named_with_its_row_and_what_was_meant(tmp_path, rng):
     words = ["promoter", "non-promoter"]
     rows = [(dna(rng, 60), words[row % 2]) for row in range(100)]

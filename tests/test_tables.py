@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from genolm.errors import SettingsError, TableError
+from genolm.errors import SequenceError, SettingsError, TableError
+from genolm.sequences import open_fasta
 from genolm.tables import (
     column_names,
     guess_columns,
@@ -77,6 +78,17 @@ def test_labels_stay_the_words_that_were_written(tmp_path: Path) -> None:
     assert read_table(path).labels == words
 
 
+@pytest.mark.parametrize("line", ["sep=;", '"sep=;"', "SEP=; ", "\ufeffsep=;"])
+def test_the_line_of_excel_that_names_the_separator_is_no_header(tmp_path: Path, line: str) -> None:
+    path = put(tmp_path, f"{line}\r\nsequence;label\r\nAC,1;x,y\r\nGG;b\r\n")
+    assert table_columns(path) == ("sequence", "label")
+    table = read_table(path, skip_bad_rows=True)
+    assert list(table.frame.index) == [4] and table.labels == ["b"]
+    assert [item.row for item in table.refused] == [3]
+    tabbed = read_table(put(tmp_path, "sep=\t\nsequence\tlabel\nAC\t1,5;2\n"))
+    assert tabbed.labels == ["1,5;2"] and list(tabbed.frame.index) == [3]
+
+
 def test_optional_columns_and_others(tmp_path: Path) -> None:
     table = read_table(
         put(
@@ -134,10 +146,22 @@ def test_every_bad_row_is_named(tmp_path: Path) -> None:
 
 
 def test_ten_problems_are_shown_and_all_are_counted(tmp_path: Path) -> None:
-    text = refusal(put(tmp_path, "sequence,label\n" + "ACG!,1\n" * 25))
+    text = refusal(put(tmp_path, "sequence,label,split\n" + "".join(f"ACG,1,part{row}\n" for row in range(25))))
     assert "has 25 problems" in text
     assert text.count("\n  row ") == 10
     assert text.endswith("and 15 more")
+
+
+def test_rows_with_the_same_fault_stand_in_one_line(tmp_path: Path) -> None:
+    gap = "character '-' is an alignment gap; give the sequences unaligned, without gaps"
+    same = refusal(put(tmp_path, "sequence,label\n" + "AC-T,1\n" * 20))
+    assert same.splitlines()[0].endswith("t.csv has 20 problems; nothing of it was used:")
+    assert same.splitlines()[1:] == [f"  rows 2-21: position 3 of the sequence: {gap}"]
+    rows = ["AC-T,1", "A-CT,", "GG,", "AC,1", "-,1", "A,", "AC,1", "A,", "AC,1", "A,", "AC,1", "A,", "AC,1", "A,", "A,"]
+    assert refusal(put(tmp_path, "\n".join(["sequence,label", *rows]))).splitlines()[1:] == [
+        f"  rows 2-3, 6: {gap}",
+        "  rows 3-4, 7, 9, 11, 13 and 2 more: the label is empty",
+    ]
 
 
 def test_without_labels(tmp_path: Path) -> None:
@@ -165,6 +189,10 @@ def test_without_labels(tmp_path: Path) -> None:
         (b">a\nACGT\n", "is FASTA, not a table"),
         (b"@r1\nACGT\n+\nIIII\n", r"is FASTQ \(reads with qualities\), not a table; a table begins with"),
         (b"@r1,label\nACGT,1\n", "no column 'sequence'; its columns are @r1, label"),
+        (b"<html><body>Login</body></html>", "not a CSV or TSV table but a web page or XML, perhaps a failed download"),
+        (b"##gff-version 3\nchrX\tsrc\tgene\t1\t9\t.\t+\t.\tID=g\n", "table but a GFF annotation; a table begins with"),
+        (b"ACGT;1\nGG;0\n", "the first line is 'ACGT;1'"),
+        (b"sep=;\nACGT;1\n", "the first line is 'ACGT;1'"),
         (b"PK\x03\x04\x14\x00xl/workbook", "not a CSV or TSV table but a zip archive or an Office document"),
         (PLAIN.encode("utf-16"), "UTF-16"),
         (gzipped(PLAIN.encode() * 100)[:-9], "truncated gzip"),
@@ -302,6 +330,39 @@ def test_bad_records_of_a_class_are_named_by_file_and_record(tmp_path: Path) -> 
     assert table.sequences == ["ACGT", "GG"]
     assert [item.row for item in table.refused] == [2, 3]
     assert table.refused[1].reason.startswith("x.fa, record 'c': position 3")
+
+
+def test_equal_faults_of_records_stand_in_one_line(tmp_path: Path) -> None:
+    bad = "".join(f">r{number}\nAC-T\n" for number in range(7))
+    files = {"x": put(tmp_path, bad, "x.fa"), "y": put(tmp_path, ">d\nG-\n", "y.fa")}
+    with pytest.raises(TableError) as caught:
+        read_class_fastas(files, skip_bad_rows=True)
+    first, second = str(caught.value).splitlines()[1:]
+    assert first.startswith("  x.fa, records 'r0', 'r1', 'r2', 'r3', 'r4' and 2 more: position 3 of the sequence: ")
+    assert second.startswith("  y.fa, record 'd': position 2 of the sequence: ")
+
+
+def test_names_in_a_windows_code_page_are_read_as_the_fasta_reader_reads_them(tmp_path: Path) -> None:
+    windows, mac = put(tmp_path, ">\u00dcber\u00e9\nACGT\n".encode("cp1252"), "x.fa"), put(tmp_path, ">d\rGG\r", "y.fa")
+    table = read_class_fastas({"x": windows, "y": mac})
+    assert table.names == ["\u00dcber\u00e9", "d"] and table.sequences == ["ACGT", "GG"]
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("@r1\nACGT\n+\nIIII\n", "b.fa is not FASTA but a FASTQ file .*seqtk seq -a"),
+        ("##gff-version 3\n", "b.fa is not FASTA but a GFF annotation"),
+        ("<!DOCTYPE html>", "b.fa is not FASTA but a web page"),
+        ("ACGT\n", "b.fa is not FASTA: line 1 begins 'ACGT'.* Put a line such as >name above the letters"),
+    ],
+)
+def test_what_is_no_fasta_is_named_as_the_fasta_reader_names_it(tmp_path: Path, content: str, sentence: str) -> None:
+    files = {"a": put(tmp_path, ">a\nAC\n", "a.fa"), "b": put(tmp_path, content, "b.fa")}
+    with pytest.raises(TableError, match=sentence):
+        read_class_fastas(files)
+    with pytest.raises(SequenceError, match=sentence):
+        open_fasta(files["b"])
 
 
 @pytest.mark.parametrize(

@@ -102,13 +102,18 @@ def export_command(name: str, zip_path: Path | None, onnx_path: Path | None, as_
 @command.command("remove")
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-def remove_command(name: str, yes: bool) -> None:
-    """Delete a model of yours; a built-in one stays."""
-    from genolm.registry import find_bundle, remove_bundle
+@click.option("--force", is_flag=True, help="Also one that a waiting or running job needs, which then fails.")
+def remove_command(name: str, yes: bool, force: bool) -> None:
+    """Delete a model of yours; a built-in one stays.
 
-    if not find_bundle(name).builtin and not yes:
+    One that a waiting or running job needs stays too.
+    """
+    from genolm.registry import check_removal, remove_bundle
+
+    check_removal(name, force=force)
+    if not yes:
         click.confirm(f"Delete the model {name} for good?", abort=True, err=True)
-    remove_bundle(name)
+    remove_bundle(name, force=force)
     click.echo(f"Removed the model {name}", err=True)
 
 

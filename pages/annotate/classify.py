@@ -53,7 +53,8 @@ def choose_strand(model: BundleInfo) -> str:
     if model.config.mirrored:
         return "+"
     known = [word for word, strand in STRANDS.items() if strand != "either" or not why_not_either(model.config)]
-    return STRANDS[st.radio("Strand to read", known, horizontal=True, key="classify_strand", help=STRAND_HELP)]
+    options = {"horizontal": True, "key": "classify_strand", "help": STRAND_HELP, **inputs.KEPT}
+    return STRANDS[st.radio("Strand to read", known, **options)]
 
 
 def strand_of(arguments: Sequence[str]) -> str:

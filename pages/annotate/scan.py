@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from pages.shared import code_view, inputs, running, scan_form, scan_view, state
+from pages.shared import code_view, inputs, running, scan_cost, scan_form, scan_view, state
 
 st.title("Scan a genome")
 st.markdown("The model looks at every window of every record, on both strands, and hits are merged to calls.")
@@ -19,9 +19,13 @@ inputs.show_overview(overview)
 for note in overview.notes:
     st.caption(state.plain(note))
 options = scan_form.choose(overview, model)
-scan_form.show_cost(overview, model, options)
+for sentence in options.missing:
+    st.info(sentence, icon=":material/upload_file:")
+regions = scan_form.regions_of(overview, options)
+ready = not options.missing and scan_cost.show_cost(overview, model, options, regions)
 arguments = options.arguments(source.path, model.name)
-if st.button("Start the scan", type="primary", icon=":material/play_arrow:"):
-    running.start("scan", arguments, title=f"{source.name}: {model.name}, stride {options.stride}")
-code_view.show_code(arguments, key="scan")
+if st.button("Start the scan", type="primary", icon=":material/play_arrow:", disabled=not ready):
+    running.start("scan", arguments, title=f"{source.name}: {model.name}, stride {options.stride:,}")
+if ready:
+    code_view.show_code(arguments, key="scan")
 running.recent("scan", "pages/annotate/scan.py")

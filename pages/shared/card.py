@@ -10,8 +10,8 @@ from streamlit.delta_generator import DeltaGenerator
 
 from genolm import onnx_export, workspace
 from genolm.cards import merged_data, metric_name, render_card
-from genolm.registry import BundleInfo, config_facts, export_bundle, remove_bundle
-from pages.shared import charts, html_tables, inputs, scores, state
+from genolm.registry import BundleInfo, config_facts, export_bundle, jobs_with, remove_bundle
+from pages.shared import charts, html_tables, inputs, running, scores, state
 from pages.shared.downloads import Download, download_row
 from pages.shared.score_metric import show_estimate
 
@@ -115,11 +115,27 @@ def _actions(info: BundleInfo) -> None:
         _offer_onnx(info, row)
     if not info.builtin:
         with row.popover("Remove", icon=":material/delete:"):
-            st.markdown(f"Delete **{state.plain(info.name)}** from this machine?")
-            if st.button("Delete for good", key=f"remove_{info.name}", type="primary"):
-                with state.shown_errors():
-                    remove_bundle(info.name)
-                st.rerun()
+            _offer_removal(info)
+
+
+def _offer_removal(info: BundleInfo) -> None:
+    """Ask whether to delete a model; where waiting or running jobs need it, they are told and agreed to first."""
+    st.markdown(f"Delete **{state.plain(info.name)}** from this machine?")
+    with state.shown_errors():
+        jobs = jobs_with(info.name)
+    agreed = True
+    if jobs:
+        seen = {job.id for job in running.seen_jobs()}
+        titles = [f"{job.title} ({running.STATES[job.state]})" for job in jobs if job.id in seen]
+        if others := len(jobs) - len(titles):
+            titles.append(f"{inputs.count_words(others, 'job')} of others")
+        words = "\n".join(f"- {state.plain(title)}" for title in titles)
+        st.warning(f"It is in use, and these jobs fail without it:\n{words}", icon=":material/warning:")
+        agreed = st.checkbox("Delete it all the same", key=f"agree_{info.name}")
+    if st.button("Delete for good", key=f"remove_{info.name}", type="primary", disabled=not agreed) and agreed:
+        with state.shown_errors():
+            remove_bundle(info.name, force=True)
+        st.rerun()
 
 
 def _packed(name: str) -> bytes:

@@ -3,6 +3,7 @@
 Colours are those of :mod:`genolm.figure_parts`; text and grid are left to the theme.
 """
 
+import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -46,6 +47,11 @@ def threshold_line(figure: go.Figure, value: float, *, vertical: bool, text: str
         figure.add_hline(y=value, annotation_position="top right", **style)
 
 
+def label_of(name: str, room: int = 28) -> str:
+    """Return a name for a figure, short and letter by letter: plotly would take ``<b>`` in it for bold."""
+    return html.escape(shorten(name, room), quote=False)
+
+
 def score_dots(
     names: Sequence[str], scores: Sequence[float], *, threshold: float, class_name: str
 ) -> go.Figure:
@@ -59,16 +65,16 @@ def score_dots(
             y=list(range(len(names))),
             mode="markers",
             marker={"color": colours, "symbol": symbols, "size": 11, "line": {"width": 2}},
-            customdata=list(names),
+            customdata=[html.escape(name, quote=False) for name in names],
             hovertemplate="%{customdata}<br>p = %{x:.3f}<extra></extra>",
         )
     )
     threshold_line(figure, threshold, vertical=True, text=f"threshold {threshold:.2f}")
-    labels = [shorten(name) for name in names]
+    labels = [label_of(name) for name in names]
     figure.update_yaxes(tickvals=list(range(len(names))), ticktext=labels, title="record", zeroline=False)
     figure.update_yaxes(autorange="reversed")
     # In two lines: beside long names a narrow window has no room for one.
-    figure.update_xaxes(title=f"calibrated probability<br>of {shorten(class_name)}", range=[-0.02, 1.02])
+    figure.update_xaxes(title=f"calibrated probability<br>of {label_of(class_name)}", range=[-0.02, 1.02])
     return frame(figure, 140 + 24 * len(names), showlegend=False)
 
 
@@ -86,7 +92,7 @@ def score_histogram(scores: Sequence[float], *, threshold: float, class_name: st
         )
     )
     threshold_line(figure, threshold, vertical=True, text=f"threshold {threshold:.2f}")
-    figure.update_xaxes(title=f"calibrated probability of {shorten(class_name)}", range=[0, 1])
+    figure.update_xaxes(title=f"calibrated probability of {label_of(class_name)}", range=[0, 1])
     figure.update_yaxes(title="number of records")
     return frame(figure, 320, showlegend=False, bargap=0.05)
 
@@ -96,19 +102,19 @@ def class_heatmap(names: Sequence[str], classes: Sequence[str], values: np.ndarr
     figure = go.Figure(
         go.Heatmap(
             z=values,
-            x=[shorten(name, 20) for name in classes],
+            x=[label_of(name, 20) for name in classes],
             y=list(range(len(names))),
             zmin=0,
             zmax=1,
             colorscale="Cividis",
             colorbar={"title": "probability"},
-            customdata=[[name] * len(classes) for name in names],
+            customdata=[[html.escape(name, quote=False)] * len(classes) for name in names],
             hovertemplate="%{customdata}<br>%{x}: %{z:.3f}<extra></extra>",
         )
     )
     figure.update_yaxes(
         tickvals=list(range(len(names))),
-        ticktext=[shorten(name) for name in names],
+        ticktext=[label_of(name) for name in names],
         autorange="reversed",
         title="record",
     )
@@ -125,13 +131,13 @@ def class_counts(predicted: Sequence[Any]) -> go.Figure:
             y=list(range(len(counts))),
             orientation="h",
             marker={"color": BLUE},
-            customdata=list(counts.index),
+            customdata=[html.escape(name, quote=False) for name in counts.index],
             hovertemplate="%{customdata}: %{x} records<extra></extra>",
         )
     )
     figure.update_yaxes(
         tickvals=list(range(len(counts))),
-        ticktext=[shorten(name) for name in counts.index],
+        ticktext=[label_of(name) for name in counts.index],
         autorange="reversed",
         title="predicted class",
     )
@@ -142,7 +148,7 @@ def class_counts(predicted: Sequence[Any]) -> go.Figure:
 def value_histogram(values: Sequence[float], *, quantity: str) -> go.Figure:
     """Draw the spread of a predicted quantity."""
     figure = go.Figure(go.Histogram(x=np.asarray(values, dtype=float), nbinsx=40, marker={"color": BLUE}))
-    figure.update_xaxes(title=f"predicted {shorten(quantity)}")
+    figure.update_xaxes(title=f"predicted {label_of(quantity)}")
     figure.update_yaxes(title="number of records")
     return frame(figure, 320, showlegend=False)
 
@@ -185,7 +191,7 @@ def saliency_figure(
     x = table["position"].to_numpy() + first
     _band(figure, x, table)
     figure.add_hline(y=0, line={"width": 1, "color": GREY}, row=1, col=1)
-    figure.update_yaxes(title=f"loss of log-odds for<br>{shorten(class_name)}", row=1, col=1)
+    figure.update_yaxes(title=f"loss of log-odds for<br>{label_of(class_name)}", row=1, col=1)
     if grid is not None:
         figure.add_trace(_strips(grid, first), row=2, col=1)
         figure.update_yaxes(title="bases<br>replaced", type="category", row=2, col=1)
@@ -314,7 +320,8 @@ def metric_intervals(rows: pd.DataFrame, *, metric: str) -> go.Figure:
             figure.add_trace(_interval_marks(rows[kind], places[kind], name, colour, symbol))
     tallest = max((label.count("<br>") + 1 for label in labels), default=1)
     figure.update_yaxes(tickvals=ticks, ticktext=labels, range=[max(ticks, default=0) + 0.6, -0.6], zeroline=False)
-    figure.update_xaxes(title=f"{metric} (mark) with 95 % interval (bar)")
+    # In two lines: beside long names a narrow window has no room for one.
+    figure.update_xaxes(title=f"{metric} (mark)<br>with 95 % interval (bar)")
     height = 110 + max(_LINE, _TEXT_LINE * tallest + 6) * (max(ticks, default=0) + 1)
     return frame(figure, round(height), showlegend=bool(own.any() and not own.all()))
 

@@ -30,6 +30,8 @@ LONGER = "it is longer while other work runs"
 """What to add to a time that was measured here."""
 FACT_WIDTH = 210
 """Of a figure about the input, px: such that its words fit; a narrow window shows fewer beside each other."""
+PLAN_WIDTH = 265
+"""Of a figure about what work takes, px, such as the time of two trainings or the machine that it runs on."""
 _ROWS_SHOWN = 500
 _NAME_LETTERS, _NAME_WIDTH = 20, 130
 
@@ -61,16 +63,38 @@ def pick_model(key: str, *, scans: bool = False) -> BundleInfo:
         st.info(f"No model that can {deed} is installed; import one under Models.", icon=":material/info:")
         st.page_link("pages/models/models.py", label="Go to Models", icon=":material/inventory_2:")
         st.stop()
-    wished = st.query_params.get("model") or st.session_state.get("model")
-    first = list(models).index(wished) if wished in models else 0
-    name = st.selectbox("Model", list(models), first, format_func=lambda item: title_of(models[item]), key=key)
+    asked = st.query_params.get("model", "")
+    wished = asked or st.session_state.get("model")
+    first, told = list(models).index(wished) if wished in models else 0, f"{key}_told"
+    name = st.selectbox(
+        "Model",
+        list(models),
+        first,
+        format_func=lambda item: title_of(models[item]),
+        key=key,
+        on_change=lambda: st.session_state.update({told: asked}),
+    )
     st.session_state["model"] = name
     info = models[name]
+    if asked and asked not in models and st.session_state.get(told) != asked:
+        st.warning(state.plain(f"{_why_not(asked, scans)}; {name} is chosen instead."), icon=":material/warning:")
     with st.container(border=True):
         describe_model(info)
     if scans and (limit := (info.card or {}).get("scan_limit")):
         st.warning(state.plain(limit), icon=":material/warning:")
     return info
+
+
+def _why_not(asked: str, scans: bool) -> str:
+    """Return why the model that an address asks for is not among those of a page."""
+    info = next((item for item in list_bundles() if item.name == asked), None)
+    if info is None:
+        return f"There is no model '{asked}' here"
+    if info.config is None:
+        return f"The model {asked} is damaged, as Models says"
+    if scans:
+        return f"{asked} cannot scan: it is no classifier with a window that answers yes or no"
+    return f"{asked} cannot classify: it is a language model"
 
 
 def can_scan(info: BundleInfo) -> bool:

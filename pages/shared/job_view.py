@@ -148,7 +148,7 @@ def _show_state(job: Job) -> None:
         st.progress(0.0 if job.progress is None else job.progress.fraction, text=running.progress_words(job))
         return
     st.markdown(f"{running.ICONS[job.state]} {running.STATES[job.state]}")
-    if words := job.reason or _BY_THE_WAY.get(job.state):
+    if words := running.reason(job) or _BY_THE_WAY.get(job.state):
         st.caption(state.plain(words if len(words) < 200 else words[:200] + "…"))
 
 
@@ -158,7 +158,7 @@ def _show_outcome(job: Job) -> None:
     elif job.state == "cancelled":
         st.info(f"Stopped. {_BY_THE_WAY['cancelled']}", icon=running.ICONS["cancelled"])
     else:
-        st.error(state.plain(job.reason), icon=":material/error:")
+        st.error(state.plain(running.reason(job)), icon=":material/error:")
         st.caption(_INPUT if job.input_error else _BY_THE_WAY[job.state])
 
 

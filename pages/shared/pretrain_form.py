@@ -323,11 +323,15 @@ def _time(plan: PretrainPlan) -> str:
 def _show_plan(plan: PretrainPlan) -> None:
     estimate = plan.estimate
     assert estimate is not None
-    columns = st.columns(4)
-    columns[0].metric("Time", f"about {state.duration(estimate.seconds)}")
-    columns[1].metric("Reads each base", f"{plan.passes:.1f} times")
-    columns[2].metric("Memory", f"{estimate.memory_bytes / 1e9:.1f} GB")
-    columns[3].metric("Runs on", state.device_words(estimate.device))
+    facts = {
+        "Time": f"about {state.duration(estimate.seconds)}",
+        "Reads each base": f"{plan.passes:.1f} times",
+        "Memory": f"{estimate.memory_bytes / 1e9:.1f} GB",
+        "Runs on": state.device_words(estimate.device),
+    }
+    with st.container(horizontal=True):  # in a narrow window two and two
+        for label, value in facts.items():
+            st.metric(label, value, width=inputs.PLAN_WIDTH)
     st.markdown("**What will be done**\n" + "\n".join(f"- {state.plain(reason)}" for reason in plan.reasons))
     st.caption(f"The time is from a few steps of training measured here a moment ago; {inputs.LONGER}.")
 

@@ -116,6 +116,8 @@ def check_sites(
 ) -> pd.DataFrame:
     """Return, for each known site, the highest score within ``reach`` bp and how far the nearest summit is.
 
+    Sites without a score so near are left out: the scan did not look there.
+
     Columns ``site, contig, position`` (from 1), ``strand, highest score nearby, nearest call (bp)``.
     """
     rows = []
@@ -126,7 +128,9 @@ def check_sites(
             if track.strand == strand
         ]
         same = calls[(calls["contig"] == contig) & (calls["strand"] == strand)]
-        top = max((float(np.nanmax(part, initial=-np.inf)) for part in near), default=float("nan"))
+        top = max((float(np.nanmax(part, initial=-np.inf)) for part in near), default=-np.inf)
+        if top == -np.inf:
+            continue
         gap = (same["summit"] - position).abs().min() if len(same) else float("nan")
         rows.append((name, contig, position + 1, strand, top, gap))
     columns = ["site", "contig", "position", "strand", "highest score nearby", "nearest call (bp)"]

@@ -1,7 +1,10 @@
 """Jobs on a page: start one, find it again after a reload, watch it, stop it, go on with it."""
 
+import re
+
 import streamlit as st
 
+from genolm import workspace
 from genolm.errors import SettingsError
 from genolm.jobs import Job, cancel_job, get_job, list_jobs, queue_position, resume_job, start_job
 from genolm.registry import BundleInfo, find_bundle
@@ -141,12 +144,19 @@ def progress_words(job: Job) -> str:
     return state.plain(words + left)
 
 
+def reason(job: Job) -> str:
+    """Return why a job did not finish; its files are called as the user calls them, without their folder here."""
+    uploads = re.escape(str(workspace.uploads_dir()))
+    words = re.sub(rf"{uploads}/pasted/[0-9a-f]+\.fa\b", "pasted sequences", job.reason)
+    return re.sub(rf"{uploads}/(?:[0-9a-f]{{32}}/whole|samples)/", "", words)
+
+
 def show_end(job: Job) -> None:
     """Say why a job did not finish, and offer to go on with it."""
     if job.state == "cancelled":
         st.info(_STOPPED, icon=":material/stop_circle:")
     else:
-        st.error(state.plain(job.reason), icon=":material/error:")
+        st.error(state.plain(reason(job)), icon=":material/error:")
     can_resume = job.can_resume and not job.input_error
     if can_resume and st.button("Resume", icon=":material/resume:", key=f"resume_{job.id}"):
         with state.shown_errors():

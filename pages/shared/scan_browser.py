@@ -67,7 +67,7 @@ def place_of(job: Job, found: Finished) -> Place:
     """Return where the browser of this job is; at first where the address says, else a whole contig."""
     key = f"place_{job.id}"
     if key not in st.session_state:
-        start = _from_address(found) or _whole(found, next(iter(found.lengths)))
+        start = _from_address(found) or _whole(found, found.first)
         st.session_state[key] = Place(start, start)
     place: Place = st.session_state[key]
     return place

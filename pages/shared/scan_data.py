@@ -58,6 +58,16 @@ class Finished:
         return self.scan.lengths
 
     @cached_property
+    def scored(self) -> list[str]:
+        """The contigs that have a score, in their order."""
+        return list(dict.fromkeys(track.contig for track in self.scan.tracks))
+
+    @property
+    def first(self) -> str:
+        """The contig to begin with: the first that has a score, if any has."""
+        return next(iter(self.scored or self.lengths))
+
+    @cached_property
     def megabases(self) -> float:
         """Scored length in Mb, each strand counted."""
         return scored_megabases(self.scan.tracks)

@@ -41,14 +41,25 @@ def _show_contigs(job: Job, found: Finished, calls: pd.DataFrame) -> None:
 
 
 def _show_genome(job: Job, found: Finished, calls: pd.DataFrame, threshold: float, place: Place) -> None:
-    contig = next(iter(found.lengths))
+    contig = found.first
     if len(found.lengths) > 1:
-        contig = st.selectbox("Contig", list(found.lengths), key=f"overview_contig_{job.id}")
+        names = list(found.lengths)
+        contig = st.selectbox("Contig", names, names.index(contig), key=f"overview_contig_{job.id}")
     st.markdown(f"**{state.plain(contig)}**, {found.lengths[contig]:,} bp")
-    if contig in found.circular:
+    if contig not in found.scored:
+        st.caption(f"Nothing was scored on this contig: {_why_not(found, contig)}.")
+    elif contig in found.circular:
         _show_circle(job, found, calls, threshold, contig)
     else:
         _show_line(job, found, calls, threshold, contig, place)
+
+
+def _why_not(found: Finished, contig: str) -> str:
+    if found.lengths[contig] < found.window:
+        return f"it is shorter than a window ({found.window:,} bp)"
+    if found.scan.setting("regions"):
+        return f"no window has its site in the regions of {state.plain(found.scan.setting('regions'))}"
+    return "its windows have too many letters other than A, C, G and T"
 
 
 def _show_circle(job: Job, found: Finished, calls: pd.DataFrame, threshold: float, contig: str) -> None:

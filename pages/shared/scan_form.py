@@ -1,21 +1,20 @@
 """What to ask before a scan: windows, topology of each record, genes, known sites; and the command of it."""
 
 import importlib.util
-import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import streamlit as st
 
 from genolm.compute import has_fast_int8
-from genolm.predict import Predictor
-from genolm.registry import BundleInfo, load_bundle
-from genolm.scan import scan_genome
-from genolm.scan_pipeline import BACKGROUND_BASES, PREDICT, TOLERANCE
-from genolm.scan_plan import Layout, Strands, scan_windows
+from genolm.errors import GenolmError
+from genolm.feature_readers import read_regions
+from genolm.registry import BundleInfo
+from genolm.scan_pipeline import PREDICT, TOLERANCE
+from genolm.scan_plan import Intervals, Strands, bases_looked_at
 from genolm.topology import AUTO, CIRCULAR, LINEAR
 from pages.shared import inputs, samples, state, uploads
 from pages.shared.scan_truth import ANNOTATION_ENDINGS
@@ -42,13 +41,24 @@ _WANTED = (
     "There is no sample genome for this model. Upload a genome, or a part of one, of the organism that the model "
     "is for."
 )
+_MISSING = {
+    "genes": "Choose the file of genes, or another answer under Genes.",
+    "truth": "Choose the file of known sites, or untick 'Compare with known sites'.",
+    "regions": "Choose the BED file of regions, or untick 'Only some regions'.",
+}
+_OPEN = "scan_more_open"
 _ROWS = 500
-_MEASURED_BASES = 100_000
 
 
 @dataclass(frozen=True)
 class Options:
-    """What was asked for, as the command takes it."""
+    """What was asked for, as the command takes it.
+
+    Attributes
+    ----------
+    missing : tuple of str
+        Sentences on the files that were asked for and are not there yet.
+    """
 
     stride: int
     strand: Strands
@@ -65,6 +75,7 @@ class Options:
     background: bool = True
     regions: str = ""
     formats: tuple[str, ...] = field(default=())
+    missing: tuple[str, ...] = ()
 
     def arguments(self, path: Path, model: str) -> list[str]:
         """Return the command; what is as by default is left out."""
@@ -93,10 +104,12 @@ def choose(overview: state.Overview, model: BundleInfo) -> Options:
     """Show the form and return what it says."""
     stride, strand, threshold = _windows(model)
     topology, circular, linear = _topology(overview)
-    with st.expander("Genes, known sites and more options", icon=":material/tune:", key="scan_more"):
+    words, opened = "Genes, known sites and more options", st.session_state.get(_OPEN, False)
+    with st.expander(words, icon=":material/tune:", key="scan_more", expanded=opened):
         genes = _genes(overview)
         truth, tolerance = _truth()
         more = _more(model)
+        files = {"genes": genes, "truth": truth, "regions": _regions(overview)}
     return Options(
         stride,
         strand,
@@ -104,10 +117,10 @@ def choose(overview: state.Overview, model: BundleInfo) -> Options:
         topology=topology,
         circular=circular,
         linear=linear,
-        genes=genes,
-        truth=truth,
         tolerance=tolerance,
+        missing=tuple(_MISSING[name] for name, path in files.items() if path is None),
         **more,
+        **{name: path or "" for name, path in files.items()},
     )
 
 
@@ -119,10 +132,11 @@ def _windows(model: BundleInfo) -> tuple[int, Strands, float]:
         1000,
         10,
         key="scan_stride",
+        **inputs.KEPT,
         help="Bases from one window to the next. A smaller one sharpens the summits; above 10 bp a model that knows "
         "a start to the base misses some of them.",
     )
-    strand = middle.radio("Strands", list(STRANDS), horizontal=True, key="scan_strand")
+    strand = middle.radio("Strands", list(STRANDS), horizontal=True, key="scan_strand", **inputs.KEPT)
     threshold = right.slider(
         "Threshold",
         0.0,
@@ -130,6 +144,7 @@ def _windows(model: BundleInfo) -> tuple[int, Strands, float]:
         model.config.calibration.for_scans,
         0.01,
         key=f"scan_threshold_{model.name}",
+        **inputs.KEPT,
         help="Calibrated probability from which a window is a hit. You can move it again after the scan.",
     )
     return int(stride), STRANDS[strand], float(threshold)
@@ -145,6 +160,7 @@ def _topology(overview: state.Overview) -> tuple[str, tuple[str, ...], tuple[str
         horizontal=True,
         format_func=lambda item: "by record, as the file says" if item == BY_RECORD else f"all {item}",
         key="scan_topology",
+        **inputs.KEPT,
         help=words,
     )
     if choice != BY_RECORD:
@@ -166,11 +182,15 @@ def _one_record(overview: state.Overview) -> str:
 
 def _topology_table(overview: state.Overview) -> dict[str, str]:
     names = list(overview.contigs)[:_ROWS]
+    key = f"topology_{overview.path}_{overview.summary.bases}"
+    begun, said = f"{key}_begun", f"{key}_said"
+    if key not in st.session_state:  # the table comes into view, with what was said of it before
+        st.session_state[begun] = {**overview.topology, **st.session_state.get(said, {})}
     table = pd.DataFrame(
         {
             "record": names,
             "length (bp)": [overview.contigs[name] for name in names],
-            "topology": [overview.topology[name] for name in names],
+            "topology": [st.session_state[begun][name] for name in names],
             "why": [overview.topology_reasons[name] for name in names],
         }
     )
@@ -183,45 +203,50 @@ def _topology_table(overview: state.Overview) -> dict[str, str]:
             "length (bp)": st.column_config.NumberColumn(format="localized"),
             "topology": st.column_config.SelectboxColumn(options=[LINEAR, CIRCULAR], required=True),
         },
-        key=f"topology_{overview.path}_{overview.summary.bases}",
+        key=key,
     )
     words = "Double-click a topology to change it."
     if len(overview.contigs) > _ROWS:
         words += f" The first {_ROWS} records are listed; the others are as the file says."
     st.caption(words)
-    return dict(zip(edited["record"], edited["topology"], strict=True))
+    forms = dict(zip(edited["record"], edited["topology"], strict=True))
+    st.session_state[said] = forms
+    return forms
 
 
-def _genes(overview: state.Overview) -> str:
-    """Ask for genes; return a path, ``predict`` or ""."""
+def _genes(overview: state.Overview) -> str | None:
+    """Ask for genes; return a path, ``predict``, "" for none, or None while the file is missing."""
     ways = [OWN_GENES] if overview.annotated else [NO_GENES]
     ways += [GENES_FILE, FIND_GENES]
     words = "With genes each call gets the next gene downstream, and the scores around gene starts are shown."
-    way = st.radio("Genes", ways, horizontal=True, key=f"scan_genes_{overview.annotated}", help=words)
+    key = f"scan_genes_{overview.annotated}"
+    way = st.radio("Genes", ways, horizontal=True, key=key, help=words, **inputs.KEPT)
     if way == FIND_GENES:
         if importlib.util.find_spec("pyrodigal") is None:
             st.error("Finding genes needs pyrodigal, which is not installed here; give a file.")
-            return ""
+            return None
         return PREDICT
     return _file("Choose a file of genes", "scan_genes_file") if way == GENES_FILE else ""
 
 
-def _truth() -> tuple[str, int]:
-    """Ask for known sites; return their file, "" for none, and the tolerance in bp."""
+def _truth() -> tuple[str | None, int]:
+    """Ask for known sites; return their file, "" for none, None while it is missing, and the tolerance in bp."""
     words = "Known genes or TSS: precision and recall of the calls are shown over all thresholds."
-    if not st.checkbox("Compare with known sites", key="scan_has_truth", help=words):
+    if not st.checkbox("Compare with known sites", key="scan_has_truth", help=words, **inputs.KEPT):
         return "", TOLERANCE
     path = _file("Choose a file of known genes or TSS", "scan_truth_file")
     words = "How far a call's summit may lie from a known site, on the same strand."
-    tolerance = st.number_input("Tolerance (bp)", 0, 10_000, TOLERANCE, key="scan_tolerance", help=words)
-    return path, int(tolerance)
+    options = {"key": "scan_tolerance", "help": words, **inputs.KEPT}
+    return path, int(st.number_input("Tolerance (bp)", 0, 10_000, TOLERANCE, **options))
 
 
-def _file(label: str, key: str) -> str:
+def _file(label: str, key: str) -> str | None:
+    """Ask for a file of features and return its path, None while there is none."""
+    st.session_state[_OPEN] = True
     hint = "GFF3, GenBank or BED, plain or .gz; its records must have the names of the genome's."
     upload = uploads.upload_box(label, key=key, accept=ANNOTATION_ENDINGS, hint=hint)
     if upload is None:
-        return ""
+        return None
     st.caption(f"In use: {state.plain(upload.name)}")
     return str(upload.path)
 
@@ -234,91 +259,68 @@ def _more(model: BundleInfo) -> dict[str, object]:
     words = f"Automatic is as this model was trained: {'stream' if streamed else 'exact'}. "
     words += "It reads each window in every frame, which no stream does." if framed else "Streaming is much faster."
     modes = [key for key, mode in MODES.items() if not (framed and mode == "stream")]
-    mode = left.selectbox("How to read", modes, key="scan_mode", help=words)
-    method = right.selectbox("Calls", list(METHODS), key="scan_method")
+    mode = left.selectbox("How to read", modes, key="scan_mode", help=words, **inputs.KEPT)
+    method = right.selectbox("Calls", list(METHODS), key="scan_method", **inputs.KEPT)
     whole = has_fast_int8() and (MODES[mode] == "stream" or (MODES[mode] == "auto" and streamed))
     int8 = whole and left.toggle(
         "Calculate with whole numbers (int8)",
         key="scan_int8",
+        **inputs.KEPT,
         help="Streams faster with scores that hardly differ; docs/scans.md has both measured.",
     )
     background = left.toggle(
         "Scan a shuffled genome too",
         True,
         key="scan_background",
+        **inputs.KEPT,
         help="Shuffled pieces of this genome tell how many calls chance alone gives.",
     )
     words = "The zip of the results has all of these in any case, except bedGraph."
-    formats = right.multiselect("Write at once as well", list(FORMATS), key="scan_formats", help=words)
-    regions = _regions() if left.checkbox("Only some regions", key="scan_has_regions") else ""
+    options = {"key": "scan_formats", "help": words, **inputs.KEPT}
+    formats = right.multiselect("Write at once as well", list(FORMATS), **options)
     return {
         "mode": MODES[mode],
         "precision": "int8" if int8 else "auto",
         "method": METHODS[method],
         "background": background,
         "formats": tuple(FORMATS[name] for name in formats),
-        "regions": regions,
     }
 
 
-def _regions() -> str:
+def _regions(overview: state.Overview) -> str | None:
+    """Ask for regions; return their file, "" for none, or None while it is missing."""
+    if not st.checkbox("Only some regions", key="scan_has_regions", **inputs.KEPT):
+        return ""
+    st.session_state[_OPEN] = True
     upload = uploads.upload_box(
         "Choose a BED file of regions",
         key="scan_regions_file",
         accept=".bed,.txt,.gz",
         hint="Only windows whose site lies in one of these regions are scored.",
     )
-    return str(upload.path) if upload else ""
+    if upload is None:
+        return None
+    facts = ""
+    with suppress(GenolmError):  # said below the form, see regions_of
+        found = _read_regions(str(upload.path), upload.path.stat().st_mtime_ns, overview.contigs)
+        count, bases = sum(map(len, found.values())), bases_looked_at(overview.contigs, found)
+        facts = f" ({inputs.count_words(count, 'region')}, {inputs.base_words(bases)})"
+    st.caption(f"In use: {state.plain(upload.name)}{facts}")
+    return str(upload.path)
 
 
-def show_cost(overview: state.Overview, model: BundleInfo, options: Options) -> None:
-    """Say how many windows the scan looks at and how long that takes here."""
-    window = model.config.window.length
-    lengths = list(overview.contigs.values())
-    windows = scan_windows(lengths, Layout(window, options.stride, 0, 0, 1), strands=options.strand)
-    short = sum(size < window for size in lengths)
-    verb = "is" if short == 1 else "are"
-    seconds = _seconds(model, options, sum(lengths), windows)
-    st.caption(
-        f"{windows:,} windows of {window} bp: about {state.duration(seconds)} on this machine"
-        + (", the shuffled genome included" if options.background else "")
-        + f"; {inputs.LONGER}."
-        + (f" {inputs.count_words(short)} shorter than a window {verb} left out." if short else "")
-    )
+@st.cache_data(max_entries=4, show_spinner="Reading the regions")
+def _read_regions(path: str, changed: int, contigs: dict[str, int]) -> dict[str, list[tuple[int, int]]]:
+    return read_regions(path, contigs)
 
 
-def _seconds(model: BundleInfo, options: Options, bases: int, windows: int) -> float:
-    """Return how long a scan takes here, by the measured speed of the model in the mode of the scan."""
-    streamed = options.mode == "stream" or (options.mode == "auto" and model.config.streamed)
-    if streamed:
-        strands = 2 if options.strand == "both" else 1
-        seconds = bases * strands / _stream_speed(str(model.path), state.stamp(model), options.precision)
-    else:
-        seconds = windows / state.windows_per_second(model)
-    return seconds * (1 + min(BACKGROUND_BASES, bases) / max(bases, 1)) if options.background else seconds
-
-
-class _Letters:
-    """Random letters in memory, to measure how fast a model streams."""
-
-    contigs: Mapping[str, int] = {"random": _MEASURED_BASES}
-    topology: Mapping[str, str] = {"random": LINEAR}
-
-    def __init__(self) -> None:
-        self._text = "".join(np.random.default_rng(1).choice(list("ACGT"), _MEASURED_BASES))
-
-    def fetch(self, contig: str, start: int, end: int, strand: str = "+") -> str:
-        """Return a stretch."""
-        return self._text[start:end]
-
-
-@st.cache_data(max_entries=16, show_spinner="Measuring the speed of this model here")
-def _stream_speed(path: str, changed: int, precision: str) -> float:
-    """Return how many bases of one strand a model streams in a second on this machine."""
-    letters, predictor = _Letters(), Predictor(load_bundle(path), precision=precision)
-    began = time.perf_counter()
-    scan_genome(letters, predictor, stride=10, strands="+", mode="stream")
-    return _MEASURED_BASES / (time.perf_counter() - began)
+def regions_of(overview: state.Overview, options: Options) -> Mapping[str, Intervals] | None:
+    """Return the regions that alone are to be scanned, None for the whole genome; a wrong file ends the page."""
+    if not options.regions:
+        return None
+    path = Path(options.regions)
+    with state.shown_errors(path, path.name):
+        return _read_regions(str(path), path.stat().st_mtime_ns, overview.contigs)
 
 
 def choose_genome(model: BundleInfo) -> inputs.Source:

@@ -44,15 +44,18 @@ class Known:
 
 
 def show(job: Job, found: Finished, calls: pd.DataFrame, threshold: float) -> None:
-    """Ask what to compare with and show how the calls compare."""
-    known, tolerance = _ask(job, found)
-    if known is None:
-        return
-    for note in known.notes:
-        st.caption(state.plain(note))
-    with state.shown_errors():
+    """Ask what to compare with and show how the calls compare; what cannot be compared leaves the rest of the page."""
+    try:
+        known, tolerance = _ask(job, found)
+        if known is None:
+            return
+        for note in known.notes:
+            st.caption(state.plain(note))
         counted, curve = _compared(job, found, known, tolerance)
         here = judge_calls(calls, counted.sites, **counted.rules)
+    except GenolmError as error:
+        st.error(state.plain(error), icon=":material/error:")
+        return
     _show_scores(here, counted, curve, threshold)
 
 
@@ -108,10 +111,9 @@ def _ask(job: Job, found: Finished) -> tuple[Known | None, int]:
     if chosen == _NONE:
         st.caption("With known genes or TSS (GFF3, GenBank or BED) precision and recall are shown here.")
         return None, tolerance
-    with state.shown_errors():
-        known = options[chosen] if chosen != _FILE else _uploaded(job, found)
-        if isinstance(known, Path):
-            known = _from_file(str(known), known.stat().st_mtime_ns, found, key=f"kinds_{job.id}")
+    known = options[chosen] if chosen != _FILE else _uploaded(job, found)
+    if isinstance(known, Path):
+        known = _from_file(known, known.name, found, key=f"kinds_{job.id}")
     return known, tolerance
 
 
@@ -140,16 +142,15 @@ def _uploaded(job: Job, found: Finished) -> Known | None:
         accept=ANNOTATION_ENDINGS,
         hint="GFF3, GenBank or BED, plain or .gz; the names of the records must be those of the genome.",
     )
-    if upload is None:
-        return None
+    return None if upload is None else _from_file(upload.path, upload.name, found, key=f"kinds_up_{job.id}")
+
+
+def _from_file(path: Path, name: str, found: Finished, *, key: str) -> Known:
+    changed = path.stat().st_mtime_ns
     try:
-        return _from_file(str(upload.path), upload.path.stat().st_mtime_ns, found, key=f"kinds_up_{job.id}")
+        table = _annotation(str(path), changed, found.lengths, list(found.circular))
     except GenolmError as error:
-        raise type(error)(str(error).replace(str(upload.path), upload.name)) from error
-
-
-def _from_file(path: str, changed: int, found: Finished, *, key: str) -> Known | None:
-    table = _annotation(path, changed, found.lengths, list(found.circular))
+        raise type(error)(str(error).replace(str(path), name)) from error
     kinds = [str(kind) for kind in table["kind"].value_counts().index if kind]
     chosen = None
     if len(kinds) > 1:

@@ -7,6 +7,7 @@ import streamlit as st
 
 from genolm.jobs import Job
 from pages.shared import (
+    inputs,
     results,
     samples,
     scan_browser,
@@ -154,8 +155,8 @@ def _show_meaning(found: Finished, threshold: float) -> None:
         )
     )
     st.caption(
-        f"Model {state.plain(scan.model)}, windows of {scan.setting('window')} bp every "
-        f"{scan.setting('stride')} bp, scanned with threshold {found.made_with:.3f}. "
+        f"Model {state.plain(scan.model)}, windows of {found.window:,} bp every "
+        f"{int(scan.setting('stride')):,} bp, scanned with threshold {found.made_with:.3f}. "
         f"{_CALL_OF[scan.setting('method') or 'merge']} {chance}"
     )
 
@@ -164,6 +165,11 @@ def _show_known(found: Finished, calls: pd.DataFrame, sites: list[samples.Place]
     if not sites:
         return
     table = results.check_sites(found.scan, calls, sites, reach=_NEAR)
+    if table.empty:
+        st.caption("The known sites of this sample lie where nothing was scored.")
+        return
+    left = len(sites) - len(table)
+    verb = "is" if left == 1 else "are"
     count = int((table["nearest call (bp)"] <= _NEAR).sum())
     with st.expander(f"Known sites in this sample: {count} of {len(table)} have a call within {_NEAR} bp"):
         score = st.column_config.ProgressColumn(min_value=0, max_value=1, format="%.3f")
@@ -171,4 +177,5 @@ def _show_known(found: Finished, calls: pd.DataFrame, sites: list[samples.Place]
         st.caption(
             "Textbook sites, which most models have seen in training: finding them is no proof of quality, "
             "missing them is a warning."
+            + (f" {inputs.count_words(left, 'site')} where nothing was scored {verb} left out." if left else "")
         )

@@ -3,7 +3,7 @@
 import hashlib
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,11 +46,19 @@ def plain(text: object) -> str:
     return re.sub(r":(?=\w+:)", r"\:", _MARKDOWN.sub(r"\\\1", str(text)))
 
 
+def plain_list(text: object) -> str:
+    """Return text as :func:`plain` does, with those of its lines that are indented as a list."""
+    return "\n".join(f"- {plain(line.strip())}" if line[:1] == " " else plain(line) for line in str(text).split("\n"))
+
+
 @contextmanager
-def shown_errors(path: Path | None = None, name: str = "") -> Iterator[None]:
+def shown_errors(
+    path: Path | None = None, name: str = "", *, names: Mapping[Path, str] | None = None
+) -> Iterator[None]:
     """Show a :class:`GenolmError` as its sentence and end the page there; other errors pass.
 
-    The user's own ``name`` of a file takes the place of the ``path`` where it lies on the server.
+    The user's own ``name`` of a file takes the place of the ``path`` where it lies on the server; ``names`` has those
+    of several files.
     """
     try:
         yield
@@ -58,8 +66,10 @@ def shown_errors(path: Path | None = None, name: str = "") -> Iterator[None]:
         st.info("Stopped. What was finished before is kept.")
         st.stop()
     except GenolmError as error:
-        sentence = str(error) if path is None else str(error).replace(str(path), name)
-        st.error(plain(sentence), icon=":material/error:")
+        sentence = str(error) if path is None else str(error).replace(str(path), name).replace(path.name, name)
+        for place in sorted(names or {}, key=lambda item: -len(str(item))):  # a folder after the files in it
+            sentence = sentence.replace(str(place), (names or {})[place])
+        st.error(plain_list(sentence), icon=":material/error:")
         st.stop()
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import streamlit as st
 
 from genolm import workspace
+from genolm.errors import first_names
 from genolm.labels import SEPARATOR, LabelCode, code_labels
 from genolm.table_report import TableReport, report_table
 from genolm.table_split import SplitSettings, TableSplit, split_rows, table_clusters
@@ -208,7 +209,7 @@ def _on_server(key: str) -> tuple[Path, str] | None:
 
 def _from_fastas(key: str) -> TableChoice | None:
     count = int(st.number_input("Number of classes", 2, _MOST_CLASSES, 2, key=f"{key}_classes", **inputs.KEPT))
-    files: dict[str, Path] = {}
+    files: dict[str, uploads.Upload] = {}
     for place in range(count):
         with st.container(border=True):
             options = {"key": f"{key}_class_{place}", "placeholder": "such as promoter", **inputs.KEPT}
@@ -222,20 +223,22 @@ def _from_fastas(key: str) -> TableChoice | None:
             if upload is not None:
                 name = label.strip() or upload.name.split(".")[0].replace(SEPARATOR, "_")
                 st.caption(f"In use: {state.plain(upload.name)} as class {state.plain(name)}")
-                files[name] = upload.path
+                files[name] = upload
     if len(files) < count:
         st.info("Give each class a name of its own and a FASTA file.", icon=":material/info:")
         return None
     return _joined(key, files)
 
 
-def _joined(key: str, files: Mapping[str, Path]) -> TableChoice | None:
+def _joined(key: str, files: Mapping[str, uploads.Upload]) -> TableChoice | None:
     """Write class files as one table, the same for the same files, and choose that."""
-    named = "|".join(f"{label}={path}{_stamp(path)}" for label, path in files.items())
+    stamped = tuple((label, str(upload.path), _stamp(upload.path)) for label, upload in files.items())
+    named = "|".join(f"{label}={path}{stamp}" for label, path, stamp in stamped)
     digest = hashlib.sha256(named.encode()).hexdigest()[:24]
     path, name = workspace.uploads_dir() / "pasted" / f"{digest}.csv.gz", " + ".join(files)
-    with state.shown_errors():
-        table = _read_fastas(tuple((label, str(path), _stamp(path)) for label, path in files.items()))
+    own = {upload.path.parent: name for upload in files.values()} | {item.path: item.name for item in files.values()}
+    with state.shown_errors(names=own):
+        table = _read_fastas(stamped)
     st.caption(f"{len(table):,} records of {len(files)} classes can be used.")
     if table.refused and not _leave_out(key, table.refused, len(table) + len(table.refused), name):
         return None
@@ -288,7 +291,7 @@ def _say_what_is_used(table: LabelledTable, columns: Mapping[str, str]) -> None:
     ]
     words = f"Columns in use: {', '.join(used)}."
     if table.ignored:
-        words += f" Not used: {', '.join(table.ignored)}."
+        words += f" Not used: {first_names(table.ignored)}."
     st.caption(state.plain(words))
 
 

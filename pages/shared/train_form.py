@@ -44,7 +44,6 @@ _EFFORTS = {
     "best": "reads your sequences first, trains longer and averages three models",
 }
 SCRATCH = "Nothing: from scratch, to see what a language model is worth"
-_FACT_WIDTH = 265
 _PLANNED: Mapping[str, Any] = {"placeholder": "as planned"}
 _CHOSEN = {"as planned": None, "yes": True, "no": False}
 _READ_FIRST = (
@@ -333,7 +332,7 @@ def show_plan(wish: Wish, checked: CheckedTable) -> Preparation | None:
     facts |= {"Memory": f"{chosen.memory_bytes / 1e9:.1f} GB", "Runs on": state.device_words(chosen.device)}
     with st.container(horizontal=True):  # in a narrow window two and two
         for label, value in facts.items():
-            st.metric(label, value, width=_FACT_WIDTH)
+            st.metric(label, value, width=inputs.PLAN_WIDTH)
     reasons = plans[wish.settings.effort].plan.reasons
     st.markdown("**What will be done**\n" + "\n".join(f"- {state.plain(reason)}" for reason in reasons))
     st.caption(f"The time is from a few steps of training measured here just now; {inputs.LONGER}.")

@@ -4,7 +4,8 @@ Streamlit's own uploader holds a whole file in memory; this way memory stays fla
 an upload that broke off goes on where it stopped, even after a reload of the page.
 
 The protocol (all under ``/api/uploads``, token in the header ``X-Genolm-Token``):
-``POST`` {name, size} opens an upload -> {id, token, offset}; ``GET /ID`` -> {offset, size};
+``POST`` {name, size} opens an upload -> {id, token, offset}; ``GET /ID`` -> {offset, size}, and the CRC-32 of what is
+here of an unfinished one, by which the browser knows its file again;
 ``PUT /ID?offset=N`` appends a slice -> {offset, size}; a wrong offset is answered 409 with the right one.
 """
 
@@ -16,6 +17,7 @@ import shutil
 import time
 import unicodedata
 import uuid
+import zlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from itertools import count
@@ -39,6 +41,7 @@ HEADER = "x-genolm-token"
 PREFIX = "/api/uploads"
 OWN_FOLDERS = ("samples", "pasted", "results", "exports")
 NAME_BYTES = 120
+_PIECE_BYTES = 1 << 20
 _ENDINGS = re.compile(r"(\.[A-Za-z0-9]{1,10}){0,2}\Z")
 _CONTROLS = {"Cc", "Cs", "Zl", "Zp"}
 _TURNS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
@@ -148,11 +151,24 @@ def _folder(request: Request) -> Path | None:
 
 
 async def state_of_upload(request: Request) -> JSONResponse:
-    """Answer ``GET``: how much of the file is here."""
+    """Answer ``GET``: how much of the file is here, and its checksum while it is not whole."""
     folder = _folder(request)
     if folder is None:
         return _refuse(404, "That upload is not known here; choose the file again.")
-    return JSONResponse(_facts(folder))
+    async with _locks.setdefault(folder.name, asyncio.Lock()):
+        facts = _facts(folder)
+        if facts["offset"] < facts["size"]:
+            facts["crc"] = await asyncio.to_thread(_checksum, folder / "part")
+    return JSONResponse(facts)
+
+
+def _checksum(path: Path) -> int:
+    """Return the CRC-32 of a file, read in pieces."""
+    crc = 0
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE_BYTES):
+            crc = zlib.crc32(piece, crc)
+    return crc
 
 
 async def append_slice(request: Request) -> JSONResponse:

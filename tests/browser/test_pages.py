@@ -73,13 +73,55 @@ def test_a_large_file_arrives_whole_though_a_slice_is_lost(visit, page, upload, 
     upload(path)
     page.get_by_text("18.4 Mbp").wait_for()
     assert len(lost) == 1
-    page.reload()
-    page.get_by_role("heading", level=1).wait_for()
-    sent = []
-    page.on("request", lambda request: sent.append(request.method) if "/api/uploads" in request.url else None)
-    upload(path)
-    page.get_by_text("18.4 Mbp").wait_for()
-    assert set(sent) == {"GET"}, "the same file is known again and not sent twice"
+
+
+NAMESAKE = """(input, content) => {
+    const files = new DataTransfer();
+    files.items.add(new File([content], "seq.fa", { lastModified: 1700000000000 }));
+    input.files = files.files;
+    input.dispatchEvent(new Event("change"));
+}"""
+"""Chooses a file of this content; all that are chosen so have the same name and time."""
+
+
+def file_box(page):
+    page.get_by_role("radio", name="Upload").or_(page.get_by_role("button", name="Upload")).first.click()
+    found = page.locator("input[type=file]")
+    found.wait_for(state="attached")
+    return found
+
+
+def test_an_upload_that_broke_off_goes_on_with_the_same_bytes_alone(visit, page):
+    visit("")
+    sent, second = [], "PUT 8388608"
+    page.on("request", lambda request: sent.append(request) if "/api/uploads" in request.url else None)
+    page.route("**/api/uploads/**offset=8388608", lambda route: None)
+    for letters, asked in (
+        ("ACGTT", ["POST", "PUT 0", second]),
+        ("ACGTA", ["GET", "POST", "PUT 0", second]),
+        ("ACGTA", ["GET", second]),
+    ):
+        box = file_box(page)
+        sent.clear()
+        with page.expect_request("**/api/uploads/**offset=8388608"):
+            box.evaluate(NAMESAKE, f">large\n{letters * 2_000_000}\n")
+        assert [f"{item.method} {item.url.partition('offset=')[2]}".strip() for item in sent] == asked
+        page.reload()
+        page.get_by_role("heading", level=1).wait_for()
+
+
+def test_another_file_of_the_same_name_size_and_time_is_sent(visit, page, download):
+    visit("")
+    found = []
+    for letters in ("ACGTTGCATA", "TTGACATATA", "ACGTTGCATA"):
+        box = file_box(page)
+        box.evaluate(NAMESAKE, f">s\n{letters * 6}\n")
+        page.get_by_text("In use: seq.fa").wait_for()
+        page.get_by_role("button", name="Classify 1 record").click()
+        found.append(download("Download CSV", role="button"))
+        page.reload()
+        page.get_by_role("heading", level=1).wait_for()
+    assert found[0] != found[1] and found[0] == found[2]
 
 
 @pytest.mark.parametrize("name", ["", "saliency", "scan"])

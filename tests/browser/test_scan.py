@@ -83,6 +83,13 @@ def click_row(page, row):
     page.mouse.click(corner["x"] + 18, corner["y"] + 36 + 35 * row + 17)
 
 
+def fits_a_phone(page):
+    """Check that no part of the browser stands out over a page that is made as narrow as a phone."""
+    page.set_viewport_size({"width": 400, "height": 900})
+    page.wait_for_timeout(1000)
+    assert page.get_by_test_id("stMain").evaluate("main => main.scrollWidth") <= 400
+
+
 def is_drawn_dark_and_narrow(page):
     """Check that the browser's bar fits a narrow page, follows a dark theme and a page that grows."""
     page.emulate_media(color_scheme="dark")
@@ -169,3 +176,4 @@ def test_names_of_ncbi_and_those_that_differ_in_capitals_alone_open(visit, page,
         contigs.select_option(name)
         page.wait_for_timeout(1500)
         assert field.input_value().replace(",", "") == f"{name}:1-{lengths[name]}"
+    fits_a_phone(page)

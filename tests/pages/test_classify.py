@@ -4,10 +4,12 @@ from dataclasses import replace
 
 import pandas as pd
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from genolm.classifier import SequenceClassifier
 from genolm.config import Calibration, EitherStrand, HeadConfig, Window
 from genolm.jobs import Job
+from genolm.model import LanguageModel
 from genolm.pipelines import classify_file
 from genolm.registry import save_bundle
 from pages.shared import running, samples
@@ -128,6 +130,52 @@ def test_the_source_chosen_is_found_again_after_another_page(open_page, toy_mode
     assert app.radio[0].value == "minus"
     app.switch_page(PAGE).run()
     assert app.segmented_control[0].value == "Upload"
+
+
+def test_the_strand_chosen_is_found_again_after_another_page(open_page, toy_model):
+    app = open_page(PAGE)
+    app.radio(key="classify_strand").set_value("minus").run()
+    app.switch_page("pages/models/models.py").run()
+    app.switch_page(PAGE).run()
+    assert not app.exception and app.radio(key="classify_strand").value == "minus"
+
+
+def test_a_model_of_the_address_that_cannot_be_taken_is_told(open_page, toy_model):
+    app = open_page(PAGE, model="gone")
+    told = "There is no model 'gone' here; toy-promoter is chosen instead."
+    assert [item.value for item in app.warning][:1] == [told]
+    save_bundle(toy_model.path.with_name("other"), replace(toy_model.config, name="other"), weights(toy_model), {})
+    app.run()
+    assert told in [item.value for item in app.warning]
+    app.selectbox[0].set_value("other").run()
+    assert not app.exception and told not in [item.value for item in app.warning]
+    app.switch_page("pages/models/models.py").run()
+    app.query_params["model"] = "toy-promoter"
+    assert not app.switch_page(PAGE).run().warning
+
+
+@pytest.mark.parametrize(
+    ("changes", "scans", "told"),
+    [
+        ({"head": HeadConfig("multiclass", ("a", "b", "c"))}, True, "other cannot scan: it is no classifier with a"),
+        ({"kind": "language-model", "head": None}, False, "other cannot classify: it is a language model"),
+    ],
+)
+def test_why_a_model_of_the_address_is_not_taken_is_told(toy_model, changes, scans, told):
+    config = replace(toy_model.config, name="other", **changes)
+    if config.head is None:
+        config = replace(config, window=None, calibration=Calibration())
+        model = LanguageModel(config.encoder, config.vocab_size)
+    else:
+        model = SequenceClassifier(config.encoder, config.head, config.vocab_size)
+    save_bundle(toy_model.path.with_name("other"), config, model.state_dict(), {})
+    script = f"from pages.shared import inputs\ninputs.pick_model('m', scans={scans})"
+    app = AppTest.from_string(script, default_timeout=60)
+    app.query_params["model"] = "other"
+    app.run()
+    assert not app.exception and app.selectbox[0].value == "toy-promoter"
+    (said,) = (item.value for item in app.warning)
+    assert said.startswith(told) and said.endswith("; toy-promoter is chosen instead.")
 
 
 def test_a_source_that_the_page_had_to_choose_is_not_kept(open_page, toy_model):

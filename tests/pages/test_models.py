@@ -3,11 +3,13 @@
 import json
 import shutil
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from genolm import workspace
-from pages.shared import charts, scores
+from genolm import registry, workspace
+from genolm.jobs import Job
+from pages.shared import charts, running, scores
 
 PAGE = "pages/models/models.py"
 CARD = {
@@ -40,6 +42,41 @@ def test_a_broken_bundle_is_listed_with_its_reason_and_can_be_removed(open_page,
     app.button(key="remove_toy-promoter").click().run()
     assert not app.exception
     assert not (workspace.models_dir() / "toy-promoter").exists()
+
+
+def test_a_model_in_use_is_removed_only_after_its_jobs_were_told(open_page, toy_model, monkeypatch):
+    def job(letter, title, state):
+        arguments = ("scan", "/data/a.fa", "--model", toy_model.name)
+        return Job(letter * 32, "scan", title, arguments, toy_model.path, "2026-01-01T00:00:00Z", state)
+
+    found = [job("a", "genome.fa: *mine*", "running"), job("b", "old.fa", "done"), job("c", "of another", "queued")]
+    monkeypatch.setattr(registry, "list_jobs", lambda: found)
+    monkeypatch.setattr(running, "seen_jobs", lambda: found[:2])
+    app = open_page(PAGE)
+    assert app.button(key="remove_toy-promoter").disabled
+    (said,) = (item.value for item in app.warning)
+    assert said.splitlines()[1:] == ["- genome.fa: \\*mine\\* (running)", "- 1 job of others"]
+    app.checkbox(key="agree_toy-promoter").check().run()
+    app.button(key="remove_toy-promoter").click().run()
+    assert not app.exception and not app.error
+    assert not (workspace.models_dir() / "toy-promoter").exists()
+
+
+def test_names_in_figures_are_drawn_letter_by_letter():
+    name = "<b>bold</b> & co"
+    shown = "&lt;b&gt;bold&lt;/b&gt; &amp; co"
+    dots = charts.score_dots([name], [0.5], threshold=0.5, class_name=name)
+    assert dots.layout.yaxis.ticktext == (shown,) and dots.data[0].customdata == (shown,)
+    assert dots.layout.xaxis.title.text.endswith(shown)
+    heat = charts.class_heatmap([name], [name], np.ones((1, 1)))
+    assert heat.layout.yaxis.ticktext == (shown,) and heat.data[0].x == (shown,)
+    counts = charts.class_counts([name])
+    assert counts.layout.yaxis.ticktext == (shown,) and counts.data[0].customdata == (shown,)
+
+
+def test_the_axis_of_scores_has_two_lines():
+    figure = charts.metric_intervals(scores.compared(CARD, "auroc"), metric="AUROC")
+    assert figure.layout.xaxis.title.text == "AUROC (mark)<br>with 95 % interval (bar)"
 
 
 def test_the_best_baseline_is_named_in_the_direction_of_the_metric():

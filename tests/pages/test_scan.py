@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from genolm import features
+from genolm import features, workspace
 from genolm.errors import GenolmError, SettingsError
 from genolm.genome_files import open_genome
 from genolm.jobs import Job
@@ -19,7 +19,7 @@ from genolm.registry import import_bundle, load_bundle, save_bundle
 from genolm.scan import scan_genome
 from genolm.scan_pipeline import scan_file
 from genolm.site_matching import judge_calls
-from pages.shared import inputs, results, running, samples, scan_data, scan_downloads, scan_table
+from pages.shared import inputs, results, running, samples, scan_data, scan_downloads, scan_table, uploads
 from pages.shared.scan_browser import Place, pick, to_explain, window_of
 from pages.shared.scan_form import Options
 from pages.shared.scan_table import Filter
@@ -487,3 +487,202 @@ def test_a_model_that_reads_every_frame_is_not_offered_to_stream(open_page, toy_
         assert any("streaming" in mode for mode in modes) == (name == "toy-promoter")
         app.selectbox(key="scan_mode").set_value(modes[-1]).run()
         assert not app.exception
+
+
+@pytest.fixture
+def shown_scan(open_page, toy_model, tmp_path, monkeypatch):
+    """A function FASTA, options of the scan -> the page of its job, and the job."""
+
+    def shown(fasta, **given):
+        predictor = Predictor(load_bundle(toy_model.path), threads=1, precision="fp32")
+        scan_file(fasta, tmp_path / "job" / "result", model=predictor, stride=7, threshold=0.0, **given)
+        arguments = ("scan", str(fasta), "--model", "toy-promoter", "--out", ".")
+        job = Job("e" * 32, "scan", "a scan", arguments, tmp_path / "job", "2026-01-01T00:00:00Z", "done")
+        monkeypatch.setattr(running, "get_job", lambda identity: job)
+        return open_page(PAGE, job=job.id), job
+
+    return shown
+
+
+def captions(app):
+    return [item.value.replace("\\", "") for item in app.caption]
+
+
+@pytest.mark.parametrize("form", ["linear", "circular"])
+def test_a_scan_is_shown_whose_first_contigs_have_no_score(shown_scan, make_dna, tmp_path, form):
+    fasta, regions = tmp_path / "four.fa", tmp_path / "only.bed"
+    contigs = {"tiny": "ACGT", "gap": "N" * 300, "out": make_dna(300), "own": make_dna(300)}
+    fasta.write_text("".join(f">{name}\n{letters}\n" for name, letters in contigs.items()))
+    regions.write_text("gap\t0\t300\nown\t100\t200\n")
+    app, job = shown_scan(fasta, regions=regions, topology=form)
+    assert not app.exception and not app.error
+    assert app.session_state[f"place_{job.id}"].seen.contig == "own"
+    contig = app.selectbox(key=f"overview_contig_{job.id}")
+    assert contig.value == "own" and list(contig.options) == list(contigs)
+    reasons = {
+        "tiny": "it is shorter than a window (60 bp)",
+        "out": "no window has its site in the regions of only.bed",
+    }
+    for name, reason in reasons.items():
+        app.selectbox(key=f"overview_contig_{job.id}").set_value(name).run()
+        assert f"Nothing was scored on this contig: {reason}." in captions(app)
+        assert not app.exception and "Downloads" in [item.value for item in app.subheader]
+    (notes,) = [item.value.replace("\\", "") for item in app.info]
+    told = ["Only the 400 bp in only.bed (2 regions) were scanned."]
+    told += ["1 of 4 records is shorter than a window (60 bp) and was not scanned: tiny."]
+    assert notes == "  \n".join(told)
+
+
+def test_a_scan_without_any_score_is_shown_with_its_downloads(shown_scan, tmp_path):
+    fasta = tmp_path / "gap.fa"
+    fasta.write_text(">gap\n" + "N" * 300 + "\n")
+    app, job = shown_scan(fasta)
+    why = "its windows have too many letters other than A, C, G and T"
+    assert f"Nothing was scored on this contig: {why}." in captions(app)
+    app.session_state[f"tabs_{job.id}"] = "Scores"
+    app.run()
+    assert not app.exception and not app.error and "Downloads" in [item.value for item in app.subheader]
+
+
+def test_known_sites_that_cannot_be_compared_leave_the_downloads(finished_job, open_page, tmp_path, monkeypatch):
+    job, _, _ = finished_job
+    folder = workspace.uploads_dir() / ("1" * 32) / "whole"
+    folder.mkdir(parents=True)
+    (folder / "far.bed").write_text("two\t1\t2\tx\t0\n")
+    (folder / "bad.bed").write_text("two\t1\t2\tx\thigh\n")
+    monkeypatch.setattr(running, "get_job", lambda identity: job)
+    words = {"far.bed": "None of the 1 known sites lies where the scan looked", "bad.bed": "bad.bed, line 1 has 'high'"}
+    for name, sentence in words.items():
+        monkeypatch.setattr(uploads, "upload_box", lambda *_, name=name, **__: uploads.Upload(name, folder / name))
+        app = open_page(PAGE, job=job.id)
+        app.session_state[f"tabs_{job.id}"] = "Known sites"
+        app.session_state[f"truth_{job.id}"] = "another file"
+        app.session_state[f"tolerance_{job.id}"] = 0
+        app.run()
+        assert [item.value.replace("\\", "").startswith(sentence) for item in app.error] == [True]
+        assert "Downloads" in [item.value for item in app.subheader]
+
+
+def test_known_sites_of_the_sample_count_where_the_scan_looked(toy_model, open_page, tmp_path, monkeypatch):
+    path = str(workspace.samples_dir() / "ecoli_lac_region.fa")
+    known = samples.sites_in(path, "promoter")
+    name, contig, position, _ = known[0]
+    regions, folder = tmp_path / "near.bed", tmp_path / "job"
+    regions.write_text(f"{contig}\t{position - 40}\t{position + 40}\n")
+    predictor = Predictor(load_bundle(toy_model.path), threads=1, precision="fp32")
+    scan_file(path, folder / "result", model=predictor, stride=10, threshold=0.0, regions=regions)
+    scan = results.read_scan(folder / "result")
+    table = results.check_sites(scan, scan.calls, known)
+    near = [row for row in known if abs(row[2] - position) <= 100]
+    assert name in set(table["site"]) and set(table["site"]) <= {row[0] for row in near} and len(known) > len(near)
+    assert table["highest score nearby"].between(0, 1).all()
+    arguments = ("scan", path, "--model", "toy-promoter", "--out", ".")
+    job = Job("f" * 32, "scan", "a scan", arguments, folder, "2026-01-01T00:00:00Z", "done")
+    monkeypatch.setattr(running, "get_job", lambda identity: job)
+    app = open_page(PAGE, job=job.id)
+    left = len(known) - len(table)
+    assert f"of {len(table)} have a call" in next(item.label for item in app.expander if "Known sites" in item.label)
+    assert any(f"{left} site" in words and "where nothing was scored" in words for words in captions(app))
+
+
+def test_nothing_starts_while_a_file_that_was_asked_for_is_missing(open_page, toy_model):
+    app = open_page(PAGE)
+    whole = captions(app)
+
+    def start():
+        return next(button for button in app.button if button.label == "Start the scan")
+
+    app.checkbox(key="scan_has_regions").set_value(True)
+    app.checkbox(key="scan_has_truth").set_value(True)
+    app.radio(key="scan_genes_False").set_value("a file").run()
+    assert [item.value for item in app.info] == [
+        "Choose the file of genes, or another answer under Genes.",
+        "Choose the file of known sites, or untick 'Compare with known sites'.",
+        "Choose the BED file of regions, or untick 'Only some regions'.",
+    ]
+    assert start().disabled and not app.code
+    app.checkbox(key="scan_has_truth").set_value(False)
+    app.radio(key="scan_genes_False").set_value("none").run()
+    assert len(app.info) == 1 and start().disabled
+    app.checkbox(key="scan_has_regions").set_value(False).run()
+    assert not app.info and not start().disabled and app.code and captions(app) == whole
+
+
+def test_regions_are_read_before_the_start(open_page, toy_model, tmp_path, monkeypatch, sentences):
+    contig, path = "lac_region", tmp_path / "ok.bed"
+    monkeypatch.setattr(uploads, "upload_box", lambda *_, **__: uploads.Upload("ok.bed", path))
+    path.write_text(f"{contig}\t1000\t1200\n{contig}\t1200\t1400\n{contig}\t9000\t9010\n")
+    app = open_page(PAGE)
+    app.toggle(key="scan_background").set_value(False)
+    app.number_input(key="scan_stride").set_value(50).run()
+    app.checkbox(key="scan_has_regions").set_value(True).run()
+    assert not app.exception and not app.error and not app.info
+    assert "In use: ok.bed (2 regions, 410 bp)" in captions(app)
+    (cost,) = [words for words in captions(app) if "on this machine" in words]
+    assert cost.startswith("17 windows of 60 bp in the regions of ok.bed: about ")
+    path.write_text(f"{contig}\t1000\t1001\n")
+    app.run()
+    assert sentences(app) == [
+        "No window of 60 bp has its site in the regions of ok.bed; take a smaller stride or wider regions."
+    ]
+    assert next(button for button in app.button if button.label == "Start the scan").disabled
+    path.write_text(">one\nACGT\n")
+    app.run()
+    assert sentences(app) == ["ok.bed is not BED but FASTA; give lines of contig, start and end."]
+    assert "In use: ok.bed" in captions(app) and "Start the scan" not in [button.label for button in app.button]
+
+
+def test_the_form_is_as_it_was_after_a_job(open_page, finished_job, tmp_path, monkeypatch):
+    job = dataclasses.replace(finished_job[0], state="failed", reason="The disk is full; make room.")
+    monkeypatch.setattr(running, "get_job", lambda identity: job)
+    path = tmp_path / "ok.bed"
+    path.write_text("lac_region\t1000\t9000\n")
+    monkeypatch.setattr(uploads, "upload_box", lambda *_, **__: uploads.Upload("ok.bed", path))
+    app = open_page(PAGE)
+    app.number_input(key="scan_stride").set_value(1000)
+    app.radio(key="scan_strand").set_value("minus")
+    app.slider(key="scan_threshold_toy-promoter").set_value(0.9)
+    app.toggle(key="scan_background").set_value(False)
+    app.selectbox(key="scan_mode").set_value("streaming: each strand is read once")
+    app.multiselect(key="scan_formats").set_value(["FASTA of the calls"])
+    app.radio(key="scan_genes_False").set_value("a file")
+    app.checkbox(key="scan_has_truth").set_value(True).run()
+    app.number_input(key="scan_tolerance").set_value(20)
+    app.checkbox(key="scan_has_regions").set_value(True).run()
+    words = [item.value for item in app.code]
+    assert len(words) == 2 and "--regions" in words[0] and "--tolerance 20" in words[0]
+    app.query_params["job"] = job.id
+    app.run()
+    next(button for button in app.button if button.label == "New scan").click().run()
+    assert not app.exception and [item.value for item in app.code] == words
+    framed = dataclasses.replace(load_bundle("toy-promoter").config, name="in-frames", framed=True)
+    model = SequenceClassifier(framed.encoder, framed.head, 67)
+    source = load_bundle("toy-promoter")
+    save_bundle(source.path.with_name("in-frames"), framed, model.state_dict(), source.card)
+    app.query_params["job"] = job.id
+    app.run()
+    next(button for button in app.button if button.label == "New scan").click().run()
+    app.selectbox(key="scan_model").set_value("in-frames").run()
+    assert not app.exception and len(app.selectbox(key="scan_mode").options) == 2
+    assert app.selectbox(key="scan_mode").value == "automatic"
+    assert app.number_input(key="scan_stride").value == 1000
+
+
+def test_why_a_job_failed_names_the_users_files(finished_job, monkeypatch):
+    home = workspace.uploads_dir()
+    mine = home / ("0a" * 16) / "whole" / "my genes.gff3"
+    pasted = home / "pasted" / f"{'1f' * 12}.fa"
+    told = f"{mine}, line 3 is odd; {pasted} is too; {home / 'samples' / 'windows.fa'} is not."
+    job = dataclasses.replace(finished_job[0], state="failed", reason=told)
+    assert running.reason(job) == "my genes.gff3, line 3 is odd; pasted sequences is too; windows.fa is not."
+
+
+def test_thousands_of_bases_have_a_comma(shown_scan, make_dna, tmp_path):
+    fasta = tmp_path / "one.fa"
+    fasta.write_text(f">one\n{make_dna(300)}\n")
+    app, job = shown_scan(fasta)
+    record = json.loads((job.result / "run.json").read_text())
+    record["settings"]["window"] = 1000
+    (job.result / "run.json").write_text(json.dumps(record))
+    app.run()
+    assert any("windows of 1,000 bp every 7 bp" in words for words in captions(app))

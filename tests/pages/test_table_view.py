@@ -135,6 +135,43 @@ def test_one_fasta_per_class(opened, tmp_path, monkeypatch, make_dna):
     assert table.classes == ["no", "promoter"] and table.labels.count("no") == 21
 
 
+def test_faults_of_class_files_are_told_by_the_names_that_the_user_knows(opened, tmp_path, monkeypatch, make_dna):
+    folder = tmp_path / ("a" * 32) / "whole"
+    folder.mkdir(parents=True)
+    files = {}
+    for place, (name, content) in enumerate((("yes.fa", f">a\n{make_dna(50)}\n"), ("reads.fastq", "@r\nAC\n+\nII\n"))):
+        (folder / name).write_text(content)
+        files[f"t_fasta_{place}"] = uploads.Upload(name, folder / name)
+    monkeypatch.setattr(uploads, "upload_box", lambda *_, key, **__: files.get(key))
+    app = opened()
+    app.segmented_control[0].set_value("One FASTA per class").run()
+    said = app.error[0].value
+    assert said.startswith("reads.fastq is not FASTA but a FASTQ file") and "seqtk seq -a" in said
+    (folder / "reads.fastq").write_text(f">r\n{make_dna(50)}\n")
+    assert app.run().error[0].value.startswith("yes + reads: its 2 rows form 2 clusters")
+    (folder / "reads.fastq").write_text(">r\nMKELF\n")
+    (folder / "yes.fa").write_text(">a\nAC-T\n>b\nAC-T\n")
+    first, *faults = app.run().error[0].value.split("\n")
+    assert first == "yes + reads has 3 problems; nothing of it was used:"
+    assert [fault.partition(":")[0] for fault in faults] == ["- yes.fa, records 'a', 'b'", "- reads.fastq, record 'r'"]
+
+
+def test_of_a_table_of_bad_rows_alone_the_faults_are_a_list(opened, tmp_path):
+    (tmp_path / "mine.csv").write_text("sequence,label\n" + "MKLVI,a\n" * 20 + ",b\n")
+    first, *faults = opened("mine.csv").error[0].value.split("\n")
+    assert first == "mine.csv has 21 problems; nothing of it was used:"
+    assert len(faults) == 2 and faults[1] == "- row 22: the sequence is empty"
+    assert faults[0].startswith("- rows 2-21: position 3 of the sequence: letter 'L' is no IUPAC nucleotide code")
+
+
+def test_of_many_columns_that_are_not_used_the_first_are_named(opened, tmp_path, make_dna):
+    names = [f"c{place}" for place in range(200)]
+    rows = [",".join([make_dna(60), "ab"[row % 2], *names]) for row in range(40)]
+    (tmp_path / "mine.csv").write_text("\n".join([",".join(["sequence", "label", *names]), *rows]))
+    said = [item.value for item in opened("mine.csv").caption if "Not used" in item.value]
+    assert said == ["Columns in use: sequence, label. Not used: c0, c1, c2, c3, c4 and 195 more."]
+
+
 def test_figures_of_several_classes_and_numbers(tmp_path, make_dna):
     from genolm.labels import code_labels
     from genolm.table_report import report_table

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import urllib.parse
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -84,11 +85,12 @@ def test_an_upload_goes_on_where_the_connection_broke(page_token):
     url, token = opened(page_token, "a.fa", len(content))
     assert ask("PUT", f"{url}?offset=0", token, content, breaks=True)[0] == 400
     status, answer = ask("GET", url, token)
-    assert status == 200 and answer["offset"] == 200
+    assert status == 200 and answer["offset"] == 200 and answer["crc"] == zlib.crc32(content[:200])
     assert uploads.finished({"token": token}) is None
     assert ask("PUT", f"{url}?offset=0", token, content)[0] == 409
     assert ask("PUT", f"{url}?offset=200", token, content[200:])[0] == 200
     assert uploads.finished({"token": token}).path.read_bytes() == content
+    assert "crc" not in ask("GET", url, token)[1], "a whole file is taken up by nobody again"
 
 
 def test_nobody_uploads_without_the_right_token(page_token):

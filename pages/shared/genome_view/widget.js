@@ -81,7 +81,9 @@ async function build(data, element, tell) {
     showSampleNameButton: false, minimumBases: 20, supportQueryParameters: false,
   });
   const narrow = new CSSStyleSheet();
-  narrow.replaceSync(".igv-navbar { flex-wrap: wrap; height: auto; min-height: 32px; }");
+  narrow.replaceSync(
+    ".igv-navbar, .igv-navbar-left-container, .igv-navbar-genomic-location"
+    + " { flex-flow: row wrap !important; height: auto !important; min-height: 32px; }");
   element.shadowRoot.adoptedStyleSheets.push(narrow);
   if (!plain) await go(browser, data.locus);
   browser.on("locuschange", (frames) => tell(Array.isArray(frames) ? frames[0] : frames));

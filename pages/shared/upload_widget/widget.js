@@ -1,5 +1,10 @@
 const KEPT = "genolm-upload:";
 const uploads = new WeakMap();
+const sending = new Set();
+const CRC = Uint32Array.from({ length: 256 }, (_, byte) => {
+  for (let bit = 0; bit < 8; bit += 1) byte = byte & 1 ? (byte >>> 1) ^ 0xedb88320 : byte >>> 1;
+  return byte;
+});
 
 function readable(bytes) {
   if (bytes >= 1e9) return (bytes / 1e9).toFixed(2) + " GB";
@@ -22,22 +27,58 @@ async function ask(method, url, token, body) {
 
 const pause = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
-async function taken(file, data) {
-  const kept = KEPT + [file.name, file.size, file.lastModified].join("|");
+function remember(kept, upload) {
+  try {
+    if (upload) localStorage.setItem(kept, JSON.stringify(upload));
+    else localStorage.removeItem(kept);
+  } catch { /* storage may be off */ }
+}
+
+// The CRC-32 of the first bytes of a file. The browser's own digests are only there over HTTPS.
+async function checksum(file, length, slice) {
+  let crc = -1;
+  for (let start = 0; start < length; start += slice) {
+    const bytes = new Uint8Array(await file.slice(start, Math.min(length, start + slice)).arrayBuffer());
+    for (let place = 0; place < bytes.length; place += 1) crc = CRC[(crc ^ bytes[place]) & 255] ^ (crc >>> 8);
+  }
+  return (crc ^ -1) >>> 0;
+}
+
+// Another file may have the same name, size and time: only an unfinished upload whose bytes are those of this file
+// is taken up again, and none that another box of this page is sending.
+async function begun(file, data, kept) {
   let memory = null;
   try { memory = JSON.parse(localStorage.getItem(kept)); } catch { /* storage may be off */ }
-  if (memory) {
-    const found = await ask("GET", data.url + "/" + memory.id, memory.token);
-    if (found.status === 200 && found.data.size === file.size) return { ...memory, offset: found.data.offset };
-  }
+  if (!memory || sending.has(memory.id)) return null;
+  const { status, data: found } = await ask("GET", data.url + "/" + memory.id, memory.token);
+  if (status !== 200 || found.size !== file.size || !found.offset || found.offset >= file.size) return null;
+  return (await checksum(file, found.offset, data.slice)) === found.crc ? { ...memory, offset: found.offset } : null;
+}
+
+async function taken(file, data, kept) {
+  const before = await begun(file, data, kept);
+  if (before && !sending.has(before.id)) return before;
   const made = await ask("POST", data.url, data.token, JSON.stringify({ name: file.name, size: file.size }));
   if (made.status !== 200) throw new Error(made.data.error || "The server did not take the file.");
-  try { localStorage.setItem(kept, JSON.stringify(made.data)); } catch { /* storage may be off */ }
+  remember(kept, made.data);
   return made.data;
 }
 
 async function send(file, data, task, show) {
-  const upload = await taken(file, data);
+  const kept = KEPT + [file.name, file.size, file.lastModified].join("|");
+  const upload = await taken(file, data, kept);
+  sending.add(upload.id);
+  try {
+    await sendFrom(upload, file, data, task, show);
+  } finally {
+    sending.delete(upload.id);
+  }
+  if (task.stopped) return null;
+  remember(kept, null);
+  return { id: upload.id, token: upload.token };
+}
+
+async function sendFrom(upload, file, data, task, show) {
   const began = Date.now();
   const first = upload.offset;
   let offset = first;
@@ -60,7 +101,6 @@ async function send(file, data, task, show) {
     }
     if (failures > 5) throw new Error("The upload does not get on; choose the file again.");
   }
-  return task.stopped ? null : { id: upload.id, token: upload.token };
 }
 
 export default function (component) {
@@ -82,9 +122,12 @@ export default function (component) {
     const before = uploads.get(box);
     if (before) before.stopped = true;
     const task = { stopped: false };
+    let ended;
+    task.ended = new Promise((resolve) => { ended = resolve; });
     uploads.set(box, task);
     bar.hidden = stop.hidden = false;
     say(file.name + ": starting");
+    if (before) await before.ended;
     try {
       const done = await send(file, data, task, (sent, size, eta) => {
         bar.value = sent / size;
@@ -100,6 +143,7 @@ export default function (component) {
       say(error.message, true);
       setStateValue("upload", { failed: true });
     }
+    ended();
     if (uploads.get(box) === task) bar.hidden = stop.hidden = true;
   }
 
