@@ -62,7 +62,7 @@ def with_earlier(result: dict[str, Any], earlier: Mapping[str, Any], recipe: Rec
             methods[method] = _told(earlier["methods"][method], recipe.methods.get(method))
         elif len(scores[protocol][method]["seeds"]) > len(own["seeds"]):
             mixed.add((protocol, method))
-        if _figures(own or found) == _figures(earlier["scores"][protocol][method]):
+        if _has_the_figures_of(earlier["scores"][protocol][method], own or found):
             whole.add((protocol, method))
     gaps = [item for item in result["differences"] if not pair_of(item) & mixed]
     kept = _runs(scores) > _runs(result["scores"])
@@ -129,9 +129,18 @@ def _runs(scores: Mapping[str, Mapping[str, Any]]) -> int:
     return sum(len(found["seeds"]) for methods in scores.values() for found in methods.values())
 
 
-def _figures(found: Mapping[str, Any]) -> dict[int, Any]:
-    """Return all figures of a method by seed."""
-    return {item["seed"]: item["metrics"] for item in found["seeds"]}
+def _has_the_figures_of(earlier: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
+    """Return whether a method has the seeds and figures of an earlier result, which may lack some of their intervals."""
+    before, now = ({run["seed"]: run["metrics"] for run in item["seeds"]} for item in (earlier, found))
+    if {seed: set(metrics) for seed, metrics in before.items()} != {seed: set(metrics) for seed, metrics in now.items()}:
+        return False
+    return all(_is_the_figure(item, now[seed][key]) for seed in before for key, item in before[seed].items())
+
+
+def _is_the_figure(earlier: Any, found: Any) -> bool:
+    if isinstance(earlier, Mapping):
+        earlier = earlier | {key: found.get(key) for key in ("low", "high") if earlier.get(key) is None}
+    return earlier == found
 
 
 def seconds_of(result: Mapping[str, Any], recipe: Recipe) -> float:

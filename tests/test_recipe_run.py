@@ -1128,6 +1128,13 @@ def test_a_difference_of_the_seeds_of_here_goes_where_the_figures_are_of_more(fo
     # With the very same figures those that the earlier result has beside them stay.
     same = told(recipe, scored(pretrained={1: 0.9, 2: 0.9}, naive=naive), "naive")
     assert [item["other"] for item in with_earlier(same, earlier, recipe)["differences"]] == ["naive", "kmer-logistic"]
+    # They are the very same where the earlier result lacks their intervals, and not where those are others.
+    figure = {"value": 0.9, "low": 0.8, "high": 1.0}
+    for low, stay in ((None, True), (0.8, True), (0.7, False)):
+        before, now = (scored(pretrained={1: one}, naive=naive) for one in (figure | {"low": low}, figure))
+        earlier = told(recipe, before | scored(**{"kmer-logistic": words}), "kmer-logistic")
+        found = with_earlier(told(recipe, now), earlier, recipe)
+        assert (found["differences"] == earlier["differences"]) is stay
 
 
 @pytest.mark.parametrize("again", [{}, {"pretrained": {1: 0.9}}])
