@@ -4,7 +4,9 @@ A message is one sentence or two: what was found, where (file, record, line), an
 The command line prints the message and ends with exit code 2; a page shows it in place of a result.
 """
 
+import os
 from collections.abc import Sequence
+from typing import Any
 
 
 class GenolmError(Exception):
@@ -37,6 +39,18 @@ class TrainingError(GenolmError):
 
 class Cancelled(GenolmError):
     """The user asked for a stop; what was finished before is kept."""
+
+
+def check_list(value: Any, name: str) -> None:
+    """Refuse one text or path, which is read letter by letter, where an argument is a list of them.
+
+    Raises
+    ------
+    SettingsError
+        Names the argument.
+    """
+    if isinstance(value, (str, bytes, os.PathLike)):
+        raise SettingsError(f"{name} is one text, {str(value)[:60]!r}, where a list is expected; put it in a list.")
 
 
 def first_names(names: Sequence[str], shown: int = 5, count: int | None = None) -> str:

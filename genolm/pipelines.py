@@ -170,11 +170,12 @@ def saliency_file(
     asked = {"strand": strand, "fills": fills, "seed": seed, "class_name": class_name}
     asked |= {"site": site, "strips": strips}
     # The lengths are no option of the command: a run with others cannot be said as one.
-    said = tuple(lengths) == tuple(LENGTHS)
+    lengths = tuple(lengths)
+    said = lengths == tuple(LENGTHS)
     run = Recording("saliency", said=said, fasta=fasta, out=out, model=model, **asked)
     predictor = open_model(model, **options)
     index = None if class_name is None else predictor.class_index(class_name)
-    settings = {"lengths": tuple(lengths), "fills": fills, "seed": seed, "class_index": index, "anchor": site}
+    settings = {"lengths": lengths, "fills": fills, "seed": seed, "class_index": index, "anchor": site}
     with open_genome(fasta, progress=progress) as genome:
         work = FileSaliency(genome, predictor, tuple(signs), settings)
         work.check(max_windows)

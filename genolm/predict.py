@@ -13,7 +13,7 @@ those of a mirrored one are the same for a sequence and its reverse complement.
 """
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol
@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 from genolm import calibration
-from genolm.errors import BundleError, SequenceError, SettingsError
+from genolm.errors import BundleError, SequenceError, SettingsError, check_list
 from genolm.prediction import NOT_JUDGED, Prediction, known_bases, least_known
 from genolm.progress import ProgressCallback, Ticker
 from genolm.readings import count_readings, readings_of
@@ -167,7 +167,8 @@ class Predictor:
         Parameters
         ----------
         sequences : sequence of str
-            Letters of any case; a sequence without a whole k-mer is the separator token alone.
+            Letters of any case, white space between them counts for nothing; a sequence without a whole k-mer is
+            the separator token alone.
         names : sequence of str, optional
             For messages; "sequence 1" and so on by default.
         batch_tokens : int, optional
@@ -175,7 +176,7 @@ class Predictor:
         progress : callable, optional
             Told of finished sequences.
         """
-        self._check(sequences, names)
+        sequences, names = self._checked(sequences, names)
         codes = [encode_bases(sequence) for sequence in sequences]
         lengths = np.array([self.tokenizer.count(len(item)) + 1 for item in codes], dtype=np.int64)
         out = np.empty((len(codes), len(self.classes)), dtype=np.float32)
@@ -250,6 +251,7 @@ class Predictor:
         A sequence with fewer known bases than :func:`genolm.prediction.least_known` is not judged: its
         probabilities are NaN.
         """
+        sequences, names = self._checked(sequences, names)
         if names is None:
             names = [f"sequence {number}" for number in range(1, len(sequences) + 1)]
         logits = self.logits(sequences, names=names, batch_tokens=batch_tokens, progress=progress)
@@ -295,16 +297,21 @@ class Predictor:
             raise SettingsError(f"batch_tokens is {cap}; it must be 1 or more.")
         return cap
 
-    def _check(self, sequences: Sequence[str], names: Sequence[str] | None) -> None:
-        if isinstance(sequences, str):
-            raise SettingsError("One text was given where a list of sequences is expected; put it in a list.")
-        if not len(sequences):
+    def _checked(
+        self, sequences: Iterable[str], names: Iterable[str] | None
+    ) -> tuple[list[str], list[str] | None]:
+        """Return the letters without white space, and the names, by place whatever index a table has."""
+        check_list(sequences, "sequences")
+        sequences = ["".join(item.split()) if isinstance(item, str) else item for item in sequences]
+        names = None if names is None else list(names)
+        if not sequences:
             raise SequenceError("There is no sequence to classify.")
         if names is not None and len(names) != len(sequences):
             raise SettingsError(f"There are {len(names)} names for {len(sequences)} sequences.")
         for index, sequence in enumerate(sequences):
             name = f"sequence {index + 1}" if names is None else f"'{names[index]}'"
             self.check_length(name, len(sequence))
+        return sequences, names
 
     def _padded(self, codes: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Return the tokens of base codes as one batch, a separator before each, padding after, and their lengths."""

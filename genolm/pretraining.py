@@ -15,7 +15,7 @@ from genolm import distributed
 from genolm.ascode import command_arguments
 from genolm.batches import TextBatch
 from genolm.corpus import Corpus, divide_files, outline, split_corpus
-from genolm.errors import SettingsError, TrainingError, first_names
+from genolm.errors import SettingsError, TrainingError, check_list, first_names
 from genolm.language import token_losses
 from genolm.language_scores import bits_per_base, held_out_text, markov_losses
 from genolm.language_training import assist_training, train_language_model
@@ -144,6 +144,7 @@ def pretrain(
         Also when the same name is trained by another process.
     """
     started, began = timestamp(), time.monotonic()
+    check_list(fasta_paths, "fasta_paths")
     asked = settings or PretrainSettings()
     folder = _new_folder(name, out_dir)
     if not distributed.group().is_first:

@@ -17,15 +17,18 @@ class Limits:
         All if empty. A method is one of the recipe's or a simple baseline.
     seeds : int, optional
         At most so many.
+    idle : bool
+        Nothing: what is finished is only put together.
     """
 
     protocols: tuple[str, ...] = ()
     methods: tuple[str, ...] = ()
     seeds: int | None = None
+    idle: bool = False
 
     def check(self, recipe: Recipe) -> None:
         """Refuse a protocol or method that the recipe has not, and any limit where it has a function of its own."""
-        if recipe.run and self != Limits():
+        if recipe.run and self != Limits(idle=self.idle):
             raise RecipeError(
                 f"The recipe '{recipe.name}' has a function of its own, which does all of it: leave --protocol, "
                 f"--method and --seeds out; what it does stands under [run.options] in "
@@ -40,6 +43,9 @@ class Limits:
                     raise RecipeError(
                         f"The recipe '{recipe.name}' has no {name} '{item}'; it has {', '.join(known) or 'none'}."
                     )
+        if recipe.baselines is not None:
+            # Which of the usual ones fit is known by the tables alone.
+            self.check_methods(recipe, dict.fromkeys(self.protocols or recipe.protocols, recipe.baselines))
 
     def check_methods(self, recipe: Recipe, baselines: Mapping[str, Sequence[str]]) -> None:
         """Refuse a method that none of the protocols does that are to be run.

@@ -266,7 +266,7 @@ class _TableRun:
             self.say(f"{self.recipe.name}: {sentence}")
 
     def _wants(self, step: Step) -> bool:
-        return not self.limits.methods or step.method in self.limits.methods
+        return not self.limits.idle and (not self.limits.methods or step.method in self.limits.methods)
 
     def _baseline(self, grounds: Mapping[str, Ground], ground: Ground, baseline: Baseline) -> None:
         step = Step(ground.protocol, baseline.name, 1, self._steps)

@@ -109,7 +109,8 @@ def find_bundle(name: str) -> BundleInfo:
 def load_bundle(name_or_path: str | os.PathLike[str]) -> ModelBundle:
     """Return the model with this name, or the bundle in this folder or zip, after checking that it is whole.
 
-    A plain word is a model's name; write ``./word`` for a folder of that name.
+    A plain word is a model's name, a path of one word too where there is no such folder; write ``./word`` for a
+    folder of that name.
 
     Raises
     ------
@@ -117,7 +118,8 @@ def load_bundle(name_or_path: str | os.PathLike[str]) -> ModelBundle:
         See :func:`genolm.bundles.read_bundle`.
     """
     text = os.fspath(name_or_path)
-    if isinstance(name_or_path, Path) or Path(text).name != text or text.endswith(".zip"):
+    is_place = isinstance(name_or_path, Path) and name_or_path.exists()
+    if is_place or Path(text).name != text or text.endswith(".zip"):
         return read_bundle(text)
     info = find_bundle(text)
     bundle = read_bundle(info.path)

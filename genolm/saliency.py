@@ -142,6 +142,7 @@ def perturbation_saliency(
     progress : callable, optional
         Told of finished forward passes.
     """
+    lengths = tuple(lengths)
     codes = _checked(sequence, lengths, fills, strand)
     if anchor is not None and not 0 <= anchor < len(codes):
         raise SettingsError(
@@ -303,13 +304,13 @@ def _checked(sequence: str, lengths: Sequence[int], fills: int, strand: str) -> 
         raise SettingsError(f"strand is '{strand}'; it must be + or -.")
     if fills < 2:
         raise SettingsError(f"fills is {fills}; an error band needs at least 2 random fills.")
-    if not lengths or min(lengths) < 1:
+    if not lengths or any(length < 1 or length != int(length) for length in lengths):
         raise SettingsError(f"lengths are {list(lengths)}; give whole numbers of bases from 1 up.")
     return encode_bases(sequence)
 
 
 def _usable(lengths: Sequence[int], width: int) -> list[int]:
-    used = sorted({k for k in lengths if k <= width})
+    used = sorted({int(k) for k in lengths if k <= width})
     if not used:
         raise SettingsError(f"The shortest stretch has {min(lengths)} bases; there are {width} to replace.")
     return used

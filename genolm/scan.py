@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 
 from genolm.engines import Engine, LocalEngine
-from genolm.errors import SequenceError, SettingsError
+from genolm.errors import SequenceError, SettingsError, check_list
 from genolm.partial import FinishedParts
 from genolm.predict import Predictor
 from genolm.progress import ProgressCallback, Ticker
@@ -258,6 +258,7 @@ def _chosen_contigs(genome: Contigs, names: Iterable[str] | None) -> dict[str, i
     known = dict(genome.contigs)
     if names is None:
         return known
+    check_list(names, "contigs")
     names = list(dict.fromkeys(names))
     for name in names:
         if name not in known:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from genolm.errors import SettingsError
+from genolm.errors import SettingsError, check_list
 from genolm.features import CALL_COLUMNS, call_names, check_calls
 from genolm.genbank_calls import write_genbank
 from genolm.outputs import SCAN_FILES, feature_term, write_calls, write_scores
@@ -74,6 +74,7 @@ def write_all(
 
 def check_formats(formats: Collection[str]) -> None:
     """Refuse a word that is none of :data:`FORMATS`."""
+    check_list(formats, "formats")
     for word in formats:
         if word not in FORMATS:
             raise SettingsError(f"formats has '{word}'; known are {', '.join(FORMATS)}.")

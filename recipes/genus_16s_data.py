@@ -159,14 +159,18 @@ def tables(
     made = {"published": (by_read(kept, seed), {}), "strict": (strict, copies)}
     return {
         protocol: save_protocol(
-            out, protocol, table, {"left_out": {**left_out, **extra}, **facts, **leaks(table)}
+            out, protocol, table, {"left_out": {**left_out, **extra}, **facts, **leaks(table, references)}
         )
         for protocol, (table, extra) in made.items()
     }
 
 
-def leaks(table: pd.DataFrame) -> dict[str, Any]:
-    """Return the share of test reads that also stand in training, and of those that equal reads decide."""
+def leaks(table: pd.DataFrame, references: pd.DataFrame) -> dict[str, Any]:
+    """Return the shares of test reads that also stand in training, that equal reads decide, and that were read whole.
+
+    The last stand letter for letter within a reference whose reads were learned from: relatives share stretches of
+    the gene, and some references are others cut shorter.
+    """
     test, train = (table[table["split"] == part] for part in ("test", "train"))
     most = table.groupby("sequence")["label"].agg(lambda labels: labels.mode().iloc[0])
     told = test["sequence"].map(most) == test["label"]
@@ -179,7 +183,18 @@ def leaks(table: pd.DataFrame) -> dict[str, Any]:
         **linked,
         "share_of_test_reads_also_in_train": round(float(test["sequence"].isin(train["sequence"]).mean()), 4),
         "share_of_test_reads_told_by_their_letters": round(float(told.mean()), 4),
+        "share_of_test_reads_within_a_training_reference": round(float(_within(test, train, references).mean()), 4),
     }
+
+
+def _within(test: pd.DataFrame, train: pd.DataFrame, references: pd.DataFrame) -> pd.Series:
+    """Return which test reads stand letter for letter in a reference that training reads are of."""
+    known = references.loc[references["reference"].isin(train["reference"]), "sequence"]
+    lengths = test["sequence"].str.len().unique()
+    stretches = {
+        text[start : start + length] for length in lengths for text in known for start in range(len(text) - length + 1)
+    }
+    return test["sequence"].isin(stretches)
 
 
 def judge(

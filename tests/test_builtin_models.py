@@ -1,5 +1,7 @@
 """The models that come with genolm: they load, their cards are whole, they know textbook sites."""
 
+import json
+
 import pytest
 
 from genolm import workspace
@@ -24,6 +26,23 @@ def test_each_has_a_card_with_intervals_data_hashes_and_limits(name):
     assert card["limits"] and card["licence"] and card["date"]
     assert all(len(item["sha256"]) == 64 for item in card["data"])
     assert (workspace.builtin_models_dir().parents[1] / card["recipe"]).is_file()
+
+
+def figures(found):
+    """Yield every figure with an interval of nested scores."""
+    for item in found.values() if isinstance(found, dict) else found if isinstance(found, list) else ():
+        if isinstance(item, dict) and {"value", "low", "high"} <= set(item):
+            yield item
+        else:
+            yield from figures(item)
+
+
+def test_every_figure_lies_within_its_interval():
+    told = [load_bundle(name).card for name in BUILTIN]
+    told += [json.loads(path.read_text()) for path in workspace.results_dir().glob("*.json")]
+    found = [item for card in told for item in figures(card) if None not in item.values()]
+    assert len(found) > 1000
+    assert not [item for item in found if not item["low"] <= item["value"] <= item["high"]]
 
 
 def test_they_are_listed_and_small():

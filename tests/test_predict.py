@@ -1,6 +1,7 @@
 """The predictor: batches never change an answer, models stay as they are, inputs are checked."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from genolm import compute  # noqa: F401
@@ -101,6 +102,18 @@ def test_order_is_kept_and_case_and_u_do_not_matter():
     np.testing.assert_allclose(forward, back[::-1], atol=FP32_TOLERANCE)
     rna = [sequence.lower().replace("t", "u") for sequence in sequences]
     np.testing.assert_array_equal(ours.logits(rna), forward)
+
+
+def test_columns_generators_and_line_breaks_are_read_as_the_letters_alone():
+    model = predictor()
+    texts = [dna(60), dna(90)]
+    plain = model.predict(texts, ["first", "second"])
+    column = pd.DataFrame({"name": ["first", "second"], "seq": texts}, index=[7, 3])
+    broken = (f" {text[:30]}\n{text[30:40]} \t{text[40:]}\r\n" for text in texts)
+    for found in (model.predict(column["seq"], column["name"]), model.predict(broken, ["first", "second"])):
+        pd.testing.assert_frame_equal(found.frame(), plain.frame())
+    with pytest.raises(SequenceError, match="'second' is empty"):
+        model.predict(pd.Series([texts[0], ""], index=[1, 0]), pd.Series(["first", "second"], index=[1, 0]))
 
 
 def test_sequences_with_too_few_known_bases_are_not_judged():

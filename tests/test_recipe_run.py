@@ -314,6 +314,11 @@ def test_a_built_in_model_is_judged_again_and_keeps_its_weights(run, folder, tmp
     assert list(again.card["baselines"]) == ["k-mer logistic regression"]
     for key in ("limits", "data", "training", "sample", "test_of"):
         assert again.card[key] == first.card[key], key
+    # Where no method is named, nothing is run for it.
+    steps = sorted((tmp_path / "runs" / "toy" / "steps").iterdir())
+    ran = CliRunner().invoke(commands, ["recipe", "run", "toy", *asked[2:]])
+    assert ran.exit_code == 0 and load_bundle(place).card == again.card
+    assert sorted((tmp_path / "runs" / "toy" / "steps").iterdir()) == steps
 
     ran = CliRunner().invoke(commands, ["recipe", "run", "toy", *asked[:-4], *asked[-2:]])
     assert ran.exit_code != 0 and "has not all figures that the card" in ran.output and "--into" in ran.output

@@ -318,6 +318,19 @@ def test_by_read_twins_straddle_and_the_record_says_so(recipe, sixteen_s):
     assert 0.9 < record["share_of_test_reads_told_by_their_letters"] <= 1
 
 
+def test_reads_within_a_longer_copy_of_a_training_reference_are_told(recipe, make_dna):
+    gene, other = make_dna(60), make_dna(60)
+    references = pd.DataFrame(
+        {"reference": ["long", "cut", "far"], "lineage": "g", "sequence": [gene, gene[5:55], other]}
+    )
+    pieces = [("long", gene[:20], "train"), ("cut", gene[12:32], "test"), ("cut", gene[30:50], "test")]
+    pieces += [("far", other[:20], "test"), ("far", other[3:23], "valid"), ("far", other[4:25], "test")]
+    table = pd.DataFrame(pieces, columns=["group", "sequence", "split"]).assign(label="g")
+    found = recipe("genus_16s_data").leaks(table.assign(reference=table["group"]), references)
+    assert found["share_of_test_reads_within_a_training_reference"] == 0.5
+    assert found["share_of_test_reads_also_in_train"] == 0
+
+
 def test_few_units_are_shared_out_with_one_left_to_learn_from(recipe):
     module = recipe("genus_16s_data")
     for count, expected in ((1, (1, 0, 0)), (2, (1, 0, 1)), (3, (1, 1, 1)), (4, (2, 1, 1)), (5, (2, 1, 2))):

@@ -179,6 +179,14 @@ def test_a_window_with_too_few_known_bases_judges_only_what_no_other_one_holds(s
     assert far.prediction.judged.all() and (near.start, near.end) == (3, 13)
 
 
+@pytest.mark.parametrize("lengths", [np.array([3, 5]), (k for k in (3, 5)), (5.0, 3.0)])
+def test_lengths_may_come_in_any_form(lengths):
+    ours, sequence = predictor(), dna(30)
+    plain = perturbation_saliency(ours, sequence, lengths=(3, 5), fills=2)
+    found = perturbation_saliency(ours, sequence, lengths=lengths, fills=2)
+    assert list(found.per_length) == [3, 5] and np.array_equal(found.score, plain.score)
+
+
 def test_whether_anything_is_judged_goes_by_the_windows():
     short = predictor(window=Window(20))
     kept = dna(16) + "N" * 4
@@ -253,6 +261,8 @@ def test_wrong_input_is_refused():
     ours = predictor()
     with pytest.raises(SequenceError, match="empty"):
         perturbation_saliency(ours, "")
+    with pytest.raises(SettingsError, match=r"lengths are \[1.5\]; give whole numbers"):
+        perturbation_saliency(ours, "ACGT" * 5, lengths=[1.5])
     with pytest.raises(SettingsError, match="at least 2"):
         perturbation_saliency(ours, "ACGT", fills=1)
     with pytest.raises(SettingsError, match="\\+ or -"):

@@ -57,7 +57,7 @@ def list_command(recipes: Path | None, as_json: bool) -> None:
     "--judge",
     "judged",
     type=click.Path(path_type=Path),
-    help="Judge the built-in model in this folder anew and rewrite its card; its weights stay.",
+    help="Judge the built-in model in this folder anew and rewrite its card; its weights stay, and nothing is trained.",
 )
 @_recipes_option
 def run_command(
@@ -95,7 +95,7 @@ def run_command(
             recipe,
             data,
             place,
-            limits=Limits(protocols, methods, seeds),
+            limits=Limits(protocols, methods, seeds, idle=judged is not None and not methods),
             answers=answers,
             earlier=results,
             say=lambda text: click.echo(text, err=True),
