@@ -75,6 +75,12 @@ def with_earlier(result: dict[str, Any], earlier: Mapping[str, Any], recipe: Rec
     }
 
 
+def completed(result: dict[str, Any], earlier: Mapping[str, Any], recipe: Recipe) -> dict[str, Any]:
+    """Return :func:`with_earlier`, with what is ``missing`` still and the ``seconds`` of all that is there."""
+    both = with_earlier(result, earlier, recipe)
+    return {**both, "missing": list(missing_of(both, recipe)), "seconds": round(seconds_of(both, recipe), 1)}
+
+
 def _usable(
     earlier: Mapping[str, Any], result: Mapping[str, Any], recipe: Recipe
 ) -> Iterator[tuple[str, str, dict[str, Any]]]:

@@ -4,12 +4,11 @@ from pathlib import Path
 
 import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is loaded
 
-from genolm.errors import SettingsError
 from genolm.recipe_config import Recipe
-from genolm.recipe_earlier import missing_of, read_earlier, seconds_of, with_earlier
+from genolm.recipe_earlier import completed, read_earlier
 from genolm.recipe_own import check_nothing_lost, joined, of_same_sources
 from genolm.record import write_json
-from genolm.workspace import lock_beside
+from genolm.workspace import lock_beside, report_folder
 
 
 def result_in(folder: Path, recipe: Recipe) -> Path:
@@ -20,11 +19,7 @@ def result_in(folder: Path, recipe: Recipe) -> Path:
     SettingsError
         The folder cannot be made.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SettingsError(f"The folder {folder} cannot be made ({error.strerror}); name another --into.") from error
-    return folder / f"{recipe.name}.json"
+    return report_folder(folder, "--into") / f"{recipe.name}.json"
 
 
 def write_into(path: Path, written: Path, recipe: Recipe) -> None:
@@ -51,7 +46,5 @@ def write_into(path: Path, written: Path, recipe: Recipe) -> None:
                 result = joined(result, of_same_sources(earlier, recipe))
                 check_nothing_lost(result, earlier, path, written)
             else:
-                result = with_earlier(result, earlier, recipe)
-                result["missing"] = list(missing_of(result, recipe))
-                result["seconds"] = round(seconds_of(result, recipe), 1)
+                result = completed(result, earlier, recipe)
         write_json(path, result)

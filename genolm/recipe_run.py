@@ -20,7 +20,7 @@ from genolm.baselines import Baseline
 from genolm.progress import ProgressCallback
 from genolm.recipe_answers import answers_file, take_up, write_answers
 from genolm.recipe_config import Call, Method, Recipe, RecipeError
-from genolm.recipe_earlier import missing_of, read_earlier, seconds_of, with_earlier
+from genolm.recipe_earlier import completed, read_earlier
 from genolm.recipe_limits import Limits
 from genolm.recipe_own import check_nothing_lost, joined, kept_parts, of_same_sources
 from genolm.recipe_result import Pairs, frame_of, method_scores, protocol_facts
@@ -327,9 +327,8 @@ class _TableRun:
             for key, steps in finished.items():
                 result["methods"].setdefault(key, self._method(key, steps[0]))
                 answered += steps
-        result = with_earlier(result, _earlier_of(self.earlier), self.recipe)
-        result["missing"] = list(missing_of(result, self.recipe))
-        _write(self.folder, result, seconds=seconds_of(result, self.recipe))
+        result = completed(result, _earlier_of(self.earlier), self.recipe)
+        _write(self.folder, result, seconds=result["seconds"])
         if self.answers is not None:
             write_answers(answers_file(self.answers, self.recipe), answered)
 

@@ -111,14 +111,14 @@ def lock_beside(path: Path) -> AbstractContextManager[None]:
     return waiting_lock(path.with_name(f".{path.name}.lock"))
 
 
-def report_folder(path: str | os.PathLike[str]) -> Path:
-    """Return the folder for a report, made before the long work and not after it."""
+def report_folder(path: str | os.PathLike[str], what: str = "the report") -> Path:
+    """Return the folder for a report, or for ``what``, made before the long work and not after it."""
     folder = Path(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SettingsError(
-            f"The folder {folder} for the report cannot be made ({error.strerror}); name another."
+            f"The folder {folder} for {what} cannot be made ({error.strerror}); name another."
         ) from error
     return folder
 
