@@ -31,6 +31,8 @@ from genolm.weighted_figures import (
 
 BINARY_METRICS = ("accuracy", "precision", "recall", "mcc", "auroc", "auprc", "ece")
 REGRESSION_METRICS = ("r2", "pearson", "spearman", "rmse", "mae")
+RULES = 2
+"""Number of the rules of figures and intervals: one more where the same answers get others."""
 CALIBRATED_DRAWS, CALIBRATED_CELLS = (40, 200), 20_000_000
 
 

@@ -3,7 +3,8 @@
 A result file has the figures of all trainings, those of other machines too, but not their answers. They stay in
 the result where they are of the same table and of a method that the recipe still has. Paired differences are of
 all seeds that a result has of both methods: those of the earlier result stay where neither of the two was trained
-again, or was so with the very same figures, and those of the run go where seeds came from the earlier result.
+again, or was so with the very same figures (their intervals may be drawn by newer rules), and those of the run go
+where seeds came from the earlier result.
 """
 
 import json
@@ -16,6 +17,9 @@ from genolm.config import FinetuneSettings
 from genolm.recipe_config import Method, Recipe, RecipeError
 from genolm.recipe_steps import asked_of, base_weights, is_absent, network_of
 from genolm.result_row import BASELINE, BASELINE_TITLES, RESULT_FORMAT
+
+SAME_FIGURE = 1e-6
+"""Figures that differ by less are one, worked out anew from answers that were kept with fewer digits."""
 
 
 def read_earlier(path: Path) -> dict[str, Any]:
@@ -62,7 +66,9 @@ def with_earlier(result: dict[str, Any], earlier: Mapping[str, Any], recipe: Rec
             methods[method] = _told(earlier["methods"][method], recipe.methods.get(method))
         elif len(scores[protocol][method]["seeds"]) > len(own["seeds"]):
             mixed.add((protocol, method))
-        if _has_the_figures_of(earlier["scores"][protocol][method], own or found):
+        if _is_drawn_so(earlier, result, protocol) and _has_the_figures_of(
+            earlier["scores"][protocol][method], own or found
+        ):
             whole.add((protocol, method))
     gaps = [item for item in result["differences"] if not pair_of(item) & mixed]
     kept = _runs(scores) > _runs(result["scores"])
@@ -88,7 +94,7 @@ def _usable(
     for protocol in result["scores"]:
         if not earlier or told_of(earlier, protocol, "table_sha256") != told_of(result, protocol, "table_sha256"):
             continue
-        is_drawn_so = told_of(earlier, protocol, "drawn_by") == told_of(result, protocol, "drawn_by")
+        is_drawn_so = _is_drawn_so(earlier, result, protocol)
         told, ours = earlier["scores"].get(protocol, {}), recipe.methods_of(protocol)
         same = {key for key in told if _is_same(earlier["methods"][key], ours.get(key), recipe)}
         same = {key for key in same if key in ours or recipe.baselines is None or key in recipe.baselines}
@@ -104,6 +110,11 @@ def _usable(
                 found = _first_seeds(told[method], ours[method].seeds if method in ours else 1)
                 if found["seeds"]:
                     yield protocol, method, found if is_drawn_so else _without_intervals(found)
+
+
+def _is_drawn_so(earlier: Mapping[str, Any], result: Mapping[str, Any], protocol: str) -> bool:
+    """Return whether intervals of two results are drawn by the same groups, or both over rows."""
+    return told_of(earlier, protocol, "drawn_by") == told_of(result, protocol, "drawn_by")
 
 
 def _is_of_others(found: Mapping[str, Any], part: Mapping[str, Any]) -> bool:
@@ -136,7 +147,7 @@ def _runs(scores: Mapping[str, Mapping[str, Any]]) -> int:
 
 
 def _has_the_figures_of(earlier: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
-    """Return whether a method has the seeds and figures of an earlier result, which may lack some of their intervals."""
+    """Return whether a method has the seeds and figures of an earlier result; intervals may be others."""
     before, now = ({run["seed"]: run["metrics"] for run in item["seeds"]} for item in (earlier, found))
     if {seed: set(metrics) for seed, metrics in before.items()} != {seed: set(metrics) for seed, metrics in now.items()}:
         return False
@@ -144,9 +155,10 @@ def _has_the_figures_of(earlier: Mapping[str, Any], found: Mapping[str, Any]) ->
 
 
 def _is_the_figure(earlier: Any, found: Any) -> bool:
-    if isinstance(earlier, Mapping):
-        earlier = earlier | {key: found.get(key) for key in ("low", "high") if earlier.get(key) is None}
-    return earlier == found
+    if not (isinstance(earlier, Mapping) and isinstance(found, Mapping)):
+        return earlier == found
+    before, now = earlier["value"], found["value"]
+    return before == now if None in (before, now) else math.isclose(before, now, rel_tol=0, abs_tol=SAME_FIGURE)
 
 
 def seconds_of(result: Mapping[str, Any], recipe: Recipe) -> float:

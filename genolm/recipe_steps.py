@@ -20,7 +20,7 @@ from genolm.bootstrap import Estimate
 from genolm.bundle_config import network_words
 from genolm.config import PRESETS, FinetuneSettings
 from genolm.errors import BundleError
-from genolm.metrics import as_json, score
+from genolm.metrics import RULES, as_json, score
 from genolm.preparation import Preparation, prepare_training
 from genolm.record import file_facts, write_json
 from genolm.recipe_config import Method, Protocol, Recipe, RecipeError
@@ -93,8 +93,12 @@ class Ground:
         return as_json(found)
 
     def judged(self, answer: Answer) -> dict[str, Any]:
-        """Return what a step keeps of an answer: its ``scores``, and by what they were drawn where that is no row."""
-        return {"scores": self.scores(answer)} | ({"drawn_by": self.words.drawn_by} if self.words.drawn_by else {})
+        """Return what a step keeps of an answer: its ``scores``, and by what and by which ``rules`` they were drawn.
+
+        ``drawn_by`` is left out where they were drawn over rows.
+        """
+        drawn = {"drawn_by": self.words.drawn_by} if self.words.drawn_by else {}
+        return {"scores": self.scores(answer), "rules": RULES, **drawn}
 
     @property
     def words(self) -> Protocol:

@@ -20,7 +20,7 @@ from genolm.bundle_config import network_words
 from genolm.classifier_training import calibration_of
 from genolm.config import Calibration
 from genolm.finetuning import finetune
-from genolm.metrics import as_json, log_loss, score
+from genolm.metrics import RULES, as_json, log_loss, score
 from genolm.predict import Predictor
 from genolm.progress import ProgressCallback
 from genolm.reading_frames import FrameLogistic
@@ -117,8 +117,9 @@ def judge_again(ground: Ground, folder: Path) -> list[str]:
 
     Answers are kept for long, from machine to machine, and those of one recipe are compared: the rule by which a yes
     is said has to be one for all. A step of two classes without answers on the validation rows keeps its own. What
-    lacks a figure that the recipe has come to want, or has intervals drawn otherwise, is judged again too. Averages of
-    what is finished are made where they are not there, whatever else is run: they are not kept from machine to machine.
+    lacks a figure that the recipe has come to want, or has intervals drawn otherwise or by older rules
+    (:data:`genolm.metrics.RULES`), is judged again too. Averages of what is finished are made where they are not there,
+    whatever else is run: they are not kept from machine to machine.
     """
     ours = steps_of(ground.recipe, ground.protocol, folder)
     others = [Step(ground.protocol, item.name, 1, folder) for item in baselines_of(ground)]
@@ -147,7 +148,8 @@ def _can_be_made(step: Step, ground: Ground, method: Method) -> bool:
 
 def _judge_again(step: Step, ground: Ground) -> bool:
     logits, (found, answer) = step.valid_logits, step.read()
-    known, is_same = found.pop("threshold"), found.pop("drawn_by", "") == ground.words.drawn_by
+    known, drawn = found.pop("threshold"), (found.pop("drawn_by", ""), found.pop("rules", 1))
+    is_same = drawn == (ground.words.drawn_by, RULES)
     if ground.preparation.head.task == "binary" and logits is not None:
         threshold = threshold_of(ground, logits, found.get("temperature"))
         if abs(np.diff(calibration.log_odds([threshold, known]))) >= SAME_THRESHOLD:

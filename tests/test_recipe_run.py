@@ -22,7 +22,7 @@ from genolm.calibration import either_odds, fit_calibration, fit_either
 from genolm.cli import commands
 from genolm.config import Window
 from genolm.errors import GenolmError
-from genolm.metrics import binary_metrics, statistic_for
+from genolm.metrics import RULES, binary_metrics, statistic_for
 from genolm.predict import Predictor
 from genolm.recipe_answers import read_answers, write_answers
 from genolm.recipe_config import RecipeError, find_recipe, list_recipes
@@ -599,6 +599,35 @@ def test_intervals_are_drawn_over_groups_once_a_recipe_wants_it(run, folder, tmp
     assert told["metrics"]["auroc"] == pytest.approx(binary_metrics(chances, truth, groups=clusters)["auroc"].as_dict())
 
 
+def test_intervals_of_older_rules_are_drawn_anew_and_differences_stay(run, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr("genolm.recipe_steps.RULES", 1)
+    limits = {"protocols": ("easy",), "methods": ("pretrained", "naive", "kmer-logistic")}
+    before = run(**limits, seeds=1)
+    monkeypatch.undo()
+    steps, said = tmp_path / "runs/toy/steps", []
+    # Its answers are gone, its figures stand in the earlier result alone.
+    for path in steps.glob("easy-naive-seed1*"):
+        path.unlink()
+    for path in steps.glob("*.json"):
+        found, made = json.loads(path.read_text()), path.stat().st_mtime_ns
+        assert found["rules"] == 1
+        found["scores"]["auroc"] |= {"low": 0.0, "high": 0.0}
+        path.write_text(json.dumps(found))
+        os.utime(path, ns=(made, made))
+    earlier = tmp_path / "toy.json"
+    earlier.write_text(json.dumps(before))
+    options = {"limits": Limits(("easy",), ("kmer-logistic",), 1), "earlier": earlier, "say": said.append}
+    recipe = find_recipe(folder, "toy")
+    again = json.loads(run_recipe(recipe, tmp_path / "data", tmp_path / "runs", **options).read_text())
+    assert again["scores"] == before["scores"]
+    in_order = sorted(again["differences"], key=lambda gap: gap["other"] != "naive")
+    assert in_order == before["differences"] and len(in_order) == 2
+    assert len(said) == 2 and {json.loads(path.read_text())["rules"] for path in steps.glob("*.json")} == {RULES}
+    said[:] = []
+    run_recipe(recipe, tmp_path / "data", tmp_path / "runs", **options)
+    assert said == []
+
+
 def test_what_cannot_read_again_says_where_the_network_should_be(run, folder, tmp_path):
     path, said = folder / "toy.toml", []
     path.write_text(path.read_text().replace("[training]\n", FRAMED))
@@ -1133,11 +1162,14 @@ def test_a_difference_of_the_seeds_of_here_goes_where_the_figures_are_of_more(fo
     # With the very same figures those that the earlier result has beside them stay.
     same = told(recipe, scored(pretrained={1: 0.9, 2: 0.9}, naive=naive), "naive")
     assert [item["other"] for item in with_earlier(same, earlier, recipe)["differences"]] == ["naive", "kmer-logistic"]
-    # They are the very same where the earlier result lacks their intervals, and not where those are others.
+    # They are the very same where the earlier result lacks their intervals or drew them by older rules, and not where
+    # those were drawn over other groups.
     figure = {"value": 0.9, "low": 0.8, "high": 1.0}
-    for low, stay in ((None, True), (0.8, True), (0.7, False)):
-        before, now = (scored(pretrained={1: one}, naive=naive) for one in (figure | {"low": low}, figure))
-        earlier = told(recipe, before | scored(**{"kmer-logistic": words}), "kmer-logistic")
+    cases = (({"low": None}, {}, True), ({"low": 0.7}, {}, True), ({"value": 0.9 + 1e-8}, {}, True))
+    for other, drawn, stay in (*cases, ({"value": 0.90001}, {}, False), ({}, {"drawn_by": "group"}, False)):
+        before, now = (scored(pretrained={1: one}, naive={1: figure}) for one in (figure | other, figure))
+        earlier = told(recipe, before | scored(**{"kmer-logistic": {1: figure}}), "kmer-logistic")
+        earlier["protocols"]["easy"] |= drawn
         found = with_earlier(told(recipe, now), earlier, recipe)
         assert (found["differences"] == earlier["differences"]) is stay
 
