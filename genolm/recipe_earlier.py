@@ -149,7 +149,8 @@ def _runs(scores: Mapping[str, Mapping[str, Any]]) -> int:
 def _has_the_figures_of(earlier: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
     """Return whether a method has the seeds and figures of an earlier result; intervals may be others."""
     before, now = ({run["seed"]: run["metrics"] for run in item["seeds"]} for item in (earlier, found))
-    if {seed: set(metrics) for seed, metrics in before.items()} != {seed: set(metrics) for seed, metrics in now.items()}:
+    keys = [{seed: set(metrics) for seed, metrics in item.items()} for item in (before, now)]
+    if keys[0] != keys[1]:
         return False
     return all(_is_the_figure(item, now[seed][key]) for seed in before for key, item in before[seed].items())
 

@@ -21,8 +21,8 @@ for note in overview.notes:
 options = scan_form.choose(overview, model)
 for sentence in options.missing:
     st.info(sentence, icon=":material/upload_file:")
-regions = scan_form.regions_of(overview, options)
-ready = not options.missing and scan_cost.show_cost(overview, model, options, regions)
+right, regions = scan_form.read_files(overview, options)
+ready = right and not options.missing and scan_cost.show_cost(overview, model, options, regions)
 arguments = options.arguments(source.path, model.name)
 if st.button("Start the scan", type="primary", icon=":material/play_arrow:", disabled=not ready):
     running.start("scan", arguments, title=f"{source.name}: {model.name}, stride {options.stride:,}")

@@ -12,7 +12,7 @@ from genolm.registry import BundleInfo, load_bundle
 from genolm.scan import scan_genome
 from genolm.scan_pipeline import BACKGROUND_BASES
 from genolm.scan_plan import Intervals, bases_looked_at, layout_of, scan_windows
-from genolm.topology import AUTO, CIRCULAR, LINEAR
+from genolm.topology import LINEAR
 from pages.shared import inputs, state
 from pages.shared.scan_form import Options
 
@@ -24,7 +24,7 @@ def show_cost(
 ) -> bool:
     """Say how many windows the scan looks at and how long that takes here; return whether there is any."""
     layout, window = layout_of(model.config, options.stride), f"{model.config.window.length:,} bp"
-    rules = {"strands": options.strand, "topology": _forms(overview, options)}
+    rules = {"strands": options.strand, "topology": options.forms(overview)}
     windows = scan_windows(overview.contigs, layout, regions=regions, **rules)
     where = "" if regions is None else f" in the regions of {state.plain(Path(options.regions).name)}"
     if not windows:
@@ -42,14 +42,6 @@ def show_cost(
         + (f" {inputs.count_words(short)} shorter than a window {verb} left out." if short else "")
     )
     return True
-
-
-def _forms(overview: state.Overview, options: Options) -> dict[str, str]:
-    """Return the topology of each record as the scan takes it."""
-    if options.topology != AUTO:
-        return dict.fromkeys(overview.contigs, options.topology)
-    changed = dict.fromkeys(options.circular, CIRCULAR) | dict.fromkeys(options.linear, LINEAR)
-    return overview.topology | changed
 
 
 def _seconds(model: BundleInfo, options: Options, bases: int, windows: int, genome: int) -> float:

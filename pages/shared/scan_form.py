@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import streamlit as st
 
+from genolm.annotation import read_annotation, sites_of
 from genolm.compute import has_fast_int8
 from genolm.errors import GenolmError
 from genolm.feature_readers import read_regions
@@ -46,6 +47,7 @@ _MISSING = {
     "truth": "Choose the file of known sites, or untick 'Compare with known sites'.",
     "regions": "Choose the BED file of regions, or untick 'Only some regions'.",
 }
+_GENE, _SITE, _REGION = "gene start", "known site", "region"
 _OPEN = "scan_more_open"
 _ROWS = 500
 
@@ -76,6 +78,13 @@ class Options:
     regions: str = ""
     formats: tuple[str, ...] = field(default=())
     missing: tuple[str, ...] = ()
+
+    def forms(self, overview: state.Overview) -> dict[str, str]:
+        """Return the topology of each record as the scan takes it."""
+        if self.topology != AUTO:
+            return dict.fromkeys(overview.contigs, self.topology)
+        changed = dict.fromkeys(self.circular, CIRCULAR) | dict.fromkeys(self.linear, LINEAR)
+        return overview.topology | changed
 
     def arguments(self, path: Path, model: str) -> list[str]:
         """Return the command; what is as by default is left out."""
@@ -301,7 +310,7 @@ def _regions(overview: state.Overview) -> str | None:
     if upload is None:
         return None
     facts = ""
-    with suppress(GenolmError):  # said below the form, see regions_of
+    with suppress(GenolmError):  # said beneath the form, see read_files
         found = _read_regions(str(upload.path), upload.path.stat().st_mtime_ns, overview.contigs)
         count, bases = sum(map(len, found.values())), bases_looked_at(overview.contigs, found)
         facts = f" ({inputs.count_words(count, 'region')}, {inputs.base_words(bases)})"
@@ -314,13 +323,41 @@ def _read_regions(path: str, changed: int, contigs: dict[str, int]) -> dict[str,
     return read_regions(path, contigs)
 
 
-def regions_of(overview: state.Overview, options: Options) -> Mapping[str, Intervals] | None:
-    """Return the regions that alone are to be scanned, None for the whole genome; a wrong file ends the page."""
-    if not options.regions:
-        return None
-    path = Path(options.regions)
-    with state.shown_errors(path, path.name):
-        return _read_regions(str(path), path.stat().st_mtime_ns, overview.contigs)
+def read_files(overview: state.Overview, options: Options) -> tuple[bool, Mapping[str, Intervals] | None]:
+    """Read what files there are, as the scan will, and say of each what is left out of it or wrong with it.
+
+    Returns
+    -------
+    right : bool
+        Whether each can be read.
+    regions : mapping or None
+        Those that alone are to be scanned, None for the whole genome.
+    """
+    circular = [name for name, form in options.forms(overview).items() if form == CIRCULAR]
+    right, regions = True, None
+    for kind, place in ((_GENE, options.genes), (_SITE, options.truth), (_REGION, options.regions)):
+        if place in ("", PREDICT):
+            continue
+        path = Path(place)
+        key = (place, path.stat().st_mtime_ns, overview.contigs)
+        try:
+            if kind == _REGION:
+                regions = _read_regions(*key)
+                continue
+            sites, notes = _read_features(*key, circular)
+            found = f"{path.name}: {inputs.count_words(sites, kind)} on these records."
+            st.caption(state.plain(" ".join([found, *notes])))
+        except GenolmError as error:
+            state.show_error(error, path, path.name)
+            right = False
+    return right, regions
+
+
+@st.cache_data(max_entries=4, show_spinner="Reading genes and known sites")
+def _read_features(path: str, changed: int, contigs: dict[str, int], circular: list[str]) -> tuple[int, list[str]]:
+    """Return how many 5' ends a file of genes or sites has, and what was left out of it."""
+    found = read_annotation(path, contigs=contigs, circular=circular)
+    return len(sites_of(found)), list(found.attrs.get("notes", ()))
 
 
 def choose_genome(model: BundleInfo) -> inputs.Source:

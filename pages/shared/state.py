@@ -66,11 +66,18 @@ def shown_errors(
         st.info("Stopped. What was finished before is kept.")
         st.stop()
     except GenolmError as error:
-        sentence = str(error) if path is None else str(error).replace(str(path), name).replace(path.name, name)
-        for place in sorted(names or {}, key=lambda item: -len(str(item))):  # a folder after the files in it
-            sentence = sentence.replace(str(place), (names or {})[place])
-        st.error(plain_list(sentence), icon=":material/error:")
+        show_error(error, path, name, names=names)
         st.stop()
+
+
+def show_error(
+    error: GenolmError, path: Path | None = None, name: str = "", *, names: Mapping[Path, str] | None = None
+) -> None:
+    """Show the sentence of an error, with the user's own names of files as in :func:`shown_errors`."""
+    sentence = str(error) if path is None else str(error).replace(str(path), name).replace(path.name, name)
+    for place in sorted(names or {}, key=lambda item: -len(str(item))):  # a folder after the files in it
+        sentence = sentence.replace(str(place), (names or {})[place])
+    st.error(plain_list(sentence), icon=":material/error:")
 
 
 def device_words(device: str) -> str:

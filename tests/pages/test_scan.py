@@ -629,7 +629,33 @@ def test_regions_are_read_before_the_start(open_page, toy_model, tmp_path, monke
     path.write_text(">one\nACGT\n")
     app.run()
     assert sentences(app) == ["ok.bed is not BED but FASTA; give lines of contig, start and end."]
-    assert "In use: ok.bed" in captions(app) and "Start the scan" not in [button.label for button in app.button]
+    assert "In use: ok.bed" in captions(app)
+    assert next(button for button in app.button if button.label == "Start the scan").disabled
+
+
+def test_genes_and_known_sites_are_read_before_the_start(open_page, finished_job, tmp_path, monkeypatch, sentences):
+    monkeypatch.setattr(running, "seen_jobs", lambda kind: [finished_job[0]])
+    contig, path = "lac_region", tmp_path / "ok.gff3"
+    monkeypatch.setattr(uploads, "upload_box", lambda *_, **__: uploads.Upload("ok.gff3", path))
+    line = "{}\ttoy\tgene\t{}\t{}\t.\t+\t.\tID={}\n"
+    genes = [(contig, 100, 400, "one"), (contig, 100, 500, "same"), (contig, 600, 700, "two"), ("else", 1, 9, "lost")]
+    path.write_text("##gff-version 3\n" + "".join(line.format(*gene) for gene in genes))
+
+    def start():
+        return next(button for button in app.button if button.label == "Start the scan")
+
+    app = open_page(PAGE)
+    app.radio(key="scan_genes_False").set_value("a file").run()
+    left = "Features left out, on records that the genome has not (else): 1."
+    assert f"ok.gff3: 2 gene starts on these records. {left}" in captions(app)
+    assert not app.error and not start().disabled
+    app.checkbox(key="scan_has_truth").set_value(True).run()
+    assert f"ok.gff3: 2 known sites on these records. {left}" in captions(app)
+    path.write_text("##gff-version 3\nlac_region\ttoy\tgene\tten\t20\t.\t+\t.\tID=one\n")
+    app.run()
+    assert len(sentences(app)) == 2 and all(words.startswith("ok.gff3, line 2") for words in sentences(app))
+    # Earlier runs are listed all the same.
+    assert start().disabled and not app.code and "Earlier runs (1)" in [item.label for item in app.expander]
 
 
 def test_the_form_is_as_it_was_after_a_job(open_page, finished_job, tmp_path, monkeypatch):
