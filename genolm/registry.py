@@ -137,11 +137,13 @@ def import_bundle(
     name : str, optional
         What to call it; by default what it calls itself.
     replace : bool
-        Whether it may take the place of a model of the same name; never of a built-in one.
+        Whether it may take the place of a model of the same name; never of a built-in one, nor of one that a waiting
+        or running job needs.
     """
     bundle = read_bundle(path)
     bundle.build()
     name = check_new_name(name or bundle.name, replace=replace)
+    _check_unused(name, "; or import by another name")
     target = workspace.models_dir() / name
     with replaced_folder(target) as work:
         for item in BUNDLE_FILES:
@@ -209,13 +211,18 @@ def check_removal(name: str, *, force: bool = False) -> BundleInfo:
     info = find_bundle(name)
     if info.builtin:
         raise BundleError(f"'{name}' is a built-in model and cannot be removed.")
-    if not force and (jobs := jobs_with(name)):
+    if not force:
+        _check_unused(name, "; --force removes it all the same, and what needs it fails")
+    return info
+
+
+def _check_unused(name: str, otherwise: str) -> None:
+    if jobs := jobs_with(name):
         told = first_names([f"{job.kind} {job.id[:12]} ({job.state})" for job in jobs])
         raise BundleError(
             f"The model '{name}' is in use by {len(jobs)} open job{'s' * (len(jobs) > 1)}: {told}. Wait for the end, "
-            "or cancel with 'genolm jobs cancel JOB'; --force removes it all the same, and what needs it fails."
+            f"or cancel with 'genolm jobs cancel JOB'{otherwise}."
         )
-    return info
 
 
 def remove_bundle(name: str, *, force: bool = False) -> None:

@@ -455,6 +455,10 @@ def test_a_model_that_an_open_job_needs_stays(builtin, toy_bundle_path, monkeypa
         told = rf"'mine' is in use by 1 open job: {arguments[0]} abababababab \(queued\)\. Wait .*--force"
         with pytest.raises(BundleError, match=told):
             registry.remove_bundle("mine")
+        with pytest.raises(BundleError, match=r"\(queued\)\. Wait .* JOB'; or import by another name\."):
+            registry.import_bundle(toy_bundle_path, name="mine", replace=True)
+    else:
+        registry.import_bundle(toy_bundle_path, name="mine", replace=True)
     registry.remove_bundle("mine", force=needs)
     assert registry.list_bundles() == []
 
