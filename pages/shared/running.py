@@ -146,8 +146,12 @@ def progress_words(job: Job) -> str:
 
 def reason(job: Job) -> str:
     """Return why a job did not finish; its files are called as the user calls them, without their folder here."""
+    return _own_names(job.reason)
+
+
+def _own_names(words: str) -> str:
     uploads = re.escape(str(workspace.uploads_dir()))
-    words = re.sub(rf"{uploads}/pasted/[0-9a-f]+\.fa\b", "pasted sequences", job.reason)
+    words = re.sub(rf"{uploads}/pasted/[0-9a-f]+\.fa\b", "pasted sequences", words)
     return re.sub(rf"{uploads}/(?:[0-9a-f]{{32}}/whole|samples)/", "", words)
 
 
@@ -168,7 +172,7 @@ def show_log(job: Job) -> None:
     """Show what a job wrote, folded away; nothing if it wrote nothing."""
     if log := job.log().strip():
         with st.expander("What the job wrote"):
-            st.code(log, language=None, wrap_lines=True)
+            st.code(_own_names(log), language=None, wrap_lines=True)
 
 
 def seen_jobs(kind: str | None = None) -> list[Job]:

@@ -694,13 +694,17 @@ def test_the_form_is_as_it_was_after_a_job(open_page, finished_job, tmp_path, mo
     assert app.number_input(key="scan_stride").value == 1000
 
 
-def test_why_a_job_failed_names_the_users_files(finished_job, monkeypatch):
+def test_why_a_job_failed_names_the_users_files(open_page, finished_job, monkeypatch):
     home = workspace.uploads_dir()
     mine = home / ("0a" * 16) / "whole" / "my genes.gff3"
     pasted = home / "pasted" / f"{'1f' * 12}.fa"
     told = f"{mine}, line 3 is odd; {pasted} is too; {home / 'samples' / 'windows.fa'} is not."
     job = dataclasses.replace(finished_job[0], state="failed", reason=told)
     assert running.reason(job) == "my genes.gff3, line 3 is odd; pasted sequences is too; windows.fa is not."
+    monkeypatch.setattr(running, "get_job", lambda identity: job)
+    monkeypatch.setattr(type(job), "log", lambda self: f"Reading {mine}\n")
+    app = open_page(PAGE, job=job.id)
+    assert [item.value for item in app.code] == ["Reading my genes.gff3"]
 
 
 def test_thousands_of_bases_have_a_comma(shown_scan, make_dna, tmp_path):
