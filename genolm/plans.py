@@ -207,7 +207,13 @@ def _schedule(
 ) -> tuple[tuple[Schedule, ...], int]:
     few, many, best = size.train < FEW_LABELS, size.train > MANY_LABELS, settings.effort == "best"
     batch = settings.batch_size or (128 if size.train > 4_000 else 64 if not few else 16)
-    batch = max(2, min(batch, size.train // LEAST_STEPS))
+    most = max(2, size.train // LEAST_STEPS)
+    if settings.batch_size and batch > most:
+        reasons.append(
+            f"{most} sequences in a step where {batch:,} were asked for, so that a pass over the {size.train:,} training "
+            f"rows has at least {LEAST_STEPS} steps."
+        )
+    batch = min(batch, most)
     whole = 2 if many else 6 if few else 3
     whole = settings.epochs or (2 * whole if best else whole)
     rate = settings.lr or 2e-3
@@ -216,10 +222,9 @@ def _schedule(
         return (Schedule(settings.epochs or 2 * whole, rate),), batch
     head = 5 if few else 1
     if few:
-        reasons.append(
-            f"{size.train} training rows are few: small batches, more passes with the language model held "
-            "fixed, and stronger dropout."
-        )
+        ways = ["small batches"] * (not settings.batch_size) + ["more passes with the language model held fixed"]
+        ways += ["stronger dropout"] * (settings.drop_mult is None)
+        reasons.append(f"{size.train} training rows are few and soon learned by heart: {', '.join(ways)}.")
     reasons.append(
         f"The layers are set free one by one, the language model's last; {whole} passes with all of them."
     )

@@ -176,14 +176,14 @@ def confusion_figure(cells: Sequence[Sequence[int]], classes: Sequence[str]) -> 
         zmax=1,
         colorscale="Cividis",
         colorbar={"title": "share of<br>the class"},
-        customdata=[[f"{true} called {said}" for said in classes] for true in classes],
+        customdata=[[f"{true} answered as {said}" for said in classes] for true in classes],
         hovertemplate="%{customdata}: %{z:.1%}<extra></extra>",
     )
     if len(names) <= MOST_NUMBERS:
         _numbers(figure, cells, shares)
     axis = {"tickvals": list(range(len(names))), "ticktext": names}
     figure.update_yaxes(autorange="reversed", title="true class", **axis)
-    figure.update_xaxes(title="called", tickangle=-45 if len(names) > 4 else 0, **axis)
+    figure.update_xaxes(title="answer of the model", tickangle=-45 if len(names) > 4 else 0, **axis)
     return laid_out(figure, min(1100, 320 + 26 * len(names)))
 
 

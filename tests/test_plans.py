@@ -141,7 +141,20 @@ def test_few_rows_get_small_batches_and_more_passes():
     assert few.classifier.schedule[0].epochs > many.classifier.schedule[0].epochs
     assert few.classifier.drop_mult > many.classifier.drop_mult
     assert few.slots == 0
-    assert any("120 training rows are few" in reason for reason in few.reasons)
+    words = "120 training rows are few and soon learned by heart: {}more passes with the language model held fixed{}."
+    assert words.format("small batches, ", ", stronger dropout") in few.reasons
+
+
+@pytest.mark.parametrize("asked", [15, 16, 128])
+def test_a_batch_that_was_asked_for_is_made_smaller_only_with_a_word(asked):
+    settings = FinetuneSettings(batch_size=asked, drop_mult=0.1)
+    plan = plan_training(replace(SIZE, counts=(60, 60), train=120), settings)
+    assert (plan.classifier.batch_size, plan.classifier.drop_mult) == (15, 0.1)
+    told = [reason for reason in plan.reasons if "were asked for" in reason]
+    words = "a pass over the 120 training rows has at least 8 steps."
+    assert told == ([f"15 sequences in a step where {asked} were asked for, so that {words}"] if asked > 15 else [])
+    # What the user chose is not told as the plan's own doing.
+    assert "small batches" not in " ".join(plan.reasons) and "dropout" not in " ".join(plan.reasons)
 
 
 def test_a_rare_class_is_balanced_unless_told_otherwise():

@@ -159,9 +159,9 @@ if problem := task.problem(model):
     st.error(problem)
     st.stop()
 result = task.out(model)
-time_left = state.duration(task.seconds(model))
+time_left, caution = state.duration(task.seconds(model)), state.windows_per_second(model).words
 bases = task.end - task.start
-st.caption(f"{bases:,} bases: {task.cost(model):,} passes of the model, about {time_left} here; {inputs.LONGER}.")
+st.caption(f"{bases:,} bases: {task.cost(model):,} passes of the model, about {time_left} here; {caution}.")
 if st.button("Explain the answer", type="primary", icon=":material/play_arrow:"):
     start = explain.run_as_job if task.is_long(model) else explain.run_here
     start(task, model, result)

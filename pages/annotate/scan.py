@@ -22,10 +22,13 @@ options = scan_form.choose(overview, model)
 for sentence in options.missing:
     st.info(sentence, icon=":material/upload_file:")
 right, regions = scan_form.read_files(overview, options)
-ready = right and not options.missing and scan_cost.show_cost(overview, model, options, regions)
+work = scan_cost.Work.of(overview, model, options, regions) if right and not options.missing else None
+cost = st.empty()
 arguments = options.arguments(source.path, model.name)
-if st.button("Start the scan", type="primary", icon=":material/play_arrow:", disabled=not ready):
+if st.button("Start the scan", type="primary", icon=":material/play_arrow:", disabled=not work):
     running.start("scan", arguments, title=f"{source.name}: {model.name}, stride {options.stride:,}")
-if ready:
+if work:
     code_view.show_code(arguments, key="scan")
 running.recent("scan", "pages/annotate/scan.py")
+if work:  # last, since a speed may have to be measured
+    cost.caption(work.words())

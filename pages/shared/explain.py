@@ -68,7 +68,7 @@ class Task:
 
     def seconds(self, model: BundleInfo) -> float:
         """Return about how long that takes on this machine."""
-        return self.cost(model) / state.windows_per_second(model)
+        return self.cost(model) / state.windows_per_second(model).rate
 
     def is_long(self, model: BundleInfo) -> bool:
         """Return whether it is better done as a job."""

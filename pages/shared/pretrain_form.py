@@ -1,7 +1,7 @@
 """The form of a pre-training: which sequences, what is held out, what it starts from, how long it takes."""
 
 import filecmp
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
@@ -17,13 +17,12 @@ from genolm.job_queue import worker_threads
 from genolm.pretrain_plan import (
     PretrainPlan,
     PretrainSettings,
-    PretrainSpeed,
     measure_pretraining,
     plan_pretraining,
 )
 from genolm.pretraining import load_language_model, pretrain_arguments
 from genolm.registry import BundleInfo, list_bundles
-from pages.shared import inputs, samples, state, uploads
+from pages.shared import inputs, samples, speed, state, uploads
 
 HOURS = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 24.0)
 _SCRATCH = "From scratch"
@@ -285,11 +284,11 @@ def choose_time(wish: Wish) -> tuple[Wish, PretrainPlan | None]:
     wish = replace(wish, settings=replace(wish.settings, hours=hours))
     sizes = [""] if wish.base else list(_SIZES)
     try:
-        plans = {size: _planned(wish, size) for size in sizes}
+        found = {size: _planned(wish, size) for size in sizes}
     except GenolmError as error:
         st.error(state.plain(error), icon=":material/error:")
         return wish, None
-    size = sizes[0]
+    plans, size = {key: plan for key, (plan, _) in found.items()}, sizes[0]
     if not wish.base:
         size = st.radio(
             "Size",
@@ -300,27 +299,25 @@ def choose_time(wish: Wish) -> tuple[Wish, PretrainPlan | None]:
             **inputs.KEPT,
         )
         wish = replace(wish, settings=replace(wish.settings, preset=size))
-    _show_plan(plans[size])
+    _show_plan(*found[size])
     return wish, plans[size]
 
 
-def _planned(wish: Wish, preset: str) -> PretrainPlan:
+def _planned(wish: Wish, preset: str) -> tuple[PretrainPlan, str]:
+    """Return a plan, and what its time is to be taken with."""
     settings = replace(wish.settings, preset=preset) if preset else wish.settings
     base = load_language_model(wish.base) if wish.base else None
     sizes = plan_pretraining(wish.to_learn, settings, base=base).settings
-    speeds: dict[Hashable, PretrainSpeed] = st.session_state.setdefault("pretrain_speeds", {})
-    key = (wish.base, preset, sizes.rows, sizes.k)
-    if key not in speeds:
-        with st.spinner("Measuring how fast a training is here"):
-            speeds[key] = measure_pretraining(sizes, base=base, threads=worker_threads())
-    return plan_pretraining(wish.to_learn, settings, base=base, speed=speeds[key])
+    key = ("pretraining", wish.base, preset, sizes.rows, sizes.k)
+    found = speed.measured(key, lambda: measure_pretraining(sizes, base=base, threads=worker_threads()))
+    return plan_pretraining(wish.to_learn, settings, base=base, speed=found.rate), found.words
 
 
 def _time(plan: PretrainPlan) -> str:
     return state.duration(plan.estimate.seconds) if plan.estimate else "an unknown time"
 
 
-def _show_plan(plan: PretrainPlan) -> None:
+def _show_plan(plan: PretrainPlan, caution: str) -> None:
     estimate = plan.estimate
     assert estimate is not None
     facts = {
@@ -333,7 +330,7 @@ def _show_plan(plan: PretrainPlan) -> None:
         for label, value in facts.items():
             st.metric(label, value, width=inputs.PLAN_WIDTH)
     st.markdown("**What will be done**\n" + "\n".join(f"- {state.plain(reason)}" for reason in plan.reasons))
-    st.caption(f"The time is from a few steps of training measured here a moment ago; {inputs.LONGER}.")
+    st.caption(f"The time is from a few steps of training measured here; {caution}.")
 
 
 def choose_name(wish: Wish) -> tuple[Wish, str]:

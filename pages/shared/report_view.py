@@ -152,7 +152,7 @@ def _scores(report: Report, key: str) -> None:
         st.markdown("**Precision and recall**")
         _figure(report_figures.pr_figure(rows), f"{key}_pr", "Precision-recall curve.")
     if "confusion" in rows:
-        st.markdown("**What was taken for what**")
+        st.markdown("**True class and answer**")
         matrix = report_figures.confusion_figure(rows["confusion"], classes)
         _figure(matrix, f"{key}_confusion", "Confusion matrix.")
     if len(classes) > 2 or report["task"] == "multilabel":

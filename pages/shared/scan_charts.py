@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 
 from genolm.figure_parts import BLUE, GREEN, GREY, VERMILION, mark_threshold
 from genolm.figure_parts import short as shorten
+from genolm.significance import scored_megabases
 from genolm.tracks import Track
 from pages.shared.charts import band, frame, rgba
 
@@ -25,7 +26,7 @@ def score_spread(
     shuffled_megabases: float,
     threshold: float,
 ) -> go.Figure:
-    """Draw how many calls per Mb have which score, beside those of the shuffled genome."""
+    """Draw how many calls per Mb of strand have which score, beside those of the shuffled genome."""
     figure = go.Figure()
     edges = np.linspace(0.0, 1.0, _BINS + 1)
     series = [("this genome", called, megabases, BLUE)]
@@ -42,7 +43,7 @@ def score_spread(
                 fillcolor=rgba(colour, 0.25),
                 line={"color": colour, "width": 2},
                 name=name,
-                hovertemplate="score about %{x:.2f}: %{y:,.1f} calls per Mb<extra>" + name + "</extra>",
+                hovertemplate="score about %{x:.2f}: %{y:,.1f} calls per Mb of strand<extra>" + name + "</extra>",
             )
         )
     mark_threshold(figure, threshold, f"threshold {threshold:.3f}")
@@ -51,37 +52,41 @@ def score_spread(
     return frame(figure, 380)
 
 
-def calls_per_contig(calls: pd.DataFrame, lengths: Mapping[str, int]) -> go.Figure:
-    """Draw the calls per contig as bars, the 30 longest and all others together."""
+def calls_per_contig(calls: pd.DataFrame, lengths: Mapping[str, int], tracks: Sequence[Track]) -> go.Figure:
+    """Draw the calls per contig as bars, the 30 longest and all others together; per Mb of strand with scores."""
     longest = sorted(lengths, key=lambda name: -lengths[name])[:CONTIGS_SHOWN]
     counts = calls["contig"].value_counts()
-    rows = [(shorten(name), int(counts.get(name, 0)), lengths[name]) for name in longest]
+    scored = dict.fromkeys(lengths, 0.0)
+    for track in tracks:
+        scored[track.contig] += scored_megabases([track])
+    rows = [(shorten(name), int(counts.get(name, 0)), lengths[name], scored[name]) for name in longest]
     rest = [name for name in lengths if name not in set(longest)]
     if rest:
         total = int(counts.reindex(rest).fillna(0).sum())
-        rows.append((f"{len(rest):,} others", total, sum(lengths[name] for name in rest)))
-    per_mb = [1e6 * number / size if size else 0.0 for _, number, size in rows]
+        sizes = (sum(of[name] for name in rest) for of in (lengths, scored))
+        rows.append((f"{len(rest):,} others", total, *sizes))
     figure = go.Figure(
         go.Bar(
             y=list(range(len(rows))),
-            x=[number for _, number, _ in rows],
+            x=[number for _, number, *_ in rows],
             orientation="h",
             marker={"color": [BLUE] * len(longest) + [GREY] * bool(rest)},
             customdata=[
-                f"{name}, {size:,} bp: {number:,} calls, {rate:,.0f} per Mb"
-                for (name, number, size), rate in zip(rows, per_mb, strict=True)
+                f"{name}, {size:,} bp: "
+                + (f"{number:,} calls, {number / most:,.0f} per Mb of strand" if most else "nothing was scored")
+                for name, number, size, most in rows
             ],
             hovertemplate="%{customdata}<extra></extra>",
         )
     )
-    labels = [name for name, _, _ in rows]
+    labels = [name for name, *_ in rows]
     figure.update_yaxes(tickvals=list(range(len(rows))), ticktext=labels, autorange="reversed")
     figure.update_xaxes(title="number of calls")
     return frame(figure, 130 + 24 * len(rows), showlegend=False)
 
 
 class Around(NamedTuple):
-    """Scores around gene starts: mean and 95 % band at each distance, and how many starts there are."""
+    """Scores around gene starts: mean and 95 % band at each distance, and how many starts have any score near."""
 
     distance: np.ndarray
     mean: np.ndarray
@@ -114,7 +119,7 @@ def around_starts(
     Returns
     -------
     Around or None
-        None where no start lies on a scanned strand.
+        None where no start lies near a score of its strand.
     """
     steps = max((track.step for track in tracks), default=1)
     distance = np.arange(-reach, reach + 1, steps)
@@ -128,9 +133,9 @@ def around_starts(
             places = places % circular[track.contig]
         if len(own):
             parts.append(track.values_at(places.ravel()).reshape(places.shape))
-    if not parts:
-        return None
-    return _mean_and_band(np.concatenate(parts), distance)
+    values = np.concatenate([np.empty((0, len(distance))), *parts])
+    values = values[~np.isnan(values).all(axis=1)]
+    return _mean_and_band(values, distance) if len(values) else None
 
 
 def _mean_and_band(values: np.ndarray, distance: np.ndarray) -> Around:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,48 +14,80 @@ from genolm.scan import scan_genome
 from genolm.scan_pipeline import BACKGROUND_BASES
 from genolm.scan_plan import Intervals, bases_looked_at, layout_of, scan_windows
 from genolm.topology import LINEAR
-from pages.shared import inputs, state
+from pages.shared import inputs, speed, state
 from pages.shared.scan_form import Options
 
 _MEASURED_BASES = 100_000
 
 
-def show_cost(
-    overview: state.Overview, model: BundleInfo, options: Options, regions: Mapping[str, Intervals] | None = None
-) -> bool:
-    """Say how many windows the scan looks at and how long that takes here; return whether there is any."""
-    layout, window = layout_of(model.config, options.stride), f"{model.config.window.length:,} bp"
-    rules = {"strands": options.strand, "topology": options.forms(overview)}
-    windows = scan_windows(overview.contigs, layout, regions=regions, **rules)
-    where = "" if regions is None else f" in the regions of {state.plain(Path(options.regions).name)}"
-    if not windows:
-        words = f"No window of {window} has its site{where}; take a smaller stride or wider regions."
-        words = words if where else f"No record is as long as a window ({window}); classify the records instead."
-        st.error(words, icon=":material/error:")
-        return False
-    short = sum(size < layout.window for size in overview.contigs.values())
-    verb = "is" if short == 1 else "are"
-    seconds = _seconds(model, options, bases_looked_at(overview.contigs, regions), windows, overview.summary.bases)
-    st.caption(
-        f"{inputs.count_words(windows, 'window')} of {window}{where}: about {state.duration(seconds)} on this machine"
-        + (", the shuffled genome included" if options.background else "")
-        + f"; {inputs.LONGER}."
-        + (f" {inputs.count_words(short)} shorter than a window {verb} left out." if short else "")
-    )
-    return True
+@dataclass(frozen=True)
+class Work:
+    """What a scan looks at.
 
-
-def _seconds(model: BundleInfo, options: Options, bases: int, windows: int, genome: int) -> float:
-    """Return how long a scan takes here, by the measured speed of the model in the mode of the scan.
-
-    ``bases`` and ``windows`` are what it looks at of a genome of ``genome`` bases, which the background is made of.
+    Attributes
+    ----------
+    model : BundleInfo
+    options : Options
+    windows : int
+    bases : int
+        Bases that are looked at on each strand.
+    genome : int
+        Bases of the genome, which the background is made of.
+    short : int
+        Records shorter than a window.
+    where : str
+        " in the regions of ...", or "".
     """
-    shuffled = min(BACKGROUND_BASES, genome) if options.background else 0
-    strands = 2 if options.strand == "both" else 1
-    if options.mode == "stream" or (options.mode == "auto" and model.config.streamed):
-        speed = _stream_speed(str(model.path), state.stamp(model), options.precision)
-        return (bases + shuffled) * strands / speed
-    return (windows + shuffled * strands / options.stride) / state.windows_per_second(model)
+
+    model: BundleInfo
+    options: Options
+    windows: int
+    bases: int
+    genome: int
+    short: int
+    where: str = ""
+
+    @classmethod
+    def of(
+        cls, overview: state.Overview, model: BundleInfo, options: Options, regions: Mapping[str, Intervals] | None
+    ) -> "Work | None":
+        """Return what a scan of a genome looks at; where that is no window, say why and return None."""
+        layout, window = layout_of(model.config, options.stride), f"{model.config.window.length:,} bp"
+        rules = {"strands": options.strand, "topology": options.forms(overview)}
+        windows = scan_windows(overview.contigs, layout, regions=regions, **rules)
+        where = "" if regions is None else f" in the regions of {state.plain(Path(options.regions).name)}"
+        if not windows:
+            words = f"No window of {window} has its site{where}; take a smaller stride or wider regions."
+            words = words if where else f"No record is as long as a window ({window}); classify the records instead."
+            st.error(words, icon=":material/error:")
+            return None
+        short = sum(size < layout.window for size in overview.contigs.values())
+        bases = bases_looked_at(overview.contigs, regions)
+        return cls(model, options, windows, bases, overview.summary.bases, short, where)
+
+    def words(self) -> str:
+        """Return how many windows there are and how long they take here, by the speed that is measured now."""
+        seconds, caution = self._seconds()
+        verb = "is" if self.short == 1 else "are"
+        return (
+            f"{inputs.count_words(self.windows, 'window')} of {self.model.config.window.length:,} bp{self.where}: about "
+            f"{state.duration(seconds)} on this machine"
+            + (", the shuffled genome included" if self.options.background else "")
+            + f"; {caution}."
+            + (f" {inputs.count_words(self.short)} shorter than a window {verb} left out." if self.short else "")
+        )
+
+    def _seconds(self) -> tuple[float, str]:
+        """Return how long it takes by the speed of the model in the mode of the scan, and with what caution."""
+        model, options = self.model, self.options
+        shuffled = min(BACKGROUND_BASES, self.genome) if options.background else 0
+        strands = 2 if options.strand == "both" else 1
+        if options.mode == "stream" or (options.mode == "auto" and model.config.streamed):
+            key = ("stream", str(model.path), state.stamp(model), options.precision)
+            found = speed.measured(key, lambda: _stream_speed(str(model.path), options.precision))
+            return (self.bases + shuffled) * strands / found.rate, found.words
+        found = state.windows_per_second(model)
+        return (self.windows + shuffled * strands / options.stride) / found.rate, found.words
 
 
 class _Letters:
@@ -71,8 +104,7 @@ class _Letters:
         return self._text[start:end]
 
 
-@st.cache_data(max_entries=16, show_spinner="Measuring the speed of this model here")
-def _stream_speed(path: str, changed: int, precision: str) -> float:
+def _stream_speed(path: str, precision: str) -> float:
     """Return how many bases of one strand a model streams in a second on this machine."""
     letters, predictor = _Letters(), Predictor(load_bundle(path), precision=precision)
     began = time.perf_counter()

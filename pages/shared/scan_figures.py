@@ -36,7 +36,7 @@ def show(job: Job, found: Finished, calls: pd.DataFrame, threshold: float, place
 
 
 def _show_contigs(job: Job, found: Finished, calls: pd.DataFrame) -> None:
-    figure = scan_charts.calls_per_contig(calls, found.lengths)
+    figure = scan_charts.calls_per_contig(calls, found.lengths, found.scan.tracks)
     st.plotly_chart(figure, key=f"contigs_{job.id}", alt="Number of calls of each contig.")
 
 
@@ -125,7 +125,7 @@ def _show_scores(job: Job, found: Finished, threshold: float) -> None:
         shuffled_megabases=1.0 if background is None else background.megabases,
         threshold=threshold,
     )
-    st.plotly_chart(figure, key=f"spread_{job.id}", alt="Calls per Mb by their score.")
+    st.plotly_chart(figure, key=f"spread_{job.id}", alt="Calls per Mb of strand by their score.")
     words = f"Calls from a score of {lowest:.2f} up, by their highest score. "
     words += (
         "Grey: calls on shuffled pieces of this genome, which keep its two-letter counts and hold no "
@@ -156,7 +156,7 @@ def _around(
 def _show_starts(job: Job, found: Finished) -> None:
     own, other = _around(found, str(found.folder), found.changed)
     if own is None:
-        st.info("No gene start lies on a strand that was scanned.", icon=":material/info:")
+        st.info("No gene start lies where its strand was scored.", icon=":material/info:")
         return
     figure = scan_charts.around_figure(own, other, class_name=found.class_name)
     st.plotly_chart(figure, key=f"starts_{job.id}", alt="Mean score around gene starts.")

@@ -127,7 +127,7 @@ def _show_counts(found: Finished, calls: pd.DataFrame, threshold: float) -> None
         rate = found.background.interval_per_mb(threshold)
         expected = rate.value * found.megabases
         words = f"Expected from the shuffled genome, 95 % interval {_number(rate.low)} to {_number(rate.high)}."
-        columns[2].metric("False ones per Mb", _number(rate.value), help=words)
+        columns[2].metric("False ones per Mb of strand", _number(rate.value), help=words)
         share = f"{min(1.0, expected / len(calls)):.0%} of the calls" if len(calls) else None
         columns[3].metric(
             "False ones in all", _number(expected), share, delta_color="off", delta_arrow="off"
@@ -142,9 +142,8 @@ def _number(value: float) -> str:
 def _show_meaning(found: Finished, threshold: float) -> None:
     scan, background = found.scan, found.background
     chance = (
-        "A bacterium has about a thousand genes and a few hundred promoters per Mb: many more calls "
-        "than that are "
-        "mostly false; raise the threshold."
+        "How many of the calls are false is not known without the shuffled genome. As a measure, per Mb of strand a "
+        "bacterium has about 500 genes, and a mammal about 3 that code for proteins."
         if background is None
         else f"False calls are counted on {background.megabases:.2g} Mb of strand of this genome, shuffled "
         "and scanned in the same way."

@@ -19,6 +19,7 @@ from genolm.predict import Predictor
 from genolm.progress import Progress, ProgressCallback
 from genolm.registry import BundleInfo, list_bundles, load_bundle
 from genolm.sequences import SequenceSummary, open_fasta
+from pages.shared import speed
 
 _MARKDOWN = re.compile(r"([\\`*_$\[\]<>~#|])")
 _KEPT_OVERVIEWS = 8
@@ -127,19 +128,18 @@ def predictor(info: BundleInfo) -> Predictor:
         return _predictor(str(info.path), stamp(info))
 
 
-@st.cache_data(max_entries=16, show_spinner="Measuring the speed of this model here")
-def _speed(_predictor: Predictor, path: str, changed: int) -> float:
-    window = _predictor.config.window.length if _predictor.config.window else 200
+def windows_per_second(info: BundleInfo) -> speed.Speed[float]:
+    """Return how many windows a model does in a second on this machine, measured on random letters."""
+    return speed.measured(("windows", str(info.path), stamp(info)), lambda: _windows_per_second(predictor(info)))
+
+
+def _windows_per_second(model: Predictor) -> float:
+    window = model.config.window.length if model.config.window else 200
     codes = np.random.default_rng(1).integers(4, size=(_SPEED_WINDOWS, window), dtype=np.uint8)
-    _predictor.logits_of_codes(codes[:16])
+    model.logits_of_codes(codes[:16])
     began = time.perf_counter()
-    _predictor.logits_of_codes(codes)
+    model.logits_of_codes(codes)
     return _SPEED_WINDOWS / (time.perf_counter() - began)
-
-
-def windows_per_second(info: BundleInfo) -> float:
-    """Return how many windows a model does in a second on this machine, measured once on random letters."""
-    return _speed(predictor(info), str(info.path), stamp(info))
 
 
 def stamp(info: BundleInfo) -> int:

@@ -1,7 +1,7 @@
 """The form of a training: what is predicted, how it is judged, what it starts from, what it takes."""
 
 import hashlib
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from genolm.preparation import Preparation, prepare_training
 from genolm.registry import BundleInfo, list_bundles
 from genolm.table_split import SplitSettings
 from genolm.tables import LabelledTable
-from pages.shared import inputs, state
+from pages.shared import inputs, speed, state
 from pages.shared.table_view import CheckedTable, TableChoice
 
 _TASKS = {
@@ -63,6 +63,8 @@ _EVERY_FRAME = (
     "The mean of readings from each of the first bases; as planned is yes for sequences that begin anywhere or may be "
     "cut short. It takes three times as long with words every 3 bases, and changes nothing with words at every base."
 )
+_PASSES = "How often all training rows are read once every layer learns. More fit the rows better, at last by heart."
+_DROPOUT = "How much of the model is left out by chance in training, against learning by heart. 0: nothing is left out."
 _IN_PARTS = (
     "Beside the whole sequence the model sees each of so many equal parts of it, and so where something stands. It "
     "helps where all are aligned, such as windows around a TSS. 0 for pieces that were cut anywhere, such as shotgun "
@@ -277,16 +279,16 @@ def _expert() -> dict[str, Any]:
             )
         ],
         "seeds": _whole(right, "Models to average", 1, 32, "train_seeds"),
-        "epochs": _whole(left, "Passes with all layers", 1, 1000, "train_epochs"),
+        "epochs": _whole(left, "Passes with all layers", 1, 1000, "train_epochs", _PASSES),
         "batch_size": _whole(middle, "Sequences in a step", 2, 4096, "train_batch"),
         "lr": right.number_input(
             "Learning rate", 1e-6, 0.5, None, format="%.5f", key="train_lr", **_PLANNED, **inputs.KEPT
         ),
         "drop_mult": left.number_input(
-            "Strength of dropout", 0.0, 1.6, None, 0.1, key="train_drop", **_PLANNED, **inputs.KEPT
+            "Strength of dropout", 0.0, 1.6, None, 0.1, key="train_drop", help=_DROPOUT, **_PLANNED, **inputs.KEPT
         ),
         "search_minutes": middle.number_input(
-            "Minutes to try settings in",
+            "Minutes to try other settings",
             0.0,
             600.0,
             0.0,
@@ -306,7 +308,7 @@ def _expert() -> dict[str, Any]:
     label, key = "Measure models from fewer sequences", "train_reduction"
     given["reduction"] = st.toggle(label, key=key, help=words, **inputs.KEPT)
     words = "Ends a training in which nothing is learned, and says what to try."
-    given["watched"] = st.toggle("Watch-dog", True, key="train_watched", help=words, **inputs.KEPT)
+    given["watched"] = st.toggle("Stop a training that learns nothing", True, key="train_watched", help=words, **inputs.KEPT)
     return given
 
 
@@ -322,9 +324,9 @@ def show_plan(wish: Wish, checked: CheckedTable) -> Preparation | None:
     except GenolmError as error:
         st.error(state.plain(error), icon=":material/error:")
         return None
-    with st.spinner("Measuring how fast a training is here"):
-        costs = {effort: _cost(plan) for effort, plan in plans.items()}
-    chosen = costs[wish.settings.effort]
+    speeds = {effort: _speed(plan) for effort, plan in plans.items()}
+    costs = {effort: _cost(plan, speeds[effort].rate) for effort, plan in plans.items()}
+    chosen, caution = costs[wish.settings.effort], speeds[wish.settings.effort].words
     facts = {}
     for effort, cost in costs.items():
         mark = " (chosen)" if effort == wish.settings.effort else ""
@@ -335,7 +337,7 @@ def show_plan(wish: Wish, checked: CheckedTable) -> Preparation | None:
             st.metric(label, value, width=inputs.PLAN_WIDTH)
     reasons = plans[wish.settings.effort].plan.reasons
     st.markdown("**What will be done**\n" + "\n".join(f"- {state.plain(reason)}" for reason in reasons))
-    st.caption(f"The time is from a few steps of training measured here just now; {inputs.LONGER}.")
+    st.caption(f"The time is from a few steps of training measured here; {caution}.")
     return plans[wish.settings.effort]
 
 
@@ -350,14 +352,16 @@ def _prepared(wish: Wish, checked: CheckedTable) -> Preparation:
     )
 
 
-def _cost(preparation: Preparation) -> Estimate:
+def _speed(preparation: Preparation) -> speed.Speed[float]:
+    """Return how many tokens a second the training of a plan reads here."""
     classifier = preparation.plan.classifier
     start = classifier.preset if preparation.from_scratch else preparation.bundle.sha256
-    speeds: dict[Hashable, float] = st.session_state.setdefault("train_speeds", {})
-    key = (start, classifier.batch_size, str(preparation.path))
-    found = estimate_training(preparation, threads=worker_threads(), tokens_per_second=speeds.get(key))
-    speeds[key] = found.tokens_per_second
-    return found
+    key = ("training", start, classifier.batch_size, str(preparation.path))
+    return speed.measured(key, lambda: _cost(preparation).tokens_per_second)
+
+
+def _cost(preparation: Preparation, tokens_per_second: float | None = None) -> Estimate:
+    return estimate_training(preparation, threads=worker_threads(), tokens_per_second=tokens_per_second)
 
 
 def waiting_words() -> str:

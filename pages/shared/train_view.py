@@ -7,7 +7,7 @@ import streamlit as st
 from genolm import workspace
 from genolm.cards import format_estimate, metric_name
 from genolm.jobs import Job
-from genolm.model_report import is_model_of, pack_report
+from genolm.model_report import is_model_of, pack_report, read_report
 from genolm.registry import BundleInfo, list_bundles
 from pages.shared import card, downloads, job_view, live, running, scores, state
 from pages.shared.report_view import show_report
@@ -33,7 +33,7 @@ def _show_result(job: Job) -> None:
     report = job.result / (running.option(job, "--report") or "report")
     info = _made_model(job, report)
     if info is not None:
-        _show_model(info)
+        _show_model(info, report)
     if report.is_dir():
         if info is not None:
             _offer_zip(job, info, report)
@@ -65,16 +65,16 @@ def _made_model(job: Job, report: Path) -> BundleInfo | None:
     return None
 
 
-def _show_model(info: BundleInfo) -> None:
+def _show_model(info: BundleInfo, report: Path) -> None:
     words = f"**{state.plain(info.name)}** is ready, on every page that uses models and in every command."
-    if doubt := _doubt(info):
+    if doubt := _doubt(info, report):
         st.warning(f"{words} {state.plain(doubt)}", icon=":material/warning:")
     else:
         st.success(words, icon=":material/check_circle:")
     card.show_uses(info)
 
 
-def _doubt(info: BundleInfo) -> str:
+def _doubt(info: BundleInfo, report: Path) -> str:
     """Return why a model should not be relied on, "" where its test rows speak for it."""
     metric, split = scores.headline_metric(info.card), scores.main_split(info.card)
     if not metric:
@@ -87,12 +87,20 @@ def _doubt(info: BundleInfo) -> str:
             "or another language model may help."
         )
     best = scores.best_baseline(info.card, metric)
-    if best and (own.get("value") or 0.0) < best[1]:
-        return (
-            f"But {best[0]} does better on the same rows ({metric_name(metric)} {best[1]:.3f} against "
-            f"{format_estimate(own)}): read the report before you use it."
-        )
-    return ""
+    if not best or (own.get("value") or 0.0) >= best[1]:
+        return ""
+    said = f"({metric_name(metric)} {best[1]:.3f}, the model {format_estimate(own)}): read the report before you use it."
+    if _is_worse(report, best[0], metric):
+        return f"But a simple baseline is better on the same rows, {best[0]} {said}"
+    return f"But on these rows it is no better than a simple baseline, {best[0]} {said}"
+
+
+def _is_worse(report: Path, baseline: str, metric: str) -> bool:
+    """Return whether a report's interval of the difference from a baseline lies below 0; without one, True."""
+    if not report.is_dir():
+        return True
+    found = read_report(report)["baselines"].get(baseline, {}).get("difference", {}).get(metric)
+    return not found or found["high"] is None or found["high"] < 0
 
 
 def _offer_zip(job: Job, info: BundleInfo, report: Path) -> None:

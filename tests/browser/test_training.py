@@ -150,7 +150,7 @@ def start_training(page):
     epochs.fill(str(EPOCHS))
     epochs.press("Enter")
     page.get_by_text(f"{EPOCHS} passes with all of them").wait_for()
-    page.get_by_text("Watch-dog").click()
+    page.get_by_text("Stop a training that learns nothing").click()
     settle(page)
     page.get_by_role("button", name="Start the training").click()
     page.wait_for_url(re.compile(r"job=[0-9a-f]{32}"))

@@ -20,6 +20,12 @@ def fresh_caches():
     st.cache_resource.clear()
 
 
+@pytest.fixture(autouse=True)
+def nothing_else_runs(monkeypatch):
+    """Let no other work on this machine change what pages say of their times."""
+    monkeypatch.setattr("os.getloadavg", lambda: (0.0, 0.0, 0.0))
+
+
 @pytest.fixture
 def no_model(private_workspace, monkeypatch, tmp_path_factory):
     """A workspace without any model, not even the built-in ones."""

@@ -17,7 +17,7 @@ from genolm.prediction import log_odds
 from genolm.registry import load_bundle
 from genolm.saliency import explained_answer, perturbation_saliency
 from genolm.sequences import reverse_complement
-from pages.shared import charts, explain, inputs, running, samples
+from pages.shared import charts, explain, inputs, running, samples, speed
 
 PAGE = "pages/annotate/saliency.py"
 
@@ -48,7 +48,7 @@ def test_the_sample_is_explained_as_the_package_does(open_page, toy_model, priva
     counted = "Positions on this page count from 1; in the CSV they count from 0."
     assert counted in [item.value for item in app.caption]
     assert counted not in [item.value for box in app.expander for item in box.caption]
-    assert any(item.value.endswith(f" here; {inputs.LONGER}.") for item in app.caption)
+    assert any(item.value.endswith(f" here; {speed.LONGER}.") for item in app.caption)
 
 
 def decoded(values):

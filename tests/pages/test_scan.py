@@ -19,7 +19,7 @@ from genolm.registry import import_bundle, load_bundle, save_bundle
 from genolm.scan import scan_genome
 from genolm.scan_pipeline import scan_file
 from genolm.site_matching import judge_calls
-from pages.shared import inputs, results, running, samples, scan_data, scan_downloads, scan_table, uploads
+from pages.shared import inputs, results, running, samples, scan_data, scan_downloads, scan_table, speed, uploads
 from pages.shared.scan_browser import Place, pick, to_explain, window_of
 from pages.shared.scan_form import Options
 from pages.shared.scan_table import Filter
@@ -180,7 +180,7 @@ def test_a_finished_job_is_found_by_its_address_and_called_anew(open_page, finis
     assert shown["Calls"] == f"{len(calls):,}"
     background = scan_data.read(job).background
     assert (
-        shown["False ones per Mb"].replace(",", "")
+        shown["False ones per Mb of strand"].replace(",", "")
         == f"{background.expected_per_mb(threshold):.0f}"
     )
     table = app.dataframe[0].value
@@ -416,7 +416,7 @@ def test_the_scan_is_started_with_what_was_chosen(open_page, toy_model, monkeypa
     started = []
     monkeypatch.setattr(running, "start", lambda kind, arguments, *, title: started.append(arguments))
     app = open_page(PAGE)
-    assert any(item.value.endswith(f", the shuffled genome included; {inputs.LONGER}.") for item in app.caption)
+    assert any(item.value.endswith(f", the shuffled genome included; {speed.LONGER}.") for item in app.caption)
     app.number_input[0].set_value(20).run()
     app.slider[0].set_value(0.9).run()
     next(item for item in app.radio if item.label == "Topology").set_value("circular").run()

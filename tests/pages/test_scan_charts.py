@@ -60,6 +60,10 @@ def test_scores_around_starts_are_read_along_the_gene():
     closed = scan_charts.around_starts([plus], circle, {"c": 100}, reach=10)
     assert np.isnan(open_end.mean[0]) and closed.mean[0] == 0
     assert scan_charts.around_starts([plus], circle.assign(strand="-"), {}) is None
+    # Starts that have no score near, as those outside of the scanned regions, count for nothing.
+    far = pd.DataFrame({"contig": "c", "position": [55, 5_000], "strand": "+"})
+    assert scan_charts.around_starts([plus], far, {}, reach=20).starts == 1
+    assert scan_charts.around_starts([plus], far.iloc[1:], {}, reach=20) is None
 
 
 def test_scores_are_counted_per_mb_and_beside_the_shuffled_ones():
@@ -98,9 +102,12 @@ def test_only_long_names_get_a_column_that_leaves_room_for_the_others(names, is_
 def test_the_many_small_contigs_are_one_bar():
     lengths = {f"c{number}": 1000 - number for number in range(40)}
     calls = pd.DataFrame({"contig": ["c0", "c0", "c35", "c36"]})
-    (bars,) = scan_charts.calls_per_contig(calls, lengths).data
+    tracks = [Track("c0", strand, 0, 10, 10, np.r_[np.zeros(90), np.full(10, np.nan)]) for strand in "+-"]
+    (bars,) = scan_charts.calls_per_contig(calls, lengths, tracks).data
     assert len(bars.x) == 31 and bars.x[0] == 2 and bars.x[-1] == 2
-    assert bars.customdata[-1].startswith("10 others, ")
+    # 900 bp of either strand have a score.
+    assert bars.customdata[0] == "c0, 1,000 bp: 2 calls, 1,111 per Mb of strand"
+    assert bars.customdata[-1] == f"10 others, {sum(range(961, 971)):,} bp: nothing was scored"
 
 
 def test_the_present_threshold_is_marked_on_the_curve():

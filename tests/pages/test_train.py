@@ -14,7 +14,7 @@ from genolm.finetuning import finetune
 from genolm.jobs import Job
 from genolm.progress import Progress
 from genolm.registry import import_bundle, remove_bundle
-from pages.shared import inputs, running, table_view, train_form
+from pages.shared import inputs, running, speed, table_view, train_form, train_view
 from pages.shared.table_view import TableChoice
 
 PAGE = "pages/models/train.py"
@@ -52,7 +52,7 @@ def test_the_example_is_read_explained_and_started(open_page, language_model, st
     assert shown["Time, Fast (chosen)"].startswith("about ")
     assert shown["Memory"].endswith(" GB") and shown["Runs on"] == "CPU (1 core)"
     assert not [item for column in app.columns for item in column.metric if item.label in ("Memory", "Runs on")]
-    assert any(item.value.endswith(f"; {inputs.LONGER}.") for item in app.caption)
+    assert any(item.value.endswith(f"; {speed.LONGER}.") for item in app.caption)
     assert any("The layers are set free one by one" in item.value for item in app.markdown)
     command = "genolm finetune assets/samples/example_table.csv.gz --base toy-lm"
     assert any(command in item.value for item in app.code)
@@ -287,7 +287,7 @@ def test_a_finished_training_shows_report_and_model(
     assert not app.exception and not app.error
     # The classes differ in length: that alone beats a model that hardly trained, and the page says so.
     told = app.warning[0].value
-    assert "mine** is ready" in told and ("does better on the same rows" in told or "than guessing" in told)
+    assert "mine** is ready" in told and ("a simple baseline" in told or "than guessing" in told)
     assert not app.success
     assert "How good it is" in [item.value for item in app.header]
     record = json.loads((job.result / "report" / "run.json").read_text())
@@ -320,3 +320,22 @@ def test_labels_that_cannot_be_told_can_be_named_by_hand(open_page, language_mod
     task.set_value("multiclass").run()
     assert not app.error and len(app.header) == 4
     assert any("--task multiclass" in item.value for item in app.code)
+
+
+@pytest.mark.parametrize(
+    ("value", "gap", "words"),
+    [
+        (0.9, None, ""),
+        (0.8, (-0.2, -0.05), "But a simple baseline is better on the same rows, words (AUROC 0.850, the model 0.800"),
+        (0.8, (-0.2, 0.05), "But on these rows it is no better than a simple baseline, words (AUROC 0.850, the model"),
+        (0.8, (None, None), "But a simple baseline is better on the same rows"),
+    ],
+)
+def test_a_doubt_and_the_report_say_the_same_of_a_baseline(toy_model, tmp_path, monkeypatch, value, gap, words):
+    figure = {"value": value, "low": value - 0.1, "high": value + 0.1}
+    card = {"metrics": {"test": {"auroc": figure}}, "baselines": {"words": {"auroc": {**figure, "value": 0.85}}}}
+    info = dataclasses.replace(toy_model, card=card)
+    low, high = gap or (None, None)
+    difference = {"auroc": {"value": value - 0.85, "low": low, "high": high, "p": 0.5}}
+    monkeypatch.setattr(train_view, "read_report", lambda _: {"baselines": {"words": {"difference": difference}}})
+    assert train_view._doubt(info, tmp_path).startswith(words) and bool(train_view._doubt(info, tmp_path)) == bool(words)
