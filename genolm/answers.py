@@ -12,7 +12,7 @@ from genolm import calibration, metrics
 from genolm.bootstrap import Estimate, count_groups, usable
 from genolm.config import Calibration, HeadConfig
 from genolm.errors import SettingsError
-from genolm.labels import SEPARATOR
+from genolm.labels import SEPARATOR, VALUE_DIGITS
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class Answers:
         if self.task in ("binary", "multiclass"):
             return [self.classes[index] for index in coded]
         if self.task == "regression":
-            return [SEPARATOR.join(f"{value:.6g}" for value in row) for row in coded]
+            return [SEPARATOR.join(f"{value:.{VALUE_DIGITS}g}" for value in row) for row in coded]
         pairs = [zip(self.classes, row, strict=True) for row in coded]
         return [SEPARATOR.join(name for name, there in pair if there) for pair in pairs]
 

@@ -119,7 +119,7 @@ def save_bundle(
     """
     from safetensors.torch import save_file
 
-    stored = _stored_state(state_dict, dtype)
+    stored = stored_state(state_dict, dtype)
     with replaced_folder(Path(folder)) as work:
         save_file(stored, work / WEIGHTS_FILE, metadata={"format": "pt"})
         os.chmod(work / WEIGHTS_FILE, 0o644)
@@ -203,7 +203,17 @@ def _empty_model(config: BundleConfig) -> "torch.nn.Module":
     return Ensemble([SequenceClassifier(*sizes) for _ in range(config.members)])
 
 
-def _stored_state(state: Mapping[str, "torch.Tensor"], dtype: StorageType) -> dict[str, "torch.Tensor"]:
+def stored_state(state: Mapping[str, "torch.Tensor"], dtype: StorageType = "fp16") -> dict[str, "torch.Tensor"]:
+    """Return weights as a bundle stores them, which is what answers are worked out with from then on.
+
+    Matrices are of ``dtype``, and all else of fp32, as is a matrix that ``dtype`` cannot hold: the last one of a
+    regression whose values are very small or large.
+
+    Raises
+    ------
+    BundleError
+        A weight is no finite number.
+    """
     import torch
 
     types = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
@@ -213,12 +223,20 @@ def _stored_state(state: Mapping[str, "torch.Tensor"], dtype: StorageType) -> di
     for key, value in state.items():
         value = value.detach().cpu()
         if value.is_floating_point():
-            value = value.to(types[dtype] if value.dim() > 1 else torch.float32)
             if not torch.isfinite(value).all():
-                raise BundleError(f"Weight {key} is not finite as {dtype}; the model cannot be saved.")
+                raise BundleError(f"Weight {key} has numbers that are not finite; the model cannot be saved.")
+            value = value.to(types[dtype] if value.dim() > 1 and _is_held(value, types[dtype]) else torch.float32)
         # A tied weight occurs under two names and safetensors takes no shared memory.
         stored[key] = value.contiguous().clone()
     return stored
+
+
+def _is_held(matrix: "torch.Tensor", kind: "torch.dtype") -> bool:
+    """Return whether the largest weight lies well within what a type can hold: fp16 is coarse below 6e-5."""
+    import torch
+
+    most, limits = float(matrix.abs().max()), torch.finfo(kind)
+    return most == 0 or 4 * limits.tiny <= most <= limits.max
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from genolm.batches import LabelledWindows, WindowBatch
 from genolm.bootstrap import taken, usable
+from genolm.bundles import stored_state
 from genolm import calibration as calibrate
 from genolm.classifier import SequenceClassifier
 from genolm.config import (
@@ -256,7 +257,8 @@ def train_classifier(
 ) -> TrainedClassifier:
     """Train a classifier from a language model, or from scratch when ``base`` is only a tokenizer.
 
-    The weights of the best validation epoch are kept; temperature and threshold are fitted on ``valid``.
+    The weights of the best validation epoch are kept, as a bundle stores them, so that all that is said of the model
+    holds for it; temperature and threshold are fitted on ``valid``.
     ``encoder`` takes the place of the base's own weights (``encoder.*``), after the language model was
     fine-tuned.
     """
@@ -272,6 +274,7 @@ def train_classifier(
     scale.fold_into(model)
     if weights is not None:
         remove_weights(model, weights)
+    model.load_state_dict(stored_state(model.state_dict()))
     trained = TrainedClassifier(model, tokenizer, head, Calibration(), history, asdict(settings))
     return trained.calibrated(valid)
 
@@ -350,6 +353,7 @@ class _LabelScale:
     def of(cls, labels: np.ndarray, task: str) -> "_LabelScale":
         if task != "regression":
             return cls()
+        labels = labels.astype(np.float64)
         deviation = labels.std(axis=0)
         return cls(labels.mean(axis=0), np.where(deviation > 0, deviation, 1.0))
 

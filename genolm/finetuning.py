@@ -29,7 +29,7 @@ from genolm.config import (
     to_json,
 )
 from genolm.distributed import refuse_several
-from genolm.errors import TrainingError
+from genolm.errors import SettingsError, TrainingError
 from genolm.preparation import Preparation, prepare_training
 from genolm.progress import ProgressCallback, Stages
 from genolm.record import file_facts, run_record, timestamp
@@ -103,9 +103,7 @@ def finetune(
     """
     refuse_several("finetune")
     started, began = timestamp(), time.monotonic()
-    check = check_name(name) if out_dir else check_new_name(name)
-    folder = Path(out_dir) if out_dir else models_dir() / check
-    check_free(folder)
+    folder = _new_folder(name, out_dir)
     preparation = prepare_training(table_path, base, settings, from_scratch=from_scratch)
     if report_dir is not None:
         report_folder(report_dir)
@@ -123,6 +121,15 @@ def finetune(
             raise
         os.replace(made, folder)
         run.kept.remove()
+    return folder
+
+
+def _new_folder(name: str, out_dir: str | Path | None) -> Path:
+    """Return where the new bundle goes, after a look whether it may."""
+    folder = models_dir() / check_new_name(name) if out_dir is None else Path(out_dir)
+    if check_name(folder.name) != name:
+        raise SettingsError(f"The new model is called '{name}', but its folder '{folder.name}'; give both one name.")
+    check_free(folder)
     return folder
 
 

@@ -12,6 +12,9 @@ from genolm.errors import SettingsError, TableError
 
 SEPARATOR = ";"
 MOST_WHOLE_NUMBERS = 20
+LARGEST_LABEL, SMALLEST_SPREAD, SPREAD_STEPS = 1e30, 1e-30, 100
+VALUE_DIGITS = 9
+"""Significant digits that tell any two numbers of float32 apart."""
 _FEWEST_JUDGED = 30
 # Among numbers each of these, whatever its case, is a missing value; among words NA may be a place and - a strand.
 _MISSING = frozenset(("na", "nan", "-nan", "n/a", "#n/a", "#na", "<na>", "null", "none", "?", ".", "-"))
@@ -23,7 +26,10 @@ _AS_CLASSES = "choose multiclass, one of several classes, as what is to be predi
 
 @dataclass(frozen=True)
 class LabelCode:
-    """A task and its labels as numbers: (n,) int64 class indices or (n, outputs) float32."""
+    """A task and its labels as numbers.
+
+    They are (n,) int64 class indices, (n, labels) float32 of 0 and 1, or (n, outputs) float64.
+    """
 
     head: HeadConfig
     values: np.ndarray
@@ -191,8 +197,24 @@ def _regression(labels: Sequence[str]) -> LabelCode:
         )
     if len(set(numbers)) < 2:
         raise TableError(f"Every label is {labels[0] if labels else ''}; there is nothing to predict.")
-    values = np.array(numbers, dtype=np.float32).reshape(-1, 1)
+    values = np.array(numbers, dtype=np.float64).reshape(-1, 1)
+    _check_scale(values)
     return LabelCode(HeadConfig("regression", ("value",)), values)
+
+
+def _check_scale(values: np.ndarray) -> None:
+    """Refuse numbers that a model, which answers in float32, cannot tell apart."""
+    size, spread, mean = float(np.abs(values).max()), float(values.std()), float(values.mean())
+    if size > LARGEST_LABEL or spread < SMALLEST_SPREAD:
+        raise TableError(
+            f"The labels go up to {size:.3g} and spread by {spread:.3g}, which a model cannot answer; take their "
+            "logarithms, or another unit."
+        )
+    if np.finfo(np.float32).eps * size > spread / SPREAD_STEPS:
+        raise TableError(
+            f"The labels spread by {spread:.3g} about {mean:.10g}, too little for numbers of that size; take "
+            f"{mean:.3g} off all of them."
+        )
 
 
 def as_number(text: str) -> float | None:

@@ -8,7 +8,8 @@ import numpy as np
 import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is loaded
 import torch
 
-from genolm.batches import LanguageStream, StreamSettings, TextBatch, row_by_row
+from genolm.batches import LanguageStream, StreamSettings, TextBatch, row_by_row, scored_targets
+from genolm.errors import TrainingError
 from genolm.language import token_losses
 from genolm.markov import MarkovModel, bits_interval
 from genolm.model import LanguageModel
@@ -33,6 +34,23 @@ def held_out_text(records: Sequence[np.ndarray], tokenizer: KmerTokenizer, *, ba
     settings = StreamSettings(rows=rows, bptt=bptt, piece=VALID_PIECE, seed=0)
     stream = LanguageStream(cut, tokenizer, settings)
     return [stream[step] for step in range(len(stream))]
+
+
+def scored_text(records: Sequence[np.ndarray], tokenizer: KmerTokenizer, *, bases: int) -> list[TextBatch]:
+    """Return the :func:`held_out_text` that a language model is measured on.
+
+    Raises
+    ------
+    TrainingError
+        No token of it counts, see :func:`genolm.batches.scored_targets`.
+    """
+    text, words = held_out_text(records, tokenizer, bases=bases), tokenizer.config
+    if not any(scored_targets(batch).any() for batch in text):
+        raise TrainingError(
+            f"Nothing of the held-out records can be scored: none has two words of {words.k} known bases (A, C, G, T) "
+            f"in a row, {words.stride} bp apart. Hold out other records, or take shorter words."
+        )
+    return text
 
 
 def _stretches(records: Sequence[np.ndarray], bases: int) -> list[np.ndarray]:

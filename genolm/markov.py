@@ -157,9 +157,9 @@ def fit_markov(
     """Fit a Markov model to base codes; the order is chosen on a slice of them unless it is given.
 
     The slice is a tenth of the data in 20 or more pieces of up to 5,000 bases, 500,000 bases at most;
-    strengths and order are chosen on it by the counts of all the rest, and then it is counted too. The tenth
-    of the pieces that gains most by a choice and the tenth that gains least do not count, or the few that lie
-    in repeats would choose for all. Tried are the orders
+    strengths and order are chosen on it by the counts of all the rest, and then it is counted too, but for words over
+    the ends of its pieces. The tenth of the pieces that gains most by a choice and the tenth that gains least do not
+    count, or the few that lie in repeats would choose for all. Tried are the orders
     from 0 to ``highest``, but none with more than 256 words for each base of the data; of orders that are as
     good as the best, to 0.0001 bits, the lowest is taken.
 

@@ -56,10 +56,10 @@ def check_suffix(out: PathLike) -> str:
 
 
 @contextmanager
-def rows_to(out: Path, columns: Sequence[str]) -> Iterator[WriteRow]:
+def rows_to(out: Path, columns: Sequence[str], *, digits: int = 6) -> Iterator[WriteRow]:
     """Give a function that writes one row to ``out``: CSV, TSV or JSON by suffix, there only when complete.
 
-    Numbers have six significant digits.
+    Numbers have so many significant ``digits``.
     """
     suffix = check_suffix(out)
     make_folder(out.parent)
@@ -68,25 +68,25 @@ def rows_to(out: Path, columns: Sequence[str]) -> Iterator[WriteRow]:
         _full_disk_said(out),
         atomic_write(out) as stream,
         io.TextIOWrapper(stream, encoding="utf-8", newline="") as handle,
-        writer(handle, columns, "\t" if suffix == ".tsv" else ",") as write,
+        writer(handle, columns, "\t" if suffix == ".tsv" else ",", digits) as write,
     ):
         yield write
 
 
 @contextmanager
-def _delimited_rows(handle: TextIO, columns: Sequence[str], delimiter: str) -> Iterator[WriteRow]:
+def _delimited_rows(handle: TextIO, columns: Sequence[str], delimiter: str, digits: int) -> Iterator[WriteRow]:
     rows = csv.writer(handle, delimiter=delimiter, lineterminator="\n")
     rows.writerow(columns)
-    yield lambda row: rows.writerow([_short(value) for value in row])
+    yield lambda row: rows.writerow([_short(value, digits) for value in row])
 
 
 @contextmanager
-def _json_rows(handle: TextIO, columns: Sequence[str], _: str) -> Iterator[WriteRow]:
+def _json_rows(handle: TextIO, columns: Sequence[str], _: str, digits: int) -> Iterator[WriteRow]:
     count = 0
 
     def write(row: Iterable[Any]) -> None:
         nonlocal count
-        values = [float(f"{value:.6g}") if isinstance(value, float) else value for value in row]
+        values = [float(_short(value, digits)) if isinstance(value, float) else value for value in row]
         handle.write(("\n" if count == 0 else ",\n") + json.dumps(dict(zip(columns, values, strict=True))))
         count += 1
 
@@ -199,5 +199,5 @@ def _full_disk_said(out: Path) -> Iterator[None]:
         raise SettingsError(f"{out} cannot be written: {error.strerror}.") from error
 
 
-def _short(value: Any) -> Any:
-    return f"{value:.6g}" if isinstance(value, float) else value
+def _short(value: Any, digits: int) -> Any:
+    return f"{value:.{digits}g}" if isinstance(value, float) else value

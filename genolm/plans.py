@@ -210,8 +210,8 @@ def _schedule(
     most = max(2, size.train // LEAST_STEPS)
     if settings.batch_size and batch > most:
         reasons.append(
-            f"{most} sequences in a step where {batch:,} were asked for, so that a pass over the {size.train:,} training "
-            f"rows has at least {LEAST_STEPS} steps."
+            f"{most} sequences in a step where {batch:,} were asked for, so that a pass over the {size.train:,} "
+            f"training rows has at least {LEAST_STEPS} steps."
         )
     batch = min(batch, most)
     whole = 2 if many else 6 if few else 3

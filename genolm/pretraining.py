@@ -17,7 +17,7 @@ from genolm.batches import TextBatch
 from genolm.corpus import Corpus, divide_files, outline, split_corpus
 from genolm.errors import SettingsError, TrainingError, check_list, first_names
 from genolm.language import token_losses
-from genolm.language_scores import bits_per_base, held_out_text, markov_losses
+from genolm.language_scores import bits_per_base, markov_losses, scored_text
 from genolm.language_training import assist_training, train_language_model
 from genolm.markov import bits_interval, fit_markov
 from genolm.model import LanguageModel
@@ -49,7 +49,6 @@ __all__ = [
     "Corpus",
     "PretrainSettings",
     "bits_per_base",
-    "held_out_text",
     "language_card",
     "plan_for_files",
     "pretrain",
@@ -257,9 +256,9 @@ def _planned(kept: Unfinished) -> PretrainSettings | None:
 
 def _trained(run: _Run, name: str) -> tuple[LanguageModel, KmerTokenizer, dict[str, Any]]:
     """Train and judge the model; a training that came to nothing leaves nothing to go on from."""
-    baseline = _baseline(run)
-    distributed.group().told(lambda: asdict(run.plan.settings))
     try:
+        baseline = _baseline(run)
+        distributed.group().told(lambda: asdict(run.plan.settings))
         model, tokenizer, history = run.kept.with_checkpoint(
             TRAINING,
             lambda checkpoint: train_language_model(
@@ -315,7 +314,7 @@ def _record(
 
 
 def _text(run: _Run, tokenizer: KmerTokenizer) -> list[TextBatch]:
-    return held_out_text(run.valid.records, tokenizer, bases=HELD_OUT_BASES)
+    return scored_text(run.valid.records, tokenizer, bases=HELD_OUT_BASES)
 
 
 def _baseline(run: _Run) -> _Baseline:

@@ -12,8 +12,9 @@ from genolm import reduction
 from genolm.cli import commands
 from genolm.classifier_training import TrainedClassifier
 from genolm.config import Calibration, FinetuneSettings, PRESETS
-from genolm.errors import Cancelled, SettingsError, TableError, TrainingError
+from genolm.errors import BundleError, Cancelled, SettingsError, TableError, TrainingError
 from genolm.finetuning import finetune
+from genolm.metrics import binary_metrics
 from genolm.model_report import read_report
 from genolm.pipelines import evaluate_table
 from genolm.predict import Predictor
@@ -339,3 +340,43 @@ def test_a_table_without_labels_is_refused(tmp_path, base):
     path.write_text("sequence\n" + "ACGTACGTAC\n" * 5)
     with pytest.raises(TableError, match="has no column 'label'"):
         finetune(path, base, "none", settings=QUICK)
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1.0, 1e6])
+def test_a_regression_is_saved_as_it_was_measured_whatever_the_unit(rng, tmp_path, base, unit):
+    rows = [biased(rng, 45, rng.uniform(0.1, 0.9)) for _ in range(160)]
+    labels = [unit * (1 + row.count("G") + row.count("C")) for row in rows]
+    split = ["train"] * 100 + ["valid"] * 30 + ["test"] * 30
+    path = tmp_path / "kd.csv"
+    pd.DataFrame({"sequence": rows, "label": labels, "split": split}).to_csv(path, index=False)
+    settings = changed(task="regression", epochs=6)
+    bundle = load_bundle(finetune(path, base, "kd", settings=settings, report_dir=tmp_path / "report"))
+    found = Predictor(bundle).predict(rows[130:]).probabilities[:, 0]
+    scores = bundle.card["metrics"]["test"]
+    assert np.corrcoef(found, labels[130:])[0, 1] == pytest.approx(scores["pearson"]["value"], abs=1e-6)
+    assert scores["pearson"]["value"] > 0.5 and len(set(found.tolist())) == 30
+    assert np.sqrt(np.mean((found - labels[130:]) ** 2)) == pytest.approx(scores["rmse"]["value"], rel=1e-6)
+    # Files have the numbers of the table and every digit of the answers.
+    told = pd.read_csv(tmp_path / "report" / "predictions.csv").query("split == 'test'")
+    np.testing.assert_allclose(told["label"], labels[130:], rtol=1e-8)
+    np.testing.assert_array_equal(told["value_value"].astype(np.float32), found)
+
+
+def test_what_a_card_says_holds_for_the_saved_model(table_path, frame, base):
+    bundle = load_bundle(finetune(table_path, base, "one", settings=changed(epochs=1)))
+    test = frame.query("split == 'test'")
+    predictor = Predictor(bundle)
+    truth = (test["label"] == predictor.classes[1]).to_numpy()
+    chances = predictor.predict(test["sequence"].tolist()).probabilities
+    told = bundle.card["metrics"]["test"]
+    found = binary_metrics(chances, truth, threshold=bundle.config.calibration.threshold, n_boot=0)
+    assert {key: item["value"] for key, item in told.items()} == pytest.approx(
+        {key: found[key].value for key in told}, abs=1e-6
+    )
+
+
+def test_a_folder_of_another_name_is_refused_before_the_training(table_path, base, tmp_path):
+    for folder, words in (("My Model (v1)", "cannot be a model's name"), ("other", "is called 'one', but its folder 'other'")):
+        with pytest.raises((SettingsError, BundleError), match=words):
+            finetune(table_path, base, "one", settings=QUICK, out_dir=tmp_path / folder)
+    assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]

@@ -135,3 +135,23 @@ def test_labels_that_are_nearly_all_different_are_no_classes():
 def test_labels_that_do_not_fit(labels, options, error, sentence):
     with pytest.raises(error, match=sentence):
         code_labels(labels, **options)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words"),
+    [
+        ([1.7e9 + step for step in range(40)], "spread by 11.5 about 1700000020, .* take 1.7e\\+09 off all of them"),
+        ([1e31 * step for step in range(40)], "go up to 3.9e\\+32 and spread by .* take their logarithms, or another unit"),
+        ([1e-31 * step for step in range(9)], "another unit"),
+        ([1e-9 * step for step in range(40)], ""),
+        ([1e6 * step for step in range(40)], ""),
+        ([1e4 + step / 10 for step in range(40)], ""),
+    ],
+)
+def test_numbers_that_no_model_can_tell_apart_are_refused(numbers, words):
+    labels = [repr(float(number)) for number in numbers]
+    if words:
+        with pytest.raises(TableError, match=words):
+            code_labels(labels, task="regression")
+    else:
+        assert code_labels(labels, task="regression").values.ravel().tolist() == numbers

@@ -205,3 +205,14 @@ def test_too_little_a_wrong_base_and_a_taken_name_are_refused(
     with pytest.raises(BundleError, match="already is a model 'toy-lm'"):
         pretrain([genome_path], "toy-lm", settings=SHORT)
     assert not list(tmp_path.glob(".*.training"))
+
+
+def test_a_text_of_which_nothing_can_be_scored_is_refused_before_the_training(tmp_path, make_dna, monkeypatch):
+    """Records of nine bases hold one word of five bases, and none after it."""
+    path = tmp_path / "tiny.fa"
+    path.write_text("".join(f">r{number}\n{make_dna(9)}\n" for number in range(4_000)))
+    monkeypatch.setattr(pretraining, "train_language_model", lambda *_, **__: pytest.fail("nothing is to be trained"))
+    settings = replace(SHORT, k=5, stride=5)
+    with pytest.raises(TrainingError, match="none has two words of 5 known bases .* in a row, 5 bp apart"):
+        pretrain([path], out_dir=tmp_path / "lm", settings=settings)
+    assert [item.name for item in tmp_path.iterdir()] == ["tiny.fa"]

@@ -134,17 +134,27 @@ def test_tied_weights_can_be_saved(tmp_path):
     model = LanguageModel(PRESETS["tiny"], 67)
     state = model.state_dict()
     state["encoder.rnns.2.bias"] = state["encoder.rnns.1.bias"] = torch.zeros(4 * 48)
-    stored = bundles._stored_state(state, "fp32")
+    stored = bundles.stored_state(state, "fp32")
     assert stored["encoder.rnns.2.bias"].data_ptr() != stored["encoder.rnns.1.bias"].data_ptr()
 
 
-@pytest.mark.parametrize("value", [float("nan"), 1e6])
-def test_weights_that_fp16_cannot_hold_are_refused(tmp_path, value):
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(tmp_path, value):
     state = LanguageModel(PRESETS["tiny"], 67).state_dict()
     state["encoder.embedding.weight"][3, 3] = value
-    with pytest.raises(BundleError, match="encoder.embedding.weight is not finite as fp16"):
+    with pytest.raises(BundleError, match="encoder.embedding.weight has numbers that are not finite"):
         registry.save_bundle(tmp_path / "bad", language_config(), state, {})
     assert not (tmp_path / "bad").exists()
+
+
+@pytest.mark.parametrize(("size", "kept"), [(1e-9, True), (1e-4, True), (1e-3, False), (1.0, False), (6e4, False), (1e6, True)])
+def test_a_matrix_that_fp16_cannot_hold_stays_as_it_is(size, kept):
+    matrix = torch.tensor([[1.0, -1 / 3], [0.1, 0.0]]) * size
+    stored = bundles.stored_state({"last": matrix, "bias": matrix[0], "none": torch.zeros(2, 2)})
+    assert stored["last"].dtype == (torch.float32 if kept else torch.float16) and stored["none"].dtype == torch.float16
+    assert stored["bias"].dtype == torch.float32 and torch.equal(stored["bias"], matrix[0])
+    error = (stored["last"].float() - matrix).abs().max() / size
+    assert error == 0 if kept else error < 2**-11
 
 
 def test_save_takes_the_place_of_a_bundle_only(tmp_path):

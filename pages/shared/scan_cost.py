@@ -68,9 +68,10 @@ class Work:
     def words(self) -> str:
         """Return how many windows there are and how long they take here, by the speed that is measured now."""
         seconds, caution = self._seconds()
+        window = f"{self.model.config.window.length:,} bp"
         verb = "is" if self.short == 1 else "are"
         return (
-            f"{inputs.count_words(self.windows, 'window')} of {self.model.config.window.length:,} bp{self.where}: about "
+            f"{inputs.count_words(self.windows, 'window')} of {window}{self.where}: about "
             f"{state.duration(seconds)} on this machine"
             + (", the shuffled genome included" if self.options.background else "")
             + f"; {caution}."

@@ -308,7 +308,8 @@ def _expert() -> dict[str, Any]:
     label, key = "Measure models from fewer sequences", "train_reduction"
     given["reduction"] = st.toggle(label, key=key, help=words, **inputs.KEPT)
     words = "Ends a training in which nothing is learned, and says what to try."
-    given["watched"] = st.toggle("Stop a training that learns nothing", True, key="train_watched", help=words, **inputs.KEPT)
+    label = "Stop a training that learns nothing"
+    given["watched"] = st.toggle(label, True, key="train_watched", help=words, **inputs.KEPT)
     return given
 
 

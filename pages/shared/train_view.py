@@ -89,7 +89,8 @@ def _doubt(info: BundleInfo, report: Path) -> str:
     best = scores.best_baseline(info.card, metric)
     if not best or (own.get("value") or 0.0) >= best[1]:
         return ""
-    said = f"({metric_name(metric)} {best[1]:.3f}, the model {format_estimate(own)}): read the report before you use it."
+    figures = f"{metric_name(metric)} {best[1]:.3f}, the model {format_estimate(own)}"
+    said = f"({figures}): read the report before you use it."
     if _is_worse(report, best[0], metric):
         return f"But a simple baseline is better on the same rows, {best[0]} {said}"
     return f"But on these rows it is no better than a simple baseline, {best[0]} {said}"
