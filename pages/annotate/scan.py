@@ -31,4 +31,6 @@ if work:
     code_view.show_code(arguments, key="scan")
 running.recent("scan", "pages/annotate/scan.py")
 if work:  # last, since a speed may have to be measured
-    cost.caption(work.words())
+    with cost:
+        words = work.words()
+    cost.caption(words)
