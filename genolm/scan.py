@@ -69,6 +69,8 @@ class ScanResult:
     skipped : list of SkippedContig
     bases : int
         Bases scanned, each strand counted; with regions, those of the regions.
+    contigs : int
+        Contigs of which windows were looked at; with regions, those that have any.
     circular : dict of str to int
         Lengths of the scanned contigs that are circular.
     """
@@ -78,6 +80,7 @@ class ScanResult:
     seconds: float
     windows: int
     bases: int
+    contigs: int
     ambiguous: dict[str, int] = field(default_factory=dict)
     skipped: list[SkippedContig] = field(default_factory=list)
     circular: dict[str, int] = field(default_factory=dict)
@@ -85,7 +88,7 @@ class ScanResult:
     def summary(self) -> dict[str, Any]:
         """Return the counts as plain data for the record of a run."""
         return {
-            "contigs_scanned": len({track.contig for track in self.tracks}),
+            "contigs_scanned": self.contigs,
             "contigs_skipped": [vars(item) for item in self.skipped],
             "windows": self.windows,
             "windows_ambiguous": dict(self.ambiguous),
@@ -183,6 +186,7 @@ def scan_genome(
         seconds=time.monotonic() - began + finished.earlier_seconds,
         windows=sum(part.windows for part in planned),
         bases=bases_looked_at(scanned, regions) * len(signs),
+        contigs=len({stretch.contig for part in planned for stretch in part.stretches}),
         ambiguous=_ambiguous_by_contig(planned, found),
         skipped=skipped,
         circular=circular,

@@ -139,6 +139,7 @@ def test_only_regions_are_scored(genome, model, tmp_path):
     assert set(result.calls["contig"]) == {"one"}
     assert result.summary["windows"] == 2 * 16 and result.summary["bases"] == 2 * 160
     only = "Only the 160 bp in regions.bed (1 region) were scanned."
+    assert result.summary["contigs_scanned"] == 1
     assert result.summary["notes"] == [only] and f"Note: {only}\n" in describe(folder, ["run.json"])
     genes = tmp_path / "genes.gff3"
     genes.write_text(GENES)
