@@ -280,7 +280,9 @@ def test_the_reduction_curve_ends_with_all_rows(table_path, base, tmp_path):
     finetune(table_path, base, "reduced", settings=changed(reduction=True), report_dir=tmp_path / "report")
     curve = read_report(tmp_path / "report")["reduction"]
     assert [point["rows"] for point in curve] == [20, 50, 100]
-    assert curve[-1]["scores"]["accuracy"]["value"] > 0.9
+    # One of 30 rows is .03 of accuracy, which another number of threads may move.
+    first, last = (point["scores"]["auroc"]["value"] for point in (curve[0], curve[-1]))
+    assert last > 0.95 > 0.8 > first
 
 
 def test_fewer_sequences_are_learned_from_as_all_of_them_are(table_path, base, monkeypatch):

@@ -31,7 +31,7 @@ def test_answers_are_those_of_a_predictor(make_answers, task):
     Told.task = task
     said = Predictor.decide(Told(), answers.probabilities)
     if task == "regression":
-        assert answers.words(answers.calls) == [f"{value:.6g}" for value in said]
+        assert answers.words(answers.calls) == [f"{value:.9g}" for value in said]
     else:
         assert answers.words(answers.calls) == said
 
