@@ -26,7 +26,6 @@ MAX_PASTED = 2_000_000
 SAMPLE, PASTE, UPLOAD, SERVER = "Sample", "Paste", "Upload", "File on the server"
 KEPT: Mapping[str, Any] = {"persist_state": "session"}
 """Of a widget that is as it was when the user comes back to its page, if what it said is among the options then."""
-"""What to add to a time that was measured here."""
 FACT_WIDTH = 210
 """Of a figure about the input, px: such that its words fit; a narrow window shows fewer beside each other."""
 PLAN_WIDTH = 265

@@ -11,6 +11,7 @@ from genolm.jobs import list_jobs
 
 LONGER = "it is longer while other work runs"
 SHORTER = "measured while other work ran, it may be much shorter once that is over"
+"""What to add to a time that was measured here."""
 _KEPT = 64
 
 Rate = TypeVar("Rate")
