@@ -178,13 +178,22 @@ def offer(
 
 
 def _take_offered(key: str) -> None:
+    """Begin with what another page offered, if the address says so; it holds until the user chooses something else.
+
+    A new run of the page may cut this one off wherever it touches the session, so the offer is crossed out last.
+    """
     origin, fasta, site, strand = st.session_state.get(f"{key}_offered", ("", str, None, ""))
     if not origin or st.query_params.get("from") != origin:
         return
-    del st.session_state[f"{key}_offered"]  # so that what the user chooses next holds
-    with state.shown_errors():
+    try:
         text = fasta()
-    st.session_state.update({f"{key}_handed": text, f"{key}_site": (text, site), f"{key}_strand": strand})
+    except GenolmError as error:
+        del st.session_state[f"{key}_offered"]
+        state.show_error(error)
+        st.stop()
+    way = {f"{key}_way": PASTE, f"{key}_way_kept": PASTE, f"{key}_text": text, f"{key}_text_kept": text}
+    st.session_state.update({**way, f"{key}_site": (text, site), f"{key}_strand": strand})
+    del st.session_state[f"{key}_offered"]
 
 
 def keep(key: str, among: Collection[str] | None = None) -> None:
@@ -220,9 +229,6 @@ def choose_sequences(key: str, samples: list[Sample], *, wanted: str, genomes: b
     own = [UPLOAD, PASTE] if genomes else [PASTE, UPLOAD]
     ways = [SAMPLE] * bool(samples) + own + [SERVER] * bool(data_roots())
     _take_offered(key)
-    handed = st.session_state.pop(f"{key}_handed", None)
-    if handed is not None:
-        st.session_state.update({f"{key}_way": PASTE, f"{key}_way_kept": PASTE, f"{key}_text": handed})
     way = _choose_way(key, ways)
     if not samples:
         st.caption(wanted)

@@ -7,10 +7,13 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+import streamlit as st
+from streamlit.runtime.state.safe_session_state import SafeSessionState
 from streamlit.testing.v1 import AppTest
 
 from genolm import model_report
 from genolm.cards import metric_name
+from genolm.errors import SequenceError
 from genolm.report_data import THRESHOLDS
 from pages.shared import inputs, report_view
 
@@ -191,17 +194,46 @@ def test_a_row_offered_is_taken_once_and_by_its_link_alone(open_page, toy_model,
     assert app.text_area[0].value.startswith(">own")
 
 
-def test_a_sequence_handed_over_is_what_saliency_begins_with(open_page, toy_model, make_dna, monkeypatch):
+@pytest.mark.parametrize("step", range(8))
+def test_a_sequence_offered_outlives_a_rerun_at_any_line(open_page, toy_model, make_dna, monkeypatch, step):
     sequence = make_dna(60)
     app = open_page("pages/annotate/saliency.py", model=toy_model.name)
     assert app.segmented_control[0].value == inputs.SAMPLE
-    app.session_state["saliency_handed"] = f">row_7\n{sequence}\n"
+    app.session_state["saliency_offered"] = ("report", lambda: f">row_7\n{sequence}\n", None, "plus")
+    app.query_params["from"] = "report"
+    changes = []
+
+    def cut_off(change):
+        def changed(session, key, *value):
+            changes.append(key)
+            if len(changes) == step + 1:
+                st.rerun()
+            return change(session, key, *value)
+
+        return changed
+
+    for name in ("__setitem__", "__delitem__"):
+        monkeypatch.setattr(SafeSessionState, name, cut_off(getattr(SafeSessionState, name)))
     app.run()
+    assert len(changes) > step + 1 and "saliency_offered" in changes
     assert not app.exception and not app.warning
     assert app.segmented_control[0].value == inputs.PASTE and sequence in app.text_area[0].value
     assert {item.label: item.value for item in app.metric}["Total length"] == "60 bp"
     app.segmented_control[0].set_value(inputs.SAMPLE).run()
     assert not app.text_area
+
+
+def test_an_offer_that_cannot_be_read_is_said_once(open_page, toy_model):
+    def gone():
+        raise SequenceError("There is no file genome.fa any more.")
+
+    app = open_page("pages/annotate/saliency.py", model=toy_model.name)
+    app.session_state["saliency_offered"] = ("report", gone, None, "plus")
+    app.query_params["from"] = "report"
+    app.run()
+    assert app.error[0].value == "There is no file genome.fa any more."
+    app.run()
+    assert not app.error and app.segmented_control[0].value == inputs.SAMPLE
 
 
 def test_a_missing_report_is_a_sentence(monkeypatch, tmp_path):
