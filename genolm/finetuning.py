@@ -35,7 +35,7 @@ from genolm.progress import ProgressCallback, Stages
 from genolm.record import file_facts, run_record, timestamp
 from genolm.recording import run_arguments
 from genolm.reduction import reduction_curve
-from genolm.registry import check_free, check_name, check_new_name
+from genolm.registry import check_free, new_folder
 from genolm.shortcuts import shortcut_predictions
 from genolm.table_report import TableReport, report_table
 from genolm.tokenizer import KmerTokenizer
@@ -103,7 +103,9 @@ def finetune(
     """
     refuse_several("finetune")
     started, began = timestamp(), time.monotonic()
-    folder = _new_folder(name, out_dir)
+    folder = new_folder(name, out_dir)
+    if folder.name != name:
+        raise SettingsError(f"The new model is called '{name}', but its folder '{folder.name}'; give both one name.")
     preparation = prepare_training(table_path, base, settings, from_scratch=from_scratch)
     if report_dir is not None:
         report_folder(report_dir)
@@ -121,15 +123,6 @@ def finetune(
             raise
         os.replace(made, folder)
         run.kept.remove()
-    return folder
-
-
-def _new_folder(name: str, out_dir: str | Path | None) -> Path:
-    """Return where the new bundle goes, after a look whether it may."""
-    folder = models_dir() / check_new_name(name) if out_dir is None else Path(out_dir)
-    if check_name(folder.name) != name:
-        raise SettingsError(f"The new model is called '{name}', but its folder '{folder.name}'; give both one name.")
-    check_free(folder)
     return folder
 
 

@@ -87,6 +87,11 @@ def code_labels(
     return LabelCode(HeadConfig(task, tuple(names)), values)  # type: ignore[arg-type]
 
 
+def answer_digits(task: str) -> int:
+    """Return with how many significant digits answers of a task go into a file: numbers whole, probabilities with 6."""
+    return VALUE_DIGITS if task == "regression" else 6
+
+
 def code_classes(labels: Sequence[str], classes: Sequence[str]) -> LabelCode:
     """Code labels by a given list of classes; a label outside it is a :class:`TableError`."""
     if len(classes) < 2:

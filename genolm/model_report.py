@@ -25,7 +25,7 @@ from genolm.bundles import BUNDLE_FILES, CARD_PAGE, WEIGHTS_FILE, read_bundle, r
 from genolm.cards import headline_metrics
 from genolm.config import to_json
 from genolm.errors import BundleError, SettingsError
-from genolm.labels import SEPARATOR, VALUE_DIGITS
+from genolm.labels import SEPARATOR, answer_digits
 from genolm.methods_text import methods_text
 from genolm.outputs import atomic_files
 from genolm.record import plain, timestamp, write_json
@@ -120,10 +120,8 @@ def write_report(
     )
     folder = Path(folder)
     with atomic_files(folder, FILES) as work:
-        digits = VALUE_DIGITS if test.task == "regression" else 6
-        pd.concat(answers).to_csv(
-            work / ANSWERS_FILE, index=False, float_format=f"%.{digits}g", lineterminator="\n"
-        )
+        form = f"%.{answer_digits(test.task)}g"
+        pd.concat(answers).to_csv(work / ANSWERS_FILE, index=False, float_format=form, lineterminator="\n")
         _write_rows(work / ROWS_FILE, test, judged_by)
         (work / METHODS_FILE).write_text(methods_text(report, record=record, table=table), encoding="utf-8")
         write_json(work / RECORD_FILE, record)

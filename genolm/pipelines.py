@@ -24,7 +24,7 @@ from genolm.file_result import FileResult, Model, open_model, work_facts
 from genolm.file_work import SALIENCY_ARRAYS, STRIP_COLUMNS, Classification, FileSaliency
 from genolm.genome_files import open_genome
 from genolm.known_rows import known_rows
-from genolm.labels import VALUE_DIGITS
+from genolm.labels import answer_digits
 from genolm.orientation import ReadStrand
 from genolm.outputs import check_suffix, rows_to
 from genolm.partial import FinishedParts, kept_parts
@@ -95,7 +95,7 @@ def classify_file(
         work.check()
         with kept_parts(_partial_folder(out), work_facts("classify", source, predictor, settings)) as parts:
             work.run(parts, progress)
-            with rows_to(out, columns, digits=VALUE_DIGITS if predictor.task == "regression" else 6) as write:
+            with rows_to(out, columns, digits=answer_digits(predictor.task)) as write:
                 for found in work.predictions(parts):
                     unknown += [found.names[row] for row in np.flatnonzero(~found.judged)]
                     for row in found.frame().itertuples(index=False, name=None):

@@ -31,19 +31,11 @@ from genolm.pretrain_plan import (
 )
 from genolm.progress import Progress, ProgressCallback
 from genolm.record import RECORD_NAME, file_facts, run_record, timestamp, write_json
-from genolm.registry import (
-    BundleConfig,
-    ModelBundle,
-    check_free,
-    check_name,
-    check_new_name,
-    load_bundle,
-    save_bundle,
-)
+from genolm.registry import BundleConfig, ModelBundle, check_free, load_bundle, new_folder, save_bundle
 from genolm.tokenizer import KmerTokenizer
 from genolm.training import History, checkpoint_beside
 from genolm.unfinished import Unfinished
-from genolm.workspace import exclusive, models_dir, report_folder
+from genolm.workspace import exclusive, report_folder
 
 __all__ = [
     "Corpus",
@@ -145,7 +137,9 @@ def pretrain(
     started, began = timestamp(), time.monotonic()
     check_list(fasta_paths, "fasta_paths")
     asked = settings or PretrainSettings()
-    folder = _new_folder(name, out_dir)
+    if bool(name) == (out_dir is not None):
+        raise SettingsError("Give the new model either a name or a folder of its own (--name or --out).")
+    folder = new_folder(name, out_dir)
     if not distributed.group().is_first:
         assist_training(fasta_paths, base=base, held_out=held_out)
         return folder
@@ -153,7 +147,7 @@ def pretrain(
     scratch = checkpoint_beside(folder)
     with exclusive(scratch, folder.name):
         # Another process may have finished it between the first look and the lock.
-        _new_folder(name, out_dir)
+        check_free(folder)
         kept = Unfinished(scratch)
         run = _open_run(fasta_paths, kept, asked, base=base, held_out=held_out, progress=progress)
         model, tokenizer, card = _trained(run, folder.name)
@@ -195,16 +189,6 @@ def plan_for_files(
     division = divide_files(paths, held_out=held_out)
     plan = plan_here(max(1, known - division.unlearned_bases), settings, base=start)
     return plan, division.words()
-
-
-def _new_folder(name: str, out_dir: str | Path | None) -> Path:
-    """Return where the new bundle goes, after a look whether it may."""
-    if bool(name) == (out_dir is not None):
-        raise SettingsError("Give the new model either a name or a folder of its own (--name or --out).")
-    folder = models_dir() / check_new_name(name) if out_dir is None else Path(out_dir)
-    check_name(folder.name)
-    check_free(folder)
-    return folder
 
 
 def _open_run(

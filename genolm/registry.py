@@ -168,6 +168,14 @@ def check_new_name(name: str, *, replace: bool = False) -> str:
     return name
 
 
+def new_folder(name: str, out_dir: str | os.PathLike[str] | None) -> Path:
+    """Return where a new model goes, ``out_dir`` or ``name`` among the user's; refuse a bad or taken name."""
+    folder = workspace.models_dir() / check_new_name(name) if out_dir is None else Path(out_dir)
+    check_name(folder.name)
+    check_free(folder)
+    return folder
+
+
 def check_free(folder: Path) -> None:
     """Refuse the folder of a new model when something is there already."""
     if folder.exists():
