@@ -143,11 +143,8 @@ def perturbation_saliency(
         Told of finished forward passes.
     """
     lengths = tuple(lengths)
-    codes = _checked(sequence, lengths, fills, strand)
-    if anchor is not None and not 0 <= anchor < len(codes):
-        raise SettingsError(
-            f"The site to mark is at {anchor}; the sequence has positions 0 to {len(codes) - 1}."
-        )
+    codes = _checked(sequence, strand, anchor)
+    _check_numbers(lengths, fills, seed)
     place = anchor if anchor is None or strand == "+" else len(codes) - 1 - anchor
     if strand == "-":
         codes = reverse_complement_codes(codes)
@@ -164,7 +161,7 @@ def perturbation_saliency(
         sequence=sequence,
         strand=strand,
         class_name=predictor.classes[base.class_index],
-        base_logit=base.best,
+        base_logit=float(base.margins[base.start]),
         per_length={k: mean[turn].astype(np.float32) for k, (mean, _) in losses.items()},
         score=score[turn].astype(np.float32),
         low=(score - _BAND * error)[turn].astype(np.float32),
@@ -206,7 +203,7 @@ def explained_answer(
     It is that of the whole sequence or, in one longer than the model's window, of the window that is aligned
     with the ``anchor``, else of the one that scores highest. See :func:`perturbation_saliency` for the arguments.
     """
-    codes, size = _checked(sequence, (1,), FILLS, strand), len(sequence)
+    codes, size = _checked(sequence, strand, anchor), len(sequence)
     place = anchor if anchor is None or strand == "+" else size - 1 - anchor
     if strand == "-":
         codes = reverse_complement_codes(codes)
@@ -255,6 +252,8 @@ class _Unperturbed(NamedTuple):
     def of(cls, reader: _Reader, codes: np.ndarray, class_index: int | None, place: int | None) -> "_Unperturbed":
         """Score all windows of ``codes``; ``place`` is the site that a window shall be aligned with."""
         predictor, window = reader.predictor, reader.predictor.config.window
+        if class_index is not None and not 0 <= class_index < len(predictor.classes):
+            raise SettingsError(f"class_index is {class_index}; the model's are 0 to {len(predictor.classes) - 1}.")
         width = len(codes) if window is None else min(window.length, len(codes))
         views = np.lib.stride_tricks.sliding_window_view(codes, width)
         logits = reader.logits("whole", views)
@@ -276,10 +275,6 @@ class _Unperturbed(NamedTuple):
         """Start of the window that is explained before all others."""
         return int(self.ranks.argmax()) if self.aligned is None else self.aligned
 
-    @property
-    def best(self) -> float:
-        return float(self.margins[self.start])
-
     def starts(self, length: int) -> np.ndarray:
         """Return, for each stretch [i, i + length), the start of the window in which it is judged."""
         width, count = self.views.shape[1], len(self.views)
@@ -297,16 +292,23 @@ class _Unperturbed(NamedTuple):
         return chosen
 
 
-def _checked(sequence: str, lengths: Sequence[int], fills: int, strand: str) -> np.ndarray:
+def _checked(sequence: str, strand: str, anchor: int | None) -> np.ndarray:
     if not sequence:
         raise SequenceError("The sequence is empty; give its bases.")
     if strand not in ("+", "-"):
         raise SettingsError(f"strand is '{strand}'; it must be + or -.")
+    if anchor is not None and not 0 <= anchor < len(sequence):
+        raise SettingsError(f"The site to mark is at {anchor}; the sequence has positions 0 to {len(sequence) - 1}.")
+    return encode_bases(sequence)
+
+
+def _check_numbers(lengths: Sequence[int], fills: int, seed: int) -> None:
+    if seed < 0:
+        raise SettingsError(f"seed is {seed}; give a whole number from 0 up.")
     if fills < 2:
         raise SettingsError(f"fills is {fills}; an error band needs at least 2 random fills.")
     if not lengths or any(length < 1 or length != int(length) for length in lengths):
         raise SettingsError(f"lengths are {list(lengths)}; give whole numbers of bases from 1 up.")
-    return encode_bases(sequence)
 
 
 def _usable(lengths: Sequence[int], width: int) -> list[int]:
@@ -353,9 +355,7 @@ def _fills(codes: np.ndarray, length: int, fills: int, seed: int) -> np.ndarray:
     return (stretches + 1 + shift) % 4
 
 
-def _perturbed(
-    base: _Unperturbed, starts: np.ndarray, fills: np.ndarray
-) -> Iterator[tuple[slice, np.ndarray]]:
+def _perturbed(base: _Unperturbed, starts: np.ndarray, fills: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
     """Yield (stretches, their perturbed windows (stretches * fills, width)) in pieces of even memory."""
     width, (total, per_place, length) = base.views.shape[1], fills.shape
     rows = max(1, _CHUNK_BASES // (per_place * width))
@@ -368,9 +368,7 @@ def _perturbed(
         yield part, windows.reshape(-1, width)
 
 
-def _losses(
-    reader: _Reader, base: _Unperturbed, length: int, fills: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _losses(reader: _Reader, base: _Unperturbed, length: int, fills: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the mean loss of log-odds for each stretch and the squared error of that mean."""
     starts = base.starts(length)
     mean, error = np.empty(len(starts)), np.zeros(len(starts))

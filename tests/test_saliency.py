@@ -271,3 +271,9 @@ def test_wrong_input_is_refused():
         perturbation_saliency(ours, "ACGT", lengths=(9, 7))
     with pytest.raises(SettingsError, match="positions 0 to 3"):
         perturbation_saliency(ours, "ACGT", anchor=4)
+    with pytest.raises(SettingsError, match="positions 0 to 3"):
+        explained_answer(ours, "ACGT", anchor=-1)
+    with pytest.raises(SettingsError, match="seed is -1"):
+        perturbation_saliency(ours, "ACGT", seed=-1)
+    with pytest.raises(SettingsError, match="class_index is 2; the model's are 0 to 1"):
+        explained_answer(ours, "ACGT", class_index=2)
