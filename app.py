@@ -14,6 +14,7 @@ STYLE = """<style>
 [data-testid="stMainBlockContainer"] { padding-top: 4.5rem; }
 [data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] * { color: inherit; opacity: 1; }
 [data-testid="stSliderThumbValue"], [data-testid="stSliderThumbValue"] * { color: inherit; }
+[data-testid="stTopNavLink"]:focus-visible { outline: 2px solid currentColor; outline-offset: -2px; }
 button[data-selected="true"], button[data-selected="true"] * { color: inherit !important; }
 </style>"""
 HOME = "pages/annotate/classify.py"

@@ -117,11 +117,11 @@ def save_bundle(
     dtype : {"fp16", "bf16", "fp32"}
         How matrices are stored.
     """
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     stored = stored_state(state_dict, dtype)
     with replaced_folder(Path(folder)) as work:
-        save_file(stored, work / WEIGHTS_FILE, metadata={"format": "pt"})
+        (work / WEIGHTS_FILE).write_bytes(save(stored, metadata={"format": "pt"}))
         os.chmod(work / WEIGHTS_FILE, 0o644)
         weights = {"sha256": file_sha256(work / WEIGHTS_FILE), "dtype": dtype}
         card = {"title": config.title or config.name, "purpose": config.purpose, **card}

@@ -5,7 +5,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is
 from safetensors.torch import load, save
 from torch import Tensor
 
-from genolm.errors import BundleError
+from genolm.errors import BundleError, SettingsError
 
 STATE_FILES = ("state.json", "previous.json")
 
@@ -30,22 +31,40 @@ def write_checkpoint(folder: Path, name: str, position: Mapping[str, Any], tenso
         Plain data.
     tensors : mapping of str to Tensor
         Contiguous, on the CPU, none sharing memory with another.
+
+    Raises
+    ------
+    SettingsError
+        It cannot be written, as on a full disk.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     content = save(dict(tensors))
-    (folder / f"{name}.safetensors").write_bytes(content)
     digest = hashlib.sha256(content).hexdigest()
     state = {"tensors": f"{name}.safetensors", "sha256": digest, "position": position}
     fresh, present = folder / "state.json.new", folder / STATE_FILES[0]
-    fresh.write_text(json.dumps(state))
     kept = {f"{name}.safetensors"}
-    if present.exists():
-        kept.add(_tensors_of(present))
-        os.replace(present, folder / STATE_FILES[1])
-    os.replace(fresh, present)
+    with room_asked_for(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.safetensors").write_bytes(content)
+        fresh.write_text(json.dumps(state))
+        if present.exists():
+            kept.add(_tensors_of(present))
+            os.replace(present, folder / STATE_FILES[1])
+        os.replace(fresh, present)
     for old in folder.glob("step-*.safetensors"):
         if old.name not in kept:
             old.unlink()
+
+
+@contextmanager
+def room_asked_for(folder: Path) -> Iterator[None]:
+    """Say which folder a training cannot write into, and that nothing is lost."""
+    try:
+        yield
+    except OSError as error:
+        raise SettingsError(
+            f"What the training has learned cannot be kept in {folder} ({error.strerror or error}); make room there "
+            "and give the same command again: it goes on from what was kept before."
+        ) from error
 
 
 def read_checkpoint(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]] | None:

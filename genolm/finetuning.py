@@ -5,7 +5,6 @@ train one or several classifiers, calibrate their mean, judge it on the test row
 a stage has finished lies in ``.<bundle>.training``, so that a run that was cut off goes on after it.
 """
 
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -18,6 +17,7 @@ from torch import Tensor
 
 from genolm.adaptation import Adapted, adapt_language_model
 from genolm.bundles import WEIGHTS_FILE
+from genolm.checkpoints import room_asked_for
 from genolm.classifier import Ensemble, SequenceClassifier
 from genolm.classifier_training import TrainedClassifier, train_classifier
 from genolm.config import (
@@ -116,18 +116,17 @@ def finetune(
         run = _Run(preparation, Unfinished(scratch), Stages(progress, _weights(preparation)))
         run.kept.open(name, preparation.facts)
         try:
-            made = _made(run, folder, report_dir, (started, began))
+            _make(run, folder, report_dir, (started, began))
         except TrainingError:
             # What led to nothing is no beginning to go on from.
             run.kept.remove()
             raise
-        os.replace(made, folder)
-        run.kept.remove()
+        run.kept.publish(folder)
     return folder
 
 
-def _made(run: _Run, folder: Path, report_dir: str | Path | None, began: tuple[str, float]) -> Path:
-    """Do all stages; return the finished bundle, which still lies among what the run keeps."""
+def _make(run: _Run, folder: Path, report_dir: str | Path | None, began: tuple[str, float]) -> None:
+    """Do all stages; the finished bundle still lies among what the run keeps."""
     preparation = run.preparation
     _adapt(run)
     settings = _searched(run)
@@ -135,8 +134,9 @@ def _made(run: _Run, folder: Path, report_dir: str | Path | None, began: tuple[s
     predictions, report = _judge(run)
     extra = _reduced(run, trained, settings)
     card = training_card(folder.name, preparation, trained, report, adapted=run.adapted)
-    made = run.kept.folder / "made" / folder.name
-    save_classifier(made, trained, card, sequences=preparation.table.sequences)
+    made = run.kept.made(folder.name)
+    with room_asked_for(run.kept.folder):
+        save_classifier(made, trained, card, sequences=preparation.table.sequences)
     if report_dir is not None:
         record = _record(run, folder, report_dir, began=began, extra=extra)
         record["outputs"] = [file_facts(made / WEIGHTS_FILE)]
@@ -144,7 +144,6 @@ def _made(run: _Run, folder: Path, report_dir: str | Path | None, began: tuple[s
         write_training_report(
             Path(report_dir), preparation, trained, report, card=card, record=record, baselines=baselines
         )
-    return made
 
 
 def _record(
@@ -234,7 +233,7 @@ def _searched(run: _Run) -> ClassifierSettings:
         run.preparation,
         run.encoder,
         minutes=minutes,
-        store=run.kept.folder / "search.json",
+        kept=run.kept,
         progress=run.stages.reporter(SEARCH),
     )
     run.stages.finish(SEARCH)
@@ -325,7 +324,7 @@ def _reduced(run: _Run, trained: TrainedClassifier, settings: ClassifierSettings
             run.preparation,
             trained,
             run.encoder,
-            store=run.kept.folder / "reduction.json",
+            kept=run.kept,
             progress=run.stages.reporter(REDUCTION),
         )
         run.stages.finish(REDUCTION)

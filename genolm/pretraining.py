@@ -14,6 +14,7 @@ import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is
 from genolm import distributed
 from genolm.ascode import command_arguments
 from genolm.batches import TextBatch
+from genolm.checkpoints import room_asked_for
 from genolm.corpus import Corpus, divide_files, outline, split_corpus
 from genolm.errors import SettingsError, TrainingError, check_list, first_names
 from genolm.language import token_losses
@@ -151,14 +152,15 @@ def pretrain(
         kept = Unfinished(scratch)
         run = _open_run(fasta_paths, kept, asked, base=base, held_out=held_out, progress=progress)
         model, tokenizer, card = _trained(run, folder.name)
+        with room_asked_for(kept.folder):
+            _save(kept.made(folder.name), card, model, tokenizer)
         if report is not None:
             place = {"out_dir": Path(out_dir).absolute()} if out_dir else {"name": name}
             arguments = _same_again(run, asked, fasta_paths, base=base, held_out=tuple(held_out), **place)
             seconds = time.monotonic() - began
             record = _record(run, card, arguments, fasta_paths, started=started, seconds=seconds)
             write_json(report / RECORD_NAME, record)
-        _save(folder, card, model, tokenizer)
-        kept.remove()
+        kept.publish(folder)
     return folder
 
 

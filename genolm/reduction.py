@@ -1,9 +1,7 @@
 """How good a model is from fewer sequences: the data-reduction curve."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is loaded
@@ -17,9 +15,10 @@ from genolm.preparation import Preparation
 from genolm.progress import ProgressCallback, part_reporter
 from genolm.table_split import table_clusters
 from genolm.trained import score_classifier
-from genolm.workspace import atomic_write
+from genolm.unfinished import Unfinished
 
 SIZES = (20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
+_STAGE = "reduction"
 
 
 def reduction_sizes(rows: int) -> list[int]:
@@ -33,7 +32,7 @@ def reduction_curve(
     trained: TrainedClassifier,
     encoder: Mapping[str, Tensor] | None,
     *,
-    store: Path,
+    kept: Unfinished,
     progress: ProgressCallback | None = None,
 ) -> list[dict[str, Any]]:
     """Train on random parts of the training rows and score each model on the test rows.
@@ -49,8 +48,8 @@ def reduction_curve(
         by the plan; else a model from all rows is trained so too.
     encoder : mapping of str to Tensor, optional
         The language model after it read the table's sequences.
-    store : Path
-        JSON with the points measured so far, for a run that goes on.
+    kept : Unfinished
+        Of a training that goes on it has the points measured so far.
     progress : callback, optional
 
     Returns
@@ -58,7 +57,7 @@ def reduction_curve(
     list of dict
         ``rows`` and ``scores`` (metric -> value, low, high), fewest rows first.
     """
-    points = json.loads(store.read_text(encoding="utf-8")) if store.exists() else []
+    points = kept.read(_STAGE) or []
     train, order = preparation.samples("train"), _order(preparation)
     sizes = [*reduction_sizes(len(train.sequences)), *([] if _is_plain(preparation) else [len(train.sequences)])]
     judged = preparation.samples("test" if len(preparation.rows("test")) else "valid")
@@ -69,8 +68,7 @@ def reduction_curve(
         tell = part_reporter(progress, number, len(sizes), f"{size:,} rows")
         model = _train(preparation, part, encoder, tell)
         points.append({"rows": size, "scores": score_classifier(model, judged)})
-        with atomic_write(store) as stream:
-            stream.write(json.dumps(points).encode())
+        kept.write(_STAGE, points)
     if _is_plain(preparation):
         points = [*points, {"rows": len(train.sequences), "scores": score_classifier(trained, judged)}]
     return points

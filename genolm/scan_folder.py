@@ -1,18 +1,24 @@
 """A folder of genomes, scanned one after the other, each into a folder of its own."""
 
+import hashlib
+import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from genolm.errors import Cancelled, GenolmError, SequenceError, SettingsError
-from genolm.file_result import FileResult, Model, open_model
+from genolm.file_result import FileResult, Model, open_model, work_facts
 from genolm.genome_files import genome_paths, open_genome
+from genolm.partial import FinishedParts, kept_parts
 from genolm.peaks import call_peaks
 from genolm.predict import Predictor
 from genolm.progress import Progress, ProgressCallback, part_reporter
+from genolm.record import RECORD_NAME, file_facts
 from genolm.regions import unknown_contig
 from genolm.scan import scan_mode
 from genolm.scan_outputs import check_formats
@@ -23,7 +29,10 @@ from genolm.topology import AUTO
 from genolm.workspace import atomic_write
 
 SUMMARY_FILE = "genomes.csv"
+FOLDER_PARTIAL = ".genomes.partial"
 _NAMED = ("contigs", "circular", "linear")
+_FILES = ("genes", "truth", "regions")
+_TOLD = "told"
 _RULES = ("merge_distance", "min_distance", "method")
 
 _Contigs = Mapping[str, int]
@@ -70,7 +79,8 @@ def scan_folder(
     Notes
     -----
     A genome that cannot be scanned does not stop the others: its row says why. Where none can, that is an
-    error. What is left out has a row too, by the file's whole name.
+    error. What is left out has a row too, by the file's whole name. A run that was cut off goes on when the same is
+    asked for again: genomes whose results are there are not scanned again.
     """
     began, folder = time.monotonic(), Path(folder)
     found = genome_paths(genomes)
@@ -82,30 +92,65 @@ def scan_folder(
     named = {key: list(options[key]) for key in _NAMED if options.get(key) is not None}
     _check_common(predictor, named, options)
     contigs = _contigs_of(found.genomes, named, progress)
-    rows, files, notes = [], [], []
-    for number, (name, path) in enumerate(zip(names, found.genomes, strict=True)):
-        reporter = part_reporter(progress, number, len(names), f"genome {number + 1} of {len(names)}, {name}")
-        try:
-            own = _own_names(named, contigs[path]) if path in contigs else named
-            one = scan_file(path, folder / name, model=predictor, progress=reporter, **options | own)
-        except Cancelled:
-            raise
-        except GenolmError as error:
-            rows.append(_row(name, str(error)))
-            continue
-        files += one.files
-        notes += [f"{name}: {note}" for note in one.summary["notes"]]
-        counts = {"records": one.records, "bases": one.summary["bases"], "calls": one.summary["calls"]}
-        rows.append({**_row(name), **counts, "seconds": round(one.seconds, 1)})
-    if not files:
-        raise GenolmError(f"None of the {len(rows)} genomes of {genomes} could be scanned; {rows[0]['problem']}")
     left_out = {path.name: reason for path, reason in found.left_out.items()}
-    table = pd.DataFrame([*rows, *(_row(name, f"Left out. {reason}") for name, reason in left_out.items())])
-    with atomic_write(folder / SUMMARY_FILE) as stream:
-        stream.write(table.to_csv(index=False, lineterminator="\n").encode())
+    rows, files, notes = [], [], []
+    with kept_parts(folder / FOLDER_PARTIAL, _work(predictor, named, options)) as finished:
+        for number, (name, path) in enumerate(zip(names, found.genomes, strict=True)):
+            reporter = part_reporter(progress, number, len(names), f"genome {number + 1} of {len(names)}, {name}")
+            try:
+                own = _own_names(named, contigs[path]) if path in contigs else named
+                scan = partial(scan_file, path, folder / name, model=predictor, progress=reporter, **options | own)
+                one = _scanned_once(finished, name, path, folder / name, scan)
+            except Cancelled:
+                raise
+            except GenolmError as error:
+                rows.append(_row(name, str(error)))
+                continue
+            files += [folder / name / file for file in one["files"]]
+            notes += [f"{name}: {note}" for note in one["notes"]]
+            rows.append({**_row(name), **one["row"]})
+        if not files:
+            raise GenolmError(f"None of the {len(rows)} genomes of {genomes} could be scanned; {rows[0]['problem']}")
+        table = pd.DataFrame([*rows, *(_row(name, f"Left out. {reason}") for name, reason in left_out.items())])
+        with atomic_write(folder / SUMMARY_FILE) as stream:
+            stream.write(table.to_csv(index=False, lineterminator="\n").encode())
     summary = {"genomes": rows, "left_out": left_out, "warnings": scan_limits(predictor), "notes": notes}
     records = sum(row["records"] for row in rows)
     return FileResult((folder / SUMMARY_FILE, *files), records, time.monotonic() - began, summary)
+
+
+def _work(predictor: Predictor, named: Mapping[str, list[str]], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what tells a scan of a folder from another, but for the genomes."""
+    settings = {key: value for key, value in options.items() if key != "engine"} | named
+    given = {key: options[key] for key in _FILES if options.get(key) is not None and Path(options[key]).is_file()}
+    settings |= {key: file_facts(path)["sha256"] for key, path in given.items()}
+    return work_facts("scan folder", {"sha256": ""}, predictor, settings)
+
+
+def _scanned_once(
+    finished: FinishedParts, name: str, path: Path, folder: Path, scan: Callable[[], FileResult]
+) -> dict[str, Any]:
+    """Scan a genome unless a run that was cut off did so and its files are all there; return what was found."""
+    key = hashlib.sha256(f"{name} {file_facts(path)['sha256']}".encode()).hexdigest()[:32]
+    kept = finished.found(key)
+    if kept is not None:
+        told: dict[str, Any] = json.loads(kept.arrays[_TOLD].tobytes())
+        if all((folder / file).is_file() for file in told["files"]) and told["record"] == _record_hash(folder):
+            return told
+    one = scan()
+    row = {"records": one.records, "bases": one.summary["bases"], "calls": one.summary["calls"]}
+    told = {
+        "files": [file.name for file in one.files],
+        "record": _record_hash(folder),
+        "notes": list(one.summary["notes"]),
+        "row": {**row, "seconds": round(one.seconds, 1)},
+    }
+    finished.keep(key, {_TOLD: np.frombuffer(json.dumps(told).encode(), np.uint8)}, one.seconds)
+    return told
+
+
+def _record_hash(folder: Path) -> str:
+    return str(file_facts(folder / RECORD_NAME)["sha256"])
 
 
 def _row(name: str, problem: str = "") -> dict[str, Any]:

@@ -22,7 +22,7 @@ UNEVEN = 0.25
 TELLING = {"auroc": 0.6, "spearman": 0.2}
 _CHANCE = {"auroc": 0.5, "spearman": 0.0}
 _GUESSING = {"auroc": 0.55, "spearman": 0.1}
-_MUCH_AMBIGUOUS, _SOLVED, _UNLIMITED = 0.01, 0.98, 0.995
+_MUCH_AMBIGUOUS, _SOLVED, _SURELY, _UNLIMITED = 0.01, 0.98, 0.9, 0.995
 _NAMED, _SLIPS_SHOWN = 5, 20
 _Pair = tuple["ClassFacts", "ClassFacts"]
 """A class that may be a slip, and what was meant."""
@@ -203,6 +203,8 @@ def _words_sentence(report: "TableReport", item: ShortcutScore) -> str:
     verdict = "a model is worth having only if it does better."
     if value > _SOLVED:
         verdict = "there is little left to gain."
+        if low is None or low < _SURELY:
+            verdict = "that may leave little to gain, but the rows are too few to tell."
     elif value < _GUESSING[item.metric] and low is not None and low <= _CHANCE[item.metric]:
         verdict = "short words alone tell nothing here."
     figure = f"{metric} {interval_words(item.main)}"

@@ -1,10 +1,8 @@
 """A small search for the classifier's learning rate and dropout, within a budget of time."""
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is loaded
@@ -15,11 +13,12 @@ from genolm.config import ClassifierSettings
 from genolm.errors import TrainingError
 from genolm.preparation import Preparation
 from genolm.progress import ProgressCallback, part_reporter
-from genolm.workspace import atomic_write
+from genolm.unfinished import Unfinished
 
 CANDIDATES = ((1.0, 1.0), (0.4, 1.0), (2.0, 1.0), (1.0, 0.5), (1.0, 1.8), (0.4, 0.5), (2.0, 1.8))
 """Factors of learning rate and dropout, tried in this order."""
 SHORTER = 0.5
+_STAGE = "search"
 
 
 def search_size(steps: float) -> float:
@@ -32,7 +31,7 @@ def search_settings(
     encoder: Mapping[str, Tensor] | None,
     *,
     minutes: float,
-    store: Path,
+    kept: Unfinished,
     progress: ProgressCallback | None = None,
 ) -> ClassifierSettings:
     """Try factors of the planned learning rate and dropout; return the settings of least validation loss.
@@ -46,11 +45,11 @@ def search_settings(
     encoder : mapping of str to Tensor, optional
         The language model after it read the table's sequences.
     minutes : float
-    store : Path
-        JSON with the trials made so far, for a run that goes on.
+    kept : Unfinished
+        Of a training that goes on it has the trials made so far.
     progress : callback, optional
     """
-    trials = json.loads(store.read_text(encoding="utf-8")) if store.exists() else []
+    trials = kept.read(_STAGE) or []
     for number, factors in enumerate(CANDIDATES[len(trials) :], start=len(trials)):
         used = sum(trial["seconds"] for trial in trials)
         if trials and used * (number + 1) / number > 60 * minutes:
@@ -60,8 +59,7 @@ def search_settings(
         tell = part_reporter(progress, number, len(CANDIDATES), words)
         trials.append(_trial(preparation, encoder, settings, tell))
         trials[-1]["factors"] = factors
-        with atomic_write(store) as stream:
-            stream.write(json.dumps(trials).encode())
+        kept.write(_STAGE, trials)
     best = min(trials, key=lambda trial: trial["loss"])
     return _varied(preparation.plan.classifier, *best["factors"], 1.0)
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,10 +12,11 @@ import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is
 from safetensors.torch import load, save
 from torch import Tensor
 
+from genolm.checkpoints import room_asked_for
 from genolm.errors import BundleError, SettingsError
 from genolm.workspace import atomic_write
 
-FACTS = "facts"
+FACTS, PUBLISHED = "facts", "published"
 ResultT = TypeVar("ResultT")
 
 
@@ -40,7 +42,7 @@ class Unfinished:
     def open(self, name: str, facts: Mapping[str, Any]) -> None:
         """Take the folder for the training with these facts; one of other facts is a :class:`SettingsError`."""
         given, kept = json.loads(json.dumps(facts)), self.read(FACTS)
-        if kept is None:
+        if kept is None or self._is_published():
             self._clear()
         elif kept != given:
             different = " and ".join(key.replace("_", " ") for key in given if kept.get(key) != given[key])
@@ -49,6 +51,32 @@ class Unfinished:
                 f"it, choose another name, or remove {self.folder} to begin anew."
             )
         self.write(FACTS, given)
+
+    def made(self, name: str) -> Path:
+        """Return where the finished model lies until it is published."""
+        return self.folder / "made" / name
+
+    def publish(self, folder: Path) -> None:
+        """Give the model of :meth:`made` its place and remove all else; a model that came there meanwhile stays.
+
+        Raises
+        ------
+        SettingsError
+            There is one. What was learned is kept.
+        """
+        if folder.exists():
+            raise SettingsError(
+                f"A model came into {folder} while '{folder.name}' was trained. What was learned is kept: remove that "
+                "model or rename it, and give the same command again."
+            )
+        self.write(PUBLISHED, folder.name)
+        os.rename(self.made(folder.name), folder)
+        self.remove()
+
+    def _is_published(self) -> bool:
+        """Return whether the training was over, though its process ended before it had removed all."""
+        name = self.read(PUBLISHED)
+        return name is not None and not self.made(name).exists()
 
     def _clear(self) -> None:
         for item in self.folder.iterdir():
@@ -66,7 +94,7 @@ class Unfinished:
 
     def write(self, stage: str, data: Any) -> None:
         """Write what a stage leaves as JSON; it counts as finished from then on."""
-        with atomic_write(self.folder / f"{stage}.json") as stream:
+        with room_asked_for(self.folder), atomic_write(self.folder / f"{stage}.json") as stream:
             stream.write(json.dumps(data).encode())
 
     def read_weights(self, stage: str) -> Kept | None:
@@ -85,7 +113,7 @@ class Unfinished:
     def write_weights(self, stage: str, data: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
         """Write what a stage leaves, with weights."""
         content = save({key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()})
-        with atomic_write(self.folder / f"{stage}.weights") as stream:
+        with room_asked_for(self.folder), atomic_write(self.folder / f"{stage}.weights") as stream:
             stream.write(content)
         self.write(stage, {**data, "weights_sha256": hashlib.sha256(content).hexdigest()})
 

@@ -198,6 +198,18 @@ def test_a_training_that_is_cut_off_in_every_stage_makes_the_same_model(rng, tmp
         assert torch.equal(value, other.state_dict()[key]), key
 
 
+def test_a_model_that_takes_the_name_meanwhile_stays(table_path, base, tmp_path):
+    place = tmp_path / "late"
+    with pytest.raises(SettingsError, match="remove that model or rename it, and give the same command again"):
+        finetune(table_path, base, "late", settings=QUICK, out_dir=place, progress=lambda _: place.mkdir(exist_ok=True))
+    assert not list(place.iterdir())
+    place.rmdir()
+    told = []
+    finetune(table_path, base, "late", settings=QUICK, out_dir=place, progress=told.append)
+    assert not any(report.stage.startswith("classifier") for report in told)
+    assert load_bundle(place).config.name == "late"
+
+
 def test_a_failing_report_costs_no_training(table_path, base, tmp_path, monkeypatch):
     def fail(*arguments, **options):
         raise OSError("no space left")

@@ -1,5 +1,6 @@
 import json
 import math
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -128,6 +129,24 @@ def test_the_record_comes_before_the_model_and_says_the_planned_tokens(genome_pa
     assert call.values["tokens"] == tokens > 0 and call.values["hours"] == 0.05
     with pytest.raises(SettingsError, match="run.json for the report cannot be made"):
         pretrain([genome_path], "other", settings=SHORT, report_dir=report / "run.json")
+
+
+def test_a_model_that_takes_the_name_meanwhile_stays(genome_path):
+    place = models_dir() / "late"
+
+    def take(report):
+        place.mkdir(exist_ok=True)
+        (place / "card.json").write_text("another's")
+
+    with pytest.raises(SettingsError, match="A model came into .*late while 'late' was trained"):
+        pretrain([genome_path], "late", settings=SHORT, progress=take)
+    assert (place / "card.json").read_text() == "another's"
+    shutil.rmtree(place)
+    told = []
+    assert pretrain([genome_path], "late", settings=SHORT, progress=told.append) == place
+    assert load_bundle("late").config.name == "late"
+    assert "training" not in {report.stage for report in told}
+    assert [item.name for item in models_dir().iterdir()] == ["late"]
 
 
 def test_damaged_facts_begin_anew_and_two_at_once_are_refused(genome_path):

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import resource
 import shutil
 import stat
 import zipfile
@@ -186,6 +187,18 @@ def test_a_save_that_breaks_off_leaves_the_old_bundle(tmp_path, monkeypatch):
         registry.save_bundle(folder, language_config(title="new"), state, {})
     assert registry.load_bundle(folder).sha256 == before
     assert [item.name for item in tmp_path.iterdir()] == ["mine"]
+
+
+def test_weights_that_no_disk_holds_leave_nothing(tmp_path):
+    state = LanguageModel(PRESETS["tiny"], 67).state_dict()
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            registry.save_bundle(tmp_path / "mine", language_config(), state, {})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(tmp_path.iterdir())
 
 
 def test_corrupt_bundles_are_refused_with_a_sentence(bundle_folder):

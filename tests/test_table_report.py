@@ -340,6 +340,7 @@ def test_few_or_equal_repeats_promise_nothing(tmp_path, rng):
         ("classes", (0.54, 0.51, 0.57), "0.54 (0.51-0.57): a model is worth having only if it does better."),
         ("classes", (0.70, 0.45, 0.90), "0.70 (0.45-0.90): a model is worth having only if it does better."),
         ("classes", (0.99, 0.98, 1.00), "there is little left to gain."),
+        ("classes", (1.00, 0.40, 1.00), "that may leave little to gain, but the rows are too few to tell."),
         ("values", (0.42, 0.28, 0.54), "Spearman 0.42 (0.28-0.54): a model is worth having only if it does better."),
         ("values", (0.05, -0.10, 0.20), "Spearman 0.05 (-0.10-0.20): short words alone tell nothing here."),
         ("values", (None, None, None), "unknown: Spearman is not defined on test rows with values or answers that"),

@@ -6,6 +6,7 @@ import pytest
 from genolm import tuning
 from genolm.config import ClassifierSettings, Schedule
 from genolm.errors import TrainingError
+from genolm.unfinished import Unfinished
 
 PLANNED = ClassifierSettings(schedule=(Schedule(1, 1e-2, unfreeze=1), Schedule(4, 2e-3)), drop_mult=0.4)
 
@@ -37,7 +38,7 @@ def search(preparation, tmp_path, monkeypatch):
             return SimpleNamespace(history=SimpleNamespace(epochs=[epoch]))
 
         monkeypatch.setattr(tuning, "train_classifier", train)
-        found = tuning.search_settings(preparation, None, minutes=minutes, store=tmp_path / "search.json")
+        found = tuning.search_settings(preparation, None, minutes=minutes, kept=Unfinished(tmp_path))
         return found, tried
 
     return run
@@ -65,6 +66,12 @@ def test_a_search_goes_on_after_the_trials_that_were_made(search, tmp_path):
     found, tried = search({}, minutes=3)
     assert tried == [(2.0, 1.0)]
     assert found.schedule[-1].lr == pytest.approx(8e-4)
+
+
+def test_trials_that_were_damaged_are_made_again(search, tmp_path):
+    (tmp_path / "search.json").write_text("")
+    assert search({}, minutes=2.5)[1] == [(1.0, 1.0), (0.4, 1.0)]
+    assert [trial["factors"] for trial in json.loads((tmp_path / "search.json").read_text())] == [[1, 1], [0.4, 1]]
 
 
 def test_a_trial_that_learns_nothing_loses(search):

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from genolm.checkpoints import write_checkpoint
 from genolm.errors import BundleError, SettingsError
 from genolm.unfinished import Unfinished
 
@@ -45,6 +46,59 @@ def test_without_a_readable_fact_nothing_is_trusted(kept):
     (kept.folder / "facts.json").write_text("{")
     kept.open("m", {"seed": 1})
     assert kept.read_weights("member-1") is None and not (kept.folder / "adapt").exists()
+
+
+def test_a_model_is_published_once_and_takes_nobody_s_place(tmp_path):
+    kept, place = Unfinished(tmp_path / ".m.training"), tmp_path / "m"
+    kept.folder.mkdir()
+    kept.open("m", {"seed": 1})
+    kept.made("m").mkdir(parents=True)
+    (kept.made("m") / "card.json").write_text("ours")
+    place.mkdir()
+    with pytest.raises(SettingsError, match="came into .*m while 'm' was trained. What was learned is kept"):
+        kept.publish(place)
+    assert not list(place.iterdir())
+    kept.open("m", {"seed": 1})
+    place.rmdir()
+    kept.publish(place)
+    assert (place / "card.json").read_text() == "ours" and not kept.folder.exists()
+
+
+def test_a_training_that_ended_while_it_tidied_up_is_over(tmp_path, monkeypatch):
+    kept, place = Unfinished(tmp_path / ".m.training"), tmp_path / "m"
+    kept.folder.mkdir()
+    kept.open("m", {"seed": 1})
+    kept.write("search", [1])
+    kept.made("m").mkdir(parents=True)
+    with monkeypatch.context() as killed:
+        killed.setattr("genolm.unfinished.shutil.rmtree", lambda *arguments, **options: None)
+        kept.publish(place)
+    assert kept.read("search") == [1]
+    kept.open("m", {"seed": 2})
+    assert kept.read("search") is None and kept.read("facts") == {"seed": 2}
+    kept.write("search", [2])
+    kept.open("m", {"seed": 2})
+    assert kept.read("search") == [2]
+
+
+@pytest.mark.parametrize("name", ["stage", "weights", "checkpoint"])
+def test_a_full_disk_is_told_with_the_place_and_that_nothing_is_lost(kept, name, monkeypatch):
+    tensors = {"a": torch.zeros(2)}
+    deeds = {
+        "stage": lambda: kept.write("search", [1]),
+        "weights": lambda: kept.write_weights("member-1", {}, tensors),
+        "checkpoint": lambda: write_checkpoint(kept.folder / "adapt", "step-1-0", {}, tensors),
+    }
+
+    def full(*arguments, **options):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("genolm.workspace.os.replace", full)
+    with pytest.raises(SettingsError) as told:
+        deeds[name]()
+    folder = str(kept.folder / "adapt" if name == "checkpoint" else kept.folder)
+    assert f"cannot be kept in {folder} (No space left on device); make room there" in str(told.value)
+    assert str(told.value).endswith("it goes on from what was kept before.")
 
 
 def test_a_damaged_checkpoint_begins_its_stage_anew(kept):

@@ -21,6 +21,7 @@ def show(path: Path) -> None:
     st.markdown(f"**{state.plain(found.verdict)}**")
     if words := drawn_words(found.drawn, found.rows):
         st.caption(words)
+    drawn = "groups" if found.drawn and found.drawn != found.rows else "rows"
     for warning in found.warnings:
         st.warning(state.plain(warning), icon=":material/warning:")
     data, names = found.as_dict(), (found.a["name"], found.b["name"])
@@ -38,7 +39,8 @@ def show(path: Path) -> None:
         for key, item in data["metrics"].items()
     ]
     columns = ["score", f"A: {names[0]}", f"B: {names[1]}", "A minus B", "p (two-sided)"]
-    st.dataframe(pd.DataFrame(rows, columns=columns), hide_index=True, alt="Scores of both models")
+    wide = {"score": st.column_config.TextColumn(width=270)}
+    st.dataframe(pd.DataFrame(rows, columns=columns), hide_index=True, column_config=wide, alt="Scores of both models")
     if agreed := found.agreement:
         st.markdown(
             state.plain(
@@ -47,7 +49,8 @@ def show(path: Path) -> None:
             )
         )
     st.caption(
-        f"The same rows are drawn with replacement {found.n_boot:,} times for both models. Decide beforehand "
+        f"The same {drawn} are drawn with replacement {found.n_boot:,} times for both models. "
+        "Decide beforehand "
         "by which score you judge: of several scores one may differ by chance."
     )
     with st.container(horizontal=True):

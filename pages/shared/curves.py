@@ -13,11 +13,13 @@ from plotly.subplots import make_subplots
 from genolm.cards import metric_name
 from genolm.figure_parts import BLUE, PALETTE, TOOLS, VERMILION
 from genolm.jobs import Job
+from genolm.metrics import BINARY_METRICS
 
 REFRESH_SECONDS = 3.0
 Report = Mapping[str, Any]
 _HEIGHT = 350
 _PREFIX = "valid_"
+_UP_TO_ONE = {*BINARY_METRICS, "r2", "pearson", "spearman"}
 _MARKOV = "markov_bits_per_base"
 _MEANING = (
     "Loss is how wrong the model is, 0 would be perfect. It falls on the {learned} that it learns from. On the "
@@ -103,6 +105,8 @@ def curves_figure(reports: Sequence[Report], wording: Wording = Wording()) -> go
     for column, key in enumerate(metrics, start=2):
         x, y = measured(reports, key)
         style["line"] = {"color": PALETTE[2], "width": 2}
+        if key.removeprefix(_PREFIX) in _UP_TO_ONE:
+            figure.update_yaxes(autorangeoptions={"maxallowed": 1.03}, row=1, col=column)
         figure.add_scatter(x=x, y=y, name=titles[column - 1], showlegend=False, row=1, col=column, **style)
         if key == f"{_PREFIX}bits_per_base" and (level := _markov(reports)) is not None:
             dashed = {"color": PALETTE[2], "width": 2, "dash": "dash"}

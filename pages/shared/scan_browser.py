@@ -45,8 +45,8 @@ class Place:
         The stretch to explain of the call that was selected in the table last.
     call : Series or None
         That call.
-    problem : str
-        What is wrong with the place that was typed.
+    problem, note : str
+        What is wrong with the place that was typed, or worth knowing of it.
     """
 
     target: Region
@@ -56,6 +56,7 @@ class Place:
     picked: Region | None = None
     call: pd.Series | None = None
     problem: str = ""
+    note: str = ""
 
     def go(self, region: Region) -> None:
         """Send the browser to a stretch."""
@@ -89,24 +90,28 @@ def _whole(found: Finished, contig: str) -> Region:
 
 
 def around(call: pd.Series, found: Finished) -> Region:
-    """Return the stretch to look at around a call's summit, within its contig; it holds :func:`window_of`."""
-    reach = max(AROUND_CALL, found.window + BESIDE_WINDOW)
-    return _reach(call, found, reach, reach)
+    """Return the stretch to look at around a call's summit, within its contig; it holds :func:`window_of`.
+
+    But for the part of it that lies beyond the origin of a circular contig, which the browser cannot show.
+    """
+    reach, summit = max(AROUND_CALL, found.window + BESIDE_WINDOW), int(call["summit"])
+    return Region(call["contig"], max(0, summit - reach), min(found.lengths[call["contig"]], summit + reach))
 
 
 def window_of(call: pd.Series, found: Finished) -> Region:
-    """Return the model's window whose site is a call's summit, with a few bases beside it, within the contig."""
+    """Return the model's window whose site is a call's summit, with a few bases beside it.
+
+    It ends where a linear contig does, and goes over the origin of a circular one: its end then is beyond the length.
+    """
     site = int(found.scan.setting("value_at", found.window // 2))
     before, after = site + BESIDE_WINDOW, found.window - site + BESIDE_WINDOW
     if call["strand"] == "-":  # the window is mirrored about the summit's base
         before, after = after - 1, before + 1
-    return _reach(call, found, before, after)
-
-
-def _reach(call: pd.Series, found: Finished, before: int, after: int) -> Region:
-    length = found.lengths[call["contig"]]
-    summit = min(int(call["summit"]), length - 1)
-    return Region(call["contig"], max(0, summit - before), min(length, summit + after))
+    contig, summit = call["contig"], int(call["summit"])
+    start, end, length = summit - before, summit + after, found.lengths[contig]
+    if contig not in found.circular or before + after > length:
+        return Region(contig, max(0, start), min(length, end))
+    return Region(contig, start % length, start % length + before + after)
 
 
 def pick(call: pd.Series, found: Finished, place: Place) -> None:
@@ -206,6 +211,8 @@ def show_ways_out(job: Job, found: Finished, calls: pd.DataFrame, place: Place) 
         st.button("Whole contig", key=f"whole_{job.id}", on_click=lambda: place.go(_whole(found, place.seen.contig)))
     if place.problem:
         st.error(state.plain(place.problem), icon=":material/error:")
+    if place.note:
+        st.info(state.plain(place.note), icon=":material/info:")
     with st.container(horizontal=True, vertical_alignment="center"):
         st.page_link(
             "pages/annotate/saliency.py",
@@ -214,19 +221,34 @@ def show_ways_out(job: Job, found: Finished, calls: pd.DataFrame, place: Place) 
             disabled=region is None,
             query_params={"model": found.scan.model, **(_offer(found, calls, region, place) if region else {})},
         )
-        st.caption(state.plain(_explained(region, place, found)))
+        st.caption(state.plain(_explained(region, place, found, calls)))
 
 
 def _go_typed(typed: str, found: Finished, place: Place) -> None:
     """Go where the user says; a place that is none is said beside the field."""
-    place.problem = ""
+    place.problem = place.note = ""
     if not typed.strip():
         return
     text = typed if ":" in typed or typed in found.lengths else f"{place.seen.contig}:{typed}"
     try:
-        place.go(parse_region(text, contigs=found.lengths))
+        place.go(_over_origin(text, found, place) or parse_region(text, contigs=found.lengths))
     except RegionError as error:
         place.problem = str(error)
+
+
+def _over_origin(text: str, found: Finished, place: Place) -> Region | None:
+    """Return the longer side of a place over the origin of a circular contig, and say so; None for any other place.
+
+    Such a place ends beyond the contig's length, as calls over the origin do in the table.
+    """
+    region = parse_region(text) if ":" in text and text not in found.lengths else None
+    length = found.circular.get(region.contig, 0) if region else 0
+    if region is None or not region.start < length < region.end <= 2 * length:
+        return None
+    before, behind = Region(region.contig, region.start, length), Region(region.contig, 0, region.end - length)
+    shown, other = (before, behind) if before.length >= behind.length else (behind, before)
+    place.note = f"{region} goes over the origin. Here is the longer side, {shown}; the other is {other}."
+    return shown
 
 
 def to_explain(place: Place, found: Finished) -> Region | None:
@@ -234,14 +256,19 @@ def to_explain(place: Place, found: Finished) -> Region | None:
 
     None where the view is too wide and holds no call that was picked.
     """
-    seen, picked = place.seen, place.picked
-    inside = picked and picked.contig == seen.contig and seen.start <= picked.start and picked.end <= seen.end
-    if inside and (place.call is None or seen.length >= around(place.call, found).length):
-        return picked
+    seen, picked, call = place.seen, place.picked, place.call
+    if picked is not None and picked.contig == seen.contig:
+        spot = picked
+        if call is not None and picked.end > found.lengths[picked.contig]:
+            # It goes over the origin, and the browser shows the side of the summit.
+            spot = Region(picked.contig, int(call["summit"]), int(call["summit"]) + 1)
+        inside = seen.start <= spot.start and spot.end <= seen.end
+        if inside and (call is None or seen.length >= around(call, found).length):
+            return picked
     return seen if seen.length <= SALIENCY_UP_TO else None
 
 
-def _explained(region: Region | None, place: Place, found: Finished) -> str:
+def _explained(region: Region | None, place: Place, found: Finished, calls: pd.DataFrame) -> str:
     """Say what the saliency is of, or how to come to one."""
     if found.fasta is None:
         return "It needs the genome file of this scan, which is no longer here."
@@ -250,6 +277,12 @@ def _explained(region: Region | None, place: Place, found: Finished) -> str:
     what = "what is in view; its best call decides strand and site"
     if region == place.picked:
         what = f"the window of {found.window} bp at the summit of the call and {BESIDE_WINDOW} bp on either side"
+        if region.length < found.window + 2 * BESIDE_WINDOW:
+            what += ", as far as the contig goes"
+        elif region.end > found.lengths[region.contig]:
+            what += ", over the origin"
+    elif _best_in(calls, region) is None:
+        what = "what is in view, on the plus strand and without a site, as no call has its summit there"
     return f"{region} ({region.length} bp): {what}."
 
 
@@ -267,6 +300,6 @@ def _offer(found: Finished, calls: pd.DataFrame, region: Region, place: Place) -
             letters = genome.fetch(region.contig, region.start, region.end)
         return f">{str(region).replace(' ', '_')}\n{letters}\n"
 
-    site = None if call is None else int(call["summit"]) - region.start
+    site = None if call is None else (int(call["summit"]) - region.start) % found.lengths[region.contig]
     strand = "minus" if call is not None and call["strand"] == "-" else "plus"
     return inputs.offer("saliency", "scan", fasta, site=site, strand=strand)

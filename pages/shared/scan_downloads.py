@@ -54,7 +54,8 @@ def show(job: Job, found: Finished, calls: pd.DataFrame, threshold: float) -> No
         Download(label, folder / name if name in OF_THRESHOLD else job.result / name)
         for name, label in LABELS.items()
     ]
-    if not made and not (folder / "run.json").is_file():
+    recorded = made or (folder / "run.json").is_file()
+    if not recorded:
         files = [file for file in files if file.path.name != "run.json"]
     download_row(files, key=f"files_{job.id}")
     if packed.is_file():
@@ -65,8 +66,8 @@ def show(job: Job, found: Finished, calls: pd.DataFrame, threshold: float) -> No
         st.rerun()
     st.caption(
         f"The calls are those of threshold {threshold:.3f}. CSV and BED count from 0 and leave the end out, "
-        "GFF3 and GenBank count from 1 and include it. The run record is enough to repeat the scan. "
-        "The zip holds "
+        "GFF3 and GenBank count from 1 and include it. The run record is enough to repeat the scan"
+        f"{'' if recorded else '; at this threshold it comes with the zip'}. The zip holds "
         "all files in all formats, with a README that explains each file and column."
     )
 

@@ -161,21 +161,22 @@ def _ask(job: Job, found: Finished, calls: pd.DataFrame, place: Place) -> tuple[
     absent = {"contig": len(found.lengths) < 2, "gene": "gene" not in calls, "q": "q_value" not in calls}
     widths = {name: width for name, width in _WIDTHS.items() if not absent.get(name)}
     at = dict(zip(widths, st.columns(list(widths.values()), vertical_alignment="bottom"), strict=True))
-    order = at["order"].selectbox("Order", list(orders(calls)), key=f"order_{job.id}")
+    order = at["order"].selectbox("Order", list(orders(calls)), key=f"order_{job.id}", **inputs.KEPT)
     contig, text, worst = ALL, "", None
     if "contig" in at:
-        contig = at["contig"].selectbox("Contig", [ALL, *found.lengths], key=f"filter_contig_{job.id}")
-    strand = at["strand"].selectbox("Strand", list(_STRANDS), key=f"filter_strand_{job.id}")
+        contig = at["contig"].selectbox("Contig", [ALL, *found.lengths], key=f"filter_contig_{job.id}", **inputs.KEPT)
+    strand = at["strand"].selectbox("Strand", list(_STRANDS), key=f"filter_strand_{job.id}", **inputs.KEPT)
     if "gene" in at:
-        text = at["gene"].text_input("Next gene", key=f"filter_gene_{job.id}", placeholder="any")
+        text = at["gene"].text_input("Next gene", key=f"filter_gene_{job.id}", placeholder="any", **inputs.KEPT)
     lowest = at["score"].number_input(
-        "Score from", 0.0, 1.0, None, 0.05, key=f"filter_score_{job.id}", placeholder="any"
+        "Score from", 0.0, 1.0, None, 0.05, key=f"filter_score_{job.id}", placeholder="any", **inputs.KEPT
     )
     if "q" in at:
         worst = at["q"].number_input(
-            "q-value up to", 0.0, 1.0, None, 0.05, key=f"filter_q_{job.id}", placeholder="any", format="%.3f"
+            "q-value up to", 0.0, 1.0, None, 0.05, key=f"filter_q_{job.id}", placeholder="any", format="%.3f",
+            **inputs.KEPT,
         )
-    only = st.toggle("Only calls in the browser's view", key=f"filter_view_{job.id}")
+    only = st.toggle("Only calls in the browser's view", key=f"filter_view_{job.id}", **inputs.KEPT)
     chosen = Filter(
         contig="" if contig == ALL else str(contig),
         strand=_STRANDS[strand],

@@ -64,7 +64,7 @@ def _choose_threshold(job: Job, found: Finished) -> float:
     st.session_state.setdefault(key, found.made_with)
     words = "Calls are made anew from the scores; nothing is scored again."
     lowest = min(0.01, found.made_with)
-    threshold = st.slider("Threshold", lowest, 1.0, step=0.005, format="%.3f", key=key, help=words)
+    threshold = st.slider("Threshold", lowest, 1.0, step=0.005, format="%.3f", key=key, help=words, **inputs.KEPT)
     if found.background is None:
         return threshold
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -128,10 +128,12 @@ def _show_counts(found: Finished, calls: pd.DataFrame, threshold: float) -> None
         expected = rate.value * found.megabases
         words = f"Expected from the shuffled genome, 95 % interval {_number(rate.low)} to {_number(rate.high)}."
         columns[2].metric("False ones per Mb of strand", _number(rate.value), help=words)
-        share = f"{min(1.0, expected / len(calls)):.0%} of the calls" if len(calls) else None
-        columns[3].metric(
-            "False ones in all", _number(expected), share, delta_color="off", delta_arrow="off"
-        )
+        share = f"{expected / len(calls):.0%} of the calls" if len(calls) else None
+        if len(calls) and expected >= len(calls):
+            share = "no fewer than the calls"
+        words = "As many as the shuffled genome would have on as much strand; a mean, which can be more than the calls."
+        options = {"help": words, "delta_color": "off", "delta_arrow": "off"}
+        columns[3].metric("Expected by chance", _number(expected), share, **options)
     _show_meaning(found, threshold)
 
 

@@ -15,6 +15,7 @@ from genolm.jobs import Job
 from genolm.predict import Predictor
 from genolm.progress import Progress
 from genolm.classifier import SequenceClassifier
+from genolm.regions import Region
 from genolm.registry import import_bundle, load_bundle, save_bundle
 from genolm.scan import scan_genome
 from genolm.scan_pipeline import scan_file
@@ -291,13 +292,65 @@ def test_a_call_is_explained_in_its_own_window_with_some_bases_beside_it(open_pa
         assert app.session_state["saliency_strand"] == word
         (mark,) = [item.value for item in app.number_input if item.label == "Site to mark"]
         assert mark == summit - region.start + 1
-    call["summit"] = 3
-    assert window_of(call, found).start == 0
+    call["contig"], call["summit"], call["strand"] = "two", 3, "+"
+    assert window_of(call, found) == Region("two", 0, 3 + 45)
+    app = open_page(PAGE, job=job.id)
+    pick(call, found, app.session_state[f"place_{job.id}"])
+    app.run()
+    assert any(item.value.endswith("bp on either side, as far as the contig goes.") for item in app.caption)
+
+
+@pytest.mark.parametrize("strand, start", [("+", 1503 - 65), ("-", 1503 - 44)])
+@pytest.mark.parametrize("shift", [0, 40])
+def test_a_call_at_the_origin_is_explained_over_it(
+    open_page, finished_job, scanned, follow, monkeypatch, strand, start, shift
+):
+    job, _, threshold = finished_job
+    monkeypatch.setattr(running, "get_job", lambda identity: job)
+    found = scan_data.read(job)
+    call = scan_data.calls_at(found, threshold).iloc[0].copy()
+    start, summit = (start + shift) % 1500, (1503 + shift) % 1500
+    call["contig"], call["summit"], call["strand"] = "one", summit, strand
+    region = window_of(call, found)
+    assert (region.start, region.length) == (start, 110)
+    app = open_page(PAGE, job=job.id)
+    place = app.session_state[f"place_{job.id}"]
+    pick(call, found, place)
+    assert place.seen == Region("one", 0, summit + 250) and to_explain(place, found) == region
+    app.run()
+    words = f"{region} (110 bp): the window of 60 bp at the summit of the call and 25 bp on either side, over the origin."
+    assert words in [item.value.replace("\\", "") for item in app.caption]
+    follow(app, LINK, SALIENCY)
+    letters = scanned[0].read_text().split("\n")[1] * 2
+    assert app.session_state["saliency_text"] == f">{region}\n{letters[start : start + 110]}\n"
+    (mark,) = [item.value for item in app.number_input if item.label == "Site to mark"]
+    assert mark == (66 if strand == "+" else 45) and letters[start + mark - 1] == letters[summit]
+
+
+def test_a_place_over_the_origin_is_shown_by_its_longer_side(open_page, finished_job, monkeypatch):
+    job = finished_job[0]
+    monkeypatch.setattr(running, "get_job", lambda identity: job)
+    app = open_page(PAGE, job=job.id)
+    for typed, side in (("1451-1520", Region("one", 1450, 1500)), ("one:1,491-1,600", Region("one", 0, 100))):
+        app.text_input(key=f"region_{job.id}").set_value(typed).run()
+        assert app.session_state[f"place_{job.id}"].target == side and not app.error
+        assert any(f"Here is the longer side, {side};" in item.value.replace("\\", "") for item in app.info)
+    app.text_input(key=f"region_{job.id}").set_value("two:300-500").run()
+    assert "ends after two, which has 400 bases" in app.error[0].value.replace("\\", "")
+    assert not any("longer side" in item.value for item in app.info)
+
+
+def test_a_view_without_a_call_is_told_so(open_page, finished_job, monkeypatch):
+    job = finished_job[0]
+    monkeypatch.setattr(running, "get_job", lambda identity: job)
+    app = open_page(PAGE, job=job.id)
+    app.slider(key=f"threshold_{job.id}").set_value(1.0).run()
+    app.text_input(key=f"region_{job.id}").set_value("two:1-200").run()
+    told = [item.value.replace("\\", "") for item in app.caption]
+    assert any(text.startswith("two:1-200 (200 bp): what is in view, on the plus strand and without") for text in told)
 
 
 def test_what_was_zoomed_in_to_goes_before_the_call(finished_job):
-    from genolm.regions import Region
-
     found = scan_data.read(finished_job[0])
     place = Place(Region("one", 0, 1500), Region("one", 0, 1500))
     call = found.scan.calls[found.scan.calls["contig"] == "one"].iloc[0].copy()
@@ -331,8 +384,6 @@ def test_the_filters_stand_beside_each_other_without_a_hole(open_page, finished_
 def test_a_wide_view_is_explained_around_the_call_that_was_picked(finished_job):
     found = scan_data.read(finished_job[0])
     whole = dataclasses.replace(found, fasta=None)
-    from genolm.regions import Region
-
     place = Place(Region("one", 0, 1500), Region("one", 0, 1500))
     assert to_explain(place, whole) is None
     place.picked = Region("one", 100, 400)
@@ -357,7 +408,6 @@ def test_filters_and_order():
             "gene_distance": [40, -1, 3],
         }
     )
-    from genolm.regions import Region
 
     kept = {
         "contig": Filter(contig="a"),
