@@ -16,6 +16,7 @@ STYLE = """<style>
 [data-testid="stSliderThumbValue"], [data-testid="stSliderThumbValue"] * { color: inherit; }
 [data-testid="stTopNavLink"]:focus-visible { outline: 2px solid currentColor; outline-offset: -2px; }
 button[data-selected="true"], button[data-selected="true"] * { color: inherit !important; }
+[data-testid="stTab"][aria-selected="true"] { color: inherit !important; }
 </style>"""
 HOME = "pages/annotate/classify.py"
 PAGES = {
