@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import re
 import secrets
 import shutil
 import time
@@ -96,18 +97,21 @@ def _json_rows(handle: TextIO, columns: Sequence[str], _: str, digits: int) -> I
 
 
 @contextmanager
-def atomic_files(folder: PathLike, names: Iterable[str]) -> Iterator[Path]:
+def atomic_files(folder: PathLike, names: Iterable[str], owner: str = "") -> Iterator[Path]:
     """Give a temporary folder inside ``folder``; move its files up when the block ends well, else drop them.
 
     Of ``names``, a file of an earlier run that this one did not write is removed, so that ``folder`` never
-    holds a mixture of two runs; other files in it stay. Files are moved in the order of ``names``.
+    holds a mixture of two runs; other files in it stay. Files are moved in the order of ``names``. One who alone
+    writes such files there, see :func:`genolm.partial.sole_writer`, gives an ``owner``, a word: what killed runs of
+    the same owner left is removed at once.
     """
     folder, order = make_folder(Path(folder)), list(names)
-    _remove_old_drafts(folder)
-    draft = folder / f".{secrets.token_hex(4)}.draft"
-    draft.mkdir()
+    front = f"{owner}-" if owner else ""
+    _remove_old_drafts(folder, front)
+    draft = folder / f".{front}{secrets.token_hex(4)}.draft"
     try:
-        with _full_disk_said(folder):
+        with _full_disk_said(folder), _final_place_said(draft, folder):
+            draft.mkdir()
             yield draft
         written = {path.name for path in draft.iterdir()}
         for name in order:
@@ -180,12 +184,33 @@ def make_folder(folder: Path) -> Path:
     return folder
 
 
-def _remove_old_drafts(folder: Path) -> None:
-    """Remove what a killed run left; a younger draft may be another run at work."""
+def remove_drafts(*outs: Path) -> None:
+    """Remove what killed runs left of files; only for one who alone writes them."""
+    for out in outs:
+        # As genolm.workspace.atomic_write names them.
+        draft = re.compile(rf"\.{re.escape(out.name)}\.\d+\.[0-9a-f]+\.tmp")
+        for path in out.parent.glob(".*.tmp"):
+            if draft.fullmatch(path.name):
+                with suppress(OSError):
+                    path.unlink()
+
+
+def _remove_old_drafts(folder: Path, front: str) -> None:
+    """Remove what a killed run left; a younger draft of another owner may be a run at work."""
     for old in folder.glob(".*.draft"):
         with suppress(OSError):
-            if time.time() - old.stat().st_mtime > _DRAFT_SECONDS:
+            own = front and old.name.startswith(f".{front}")
+            if own or time.time() - old.stat().st_mtime > _DRAFT_SECONDS:
                 shutil.rmtree(old)
+
+
+@contextmanager
+def _final_place_said(draft: Path, folder: Path) -> Iterator[None]:
+    """Name in an error the place where a file was to be, not the draft that is gone by then."""
+    try:
+        yield
+    except SettingsError as error:
+        raise SettingsError(str(error).replace(str(draft), str(folder))) from error
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from genolm.bundle_config import BundleConfig
 from genolm.errors import SettingsError
 from genolm.outputs import make_folder
 from genolm.readings import count_readings
-from genolm.workspace import atomic_write
+from genolm.workspace import atomic_write, exclusive
 
 FORMAT_VERSION = 1
 # Multiplications of one part: some ten to thirty seconds on two cores, or on a GPU.
@@ -33,6 +33,7 @@ PART_WORK = {"cpu": 4e12, "cuda": 2e14}
 MOST_TOKENS = 3_000_000
 _DIGEST_BYTES = 32
 _SECONDS = "seconds"
+_RUNNING = "running"
 
 
 class Part(NamedTuple):
@@ -71,6 +72,7 @@ class FinishedParts:
     prefix: str = ""
     _earlier: dict[str, float] = field(default_factory=dict)
     _own: set[str] = field(default_factory=set)
+    _check: Callable[[], None] | None = None
 
     @property
     def earlier_seconds(self) -> float:
@@ -79,7 +81,12 @@ class FinishedParts:
 
     def within(self, prefix: str) -> "FinishedParts":
         """Return the parts of a part: the same folder, the keys under ``prefix``."""
-        return FinishedParts(self.folder, self.stamp, f"{self.prefix}{prefix}-", self._earlier, self._own)
+        return FinishedParts(self.folder, self.stamp, f"{self.prefix}{prefix}-", self._earlier, self._own, self._check)
+
+    def check(self) -> None:
+        """Refuse to go on where what goes into the parts is no longer what it was, see :func:`kept_parts`."""
+        if self._check is not None:
+            self._check()
 
     def finish(self, key: str, make: Callable[[], Mapping[str, np.ndarray]]) -> Part:
         """Return a part: as an earlier run left it, else made now and kept.
@@ -108,7 +115,8 @@ class FinishedParts:
         return found
 
     def keep(self, key: str, arrays: Mapping[str, np.ndarray], seconds: float) -> Part:
-        """Keep a part that took ``seconds`` to make, and return it."""
+        """Keep a part that took ``seconds`` to make, and return it; see also :meth:`check`."""
+        self.check()
         key = self.prefix + key
         arrays = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
         self._own.add(key)
@@ -168,7 +176,25 @@ def tokens_per_part(config: BundleConfig, device: str) -> int:
 
 
 @contextmanager
-def kept_parts(folder: str | os.PathLike[str], work: Mapping[str, Any]) -> Iterator[FinishedParts]:
+def sole_writer(folder: Path, out: Path) -> Iterator[None]:
+    """Keep other runs from writing ``out`` until the block has ended; its parts are kept in ``folder``.
+
+    The lock lies in ``folder`` and goes with it; the end of a process, however it comes, lets others in.
+
+    Raises
+    ------
+    SettingsError
+        If another process, or another thread of this one, writes it.
+    """
+    taken = f"Another run is writing {out}; wait for its end or choose another place."
+    with _cleared(folder), exclusive(make_folder(folder) / _RUNNING, out.name, taken=taken):
+        yield
+
+
+@contextmanager
+def kept_parts(
+    folder: str | os.PathLike[str], work: Mapping[str, Any], *, check: Callable[[], None] | None = None
+) -> Iterator[FinishedParts]:
     """Give the parts of a piece of work; they are removed when the block ends well and kept when it does not.
 
     Parameters
@@ -178,14 +204,23 @@ def kept_parts(folder: str | os.PathLike[str], work: Mapping[str, Any]) -> Itera
     work : mapping
         Plain data that tells this work from any other: the hashes of what goes in, and every setting that
         changes a part.
+    check : callable, optional
+        Called before a part is kept; raises where what goes in is no longer what ``work`` says.
     """
     folder = Path(folder)
     text = json.dumps({"format": FORMAT_VERSION, **work}, sort_keys=True, default=str)
-    made = [folder, *takewhile(lambda parent: not parent.exists(), folder.parents)]
-    parts = FinishedParts(make_folder(folder), hashlib.sha256(text.encode()).digest())
-    try:
+    with _cleared(folder):
+        parts = FinishedParts(make_folder(folder), hashlib.sha256(text.encode()).digest(), _check=check)
         yield parts
         parts.remove()
+
+
+@contextmanager
+def _cleared(folder: Path) -> Iterator[None]:
+    """Remove in the end a folder, and those above it that were missing, if nothing is in them."""
+    made = [folder, *takewhile(lambda parent: not parent.exists(), folder.parents)]
+    try:
+        yield
     finally:
         for empty in made:
             with suppress(OSError):

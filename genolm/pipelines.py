@@ -6,13 +6,14 @@ is there is whole. Records are read, worked on and written in groups: memory doe
 What is finished of a long run is kept in a hidden folder, ``.<file>.partial`` beside the result or, of a
 scan, ``.scan.partial`` in its folder. The same call after an end of any kind goes on from there, and the result
 is byte for byte that of an uninterrupted run on the same device; the folder is removed at the end. With another
-input, model or setting that matters, the work begins anew.
+input, model or setting that matters, the work begins anew. Two runs never write the same result at once: the second
+is refused. An input that is changed while it is read ends the run.
 """
 
 import os
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +21,17 @@ import numpy as np
 
 from genolm.bootstrap import count_groups
 from genolm.evaluation import Evaluation, evaluate, rows_to_judge, thin_rows
-from genolm.file_result import FileResult, Model, open_model, work_facts
+from genolm.file_result import FileResult, Model, Source, open_model, work_facts
 from genolm.file_work import SALIENCY_ARRAYS, STRIP_COLUMNS, Classification, FileSaliency
 from genolm.genome_files import open_genome
 from genolm.known_rows import known_rows
 from genolm.labels import answer_digits
 from genolm.orientation import ReadStrand
-from genolm.outputs import check_suffix, rows_to
-from genolm.partial import FinishedParts, kept_parts
+from genolm.outputs import check_suffix, remove_drafts, rows_to
+from genolm.partial import FinishedParts, kept_parts, sole_writer
 from genolm.prediction import not_judged_words, value_columns
 from genolm.progress import ProgressCallback
-from genolm.record import file_facts, source_facts
+from genolm.record import RECORD_ENDING, source_facts
 from genolm.recording import Recording, model_facts
 from genolm.saliency import FILLS, LENGTHS
 from genolm.scan_pipeline import scan_file
@@ -90,10 +91,14 @@ def classify_file(
     window, settings = predictor.config.window, {"strand": strand}
     counts: dict[str, int] = {}
     other_length, minus, unknown = 0, 0, []
-    with open_genome(fasta, progress=progress) as genome:
-        work, source, records = Classification(genome, predictor, strand), file_facts(fasta), len(genome.contigs)
+    source = Source(fasta)
+    with ExitStack() as stack:
+        genome = stack.enter_context(open_genome(fasta, progress=progress))
+        work, records = Classification(genome, predictor, strand), len(genome.contigs)
         work.check()
-        with kept_parts(_partial_folder(out), work_facts("classify", source, predictor, settings)) as parts:
+        facts = work_facts("classify", source.facts, predictor, settings)
+        stack.enter_context(_alone(out))
+        with kept_parts(_partial_folder(out), facts, check=source.check) as parts:
             work.run(parts, progress)
             with rows_to(out, columns, digits=answer_digits(predictor.task)) as write:
                 for found in work.predictions(parts):
@@ -104,10 +109,12 @@ def classify_file(
                         counts[answer] = counts.get(answer, 0) + 1
                     minus += (found.strands or ()).count("-")
                     other_length += 0 if window is None else int((found.lengths != window.length).sum())
-    summary = {"predicted": counts, "other_length": other_length, "minus": minus, "model": model_facts(predictor)}
-    if unknown:
-        summary["warning"] = not_judged_words(unknown, len(unknown), records, window)
-    run.write_beside(out, predictor, inputs=[source], settings=settings, results={"records": records, **summary})
+                parts.check()
+        summary = {"predicted": counts, "other_length": other_length, "minus": minus, "model": model_facts(predictor)}
+        if unknown:
+            summary["warning"] = not_judged_words(unknown, len(unknown), records, window)
+        results = {"records": records, **summary}
+        run.write_beside(out, predictor, inputs=[source.facts], settings=settings, results=results)
     return FileResult((out,), records, run.seconds, summary)
 
 
@@ -177,18 +184,21 @@ def saliency_file(
     predictor = open_model(model, **options)
     index = None if class_name is None else predictor.class_index(class_name)
     settings = {"lengths": lengths, "fills": fills, "seed": seed, "class_index": index, "anchor": site}
-    with open_genome(fasta, progress=progress) as genome:
+    source = Source(fasta)
+    with ExitStack() as stack:
+        genome = stack.enter_context(open_genome(fasta, progress=progress))
         work = FileSaliency(genome, predictor, tuple(signs), settings)
         work.check(max_windows)
-        source = file_facts(fasta)
-        kept = work_facts("saliency", source, predictor, {**settings, "strands": signs, "kept": SALIENCY_ARRAYS})
-        with kept_parts(_partial_folder(out), kept) as parts:
+        kept = {**settings, "strands": signs, "kept": SALIENCY_ARRAYS}
+        facts = work_facts("saliency", source.facts, predictor, kept)
+        stack.enter_context(_alone(out, strips_path(out)))
+        with kept_parts(_partial_folder(out), facts, check=source.check) as parts:
             work.run(parts, progress)
             files, counts = _write_saliency(out, work, parts, strips=strips)
         summary = {**counts, "model": model_facts(predictor)}
         records = len(genome.contigs)
-    results = {"records": records, **summary}
-    run.write_beside(out, predictor, inputs=[source], settings={**asked, "lengths": lengths}, results=results)
+        settings, results = {**asked, "lengths": lengths}, {"records": records, **summary}
+        run.write_beside(out, predictor, inputs=[source.facts], settings=settings, results=results)
     return FileResult(files, records, run.seconds, summary)
 
 
@@ -291,6 +301,7 @@ def _write_saliency(
                 write(row)
             for row in work.strip_rows(task, arrays) if more else ():
                 more[0](row)
+        parts.check()
     if not strips:
         # Those of an earlier run would pass for this one's.
         strips_path(out).unlink(missing_ok=True)
@@ -299,6 +310,14 @@ def _write_saliency(
         window, records = work.predictor.config.window, len(work.genome.contigs)
         told["warning"] = not_judged_words(list(unknown), len(unknown), records, window)
     return files, told
+
+
+@contextmanager
+def _alone(out: Path, *more: Path) -> Iterator[None]:
+    """Keep other runs from writing a result, its record and what ``more`` it has; drop what killed runs left."""
+    with sole_writer(_partial_folder(out), out):
+        remove_drafts(out, out.with_name(out.name + RECORD_ENDING), *more)
+        yield
 
 
 def _partial_folder(out: Path) -> Path:

@@ -16,11 +16,11 @@ from genolm.engines import Engine
 from genolm.errors import SettingsError, first_names
 from genolm.feature_readers import read_regions
 from genolm.features import write_annotation
-from genolm.file_result import FileResult, Model, open_model, work_facts
+from genolm.file_result import FileResult, Model, Source, open_model, work_facts
 from genolm.genome_files import open_genome
 from genolm.novelty import compare_with_training
 from genolm.outputs import SCAN_FILES, atomic_files
-from genolm.partial import FinishedParts, kept_parts
+from genolm.partial import FinishedParts, kept_parts, sole_writer
 from genolm.peaks import Method, call_peaks
 from genolm.predict import Predictor
 from genolm.progress import ProgressCallback, Stages
@@ -129,21 +129,24 @@ def scan_file(
         "background": background, "formats": formats, "precision": predictor.precision,
     }  # fmt: skip
     run = Recording("scan", fasta=fasta, out=folder, model=model, **asked)
-    source, doer = file_facts(fasta), "local" if engine is None else type(engine).__name__
+    source, doer = Source(fasta), "local" if engine is None else type(engine).__name__
+    kept, facts = folder / SCAN_PARTIAL, source.facts
     with ExitStack() as stack:
         choice = topology_choice(topology, circular, linear)
         genome = stack.enter_context(open_genome(fasta, topology=choice, progress=progress))
         inputs = _Inputs.read(genome, genes=genes, truth=truth, regions=regions, progress=progress)
         work = {"stride": stride, "contigs": contigs, "class_name": class_name, "strand": strand}
         work |= {"mode": scan_mode(predictor, mode), "topology": genome.topology, "regions": inputs.regions}
-        parts = stack.enter_context(kept_parts(folder / SCAN_PARTIAL, work_facts("scan", source, predictor, work)))
+        stack.enter_context(sole_writer(kept, folder))
+        work = work_facts("scan", facts, predictor, work)
+        parts = stack.enter_context(kept_parts(kept, work, check=source.check))
         scan = {"stride": stride, "strands": strand, "class_name": class_name, "mode": mode, "engine": engine}
         stages = _Scans(genome, predictor, scan, parts, progress)
         result, false = stages.run(contigs, inputs.regions, background=background)
         rules = {"window_length": result.settings["window"], "merge_distance": merge_distance}
         rules |= {"min_distance": min_distance}
         judged = _Judged.of(result, inputs, false, threshold, tolerance, rules | {"method": method})
-        with atomic_files(folder, SCAN_FILES) as draft:
+        with atomic_files(folder, SCAN_FILES, "scan") as draft:
             names = {"model": predictor.config.name, "class_name": result.settings["class"]}
             write_all(draft, judged.calls, result.tracks, genome, formats=formats, **names)
             judged.write(draft, inputs, genome)
@@ -151,13 +154,14 @@ def scan_file(
             notes = [*_notes(result, inputs, regions), *stages.notes, *getattr(engine, "notes", ())]
             record = run.record(
                 predictor,
-                inputs=[{**source, **_sequence_facts(genome)}, *inputs.facts],
+                inputs=[{**facts, **_sequence_facts(genome)}, *inputs.facts],
                 settings={**asked, **files, **result.settings, "engine": doer},
                 results={**result.summary(), **judged.summary(), "notes": notes, "warnings": stages.warnings},
                 outputs=sorted(draft.iterdir()),
             )
             write_json(draft / "run.json", record)
             written = {path.name for path in draft.iterdir()}
+            parts.check()
     files = tuple(folder / name for name in SCAN_FILES if name in written)
     return FileResult(files, len(genome.contigs), run.seconds, record["results"], judged.calls)
 

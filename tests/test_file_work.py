@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,11 +23,13 @@ from genolm import file_work, scan_work
 from genolm.cli import commands
 from genolm.config import HeadConfig, TokenizerConfig
 from genolm.engines import FinishedScores
-from genolm.errors import Cancelled, SettingsError
+from genolm.errors import Cancelled, SequenceError, SettingsError
+from genolm.file_result import Source
 from genolm.partial import FinishedParts
 from genolm.pipelines import classify_file, open_model, saliency_file, scan_file, strips_path
 from genolm.predict import Predictor
 from genolm.progress import Ticker
+from genolm.record import file_facts
 from genolm.saliency import perturbation_saliency
 from genolm.sequences import open_fasta
 from tests.toys import loud_model, toy_config
@@ -315,6 +318,8 @@ def test_a_killed_command_goes_on(model, toy_bundle_path, fasta, tmp_path, small
     ran = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True)
     assert ran.returncode == -signal.SIGKILL, ran.stderr
     assert [path.name for path in folder.iterdir()] == [".scan.partial"]
+    # Its lock is still there, and keeps no one out.
+    assert (folder / ".scan.partial" / "running" / "running.lock").is_file()
     made = []
     keep = FinishedParts._keep
     monkeypatch.setattr(FinishedParts, "_keep", lambda *given: made.append(1) or keep(*given))
@@ -323,3 +328,142 @@ def test_a_killed_command_goes_on(model, toy_bundle_path, fasta, tmp_path, small
     scanned(fasta, tmp_path / "once", model=model)
     assert len(made) - going_on == going_on + 5
     assert contents(folder) == contents(tmp_path / "once")
+
+
+def edit(fasta):
+    """Turn the letters of a file around, so that its size stays."""
+    lines = fasta.read_text().splitlines()
+    fasta.write_text("".join(f"{line if line[0] == '>' else line[::-1]}\n" for line in lines))
+    os.utime(fasta, ns=(1, fasta.stat().st_mtime_ns + 1_000_000_000))
+
+
+def result_files(out):
+    """Return what is there under a final name."""
+    return [path for path in out.parent.rglob("*") if path.is_file() and ".partial" not in str(path)]
+
+
+def record_of(out, verb):
+    return json.loads((out.with_suffix("") / "run.json" if verb == "scan" else Path(f"{out}.run.json")).read_text())
+
+
+@pytest.mark.parametrize("verb", WAYS)
+def test_a_file_that_is_changed_while_it_is_read_ends_the_run(verb, model, fasta, tmp_path, small_parts, monkeypatch):
+    monkeypatch.setitem(Ticker.__init__.__kwdefaults__, "interval", 0.0)
+    work = functools.partial(WAYS[verb], engine=Lockstep()) if verb == "scan" else WAYS[verb]
+    out, once, before = tmp_path / "r" / "out.csv", [], []
+
+    def change(report):
+        if report.stage.startswith(("classifying", "saliency", "scanning")) and report.fraction > 0.4 and not once:
+            before.extend(out.parent.rglob("*.part"))
+            once.append(edit(fasta))
+
+    with pytest.raises(SequenceError) as caught:
+        work(fasta, out, model=model, progress=change)
+    words = f"{fasta} was changed or removed while it was read; when it is complete, give the same command again."
+    assert str(caught.value) == words and once
+    assert result_files(out) == [] and sorted(out.parent.rglob("*.part")) == sorted(before)
+    work(fasta, out, model=model)
+    work(fasta, tmp_path / "new" / "out.csv", model=model)
+    assert contents(out.parent) == contents(tmp_path / "new")
+    assert record_of(out, verb)["inputs"][0]["sha256"] == file_facts(fasta)["sha256"]
+
+
+@pytest.mark.parametrize("verb", WAYS)
+def test_a_file_that_is_changed_while_its_result_is_written_gives_none(verb, model, fasta, tmp_path, monkeypatch):
+    place = "genolm.scan_pipeline.atomic_files" if verb == "scan" else "genolm.pipelines.rows_to"
+    module, name = place.rsplit(".", 1)
+    writer, out = getattr(sys.modules[module], name), tmp_path / "r" / "out.csv"
+    monkeypatch.setattr(place, lambda *given, **more: edit(fasta) or writer(*given, **more))
+    with pytest.raises(SequenceError, match="was changed or removed while it was read"):
+        WAYS[verb](fasta, out, model=model)
+    assert result_files(out) == []
+
+
+def test_a_file_with_another_number_is_known_by_its_content(fasta, tmp_path):
+    source, copy = Source(fasta), tmp_path / "copy.fa"
+    assert source.facts == file_facts(fasta)
+
+    def replace(text):
+        copy.write_text(text)
+        times = fasta.stat()
+        os.utime(copy, ns=(times.st_atime_ns, times.st_mtime_ns))
+        copy.replace(fasta)
+
+    replace(fasta.read_text())
+    source.check()
+    source.check()
+    replace(fasta.read_text().replace("A", "C"))
+    with pytest.raises(SequenceError, match="was changed"):
+        source.check()
+    fasta.unlink()
+    with pytest.raises(SequenceError, match="was changed or removed"):
+        source.check()
+
+
+@pytest.mark.parametrize("verb", WAYS)
+def test_two_runs_never_write_the_same_result(verb, model, fasta, tmp_path, monkeypatch):
+    out, work, refusals = tmp_path / "r" / "out.csv", WAYS[verb], []
+
+    def second(*_):
+        with pytest.raises(SettingsError, match="Another run is writing .*; wait for its end or choose another place"):
+            work(fasta, out, model=model)
+        refusals.append(1)
+
+    writes = {"scan": "genolm.scan_pipeline.write_json"}.get(verb, "genolm.recording.write_json")
+    module, name = writes.rsplit(".", 1)
+    write = getattr(sys.modules[module], name)
+
+    def recorded(*given):
+        # Also between the result and its record.
+        monkeypatch.setattr(writes, write)
+        second()
+        write(*given)
+
+    monkeypatch.setattr(writes, recorded)
+    seen = []
+
+    def watch(report):
+        if report.stage.startswith(("classifying", "saliency", "scanning")) and not seen:
+            seen.append(second())
+
+    work(fasta, out, model=model, progress=watch)
+    assert len(refusals) == 2
+    work(fasta, tmp_path / "once" / "out.csv", model=model)
+    assert contents(out.parent) == contents(tmp_path / "once")
+
+
+class Killed(BaseException):
+    """An end after which nothing is tidied up."""
+
+
+@pytest.mark.parametrize("verb", WAYS)
+def test_nothing_stays_of_a_run_that_was_killed_while_it_wrote(verb, model, fasta, tmp_path, monkeypatch):
+    work, out = WAYS[verb], tmp_path / "r" / "out.csv"
+
+    def kill(*_):
+        raise Killed
+
+    for place in ("outputs" if verb == "scan" else "workspace", "record"):
+        with monkeypatch.context() as dying:
+            for owner, name in ((Path, "unlink"), (Path, "rmdir"), (shutil, "rmtree")):
+                dying.setattr(owner, name, lambda *_, **__: None)
+            if place == "record":
+                dying.setattr("genolm.record.atomic_write", functools.partial(killed_writing, kill))
+            elif verb == "scan":
+                dying.setattr("genolm.scan_pipeline.write_all", lambda draft, *_, **__: kill((draft / "a").touch()))
+            else:
+                dying.setattr("genolm.outputs.atomic_write", functools.partial(killed_writing, kill))
+            with pytest.raises(Killed):
+                work(fasta, out, model=model)
+    assert [path for path in out.parent.rglob(".*") if path.name.endswith((".draft", ".tmp"))]
+    mine = out.with_name(".out.csv.mine.tmp")
+    mine.write_text("of someone else")
+    work(fasta, out, model=model)
+    assert [path.name for path in out.parent.rglob(".*")] == [mine.name]
+
+
+def killed_writing(kill, path):
+    """Stand in for atomic_write, and leave its draft behind."""
+    path = Path(path)
+    path.with_name(f".{path.name}.{os.getpid()}.0123abcd.tmp").write_text("half")
+    kill()

@@ -9,7 +9,7 @@ from genolm import workspace
 from genolm.bundle_config import BundleConfig
 from genolm.config import PRESETS, HeadConfig
 from genolm.errors import SettingsError
-from genolm.partial import FinishedParts, kept_parts, tokens_per_part
+from genolm.partial import FinishedParts, kept_parts, sole_writer, tokens_per_part
 
 WORK = {"input": "abc", "settings": {"stride": 10, "contigs": None}}
 
@@ -128,6 +128,45 @@ def test_a_full_disk_is_one_sentence_and_the_parts_before_stay(tmp_path, monkeyp
         monkeypatch.setattr(workspace.os, "replace", lambda *_: full(None, None))
         parts.finish("part-2", make(log, 2))
     assert [path.name for path in folder.iterdir()] == ["part-1.part"]
+
+
+def test_a_part_of_what_was_changed_meanwhile_is_not_kept(tmp_path):
+    folder, log, changed = tmp_path / "p", [], []
+
+    def check():
+        if changed:
+            raise SettingsError("changed")
+
+    def change():
+        changed.append(1)
+        return make(log, 2)()
+
+    with pytest.raises(SettingsError, match="changed"), kept_parts(folder, WORK, check=check) as parts:
+        parts.finish("part-1", make(log, 1))
+        parts.within("long").finish("part-2", change)
+    assert [path.name for path in folder.iterdir()] == ["part-1.part"] and log == [1, 2]
+
+
+def test_an_output_has_one_writer_and_nothing_stays_of_the_lock(tmp_path):
+    out = tmp_path / "new" / "out.csv"
+    folder = out.with_name(".out.csv.partial")
+    with sole_writer(folder, out):
+        refused = pytest.raises(SettingsError, match="Another run is writing .*out.csv; wait for its end or choose")
+        with refused, sole_writer(folder, out):
+            pass
+        with sole_writer(tmp_path / ".other.csv.partial", tmp_path / "other.csv"):
+            pass
+        with kept_parts(folder, WORK) as parts:
+            parts.finish("a", make([], 1))
+        assert folder.exists()
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(Stopped), sole_writer(folder, out), kept_parts(folder, WORK) as parts:
+        parts.finish("a", make([], 1))
+        raise Stopped
+    assert [path.name for path in folder.iterdir()] == ["a.part"]
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(SettingsError, match="cannot be made"), sole_writer(tmp_path / "file" / "p", out):
+        pass
 
 
 def test_where_no_folder_can_be_made_is_said_before_the_work(tmp_path):

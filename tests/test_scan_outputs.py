@@ -1,7 +1,10 @@
 """What a scan writes, read back by other programs' readers, and the zip of it all."""
 
+import errno
 import json
+import os
 import zipfile
+from contextlib import contextmanager
 
 import numpy as np
 import pandas as pd
@@ -10,10 +13,11 @@ import pyBigWig
 import pytest
 from Bio import SeqIO
 
+from genolm import score_files
 from genolm.errors import SettingsError
-from genolm.features import CALL_COLUMNS, write_calls
+from genolm.features import CALL_COLUMNS, write_bigwig, write_calls
 from genolm.genome_files import open_genome
-from genolm.outputs import SCAN_FILES
+from genolm.outputs import SCAN_FILES, atomic_files
 from genolm.scan_outputs import FORMATS, pack_results, write_all, write_hits, write_parquet
 from genolm.tracks import Track
 
@@ -169,3 +173,131 @@ def test_a_folder_without_results_is_refused(tmp_path, calls):
     assert pack_results(tmp_path, tmp_path / "a.zip") == ("README.txt", "calls.csv")
     with pytest.raises(SettingsError, match="cannot be written"):
         pack_results(tmp_path, tmp_path / "none" / "a.zip")
+
+
+WIDE = 12_000
+
+
+@pytest.fixture
+def wide():
+    """A track whose bigWig is some 58 kB."""
+    values = np.random.default_rng(6).random(WIDE, dtype=np.float32)
+    return [Track("c", "+", 0, 10, 10, values)], {"c": 10 * WIDE + 50}
+
+
+@contextmanager
+def file_limit(size):
+    """Let no file grow beyond so many bytes."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("fallocate", [True, False])
+@pytest.mark.parametrize("room", [0, 500, 20_000, 58_000])
+def test_a_bigwig_without_room_is_a_sentence_before_it_is_begun(wide, tmp_path, monkeypatch, room, fallocate):
+    def refused(*_):
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    if not fallocate:
+        monkeypatch.setattr(score_files.os, "posix_fallocate", refused, raising=False)
+    path, opened = tmp_path / "scores_plus.bw", []
+    with monkeypatch.context() as patched:
+        # Without room, it is pyBigWig that crashes or never ends.
+        patched.setattr(pyBigWig, "open", lambda *given: opened.append(given) or 1 / 0)
+        with file_limit(room), pytest.raises(SettingsError) as caught:
+            write_bigwig(path, *wide)
+    assert f"there is no room in {tmp_path} (File too large); it can take up to 0.1 MB." in str(caught.value)
+    assert not opened and not path.exists()
+    write_bigwig(path, *wide)
+    assert 50_000 < path.stat().st_size < 70_000
+
+
+@pytest.mark.parametrize("room", [100, 0.97])
+def test_a_bigwig_that_ran_out_of_room_is_none(wide, tmp_path, monkeypatch, room):
+    path = tmp_path / "scores_plus.bw"
+    write_bigwig(path, *wide)
+    whole = path.stat().st_size
+    monkeypatch.setattr(score_files, "_reserve", lambda *_: None)
+    with file_limit(room if room > 1 else int(room * whole)):
+        with pytest.raises(SettingsError, match=r"there is no room in .* \(not all of it was written\)"):
+            write_bigwig(path, *wide)
+
+
+def test_an_error_of_the_librarys_is_a_sentence(wide, tmp_path, monkeypatch):
+    class Full:
+        def addHeader(self, contigs):  # noqa: N802
+            pass
+
+        def addEntries(self, *_, **__):  # noqa: N802
+            raise SystemError("returned NULL without setting an exception")
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr(pyBigWig, "open", lambda *_: Full())
+    with pytest.raises(SettingsError, match="there is no room"):
+        write_bigwig(tmp_path / "scores_plus.bw", *wide)
+    monkeypatch.undo()
+    twice = [wide[0][0], wide[0][0].between(0, 100)]
+    with pytest.raises(SettingsError, match="the pieces of a contig overlap"):
+        write_bigwig(tmp_path / "scores_plus.bw", twice, wide[1])
+
+
+def test_a_bigwig_that_is_cut_or_of_other_values_is_known(wide, tmp_path):
+    tracks, lengths = wide
+    path = tmp_path / "a.bw"
+    write_bigwig(path, tracks, lengths)
+    sizes = score_files._Sizes.of(tracks, lengths, {})
+    assert score_files._is_whole(pyBigWig, path, sizes)
+    assert not score_files._is_whole(pyBigWig, path, sizes._replace(covered=sizes.covered - 10))
+    assert not score_files._is_whole(pyBigWig, path, sizes._replace(contigs={"c": 5}))
+    whole = path.read_bytes()
+    for content in (whole[:-1], whole[:-4], b"", whole[-4:], whole[:64]):
+        path.write_bytes(content)
+        assert not score_files._is_whole(pyBigWig, path, sizes)
+
+
+@pytest.mark.parametrize("shape", ["few", "dense", "gaps", "sparse", "thin", "contigs"])
+def test_no_bigwig_is_larger_than_the_room_that_is_asked_for(tmp_path, shape):
+    rng, step, span, names = np.random.default_rng(7), 10, 10, ["c"]
+    values = ((rng.random(30_000) - 0.5) * 2.0 ** rng.integers(-30, 30, 30_000)).astype(np.float32)
+    if shape == "few":
+        values = values[:1]
+    elif shape == "gaps":
+        values[1::2] = np.nan
+    elif shape == "sparse":
+        values[rng.random(len(values)) < 0.99] = np.nan
+    elif shape == "thin":
+        step, span, values = 100, 1, values[:5_000]
+    elif shape == "contigs":
+        names, values = [f"contig with number {number}" for number in range(300)], values[:40]
+    tracks = [Track(name, "+", 0, step, span, values) for name in names]
+    lengths = dict.fromkeys(names, step * len(values))
+    write_bigwig(tmp_path / "a.bw", tracks, lengths)
+    most = score_files._Sizes.of(tracks, lengths, {}).most_bytes
+    size = (tmp_path / "a.bw").stat().st_size
+    assert size <= most
+    if shape == "dense":
+        assert most < 1.3 * size
+
+
+def test_an_error_on_a_draft_names_the_final_place(tmp_path):
+    with pytest.raises(SettingsError) as caught, atomic_files(tmp_path, ("a.bw",)) as draft:
+        raise SettingsError(f"Cannot write {draft / 'a.bw'}: there is no room in {draft}.")
+    assert str(caught.value) == f"Cannot write {tmp_path / 'a.bw'}: there is no room in {tmp_path}."
+
+
+def test_the_drafts_of_ones_own_are_removed_and_young_ones_of_others_stay(tmp_path):
+    for name in (".scan-01234567.draft", ".89abcdef.draft", ".old.draft"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "scores_plus.bw").write_text("half")
+    os.utime(tmp_path / ".old.draft", (0, 0))
+    with atomic_files(tmp_path, ("a.txt",), "scan") as draft:
+        (draft / "a.txt").write_text("whole")
+        assert draft.name.startswith(".scan-")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".89abcdef.draft", "a.txt"]

@@ -1,5 +1,6 @@
 """A scan with all that can be asked of it: background, genes, known sites, topology, regions, a folder."""
 
+import errno
 import json
 from dataclasses import replace
 
@@ -73,6 +74,22 @@ def test_what_a_card_has_against_scans_is_said_first(genome, toy_bundle_path, tm
         told = CliRunner().invoke(commands, ["scan", str(source), "--out", str(tmp_path / "out" / out), *given])
         assert told.exit_code == 0 and f"Warning: pieces: {limit}" in told.stderr
     assert json.loads((tmp_path / "out" / "one" / "run.json").read_text())["results"]["warnings"][0] == f"pieces: {limit}"
+
+
+def test_a_scan_without_room_for_its_scores_is_one_sentence(genome, toy_bundle_path, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.EFBIG, "File too large")
+
+    monkeypatch.setattr("genolm.score_files._fill", full)
+    out = tmp_path / "scan"
+    words = ["scan", str(genome), "--out", str(out), "--model", str(toy_bundle_path), "--threads", "1"]
+    told = CliRunner().invoke(commands, words)
+    assert told.exit_code == 2
+    assert told.stderr.splitlines()[-1] == (
+        f"Error: Cannot write {out}/scores_plus.bw: there is no room in {out} (File too large); it can take up to "
+        "0.1 MB. Make room, or choose another place, and start again."
+    )
+    assert [path.name for path in out.iterdir()] == [".scan.partial"]
 
 
 def test_what_is_asked_for_is_written_and_said(genome, genes, model, tmp_path):
