@@ -6,6 +6,7 @@ read and written stands in :mod:`genolm.bundles`.
 
 import dataclasses
 import difflib
+import glob
 import os
 import shutil
 import tempfile
@@ -101,6 +102,11 @@ def find_bundle(name: str) -> BundleInfo:
     bundles = {info.name: info for info in list_bundles()}
     if name in bundles:
         return bundles[name]
+    if Path(name).name == name and (old := next(workspace.models_dir().glob(f".{glob.escape(name)}-*/old"), None)):
+        raise BundleError(
+            f"The model '{name}' was being replaced when that was cut off. What it was lies in {old}; import that "
+            "folder to have it back."
+        )
     close = difflib.get_close_matches(name, bundles, n=1)
     hint = f" Did you mean '{close[0]}'?" if close else ""
     raise BundleError(f"There is no model '{name}'; there are: {', '.join(bundles) or 'none'}.{hint}")

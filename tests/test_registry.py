@@ -189,6 +189,19 @@ def test_a_save_that_breaks_off_leaves_the_old_bundle(tmp_path, monkeypatch):
     assert [item.name for item in tmp_path.iterdir()] == ["mine"]
 
 
+def test_a_model_whose_replacing_was_cut_off_can_be_had_back(bundle_folder, private_workspace):
+    registry.import_bundle(bundle_folder, name="mine")
+    lost = private_workspace / "models" / ".mine-ab12" / "old"
+    lost.parent.mkdir()
+    (private_workspace / "models" / "mine").rename(lost)
+    with pytest.raises(BundleError, match=f"'mine' was being replaced when that was cut off.*{lost}; import"):
+        registry.load_bundle("mine")
+    with pytest.raises(BundleError, match="There is no model 'min'"):
+        registry.load_bundle("min")
+    registry.import_bundle(lost)
+    assert registry.find_bundle("mine").config.name == "mine"
+
+
 def test_weights_that_no_disk_holds_leave_nothing(tmp_path):
     state = LanguageModel(PRESETS["tiny"], 67).state_dict()
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
