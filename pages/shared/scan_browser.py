@@ -121,14 +121,13 @@ def pick(call: pd.Series, found: Finished, place: Place) -> None:
 
 
 def show(job: Job, found: Finished, calls: pd.DataFrame, threshold: float) -> Place:
-    """Show the browser, keep the address of the page at its stretch, and return where it is."""
+    """Show the browser, which keeps the address of the page at its stretch, and return where it is."""
     place = place_of(job, found)
     view = _view(job, found, calls, threshold)
     said = genome_view(view, locus=place.target, jump=place.jumps, key=f"browser_{job.id}")
     if said != place.said:
         place.said = said
         place.seen = _within(said, found) or place.seen
-    st.query_params["locus"] = str(place.seen)
     return place
 
 

@@ -131,10 +131,15 @@ def test_from_upload_to_zip(visit, page, upload, download, predictors, hosts, tm
     page.reload()
     shown_place(page, f"lac_region:{left:,}-{right:,}".replace(",", ",?"))
 
+    entries = page.evaluate("window.history.length")
+    page.get_by_role("textbox", name="Go to").fill("20,101-20,180")
+    page.get_by_role("textbox", name="Go to").press("Enter")
+    shown_place(page, "lac_region:20,?101-20,?180")
     field = page.locator("input.igv-search-input")
     field.fill("lac_region:20001-20080")
     field.press("Enter")
     shown_place(page, "lac_region:20,?001-20,?080")
+    assert page.evaluate("window.history.length") == entries
 
     page.get_by_role("button", name="100", exact=True).click()
     slider = page.get_by_role("slider", name=re.compile("Threshold"))

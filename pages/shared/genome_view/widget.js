@@ -134,6 +134,17 @@ async function fit(view) {
   }
 }
 
+/* The page's address names the stretch in view, without an entry of its own in the browser's history: Back leads to
+   the page before. */
+function address(view, locus) {
+  if (window.location.pathname !== view.page) return;
+  const contig = view.browser && view.browser.genome.getChromosome(locus.chr);
+  const end = contig && contig.bpLength ? Math.min(locus.end, contig.bpLength) : locus.end;
+  const target = new URL(window.location.href);
+  target.searchParams.set("locus", locus.chr + ":" + (locus.start + 1) + "-" + end);
+  window.history.replaceState(window.history.state, "", target);
+}
+
 function shade(frame) {
   const [red, green, blue] = (getComputedStyle(frame.querySelector(".probe")).color.match(/[\d.]+/g) || [0, 0, 0]).map(Number);
   frame.classList.toggle("dark", 0.3 * red + 0.6 * green + 0.1 * blue > 140);
@@ -159,12 +170,15 @@ export default function (component) {
     const element = document.createElement("div");
     element.className = "genome";
     frame.insertBefore(element, probe);
-    view = { identity: data.identity, jump: data.jump, threshold: data.threshold, versions: {}, said: "" };
+    view = { identity: data.identity, jump: data.jump, threshold: data.threshold, versions: {}, said: "", page: window.location.pathname };
     for (const track of data.features) view.versions[track.name] = track.version;
     views.set(parentElement, view);
     view.tell = later(DEBOUNCE_MS, (locus) => {
       const words = JSON.stringify(locus);
-      if (!view.closed && words !== view.said) { view.said = words; view.say("locus", locus); }
+      if (view.closed || words === view.said) return;
+      view.said = words;
+      address(view, locus);
+      view.say("locus", locus);
     });
     const moved = (shown) => {
       if (!shown || view.fitting || frame.clientWidth !== view.width) return;
