@@ -85,12 +85,15 @@ strand = choose_strand(model)
 result = state.results_folder(source.path, model) / kept_name(strand)
 arguments = ["classify", str(source.path), "--model", model.name, "--out", OUT_NAME]
 arguments += [] if strand == "+" else ["--strand", strand]
-if st.button(f"Classify {inputs.count_words(overview.summary.records)}", type="primary", icon=":material/play_arrow:"):
-    if overview.summary.bases > IN_PAGE_BASES:
-        running.start("classify", arguments, title=f"{source.name}: {model.name}")
-    predictor = state.predictor(model)
-    with state.shown_errors(source.path, source.name), state.progress_shown("Classifying") as tell:
-        classify_file(source.path, result, model=predictor, strand=strand, progress=tell)
+words = f"Classify {inputs.count_words(overview.summary.records)}"
+asked = st.button(words, type="primary", icon=":material/play_arrow:")
+with state.work_place():
+    if asked:
+        if overview.summary.bases > IN_PAGE_BASES:
+            running.start("classify", arguments, title=f"{source.name}: {model.name}")
+        predictor = state.predictor(model)
+        with state.shown_errors(source.path, source.name), state.progress_shown("Classifying") as tell:
+            classify_file(source.path, result, model=predictor, strand=strand, progress=tell)
 if result.is_file():
     answers_view.show_answers(result, model, source.sample, strand=strand)
 code_view.show_code(arguments, key="classify")

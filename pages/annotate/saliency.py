@@ -162,9 +162,11 @@ result = task.out(model)
 time_left, caution = state.duration(task.seconds(model)), state.windows_per_second(model).words
 bases = task.end - task.start
 st.caption(f"{bases:,} bases: {task.cost(model):,} passes of the model, about {time_left} here; {caution}.")
-if st.button("Explain the answer", type="primary", icon=":material/play_arrow:"):
-    start = explain.run_as_job if task.is_long(model) else explain.run_here
-    start(task, model, result)
+asked = st.button("Explain the answer", type="primary", icon=":material/play_arrow:")
+with state.work_place():
+    if asked:
+        start = explain.run_as_job if task.is_long(model) else explain.run_here
+        start(task, model, result)
 if result.is_file():
     known = source.sample.answers.get(task.record, "") if source.sample else ""
     fasta, named = result.with_name(task.file_name), task.class_name or PREDICTED

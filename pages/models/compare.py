@@ -84,15 +84,17 @@ arguments = ["compare", model_a.name, model_b.name, str(path), *words(choice, sp
 stamps = (state.stamp(model_a), state.stamp(model_b), path.stat().st_mtime_ns)
 digest = hashlib.sha256(f"{arguments}{stamps}".encode()).hexdigest()[:24]
 out = workspace.uploads_dir() / "results" / digest / OUT_NAME
-if st.button("Compare", type="primary", icon=":material/play_arrow:"):
-    if sum(map(len, load_table(choice).sequences)) > IN_PAGE_BASES:
-        title = f"{model_a.name}, {model_b.name}: {name}"
-        running.start("compare", [*arguments, "--out", OUT_NAME], title=title)
-    with state.shown_errors(path, name), state.progress_shown("Comparing") as tell:
-        options = {"columns": tuple(choice.columns.items()), "skip_bad_rows": choice.skip_bad_rows}
-        found = compare_models(model_a.name, model_b.name, path, split=split, **options, progress=tell)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        write_json(out, found.as_dict())
+asked = st.button("Compare", type="primary", icon=":material/play_arrow:")
+with state.work_place():
+    if asked:
+        if sum(map(len, load_table(choice).sequences)) > IN_PAGE_BASES:
+            title = f"{model_a.name}, {model_b.name}: {name}"
+            running.start("compare", [*arguments, "--out", OUT_NAME], title=title)
+        with state.shown_errors(path, name), state.progress_shown("Comparing") as tell:
+            options = {"columns": tuple(choice.columns.items()), "skip_bad_rows": choice.skip_bad_rows}
+            found = compare_models(model_a.name, model_b.name, path, split=split, **options, progress=tell)
+            out.parent.mkdir(parents=True, exist_ok=True)
+            write_json(out, found.as_dict())
 code_view.show_code(arguments, key="compare")
 if out.is_file():
     comparison_view.show(out)

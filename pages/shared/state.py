@@ -104,6 +104,13 @@ def progress_words(report: Progress) -> str:
 
 
 @contextmanager
+def work_place() -> Iterator[None]:
+    """Show work within the block, which is entered without work too: what comes below is then never there twice."""
+    with st.container():
+        yield
+
+
+@contextmanager
 def progress_shown(first: str) -> Iterator[ProgressCallback]:
     """Show a progress bar while the block runs; the callback moves it."""
     bar = st.progress(0.0, text=plain(first))
