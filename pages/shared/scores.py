@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from genolm import cards
-from genolm.cards import LESS_IS_BETTER, PREFERRED_SPLITS, metric_name, what_split
+from genolm.cards import LESS_IS_BETTER, PREFERRED_SPLITS, format_estimate, metric_name, what_split
 
 MEANINGS = {
     "accuracy": "share of right answers",
@@ -103,7 +103,7 @@ def wide_table(card: Mapping[str, Any]) -> pd.DataFrame:
         names = zip(table["who"], table["split"], strict=True)
         table["who"] = [who if who.endswith(f", {split}") else f"{who}, {split}" for who, split in names]
     cells = [
-        f"{row.value:.3f}" if row.low == row.high else f"{row.value:.3f} ({row.low:.3f}–{row.high:.3f})"
+        format_estimate({"value": row.value} | ({"low": row.low, "high": row.high} if row.low < row.high else {}))
         for row in table.itertuples()
     ]
     wide = table.assign(cell=cells, metric=[metric_name(key) for key in table["metric"]])

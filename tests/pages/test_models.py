@@ -126,6 +126,14 @@ def test_baselines_stand_beside_the_test_that_they_are_of():
     assert scores.split_words({"test_of": "tested on human"}, "test") == "test rows, tested on human"
 
 
+def test_a_score_that_is_not_defined_is_a_dash():
+    measured = {"value": 0.5, "low": 0.25, "high": 0.75}
+    unknown = dict.fromkeys(measured, float("nan"))
+    card = {"metrics": {"test": {"accuracy": measured, "precision": unknown, "recall": 0.5}}}
+    table = scores.wide_table(card)
+    assert table.iloc[0].to_dict() == {"Accuracy": "0.500 (0.250–0.750)", "Precision": "–", "Recall": "0.500"}
+
+
 def test_long_names_of_baselines_are_written_over_several_lines():
     rows = scores.compared({"metrics": {}, "baselines": {"From scratch, overlapping 3-mers": {"mcc": 0.5}}}, "mcc")
     assert "From scratch, overlapping<br>3-mers" in charts.metric_intervals(rows, metric="MCC").layout.yaxis.ticktext
