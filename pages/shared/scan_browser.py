@@ -230,24 +230,29 @@ def _go_typed(typed: str, found: Finished, place: Place) -> None:
         return
     text = typed if ":" in typed or typed in found.lengths else f"{place.seen.contig}:{typed}"
     try:
-        place.go(_over_origin(text, found, place) or parse_region(text, contigs=found.lengths))
+        place.go(parse_region(text, contigs=found.lengths))
     except RegionError as error:
-        place.problem = str(error)
+        if not _go_over_origin(text, found, place):
+            place.problem = str(error)
 
 
-def _over_origin(text: str, found: Finished, place: Place) -> Region | None:
-    """Return the longer side of a place over the origin of a circular contig, and say so; None for any other place.
+def _go_over_origin(text: str, found: Finished, place: Place) -> bool:
+    """Go to the longer side of a place over the origin of a circular contig, and say so; return whether it is one.
 
     Such a place ends beyond the contig's length, as calls over the origin do in the table.
     """
-    region = parse_region(text) if ":" in text and text not in found.lengths else None
-    length = found.circular.get(region.contig, 0) if region else 0
-    if region is None or not region.start < length < region.end <= 2 * length:
-        return None
+    try:
+        region = parse_region(text)
+    except RegionError:
+        return False
+    length = found.circular.get(region.contig, 0)
+    if not region.start < length < region.end <= 2 * length:
+        return False
     before, behind = Region(region.contig, region.start, length), Region(region.contig, 0, region.end - length)
     shown, other = (before, behind) if before.length >= behind.length else (behind, before)
     place.note = f"{region} goes over the origin. Here is the longer side, {shown}; the other is {other}."
-    return shown
+    place.go(shown)
+    return True
 
 
 def to_explain(place: Place, found: Finished) -> Region | None:

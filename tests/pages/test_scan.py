@@ -335,6 +335,8 @@ def test_a_place_over_the_origin_is_shown_by_its_longer_side(open_page, finished
         app.text_input(key=f"region_{job.id}").set_value(typed).run()
         assert app.session_state[f"place_{job.id}"].target == side and not app.error
         assert any(f"Here is the longer side, {side};" in item.value.replace("\\", "") for item in app.info)
+    app.text_input(key=f"region_{job.id}").set_value("one:1,451-").run()
+    assert app.session_state[f"place_{job.id}"].target == Region("one", 1450, 1500) and not app.error
     app.text_input(key=f"region_{job.id}").set_value("two:300-500").run()
     assert "ends after two, which has 400 bases" in app.error[0].value.replace("\\", "")
     assert not any("longer side" in item.value for item in app.info)
