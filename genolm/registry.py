@@ -50,6 +50,9 @@ __all__ = [
     "save_bundle",
 ]
 
+# How tempfile ends the names of folders, as bundles.replaced_folder has them: no hyphen, so that no other model's fits.
+_DRAFT = "[a-z0-9_]" * 8
+
 _MODEL_OPTIONS = ("--model", "--base")
 
 
@@ -102,7 +105,8 @@ def find_bundle(name: str) -> BundleInfo:
     bundles = {info.name: info for info in list_bundles()}
     if name in bundles:
         return bundles[name]
-    if Path(name).name == name and (old := next(workspace.models_dir().glob(f".{glob.escape(name)}-*/old"), None)):
+    drafts = f".{glob.escape(Path(name).name)}-{_DRAFT}/old"
+    if old := next(workspace.models_dir().glob(drafts), None):
         raise BundleError(
             f"The model '{name}' was being replaced when that was cut off. What it was lies in {old}; import that "
             "folder to have it back."

@@ -191,13 +191,16 @@ def test_a_save_that_breaks_off_leaves_the_old_bundle(tmp_path, monkeypatch):
 
 def test_a_model_whose_replacing_was_cut_off_can_be_had_back(bundle_folder, private_workspace):
     registry.import_bundle(bundle_folder, name="mine")
-    lost = private_workspace / "models" / ".mine-ab12" / "old"
+    lost = private_workspace / "models" / ".mine-ab12_x9y" / "old"
     lost.parent.mkdir()
     (private_workspace / "models" / "mine").rename(lost)
     with pytest.raises(BundleError, match=f"'mine' was being replaced when that was cut off.*{lost}; import"):
         registry.load_bundle("mine")
     with pytest.raises(BundleError, match="There is no model 'min'"):
         registry.load_bundle("min")
+    (private_workspace / "models" / ".my-own-ab12_x9y" / "old").mkdir(parents=True)
+    with pytest.raises(BundleError, match="There is no model 'my'"):
+        registry.load_bundle("my")
     registry.import_bundle(lost)
     assert registry.find_bundle("mine").config.name == "mine"
 
