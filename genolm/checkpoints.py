@@ -5,8 +5,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,8 @@ import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is
 from safetensors.torch import load, save
 from torch import Tensor
 
-from genolm.errors import BundleError, SettingsError
+from genolm.errors import BundleError
+from genolm.workspace import room_asked_for
 
 STATE_FILES = ("state.json", "previous.json")
 
@@ -53,18 +53,6 @@ def write_checkpoint(folder: Path, name: str, position: Mapping[str, Any], tenso
     for old in folder.glob("step-*.safetensors"):
         if old.name not in kept:
             old.unlink()
-
-
-@contextmanager
-def room_asked_for(folder: Path) -> Iterator[None]:
-    """Say which folder a training cannot write into, and that nothing is lost."""
-    try:
-        yield
-    except OSError as error:
-        raise SettingsError(
-            f"What the training has learned cannot be kept in {folder} ({error.strerror or error}); make room there "
-            "and give the same command again: it goes on from what was kept before."
-        ) from error
 
 
 def read_checkpoint(folder: Path) -> tuple[dict[str, Any], dict[str, Tensor]] | None:

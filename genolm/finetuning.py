@@ -17,7 +17,6 @@ from torch import Tensor
 
 from genolm.adaptation import Adapted, adapt_language_model
 from genolm.bundles import WEIGHTS_FILE
-from genolm.checkpoints import room_asked_for
 from genolm.classifier import Ensemble, SequenceClassifier
 from genolm.classifier_training import TrainedClassifier, train_classifier
 from genolm.config import (
@@ -44,7 +43,7 @@ from genolm.training import History, checkpoint_beside, remove_checkpoint
 from genolm.training_report import paired_baselines, training_card, write_training_report
 from genolm.tuning import search_settings, search_size
 from genolm.unfinished import Unfinished
-from genolm.workspace import exclusive, models_dir, report_folder
+from genolm.workspace import exclusive, models_dir, report_folder, room_asked_for
 
 ADAPT, SEARCH, REDUCTION, JUDGE = "language model", "trying settings", "fewer sequences", "judging"
 ADAPTED = "adapted"

@@ -21,10 +21,9 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from genolm.bundle_config import BundleConfig
-from genolm.errors import SettingsError
 from genolm.outputs import make_folder
 from genolm.readings import count_readings
-from genolm.workspace import atomic_write, exclusive
+from genolm.workspace import atomic_write, exclusive, room_asked_for
 
 FORMAT_VERSION = 1
 # Multiplications of one part: some ten to thirty seconds on two cores, or on a GPU.
@@ -150,14 +149,11 @@ class FinishedParts:
             return
         body = save({**arrays, _SECONDS: np.array([seconds])})
         make_folder(self.folder)
-        try:
-            with atomic_write(self.folder / f"{key}.part") as stream:
-                stream.write(self._digest(key, body) + body)
-        except OSError as error:
-            raise SettingsError(
-                f"A finished part cannot be kept in {self.folder} ({error.strerror or error}); free some "
-                "space there and start the same again: it goes on from the parts before."
-            ) from error
+        with (
+            room_asked_for(self.folder, "A finished part"),
+            atomic_write(self.folder / f"{key}.part") as stream,
+        ):
+            stream.write(self._digest(key, body) + body)
 
     def _digest(self, key: str, body: bytes) -> bytes:
         return hashlib.sha256(self.stamp + key.encode() + b"\n" + body).digest()

@@ -14,7 +14,6 @@ import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is
 from genolm import distributed
 from genolm.ascode import command_arguments
 from genolm.batches import TextBatch
-from genolm.checkpoints import room_asked_for
 from genolm.corpus import Corpus, divide_files, outline, split_corpus
 from genolm.errors import SettingsError, TrainingError, check_list, first_names
 from genolm.language import token_losses
@@ -36,7 +35,7 @@ from genolm.registry import BundleConfig, ModelBundle, check_free, load_bundle, 
 from genolm.tokenizer import KmerTokenizer
 from genolm.training import History, checkpoint_beside
 from genolm.unfinished import Unfinished
-from genolm.workspace import exclusive, report_folder
+from genolm.workspace import exclusive, report_folder, room_asked_for
 
 __all__ = [
     "Corpus",

@@ -12,9 +12,8 @@ import genolm.compute  # noqa: F401  sets the OpenMP wait policy before torch is
 from safetensors.torch import load, save
 from torch import Tensor
 
-from genolm.checkpoints import room_asked_for
 from genolm.errors import BundleError, SettingsError
-from genolm.workspace import atomic_write
+from genolm.workspace import atomic_write, room_asked_for
 
 FACTS, PUBLISHED = "facts", "published"
 ResultT = TypeVar("ResultT")
@@ -64,13 +63,18 @@ class Unfinished:
         SettingsError
             There is one. What was learned is kept.
         """
-        if folder.exists():
+        self.write(PUBLISHED, folder.name)
+        try:
+            if folder.exists():
+                raise FileExistsError
+            os.rename(self.made(folder.name), folder)
+        except OSError as error:
+            if not folder.exists():
+                raise
             raise SettingsError(
                 f"A model came into {folder} while '{folder.name}' was trained. What was learned is kept: remove that "
                 "model or rename it, and give the same command again."
-            )
-        self.write(PUBLISHED, folder.name)
-        os.rename(self.made(folder.name), folder)
+            ) from error
         self.remove()
 
     def _is_published(self) -> bool:

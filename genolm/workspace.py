@@ -95,6 +95,18 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
 
 
 @contextmanager
+def room_asked_for(folder: Path, what: str = "What the training has learned") -> Iterator[None]:
+    """Say where ``what`` long work has finished cannot be kept, a :class:`SettingsError`, and that it goes on."""
+    try:
+        yield
+    except OSError as error:
+        raise SettingsError(
+            f"{what} cannot be kept in {folder} ({error.strerror or error}); make room there and start the same "
+            "again: it goes on from what was kept before."
+        ) from error
+
+
+@contextmanager
 def waiting_lock(path: Path) -> Iterator[None]:
     """Hold the lock that a file is, made if it is missing; whoever else wants it waits.
 

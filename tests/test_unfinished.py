@@ -1,3 +1,7 @@
+import os
+import shutil
+from functools import partial
+
 import pytest
 import torch
 
@@ -48,7 +52,13 @@ def test_without_a_readable_fact_nothing_is_trusted(kept):
     assert kept.read_weights("member-1") is None and not (kept.folder / "adapt").exists()
 
 
-def test_a_model_is_published_once_and_takes_nobody_s_place(tmp_path):
+def _after_another(rename, source, target):
+    target.mkdir()
+    (target / "card.json").write_text("theirs")
+    rename(source, target)
+
+
+def test_a_model_is_published_once_and_takes_nobody_s_place(tmp_path, monkeypatch):
     kept, place = Unfinished(tmp_path / ".m.training"), tmp_path / "m"
     kept.folder.mkdir()
     kept.open("m", {"seed": 1})
@@ -60,6 +70,13 @@ def test_a_model_is_published_once_and_takes_nobody_s_place(tmp_path):
     assert not list(place.iterdir())
     kept.open("m", {"seed": 1})
     place.rmdir()
+    with monkeypatch.context() as unseen:  # one that comes between the look and the step
+        unseen.setattr("genolm.unfinished.os.rename", partial(_after_another, os.rename))
+        with pytest.raises(SettingsError, match="came into .*m while 'm' was trained"):
+            kept.publish(place)
+    assert (place / "card.json").read_text() == "theirs"
+    kept.open("m", {"seed": 1})
+    shutil.rmtree(place)
     kept.publish(place)
     assert (place / "card.json").read_text() == "ours" and not kept.folder.exists()
 
