@@ -4,6 +4,7 @@ Colours are distinct for every kind of colour vision (after Okabe and Ito) and r
 light and dark backgrounds; text and grid are left to the theme.
 """
 
+import html
 import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -59,9 +60,19 @@ def short(name: str, room: int = 28) -> str:
     return f"{name[:keep]}…{name[-keep:]}"
 
 
+def lettered(name: str) -> str:
+    """Return a name for a figure letter by letter: plotly would take ``<b>`` in it for bold."""
+    return html.escape(name, quote=False)
+
+
+def label_of(name: str, room: int = 28) -> str:
+    """Return a name for a figure, short and letter by letter."""
+    return lettered(short(name, room))
+
+
 def wrapped(name: str, room: int, width: int) -> str:
     """Return a name over lines of ``width`` letters; the middle of one longer than ``room`` is left out."""
-    return "<br>".join(textwrap.wrap(short(name, room), width))
+    return "<br>".join(map(lettered, textwrap.wrap(short(name, room), width)))
 
 
 def mark_threshold(figure: "go.Figure", value: float, text: str) -> None:

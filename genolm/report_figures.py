@@ -14,10 +14,11 @@ from genolm.figure_parts import (
     VERMILION,
     Data,
     interval_bars,
+    label_of,
     laid_out,
+    lettered,
     mark_threshold,
     new_figure,
-    short,
 )
 from genolm.report_data import THRESHOLDS, rates
 
@@ -98,8 +99,7 @@ def scores_figure(report: Data) -> "go.Figure":
             customdata=words,
             hovertemplate="%{customdata}<extra></extra>",
         )
-    labels = [metric_name(key) for key in keys]
-    figure.update_yaxes(tickvals=list(range(len(keys))), ticktext=labels, zeroline=False)
+    figure.update_yaxes(tickvals=list(range(len(keys))), ticktext=[metric_name(key) for key in keys], zeroline=False)
     figure.update_yaxes(range=[len(keys) - 0.4, -0.6])
     figure.update_xaxes(title="score (mark) with 95 % interval (bar)")
     return laid_out(figure, 130 + len(keys) * max(30, 16 * len(who)))
@@ -166,7 +166,7 @@ def confusion_figure(cells: Sequence[Sequence[int]], classes: Sequence[str]) -> 
     """Draw which class was taken for which: colour is the share of the true class, the number its rows."""
     totals = [max(1, sum(row)) for row in cells]
     shares = [[value / total for value in row] for row, total in zip(cells, totals, strict=True)]
-    names = [short(name, 24) for name in classes]
+    names = [label_of(name, 24) for name in classes]
     figure = new_figure()
     figure.add_heatmap(
         z=shares,
@@ -176,7 +176,7 @@ def confusion_figure(cells: Sequence[Sequence[int]], classes: Sequence[str]) -> 
         zmax=1,
         colorscale="Cividis",
         colorbar={"title": "share of<br>the class"},
-        customdata=[[f"{true} answered as {said}" for said in classes] for true in classes],
+        customdata=[[lettered(f"{true} answered as {said}") for said in classes] for true in classes],
         hovertemplate="%{customdata}: %{z:.1%}<extra></extra>",
     )
     if len(names) <= MOST_NUMBERS:
@@ -197,12 +197,12 @@ def histogram_figure(data: Data, classes: Sequence[str], threshold: float) -> "g
             x=centres,
             y=data["counts"][name],
             width=edges[1] - edges[0],
-            name=f"true class {short(name)}",
+            name=f"true class {label_of(name)}",
             marker={"color": colour, "opacity": 0.75, "pattern": {"shape": pattern}},
             hovertemplate="about %{x:.2f}: %{y} rows<extra></extra>",
         )
     mark_threshold(figure, threshold, f"threshold {threshold:.2f}")
-    figure.update_xaxes(title=f"calibrated probability of {short(classes[1])}", range=[0, 1])
+    figure.update_xaxes(title=f"calibrated probability of {label_of(classes[1])}", range=[0, 1])
     figure.update_yaxes(title="rows")
     return laid_out(figure, 380, barmode="overlay")
 
@@ -225,10 +225,10 @@ def class_figure(per_class: Sequence[Data]) -> "go.Figure":
             mode="markers",
             name=key,
             marker={"color": colour, "symbol": symbol, "size": 9},
-            customdata=[f"{item['class']}: {key} {format_estimate(item[key])}" for item in chosen],
+            customdata=[lettered(f"{item['class']}: {key} {format_estimate(item[key])}") for item in chosen],
             hovertemplate="%{customdata}<extra></extra>",
         )
-    names = [f"{short(item['class'], 24)} ({item['rows']:,})" for item in chosen]
+    names = [f"{label_of(item['class'], 24)} ({item['rows']:,})" for item in chosen]
     figure.update_yaxes(tickvals=list(range(len(chosen))), ticktext=names, autorange="reversed")
     figure.update_yaxes(title="class (rows)", zeroline=False)
     figure.update_xaxes(title="share with 95 % interval", range=[-0.02, 1.02])
@@ -256,7 +256,7 @@ def difference_figure(metrics: Mapping[str, Data], names: tuple[str, str]) -> "g
     figure.add_vline(x=0, line={"width": 1.5, "dash": "dash", "color": GREY})
     figure.update_yaxes(tickvals=list(range(len(keys))), ticktext=[metric_name(key) for key in keys])
     figure.update_yaxes(range=[len(keys) - 0.4, -0.6], zeroline=False)
-    a, b = (short(name, 22) for name in names)
+    a, b = (label_of(name, 22) for name in names)
     # As far to either side; the words beneath stand in lines, for a narrow window would cut off a long one.
     reach = 1.08 * max((abs(item[key] or 0) for item in estimates for key in ("value", "low", "high")), default=0) or 1
     figure.update_xaxes(range=[-reach, reach], title=f"difference, 95 % interval<br>← {b} is better<br>{a} is better →")
@@ -308,8 +308,8 @@ def scatter_figure(data: Data, quantity: str) -> "go.Figure":
         customdata=data["rows"],
         hovertemplate="row %{customdata}: true %{x:.4g}, predicted %{y:.4g}<extra></extra>",
     )
-    figure.update_xaxes(title=f"true {short(quantity)}")
-    figure.update_yaxes(title=f"predicted {short(quantity)}")
+    figure.update_xaxes(title=f"true {label_of(quantity)}")
+    figure.update_yaxes(title=f"predicted {label_of(quantity)}")
     return laid_out(figure, 480)
 
 
@@ -327,7 +327,7 @@ def residual_figure(rows: Data, quantity: str) -> "go.Figure":
     middles = [(left + right) / 2 for left, right in zip(edges[:-1], edges[1:], strict=True)]
     figure.add_bar(x=middles, y=bars["counts"], marker={"color": BLUE}, row=1, col=2)
     figure.add_hline(y=0, line={"width": 1, "color": GREY}, row=1, col=1)
-    figure.update_xaxes(title=f"predicted {short(quantity)}", row=1, col=1)
+    figure.update_xaxes(title=f"predicted {label_of(quantity)}", row=1, col=1)
     figure.update_yaxes(title="error (predicted minus true)", row=1, col=1)
     figure.update_xaxes(title="error", row=1, col=2)
     figure.update_yaxes(title="rows", row=1, col=2)
@@ -382,7 +382,7 @@ def _curves(figure: "go.Figure", rows: Data, kind: str, area: str, *, shape: str
             y=rows[kind][name]["y"],
             mode="lines",
             line={"color": PALETTE[place], "shape": shape, "dash": dashes[place % 4]},
-            name=f"{short(name, 20)}, {metric_name(area)} {format_estimate(areas[name])}",
+            name=f"{label_of(name, 20)}, {metric_name(area)} {format_estimate(areas[name])}",
             hovertemplate="%{x:.3f}, %{y:.3f}<extra></extra>",
         )
 

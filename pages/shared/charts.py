@@ -3,7 +3,6 @@
 Colours are those of :mod:`genolm.figure_parts`; text and grid are left to the theme.
 """
 
-import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,8 +11,17 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from genolm.figure_parts import BLUE, GREY, PURPLE, VERMILION, interval_bars, laid_out, wrapped
-from genolm.figure_parts import short as shorten
+from genolm.figure_parts import (
+    BLUE,
+    GREY,
+    PURPLE,
+    VERMILION,
+    interval_bars,
+    label_of,
+    laid_out,
+    lettered,
+    wrapped,
+)
 from pages.shared.scores import OWN
 
 STRAND_COLOURS = {"+": BLUE, "-": VERMILION}
@@ -47,11 +55,6 @@ def threshold_line(figure: go.Figure, value: float, *, vertical: bool, text: str
         figure.add_hline(y=value, annotation_position="top right", **style)
 
 
-def label_of(name: str, room: int = 28) -> str:
-    """Return a name for a figure, short and letter by letter: plotly would take ``<b>`` in it for bold."""
-    return html.escape(shorten(name, room), quote=False)
-
-
 def score_dots(
     names: Sequence[str], scores: Sequence[float], *, threshold: float, class_name: str
 ) -> go.Figure:
@@ -65,7 +68,7 @@ def score_dots(
             y=list(range(len(names))),
             mode="markers",
             marker={"color": colours, "symbol": symbols, "size": 11, "line": {"width": 2}},
-            customdata=[html.escape(name, quote=False) for name in names],
+            customdata=[lettered(name) for name in names],
             hovertemplate="%{customdata}<br>p = %{x:.3f}<extra></extra>",
         )
     )
@@ -108,7 +111,7 @@ def class_heatmap(names: Sequence[str], classes: Sequence[str], values: np.ndarr
             zmax=1,
             colorscale="Cividis",
             colorbar={"title": "probability"},
-            customdata=[[html.escape(name, quote=False)] * len(classes) for name in names],
+            customdata=[[lettered(name)] * len(classes) for name in names],
             hovertemplate="%{customdata}<br>%{x}: %{z:.3f}<extra></extra>",
         )
     )
@@ -131,7 +134,7 @@ def class_counts(predicted: Sequence[Any]) -> go.Figure:
             y=list(range(len(counts))),
             orientation="h",
             marker={"color": BLUE},
-            customdata=[html.escape(name, quote=False) for name in counts.index],
+            customdata=[lettered(name) for name in counts.index],
             hovertemplate="%{customdata}: %{x} records<extra></extra>",
         )
     )

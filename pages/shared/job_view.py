@@ -8,9 +8,9 @@ from streamlit.errors import StreamlitAPIException
 
 from genolm.ascode import parse_arguments
 from genolm.errors import GenolmError
+from genolm.figure_parts import short
 from genolm.jobs import Job, cancel_job, remove_job, resume_job
 from pages.shared import code_view, live, running, state
-from pages.shared.charts import shorten
 
 PAGE = "pages/models/jobs.py"
 RESULT_PAGES = {
@@ -58,7 +58,7 @@ def show_row(job: Job) -> None:
     with st.container(border=True):
         left, middle, right = st.columns(_ROW, vertical_alignment="center")
         with left:
-            label = f"**{state.plain(shorten(job.title, _TITLE_ROOM))}**"
+            label = f"**{state.plain(short(job.title, _TITLE_ROOM))}**"
             whole = state.plain(job.title) if len(job.title) > _TITLE_ROOM else None
             st.page_link(PAGE, label=label, help=whole, query_params={"job": job.id})
             st.caption(state.plain(facts(job)))

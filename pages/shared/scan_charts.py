@@ -7,8 +7,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from genolm.figure_parts import BLUE, GREEN, GREY, VERMILION, mark_threshold
-from genolm.figure_parts import short as shorten
+from genolm.figure_parts import BLUE, GREEN, GREY, VERMILION, label_of, lettered, mark_threshold
 from genolm.significance import scored_megabases
 from genolm.tracks import Track
 from pages.shared.charts import band, frame, rgba
@@ -59,7 +58,7 @@ def calls_per_contig(calls: pd.DataFrame, lengths: Mapping[str, int], tracks: Se
     scored = dict.fromkeys(lengths, 0.0)
     for track in tracks:
         scored[track.contig] += scored_megabases([track])
-    rows = [(shorten(name), int(counts.get(name, 0)), lengths[name], scored[name]) for name in longest]
+    rows = [(name, int(counts.get(name, 0)), lengths[name], scored[name]) for name in longest]
     rest = [name for name in lengths if name not in set(longest)]
     if rest:
         total = int(counts.reindex(rest).fillna(0).sum())
@@ -72,14 +71,14 @@ def calls_per_contig(calls: pd.DataFrame, lengths: Mapping[str, int], tracks: Se
             orientation="h",
             marker={"color": [BLUE] * len(longest) + [GREY] * bool(rest)},
             customdata=[
-                f"{name}, {size:,} bp: "
+                f"{lettered(name)}, {size:,} bp: "
                 + (f"{number:,} calls, {number / most:,.0f} per Mb of strand" if most else "nothing was scored")
                 for name, number, size, most in rows
             ],
             hovertemplate="%{customdata}<extra></extra>",
         )
     )
-    labels = [name for name, *_ in rows]
+    labels = [label_of(name) for name, *_ in rows]
     figure.update_yaxes(tickvals=list(range(len(rows))), ticktext=labels, autorange="reversed")
     figure.update_xaxes(title="number of calls")
     return frame(figure, 130 + 24 * len(rows), showlegend=False)
@@ -167,7 +166,7 @@ def around_figure(own: Around, other: Around | None, *, class_name: str) -> go.F
         )
     figure.add_vline(x=0, line={"dash": "dot", "color": GREEN, "width": 2}, annotation_text="gene start")
     figure.update_xaxes(title="distance from the gene start (bp; before it is negative)")
-    figure.update_yaxes(title=f"mean score for {shorten(class_name, 24)}", rangemode="tozero")
+    figure.update_yaxes(title=f"mean score for {label_of(class_name, 24)}", rangemode="tozero")
     return frame(figure, 380)
 
 

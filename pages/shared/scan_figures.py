@@ -71,7 +71,7 @@ def _show_circle(job: Job, found: Finished, calls: pd.DataFrame, threshold: floa
         genes,
         length=length,
         threshold=threshold,
-        title=f"{charts.shorten(contig, 16)}<br>{length:,} bp",
+        title=f"{charts.label_of(contig, 16)}<br>{length:,} bp",
     )
     st.plotly_chart(
         figure, key=f"circle_{job.id}", alt="Calls and highest scores around the circular contig."

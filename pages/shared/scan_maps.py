@@ -8,8 +8,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from genolm.figure_parts import GREEN, PURPLE
-from genolm.figure_parts import short as shorten
+from genolm.figure_parts import GREEN, PURPLE, label_of, lettered
 from genolm.tracks import Track
 from pages.shared.charts import STRAND_COLOURS, STRAND_WORDS, frame, rgba, threshold_line
 
@@ -168,7 +167,7 @@ def _single_genes(
         r=np.full(len(genes), _GENE_HEIGHT),
         base=_GENE_RINGS[strand],
         marker={"color": colour, "line": {"width": 0}},
-        customdata=genes["name"],
+        customdata=[lettered(name) for name in genes["name"]],
         hovertemplate="%{customdata}<extra></extra>",
         **common,
     )
@@ -253,7 +252,7 @@ def line(
         if own:
             figure.add_trace(_known(own), row=row, col=1)
         threshold_line(figure, threshold, vertical=False, text="", row=row, col=1)
-        title = f"{STRAND_WORDS[strand]}<br>p({shorten(class_name, 16)})"
+        title = f"{STRAND_WORDS[strand]}<br>p({label_of(class_name, 16)})"
         figure.update_yaxes(title=title, range=[-0.03, 1.16], row=row, col=1)
     figure.update_xaxes(title="position (bp, first base = 1)", row=len(strands), col=1)
     figure.update_xaxes(exponentformat="none", separatethousands=True, range=[view[0] + 0.5, view[1] + 0.5])
@@ -291,7 +290,7 @@ def _known(sites: Sequence[tuple[str, int, str]]) -> go.Scatter:
         y=np.full(len(sites), 1.11),
         mode="markers",
         marker={"symbol": "star", "size": 9, "color": PURPLE},
-        customdata=[name for name, _, _ in sites],
+        customdata=[lettered(name) for name, _, _ in sites],
         name="known sites",
         hovertemplate="%{customdata}, known site at %{x:,} bp<extra></extra>",
     )

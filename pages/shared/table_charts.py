@@ -30,13 +30,13 @@ def class_bars(classes: Sequence[ClassFacts]) -> go.Figure:
                 orientation="h",
                 name=words,
                 marker={"color": PART_COLOURS[part]},
-                customdata=[item.name for item in shown],
+                customdata=[charts.lettered(item.name) for item in shown],
                 hovertemplate="%{customdata}: %{x:,} rows for " + words + "<extra></extra>",
             )
         )
     figure.update_yaxes(
         tickvals=list(range(len(shown))),
-        ticktext=[charts.shorten(item.name) for item in shown],
+        ticktext=[charts.label_of(item.name) for item in shown],
         autorange="reversed",
     )
     figure.update_xaxes(title="rows", rangemode="tozero")
@@ -56,14 +56,15 @@ def distribution(histogram: Histogram, *, title: str, percent: bool = False) -> 
                 x=x,
                 y=y,
                 mode="lines",
-                name=charts.shorten(name),
+                name=charts.label_of(name),
                 line={
                     "color": PALETTE[index % len(PALETTE)],
                     "width": 2,
                     "dash": _DASHES[index % len(_DASHES)],
                 },
                 customdata=np.repeat(np.asarray(counts)[low : high + 1], 2).tolist(),
-                hovertemplate=f"{name}<br>%{{x:,.4g}}: %{{y:.1%}} of its rows<extra></extra>",
+                hovertemplate="%{meta[0]}<br>%{x:,.4g}: %{y:.1%} of its rows<extra></extra>",
+                meta=[charts.lettered(name)],
             )
         )
     figure.update_xaxes(title=title, type="log" if histogram.log else "linear")

@@ -1,12 +1,17 @@
 """Figures of a scan: the numbers in them, counted by hand."""
 
+import html
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from genolm import report_figures
 from genolm.figure_parts import TOOLS
+from genolm.table_facts import ClassFacts, Histogram
 from genolm.tracks import Track
-from pages.shared import curves, inputs, scan_charts, scan_maps
+from pages.shared import curves, inputs, scan_charts, scan_maps, table_charts
 
 CALLS = pd.DataFrame(
     {"contig": ["c", "c", "c", "d"], "strand": ["+", "+", "-", "+"], "summit": [5, 95, 50, 5], "score": 0.9}
@@ -124,3 +129,30 @@ def test_the_present_threshold_is_marked_on_the_curve():
         table, threshold=0.4, point={"precision": 0.5, "recall": 0.6}
     ).data
     assert list(curve.x) == [0.8] and (mark.x[0], mark.y[0]) == (0.6, 0.5)
+
+
+def test_names_of_contigs_genes_and_classes_stand_in_figures_letter_by_letter():
+    name = "<b>ori</b>&lt;T"
+    calls = CALLS.assign(contig=name)
+    tracks = [replace(track([0.5] * 10), contig=name)]
+    bars = scan_charts.calls_per_contig(calls, {name: 100}, tracks)
+    site = {"start": [10], "end": [30], "strand": ["+"], "name": [name]}
+    rings = {"+": scan_maps.ring_of(track([0.5] * 10), CALLS, 100, bins=10)}
+    genes = scan_maps.circle(rings, pd.DataFrame(site), length=100, threshold=0.5, title="c").data[-1]
+    classes = [ClassFacts(name, 3, 2, 1, 0, (50.0,) * 5, (0.5,) * 5)]
+    rows = table_charts.class_bars(classes)
+    spread = table_charts.distribution(Histogram((0, 1, 2), {name: (1, 2)}), title="GC")
+    true = report_figures.confusion_figure([[1, 0], [0, 1]], [name, "other"])
+    shown = [
+        bars.layout.yaxis.ticktext[0],
+        bars.data[0].customdata[0].split(",")[0],
+        genes.customdata[0],
+        rows.layout.yaxis.ticktext[0],
+        rows.data[0].customdata[0],
+        spread.data[0].name,
+        spread.data[0].meta[0],
+        true.layout.xaxis.ticktext[0],
+        true.data[0].customdata[0][1].removesuffix(" answered as other"),
+    ]
+    assert [html.unescape(text) for text in shown] == [name] * len(shown)
+    assert not any("<" in text for text in shown)
