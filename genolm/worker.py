@@ -13,11 +13,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
-from genolm import job_files, job_queue, job_store, processes
-from genolm.errors import Cancelled
+from genolm import job_files, job_queue, job_store, processes, stopping
 from genolm.job_queue import ASKED_TO_STOP, CLAIM_VARIABLE
 from genolm.progress import Progress
 from genolm.record import timestamp
@@ -30,7 +28,6 @@ REPORT_SECONDS = 0.2
 HISTORY_SECONDS = 1.0
 HISTORY_LINES = 4000
 SPEED_SECONDS = 120.0
-_stop = threading.Event()
 _reasons: list[tuple[str, str]] = []
 
 
@@ -68,7 +65,7 @@ def worker(folder: str | os.PathLike[str] | None) -> Iterator[None]:
             traceback.print_exc()
         raise SystemExit(1) from None
     finally:
-        _end(folder, ASKED_TO_STOP if _stop.is_set() and code else code)
+        _end(folder, ASKED_TO_STOP if stopping.asked() and code else code)
 
 
 class ProgressFile:
@@ -108,9 +105,7 @@ class ProgressFile:
             self.history.add(progress)
         if new_stage or time.monotonic() - self._written >= REPORT_SECONDS:
             self._flush()
-        if _stop.is_set():
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            raise Cancelled("Stopped as asked; what was finished before is kept.")
+        stopping.stop_if_asked()
 
     def _flush_often(self) -> None:
         while not self._over.wait(HEARTBEAT_SECONDS):
@@ -210,8 +205,7 @@ class _Speed:
 def _begin(folder: Path) -> None:
     processes.give_way(NICE_STEPS)
     job_files.reserve_exit(folder)
-    signal.signal(signal.SIGTERM, _ask_to_stop)
-    signal.signal(signal.SIGALRM, _break_off)
+    stopping.listen([signal.SIGTERM], GRACE_SECONDS, patient=True)
     threading.Thread(target=_beat, args=[folder], daemon=True).start()
 
 
@@ -230,7 +224,7 @@ def _end(folder: Path, code: int) -> None:
             job_store.end_row(job_queue.judge(row, False, ending))
         if code:
             processes.stop_job_processes(folder.name)
-        if not _stop.is_set():
+        if not stopping.asked():
             job_queue.advance()
 
 
@@ -240,19 +234,9 @@ def _beat(folder: Path) -> None:
         # A new time stamp needs no room on the disk.
         with suppress(OSError):
             os.utime(folder / job_files.WORKER_FILE)
-        if asked.exists() and not _stop.is_set():
+        if asked.exists() and not stopping.asked():
             os.kill(os.getpid(), signal.SIGTERM)
         time.sleep(HEARTBEAT_SECONDS)
-
-
-def _ask_to_stop(number: int, frame: FrameType | None) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    _stop.set()
-    signal.setitimer(signal.ITIMER_REAL, GRACE_SECONDS)
-
-
-def _break_off(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(ASKED_TO_STOP)
 
 
 def _sentence(error: BaseException) -> str:

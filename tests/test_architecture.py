@@ -13,7 +13,7 @@ PACKAGE = ROOT / "genolm"
 # A module imports only from rows above its own. A new module is put into the row where it belongs.
 LAYERS = (
     {"errors", "verbs", "job_files", "processes", "scan_readme"},
-    {"config", "placing", "progress", "ray_access", "regions", "cards", "bootstrap", "figure_parts", "ascode", "markov"}
+    {"config", "placing", "progress", "stopping", "ray_access", "regions", "cards", "bootstrap", "figure_parts", "ascode", "markov"}
     | {"site_matching", "table_faults", "workspace"},
     {"compute", "remote_jobs", "record", "fasta_check", "labels", "weighted_figures", "methods_text", "watchdog"}
     | {"topology", "score_files", "published"},

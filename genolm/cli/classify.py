@@ -7,9 +7,9 @@ import click
 from genolm.cli.reporting import (
     fasta_argument,
     json_option,
+    lasting_reports,
     model_option,
     precision_option,
-    progress_reports,
     report_files,
     threads_option,
 )
@@ -43,7 +43,7 @@ def command(
     """
     from genolm.pipelines import classify_file
 
-    with progress_reports() as progress:
+    with lasting_reports() as progress:
         result = classify_file(
             fasta, out, model=model, strand=strand, threads=threads, precision=precision, progress=progress
         )

@@ -10,8 +10,8 @@ from genolm.cli.reporting import (
     column_option,
     fractions_option,
     json_option,
+    lasting_reports,
     print_json,
-    progress_reports,
     skip_bad_rows_option,
 )
 from genolm.config import EFFORTS, PRESETS, SPLIT_METHODS, TASK_KINDS, FinetuneSettings
@@ -115,7 +115,7 @@ def command(
     from genolm.finetuning import finetune
     from genolm.registry import load_bundle
 
-    with progress_reports() as progress:
+    with lasting_reports() as progress:
         finetune(
             table,
             base,

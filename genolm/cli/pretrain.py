@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from genolm.cli.reporting import clock, json_option, print_json, progress_reports
+from genolm.cli.reporting import clock, json_option, lasting_reports, print_json
 from genolm.config import PRESETS
 
 
@@ -63,7 +63,7 @@ def command(
     if only_plan:
         _tell_plan(fasta, settings, base=base, held_out=held_out, as_json=as_json)
         return
-    with progress_reports() as progress:
+    with lasting_reports() as progress:
         folder = pretrain(
             fasta,
             name,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from genolm.cli.reporting import json_option, print_json, print_table, progress_reports
+from genolm.cli.reporting import json_option, lasting_reports, print_json, print_table
 
 
 @click.group("recipe")
@@ -90,7 +90,7 @@ def run_command(
     if judged is not None:
         check_judged(recipe, judged)
     results = None if into is None else result_in(into, recipe)
-    with progress_reports() as progress:
+    with lasting_reports() as progress:
         result = run_recipe(
             recipe,
             data,

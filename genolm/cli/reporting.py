@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +14,8 @@ from typing import Any, TypeVar
 
 import click
 
-from genolm.errors import GenolmError, SettingsError
+from genolm import stopping
+from genolm.errors import Cancelled, GenolmError, SettingsError
 from genolm.job_queue import PROGRESS_VARIABLE
 from genolm.progress import Progress, ProgressCallback
 from genolm.worker import ProgressFile, give_reason
@@ -21,6 +23,7 @@ from genolm.worker import ProgressFile, give_reason
 USER_ERROR = 2
 LOG_SECONDS = 30.0
 SENTENCES_SHOWN = 5
+STOPPED = "Stopped; what is finished is kept: give the same command again, and it goes on from there."
 BAR_FORMAT = "{desc} {percentage:3.0f}%|{bar:24}|{postfix}"
 _USERS_FAULTS = {
     errno.ENOENT,
@@ -79,13 +82,24 @@ scan_precision_option = click.option(
 
 
 class SentenceGroup(click.Group):
-    """A command group that turns an error of the user's into one sentence and exit code 2."""
+    """A command group that turns an error of the user's into one sentence and exit code 2.
+
+    Ctrl-C and, during :func:`lasting_reports`, SIGTERM end it with a sentence and the code that shells know.
+    """
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
         try:
             return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise _stopped(signal.SIGINT, "Stopped.") from None
+        except SystemExit:
+            if _is_stopped():
+                raise _stopped(stopping.asked(), STOPPED) from None
+            raise
         except GenolmError as error:
+            if isinstance(error, Cancelled) and _is_stopped():
+                raise _stopped(stopping.asked(), STOPPED) from None
             raise _failure(str(error), type(error).__name__) from error
         except OSError as error:
             sentence = _file_fault(error)
@@ -114,6 +128,28 @@ def progress_reports() -> Iterator[ProgressCallback]:
                 sink(progress)
 
         yield report
+
+
+@contextmanager
+def lasting_reports() -> Iterator[ProgressCallback]:
+    """Give a progress callback for work that goes on when it is given again.
+
+    Ctrl-C and SIGTERM, as a scheduler sends it, end it at the next report, where it keeps what it has. Several
+    processes that train together are ended as ever, for one would wait for the others.
+    """
+    from genolm.distributed import is_several
+
+    if PROGRESS_VARIABLE in os.environ or is_several():
+        with progress_reports() as report:
+            yield report
+        return
+    with stopping.listening(), progress_reports() as report:
+
+        def report_or_stop(progress: Progress) -> None:
+            report(progress)
+            stopping.stop_if_asked()
+
+        yield report_or_stop
 
 
 def print_json(value: Any) -> None:
@@ -244,6 +280,18 @@ def _file_fault(error: OSError) -> str:
     if error.errno in _USERS_FAULTS and error.filename is not None:
         return f"{error.filename}: {error.strerror}."
     return ""
+
+
+def _is_stopped() -> bool:
+    """Return whether a signal has asked to stop; the worker of a job tells of that itself."""
+    return bool(stopping.asked()) and PROGRESS_VARIABLE not in os.environ
+
+
+def _stopped(number: int, sentence: str) -> SystemExit:
+    """Say that the command was stopped; return what ends it, with the code that shells know."""
+    # A terminal has written ^C in front.
+    click.echo("\n" * sys.stderr.isatty() + sentence, err=True)
+    return SystemExit(128 + number)
 
 
 def _failure(sentence: str, error: str = "") -> click.ClickException:

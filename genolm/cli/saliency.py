@@ -7,8 +7,8 @@ import click
 from genolm.cli.reporting import (
     fasta_argument,
     json_option,
+    lasting_reports,
     model_option,
-    progress_reports,
     report_files,
     threads_option,
 )
@@ -60,7 +60,7 @@ def command(
     """
     from genolm.pipelines import saliency_file
 
-    with progress_reports() as progress:
+    with lasting_reports() as progress:
         result = saliency_file(
             fasta,
             out,

@@ -10,8 +10,8 @@ from genolm.cli.reporting import (
     class_option,
     fasta_argument,
     json_option,
+    lasting_reports,
     model_option,
-    progress_reports,
     report_files,
     say,
     scan_precision_option,
@@ -131,7 +131,7 @@ def command(
     else:
         from genolm.scan_pipeline import scan_file as scan
 
-    with progress_reports() as progress:
+    with lasting_reports() as progress:
         result = scan(fasta, out, model=model, progress=progress, **options)
     say("Warning", result.summary["warnings"])
     if fasta.is_dir():
