@@ -1,7 +1,8 @@
 """The command line: one file per command, each of them options -> one call -> a line on what was done.
 
 Results go to stdout and to files, everything else to stderr. The exit code is 0, or 2 with one sentence for
-a mistake that the user can mend, or 128 and the number of the signal that stopped it. Nothing here loads torch before a command really runs.
+a mistake that the user can mend, or 128 and the number of the signal that stopped it. Nothing here loads torch
+before a command really runs.
 """
 
 import os
