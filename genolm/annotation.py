@@ -117,10 +117,17 @@ def sites_of(annotation: pd.DataFrame, kinds: Iterable[str] | None = None) -> pd
 
 
 def genes_of(annotation: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows that are genes, of RNA and pseudogenes too, else those of CDS and RNA, else all."""
-    of_kinds = (annotation["kind"].isin(group) for group in GENE_KINDS)
-    chosen = next((rows for rows in of_kinds if rows.any()), slice(None))
-    return annotation[chosen].reset_index(drop=True)
+    """Return the rows that are genes, of RNA and pseudogenes too, else those of CDS and RNA, else all.
+
+    Genes or else CDS of each contig by itself, for many a plasmid has CDS alone; all where no contig has either.
+    """
+    left = pd.Series(True, index=annotation.index)
+    chosen = ~left
+    for group in GENE_KINDS:
+        rows = left & annotation["kind"].isin(group)
+        chosen |= rows
+        left &= ~annotation["contig"].isin(annotation.loc[rows, "contig"].unique())
+    return annotation[chosen if chosen.any() else left].reset_index(drop=True)
 
 
 def gene_starts(annotation: pd.DataFrame) -> pd.DataFrame:

@@ -1,9 +1,10 @@
 """A request to stop, by a signal: the work ends at its next report of progress, where it keeps what it has."""
 
+import os
 import signal
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from types import FrameType
 
@@ -13,6 +14,7 @@ SHELL_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 # From a request until the work is broken off if no report has ended it in good order; a scheduler such as Slurm
 # waits for 30 seconds.
 SHELL_SECONDS = 15.0
+STOPPING = b"\nStopping at the next report of progress; once more to stop at once.\n"
 _asked: list[int] = []
 
 
@@ -61,6 +63,10 @@ def _ask(
     numbers: Sequence[int], seconds: float, patient: bool, number: int, frame: FrameType | None
 ) -> None:
     _asked.append(number)
+    if not patient:
+        # Not by print, which may be in the middle of a line of its own.
+        with suppress(OSError):
+            os.write(2, STOPPING)
     for one in numbers:
         signal.signal(one, signal.SIG_IGN if patient else _break_off)
     signal.setitimer(signal.ITIMER_REAL, seconds)

@@ -8,7 +8,7 @@ from Bio.SeqFeature import CompoundLocation, SeqFeature, SimpleLocation
 from Bio.SeqIO import write
 from Bio.SeqRecord import SeqRecord
 
-from genolm.annotation import call_table, gene_starts, next_gene, read_annotation, sites_of
+from genolm.annotation import call_table, gene_starts, genes_of, next_gene, read_annotation, sites_of
 from genolm.errors import TableError
 from genolm.genome_files import open_genome
 
@@ -290,3 +290,21 @@ def test_a_call_table_joins_what_is_known():
     table = call_table(calls, q_values=np.array([0.01]), expected=np.array([2.5]), genes=GENES)
     assert list(table)[6:] == ["q_value", "expected_per_mb", "gene", "gene_distance"]
     assert rows(table)[0][6:] == (0.01, 2.5, "a", 40)
+
+
+def test_each_contig_keeps_the_genes_that_it_has():
+    """A chromosome with genes beside a plasmid with CDS alone, and a contig that has neither, and no genes then."""
+    table = pd.DataFrame(
+        {
+            "contig": ["chr", "chr", "plasmid", "plasmid", "other"],
+            "start": [100, 100, 30, 70, 5],
+            "end": [190, 190, 60, 90, 9],
+            "strand": ["+", "+", "+", "-", "+"],
+            "name": ["a", "a.cds", "b", "c", "d"],
+            "kind": ["gene", "CDS", "CDS", "tRNA", "promoter"],
+        }
+    )
+    assert list(genes_of(table)["name"]) == ["a", "b", "c"]
+    assert list(genes_of(table[table["contig"] == "other"])["name"]) == ["d"]
+    calls = pd.DataFrame({"contig": ["chr", "plasmid"], "summit": [80, 20], "strand": "+"})
+    assert next_gene(calls, table).to_numpy().tolist() == [["a", 20], ["b", 10]]

@@ -65,9 +65,9 @@ def test_a_worker_waits_and_a_second_request_changes_nothing():
 @pytest.mark.parametrize(
     ("number", "reports", "sentence"),
     [
-        (signal.SIGINT, True, "Stopped; what is finished is kept: give the same command again"),
-        (signal.SIGTERM, True, "Stopped; what is finished is kept: give the same command again"),
-        (signal.SIGTERM, False, "Stopped; what is finished is kept: give the same command again"),
+        (signal.SIGINT, True, "Stopped. Parts that are finished are kept: give the same command again"),
+        (signal.SIGTERM, True, "Stopped. Parts that are finished are kept: give the same command again"),
+        (signal.SIGTERM, False, "Stopped. Parts that are finished are kept: give the same command again"),
     ],
 )
 def test_a_stopped_command_says_so_and_that_it_goes_on(tmp_path, monkeypatch, number, reports, sentence):

@@ -42,6 +42,8 @@ def command(
     where it stopped when the same command is given again.
     """
     from genolm.pipelines import classify_file
+    from genolm.prediction import other_length_words
+    from genolm.registry import load_bundle
 
     with lasting_reports() as progress:
         result = classify_file(
@@ -50,5 +52,8 @@ def command(
     report_files(result, as_json=as_json)
     if strand == "either" and not as_json:
         click.echo(f"{result.summary['minus']:,} of {result.records:,} read on the minus strand.", err=True)
+    window = load_bundle(model).config.window
+    if words := other_length_words(result.summary["other_length"], result.records, window, "`genolm scan`"):
+        click.echo(f"Warning: {words}", err=True)
     if warning := result.summary.get("warning"):
         click.echo(f"Warning: {warning}", err=True)

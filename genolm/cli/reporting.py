@@ -23,7 +23,7 @@ from genolm.worker import ProgressFile, give_reason
 USER_ERROR = 2
 LOG_SECONDS = 30.0
 SENTENCES_SHOWN = 5
-STOPPED = "Stopped; what is finished is kept: give the same command again, and it goes on from there."
+STOPPED = "Stopped. Parts that are finished are kept: give the same command again, and it goes on after them."
 BAR_FORMAT = "{desc} {percentage:3.0f}%|{bar:24}|{postfix}"
 _USERS_FAULTS = {
     errno.ENOENT,

@@ -8,6 +8,7 @@ from genolm.errors import SequenceError
 from genolm.orientation import why_not_either
 from genolm.pipelines import classify_file
 from genolm.predict import check_whole
+from genolm.prediction import other_length_words
 from genolm.registry import BundleInfo
 from pages.shared import answers_view, code_view, inputs, running, samples, state
 from pages.shared.answers_view import OUT_NAME
@@ -25,14 +26,8 @@ def show_lengths(overview: state.Overview, model: BundleInfo) -> None:
     """Say when records are not as long as what the model was trained on."""
     window = model.config.window if model.config else None
     other = 0 if window is None else sum(size != window.length for size in overview.contigs.values())
-    if other:
-        records = inputs.count_words(len(overview.contigs))
-        st.warning(
-            f"{other:,} of {records} {'is' if other == 1 else 'are'} not {window.length} bp long, as the pieces "
-            "were that the model was trained and measured on. Such a record is classified as a whole, less surely. "
-            "To find sites within long sequences, use Scan.",
-            icon=":material/straighten:",
-        )
+    if words := other_length_words(other, len(overview.contigs), window, "Scan"):
+        st.warning(words, icon=":material/straighten:")
 
 
 def check_lengths(overview: state.Overview, model: BundleInfo) -> None:
@@ -77,7 +72,7 @@ if job := running.current("classify"):
     st.stop()
 model = inputs.pick_model("classify_model")
 source = inputs.choose_sequences("classify", samples.model_samples(model), wanted=inputs.wanted_pieces(model))
-overview = state.overview(source.path, source.name)
+overview = state.overview(source.path, source.name, genome=True)
 inputs.show_overview(overview)
 check_lengths(overview, model)
 show_lengths(overview, model)

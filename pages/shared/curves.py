@@ -104,7 +104,6 @@ def curves_figure(reports: Sequence[Report], wording: Wording = Wording()) -> go
         figure.add_scatter(x=x, y=y, name=wording.judged, row=1, col=1, **style)
     for column, key in enumerate(metrics, start=2):
         x, y = measured(reports, key)
-        style["line"] = {"color": PALETTE[2], "width": 2}
         if key.removeprefix(_PREFIX) in _UP_TO_ONE:
             figure.update_yaxes(autorangeoptions={"maxallowed": 1.03}, row=1, col=column)
         figure.add_scatter(x=x, y=y, name=titles[column - 1], showlegend=False, row=1, col=column, **style)

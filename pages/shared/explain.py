@@ -7,12 +7,13 @@ from pathlib import Path
 import streamlit as st
 
 from genolm import workspace
+from genolm.genome_files import open_genome
 from genolm.pipelines import MAX_SALIENCY_WINDOWS, saliency_file
 from genolm.predict import Predictor
 from genolm.prediction import Prediction
 from genolm.registry import BundleInfo
 from genolm.saliency import Explained, explained_answer, saliency_windows
-from genolm.sequences import SequenceRecord, open_fasta, write_fasta
+from genolm.sequences import SequenceRecord, write_fasta
 from pages.shared import inputs, running, state
 
 IN_PAGE_WINDOWS = 30_000
@@ -94,7 +95,7 @@ class Task:
 
     def piece(self) -> str:
         """Return the letters to explain."""
-        with open_fasta(self.path) as genome:
+        with open_genome(self.path) as genome:
             return genome.fetch(self.record, self.start, self.end)
 
 

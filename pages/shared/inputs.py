@@ -223,8 +223,8 @@ def _choose_way(key: str, ways: list[str]) -> str:
 def choose_sequences(key: str, samples: list[Sample], *, wanted: str, genomes: bool = False) -> Source:
     """Let the user take a sample, paste, upload or name a file here; nothing chosen ends the page.
 
-    Where there is no sample, ``wanted`` says what to give. With ``genomes`` a file may be GenBank, EMBL or 2bit
-    too, and uploading comes before pasting.
+    Where there is no sample, ``wanted`` says what to give. A file may be GenBank, EMBL or 2bit too. With
+    ``genomes`` uploading comes before pasting.
     """
     own = [UPLOAD, PASTE] if genomes else [PASTE, UPLOAD]
     ways = [SAMPLE] * bool(samples) + own + [SERVER] * bool(data_roots())
@@ -281,14 +281,13 @@ def _pasted(key: str) -> Source | None:
 
 
 def _uploaded(genomes: bool) -> Source | None:
-    what = "FASTA, GenBank, EMBL or 2bit, plain" if genomes else "Plain"
     upload = uploads.upload_box(
         "Choose a genome file" if genomes else "Choose a FASTA file",
         key="sequences_upload",
-        accept=GENOME_ENDINGS if genomes else SEQUENCE_ENDINGS,
+        accept=GENOME_ENDINGS,
         hint=(
-            f"{what} or compressed (.gz, .bgz), up to {uploads.size_cap() / 1e9:g} GB. The file goes to this "
-            "server's disk only and is deleted after two weeks without use."
+            f"FASTA, GenBank, EMBL or 2bit, plain or compressed (.gz, .bgz), up to {uploads.size_cap() / 1e9:g} GB. "
+            "The file goes to this server's disk only and is deleted after two weeks without use."
         ),
     )
     if upload is None:

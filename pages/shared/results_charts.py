@@ -40,11 +40,11 @@ def methods_figure(row: RowResult, protocol: str, metric: str) -> go.Figure:
     rows = max(_ROW, tall + 6) * len(shown)
     figure.update_yaxes(tickvals=list(range(len(shown))), ticktext=labels, zeroline=False)
     figure.update_yaxes(range=[len(shown) - 0.4, -0.6 - _LEVEL * levels])
-    figure.update_xaxes(title=f"{metric_name(metric)} (mark) with 95 % interval (bar)", range=_reach(figure))
+    figure.update_xaxes(title=f"{metric_name(metric)} (mark)<br>with 95 % interval (bar)", range=_reach(figure))
     lines = len(figure.data)
-    figure = laid_out(figure, 132 + rows + 22 * lines)
+    figure = laid_out(figure, 150 + rows + 22 * lines)
     # Under the figure a legend of long names has the whole width, and each has a line of its own.
-    below = {"orientation": "v", "x": 0, "xanchor": "left", "y": -70 / (rows + 40), "yanchor": "top", "title": None}
+    below = {"orientation": "v", "x": 0, "xanchor": "left", "y": -88 / (rows + 40), "yanchor": "top", "title": None}
     return figure.update_layout(legend=below)
 
 

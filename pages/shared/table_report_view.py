@@ -11,7 +11,7 @@ from genolm.cards import metric_name
 from genolm.shortcuts import interval_words
 from genolm.table_report import TableReport
 from genolm.tables import RefusedRow
-from pages.shared import html_tables, state, table_charts
+from pages.shared import html_tables, inputs, state, table_charts
 from pages.shared.scores import meaning
 
 SPLIT_WORDS = {
@@ -134,7 +134,7 @@ def _show_split(report: TableReport) -> None:
     table["share"] = [f"{share:.1%}" for share in table["share"]]
     st.dataframe(table, hide_index=True, alt="Rows of each part", width="content")
     words = f"{SPLIT_WORDS[split.method]}. {report.copies.clusters:,} clusters of similar sequences"
-    words += f", the largest with {report.copies.largest:,} rows."
+    words += f", the largest with {inputs.count_words(report.copies.largest, 'row')}."
     if split.leaked is not None:
         words += f" Test rows with a near-duplicate in training: {split.leaked:,}"
         if split.random_leaked is not None:
