@@ -6,7 +6,11 @@ import urllib.parse
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 
+import pandas as pd
 import pytest
+from Bio import SeqIO
+from Bio.Seq import Seq
+from Bio.SeqRecord import SeqRecord
 from starlette.applications import Starlette
 
 from genolm import workspace
@@ -194,3 +198,23 @@ def test_only_signed_files_of_ours_are_handed_out(private_workspace, tmp_path):
     ours.unlink()
     assert run(_ask("GET", downloads.link(ours)))[0] == 404
     assert run(_ask("GET", f"{downloads.PREFIX}/forged/calls.csv"))[0] == 403
+
+
+@pytest.mark.parametrize("page", ["classify", "saliency"])
+def test_a_genbank_file_is_classified_and_explained_as_its_fasta_is(
+    page, open_page, toy_model, make_dna, tmp_path, monkeypatch
+):
+    records = [SeqRecord(Seq(make_dna(60)), id=name, annotations={"molecule_type": "DNA"}) for name in ("a.1", "b.1")]
+    shown = []
+    for form, name in (("genbank", "two.gb"), ("fasta", "two.fa")):
+        path = tmp_path / name
+        SeqIO.write(records, path, form)
+        monkeypatch.setattr(uploads, "upload_box", lambda *texts, path=path, **options: uploads.Upload(path.name, path))
+        app = open_page(f"pages/annotate/{page}.py")
+        app.segmented_control[0].set_value("Upload").run()
+        next(button for button in app.button if button.label.startswith(("Classify", "Explain"))).click().run()
+        assert not app.exception and not app.error
+        shown.append([table.value for table in app.dataframe])
+    assert shown[0] and len(shown[0]) == len(shown[1])
+    for first, second in zip(*shown, strict=True):
+        pd.testing.assert_frame_equal(first, second)
