@@ -282,7 +282,7 @@ def _pasted(key: str) -> Source | None:
 
 def _uploaded(genomes: bool) -> Source | None:
     upload = uploads.upload_box(
-        "Choose a genome file" if genomes else "Choose a FASTA file",
+        "Choose a genome file" if genomes else "Choose a sequence file",
         key="sequences_upload",
         accept=GENOME_ENDINGS,
         hint=(
