@@ -78,8 +78,8 @@ def classify_file(
     -------
     FileResult
         ``summary`` counts the records by predicted class, as ``other_length`` those that are not as long as
-        the model's training window, and as ``minus`` those read on the minus strand; ``warning`` says which
-        records are not judged, if any.
+        the model's training window, of ``window_length`` bp (None without one), and as ``minus`` those read on the
+        minus strand; ``warning`` says which records are not judged, if any.
     """
     out = Path(out)
     check_suffix(out)
@@ -89,6 +89,7 @@ def classify_file(
     told = [] if strand == "+" else ["strand"]
     columns = ["record", "length", *told, "predicted", *value_columns(predictor.classes, predictor.task)]
     window, settings = predictor.config.window, {"strand": strand}
+    length = None if window is None else window.length
     counts: dict[str, int] = {}
     other_length, minus, unknown = 0, 0, []
     source = Source(fasta)
@@ -108,14 +109,14 @@ def classify_file(
                     for answer in found.predicted if predictor.task != "regression" else ():
                         counts[answer] = counts.get(answer, 0) + 1
                     minus += (found.strands or ()).count("-")
-                    other_length += 0 if window is None else int((found.lengths != window.length).sum())
+                    other_length += 0 if length is None else int((found.lengths != length).sum())
                 parts.check()
         summary = {"predicted": counts, "other_length": other_length, "minus": minus, "model": model_facts(predictor)}
         if unknown:
             summary["warning"] = not_judged_words(unknown, len(unknown), records, window)
         results = {"records": records, **summary}
         run.write_beside(out, predictor, inputs=[source.facts], settings=settings, results=results)
-    return FileResult((out,), records, run.seconds, summary)
+    return FileResult((out,), records, run.seconds, summary | {"window_length": length})
 
 
 def saliency_file(

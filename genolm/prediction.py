@@ -116,12 +116,12 @@ def not_judged_words(names: Sequence[str], count: int, records: int, window: Win
     )
 
 
-def other_length_words(count: int, records: int, window: Window | None, scan: str) -> str:
-    """Return the warning that ``count`` records are not as long as the window, "" if none is; ``scan`` finds sites."""
-    if window is None or not count:
+def other_length_words(count: int, records: int, length: int | None, scan: str) -> str:
+    """Return the warning that ``count`` records are not ``length`` bp long, "" if none is; ``scan`` finds sites."""
+    if length is None or not count:
         return ""
     return (
-        f"{count:,} of {records:,} record{'s' * (records != 1)} {'is' if count == 1 else 'are'} not {window.length} bp "
+        f"{count:,} of {records:,} record{'s' * (records != 1)} {'is' if count == 1 else 'are'} not {length} bp "
         "long, as the pieces were that the model was trained and measured on. Such a record is classified as a whole, "
         f"less surely. To find sites within long sequences, use {scan}."
     )

@@ -63,6 +63,7 @@ def test_classify_keeps_the_contract(call, toy, fasta, tmp_path):
         assert result.exit_code == 0, result.output
         assert result.stdout == ""
         assert str(tmp_path / name) in result.stderr
+        assert "Warning: 1 of 3 records is not 60 bp long, as the pieces were" in result.stderr
     frame = pd.read_csv(tmp_path / "out.csv")
     assert list(frame.columns) == ["record", "length", "predicted", "p_other", "p_promoter"]
     assert list(frame["record"]) == ["r60_0", "r60_1", "r200_2"]

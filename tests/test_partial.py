@@ -124,7 +124,8 @@ def test_a_full_disk_is_one_sentence_and_the_parts_before_stay(tmp_path, monkeyp
     def full(self, source):
         raise OSError(28, "No space left on device")
 
-    with pytest.raises(SettingsError, match="A finished part cannot be kept in .*; make room there"), kept_parts(folder, WORK) as parts:
+    told = "A finished part cannot be kept in .*; make room there"
+    with pytest.raises(SettingsError, match=told), kept_parts(folder, WORK) as parts:
         monkeypatch.setattr(workspace.os, "replace", lambda *_: full(None, None))
         parts.finish("part-2", make(log, 2))
     assert [path.name for path in folder.iterdir()] == ["part-1.part"]

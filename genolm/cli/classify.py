@@ -43,7 +43,6 @@ def command(
     """
     from genolm.pipelines import classify_file
     from genolm.prediction import other_length_words
-    from genolm.registry import load_bundle
 
     with lasting_reports() as progress:
         result = classify_file(
@@ -52,8 +51,8 @@ def command(
     report_files(result, as_json=as_json)
     if strand == "either" and not as_json:
         click.echo(f"{result.summary['minus']:,} of {result.records:,} read on the minus strand.", err=True)
-    window = load_bundle(model).config.window
-    if words := other_length_words(result.summary["other_length"], result.records, window, "`genolm scan`"):
+    counts = result.summary["other_length"], result.records
+    if words := other_length_words(*counts, result.summary["window_length"], "`genolm scan`"):
         click.echo(f"Warning: {words}", err=True)
     if warning := result.summary.get("warning"):
         click.echo(f"Warning: {warning}", err=True)

@@ -126,6 +126,7 @@ def progress_reports() -> Iterator[ProgressCallback]:
         def report(progress: Progress) -> None:
             for sink in sinks:
                 sink(progress)
+            stopping.stop_if_asked()
 
         yield report
 
@@ -139,17 +140,10 @@ def lasting_reports() -> Iterator[ProgressCallback]:
     """
     from genolm.distributed import is_several
 
-    if PROGRESS_VARIABLE in os.environ or is_several():
-        with progress_reports() as report:
-            yield report
-        return
-    with stopping.listening(), progress_reports() as report:
-
-        def report_or_stop(progress: Progress) -> None:
-            report(progress)
-            stopping.stop_if_asked()
-
-        yield report_or_stop
+    with ExitStack() as stack:
+        if PROGRESS_VARIABLE not in os.environ and not is_several():
+            stack.enter_context(stopping.listening())
+        yield stack.enter_context(progress_reports())
 
 
 def print_json(value: Any) -> None:

@@ -24,9 +24,9 @@ STRAND_HELP = (
 
 def show_lengths(overview: state.Overview, model: BundleInfo) -> None:
     """Say when records are not as long as what the model was trained on."""
-    window = model.config.window if model.config else None
-    other = 0 if window is None else sum(size != window.length for size in overview.contigs.values())
-    if words := other_length_words(other, len(overview.contigs), window, "Scan"):
+    length = model.config.window.length if model.config and model.config.window else None
+    other = 0 if length is None else sum(size != length for size in overview.contigs.values())
+    if words := other_length_words(other, len(overview.contigs), length, "Scan"):
         st.warning(words, icon=":material/straighten:")
 
 
