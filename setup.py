@@ -10,7 +10,7 @@ FOLDERS = ("pages", "assets", ".streamlit")
 
 def shared_files() -> list[tuple[str, list[str]]]:
     """Return (folder in the environment, files) for everything that the app needs beside the package."""
-    files = [Path("app.py")]
+    files = [Path("app.py"), Path("serve.py")]
     for folder in FOLDERS:
         files += [
             path

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from genolm.errors import SettingsError, TrainingError
+from genolm.genome_files import open_genome
 from genolm.held_out import HELD_OUT_SHARE, LEAST_BASES, LEAST_HELD_OUT, Division, check_part, divide
 from genolm.record import file_facts
-from genolm.sequences import open_fasta
 from genolm.tokenizer import AMBIGUOUS_CODE, encode_bases
 
 
@@ -50,8 +50,8 @@ class Corpus:
         return sum(int(np.count_nonzero(record != AMBIGUOUS_CODE)) for record in self.records)
 
     def add_file(self, path: Path, *, repeats: float = 1.0, mask: tuple[int, int] | None = None) -> None:
-        """Read every record of a FASTA file; ``mask`` blanks a stretch (start, end) of its first record."""
-        with open_fasta(path) as genome:
+        """Read every record of a sequence file; ``mask`` blanks a stretch (start, end) of its first record."""
+        with open_genome(path) as genome:
             found = [(item.name, encode_bases(item.sequence)) for item in genome.records()]
         if mask:
             found[0] = (found[0][0], found[0][1].copy())
@@ -86,7 +86,7 @@ def outline(paths: Sequence[Path]) -> tuple[list[str], list[int], int]:
     names, sizes, known = [], [], 0
     check_distinct([(path.name, path.name) for path in paths])
     for path in paths:
-        with open_fasta(path) as genome:
+        with open_genome(path) as genome:
             names += [f"{path.name}:{name}" for name in genome.contigs]
             sizes += list(genome.contigs.values())
             known += genome.summary.bases - sum(genome.summary.ambiguous.values())
@@ -104,7 +104,7 @@ def check_enough(known_bases: int) -> None:
 
 
 def read_corpus(paths: Sequence[Path]) -> Corpus:
-    """Read the records of FASTA files.
+    """Read the records of FASTA, GenBank, EMBL or 2bit files.
 
     Raises
     ------
@@ -145,7 +145,7 @@ def divide_files(paths: Sequence[Path], *, held_out: Sequence[str] = (), share: 
     twice = [path for path in paths if alike[path.stat().st_size] > 1]
     check_distinct([(path.name, file_facts(path)["sha256"]) for path in twice])
     with ExitStack() as stack:
-        opened = [(path, stack.enter_context(open_fasta(path))) for path in paths]
+        opened = [(path, stack.enter_context(open_genome(path))) for path in paths]
         places = [(genome, name, size) for _, genome in opened for name, size in genome.contigs.items()]
         names = [f"{path.name}:{name}" for path, genome in opened for name in genome.contigs]
 

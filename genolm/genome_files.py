@@ -79,9 +79,16 @@ def open_genome(
 def genome_format(path: Path) -> str:
     """Return GenBank, EMBL or 2bit if a file begins as one, else FASTA, which it may not be either."""
     head = _head(path)
+    return "2bit" if head.startswith(MAGIC) else _text_format(head)
+
+
+def pasted_format(text: str) -> str:
+    """Return GenBank or EMBL if a text begins as one, else FASTA, which it may not be either."""
+    return _text_format(unix_lines(text[:_HEAD_BYTES].encode("utf-8", errors="replace")))
+
+
+def _text_format(head: bytes) -> str:
     body = head[preamble(head) :]
-    if head.startswith(MAGIC):
-        return "2bit"
     if body.startswith(b"LOCUS ") or (_RELEASE in body[:1000] and _LOCUS.search(body)):
         return "GenBank"
     return "EMBL" if body.startswith(b"ID   ") else "FASTA"

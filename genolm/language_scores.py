@@ -10,10 +10,10 @@ import torch
 
 from genolm.batches import LanguageStream, StreamSettings, TextBatch, row_by_row, scored_targets
 from genolm.errors import TrainingError
+from genolm.genome_files import open_genome
 from genolm.language import token_losses
 from genolm.markov import MarkovModel, bits_interval
 from genolm.model import LanguageModel
-from genolm.sequences import open_fasta
 from genolm.tokenizer import AMBIGUOUS_CODE, SEPARATOR, SPECIAL_COUNT, KmerTokenizer, encode_bases
 
 TEXT_VERSION = 2
@@ -89,7 +89,7 @@ def _known_stretch(record: np.ndarray, length: int) -> np.ndarray:
 def sample_bits(
     model: LanguageModel, tokenizer: KmerTokenizer, path: Path, *, start: int = 0, end: int | None = None
 ) -> dict[str, float]:
-    """Return how a model reads the records of a FASTA file, and the same letters in random order.
+    """Return how a model reads the records of a sequence file, and the same letters in random order.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def sample_bits(
         ``bits_per_base`` of both strands in turn, and ``bits_per_base_shuffled`` of each record's letters shuffled
         (seed 1), of which nothing but the composition can be known; each rounded to 4 digits.
     """
-    with open_fasta(path) as opened:
+    with open_genome(path) as opened:
         records = [encode_bases(record.sequence[start:end]) for record in opened.records()]
     rng = np.random.default_rng(1)
     shuffled = [rng.permutation(record) for record in records]

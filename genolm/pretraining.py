@@ -102,7 +102,7 @@ def pretrain(
     report_dir: str | Path | None = None,
     progress: ProgressCallback | None = None,
 ) -> Path:
-    """Train a language model on FASTA files and save it as a bundle; goes on where it was cut off.
+    """Train a language model on sequence files and save it as a bundle; goes on where it was cut off.
 
     Parameters
     ----------

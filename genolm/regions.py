@@ -5,7 +5,7 @@ What a person types or reads is 1-based and inclusive, as genome browsers show i
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol
@@ -82,7 +82,9 @@ class Region:
         return f"{self.contig}:{self.start + 1}-{self.end}" + ("(-)" if self.strand == "-" else "")
 
 
-def parse_region(text: str, *, contigs: Mapping[str, int] | None = None) -> Region:
+def parse_region(
+    text: str, *, contigs: Mapping[str, int] | None = None, circular: Collection[str] = ()
+) -> Region:
     """Read a region as a person writes it.
 
     Parameters
@@ -93,10 +95,14 @@ def parse_region(text: str, *, contigs: Mapping[str, int] | None = None) -> Regi
         ``(-)`` after it means the minus strand. A name may itself hold colons.
     contigs : mapping of name to length, optional
         The sequences at hand; with it the name and the end are checked.
+    circular : collection of str, optional
+        Those of ``contigs`` that are circles. On them ``9,900-100`` goes over the origin, and so does
+        ``9,900-10,100`` of 10,000 bases.
 
     Returns
     -------
     Region
+        Where it goes over the origin its end lies beyond the contig's length.
 
     Raises
     ------
@@ -117,14 +123,17 @@ def parse_region(text: str, *, contigs: Mapping[str, int] | None = None) -> Regi
     contig = span["contig"].strip()
     start = _position(span["start"], text)
     end = start if span["dash"] is None else _end(span["end"], contig, contigs, text)
-    region = Region(contig, start - 1, end, strand)
-    return region if contigs is None else check_region(region, contigs)
+    if contigs is None:
+        return Region(contig, start - 1, end, strand)
+    if contig in circular and end < start <= contigs.get(contig, 0):
+        end += contigs[contig]
+    return _checked(Region(contig, start - 1, end, strand), contigs, circular)
 
 
-def check_region(region: Region, contigs: Mapping[str, int]) -> Region:
-    """Return the region if it lies within the sequences at hand, else raise a RegionError."""
+def _checked(region: Region, contigs: Mapping[str, int], circular: Collection[str]) -> Region:
     length = _length_of(region.contig, contigs)
-    if region.end > length:
+    over_origin = region.contig in circular and region.start < length and region.length <= length
+    if region.end > length and not over_origin:
         raise RegionError(
             f"Region {region} ends after {region.contig}, which has {length:,} bases; "
             f"give an end of at most {length}."

@@ -22,9 +22,9 @@ LAYERS = (
     {"sequences", "short_similarity", "genbank", "twobit", "features", "peaks", "lstm", "calibration", "bundle_config", "readings"}
     | {"recipe_config", "results", "results_contest", "stream_cell", "stream_pooling", "truth_intervals", "job_store", "shortcuts", "common_site"}
     | {"held_out"},
-    {"outputs", "genome_files", "genbank_calls", "answers", "tables", "model", "corpus", "job_queue"}
+    {"outputs", "genome_files", "genbank_calls", "answers", "tables", "model", "job_queue"}
     | {"results_reading", "samples", "truth", "significance", "background", "gene_finding", "plans"},
-    {"batches", "checkpoints", "results_verdict", "distributed", "report_data", "classifier", "partial", "jobs", "worker"}
+    {"batches", "corpus", "checkpoints", "results_verdict", "distributed", "report_data", "classifier", "partial", "jobs", "worker"}
     | {"stream_encoder", "scan_outputs", "annotation", "table_warnings"},
     {"training", "report_figures", "results_overview", "splits", "onnx_graph"},
     {"language", "table_split", "bundles", "results_text"},

@@ -264,8 +264,8 @@ def test_the_app_is_found_and_started_on_this_machine_only(call, monkeypatch):
     told = call("app", "--no-browser", "--port", "8765")
     assert "genolm runs at http://127.0.0.1:8765 on this machine" in told.output
     line = started[0]
-    assert line[:4] == [sys.executable, "-m", "streamlit", "run"]
-    assert Path(line[4]) == ROOT / "app.py" == app.find_app()
+    assert line[:3] == [sys.executable, str(ROOT / "serve.py"), "run"]
+    assert Path(line[3]) == ROOT / "app.py" == app.find_app()
     assert {"--server.headless=true", "--server.port=8765", "--server.showEmailPrompt=false"} <= set(line)
     assert "--logger.hideWelcomeMessage=true" in line
     with socket.socket() as taken:
@@ -277,6 +277,31 @@ def test_the_app_is_found_and_started_on_this_machine_only(call, monkeypatch):
     (port,) = (int(item.rpartition("=")[2]) for item in started[1] if item.startswith("--server.port="))
     assert port > app.FIRST_PORT
     assert 'address = "127.0.0.1"' in (ROOT / ".streamlit" / "config.toml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("end", "code", "told"),
+    [
+        ("raise KeyboardInterrupt", 130, ""),
+        ("raise SystemExit(3)", 3, ""),
+        ("raise ValueError('no port')", 1, "no port"),
+        ("return None", 0, ""),
+    ],
+)
+def test_the_server_ends_without_waiting_for_what_its_threads_calculate(tmp_path, end, code, told):
+    web = tmp_path / "streamlit" / "web"
+    web.mkdir(parents=True)
+    for package in (web.parent, web):
+        (package / "__init__.py").touch()
+    (web / "cli.py").write_text(
+        "import time\nfrom concurrent.futures import ThreadPoolExecutor\n"
+        f"def main(standalone_mode):\n ThreadPoolExecutor().submit(time.sleep, 600)\n {end}\n"
+    )
+    command = [sys.executable, str(ROOT / "serve.py"), "run", "app.py"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == code
+    assert told in ended.stderr and bool(told) == bool(ended.stderr)
 
 
 def test_doctor_tells_what_there_is(call, toy):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from Bio import SeqIO
 
 from genolm.corpus import Corpus, divide_files, outline, read_corpus, split_corpus
 from genolm.errors import SettingsError, TrainingError
@@ -144,6 +145,23 @@ def test_the_outline_is_that_of_the_corpus(write):
     assert chosen.words(names, sizes) == "b.fa:z (9,000 bp, 30.0% of all)"
     cut = choose_held_out(["f:one"], [100_000])
     assert cut.words(["f:one"], [100_000]) == "f:one from base 95,001 to its end (5,000 bp, 5.0% of all)"
+
+
+def test_genbank_and_embl_are_read_as_their_fasta_is(write, tmp_path):
+    fasta = write("a.fa", x=30_000, y="ACGTNN" * 1_000)
+    learned, held_out = split_corpus([fasta])
+    for form in ("genbank", "embl"):
+        with open(fasta) as stream:
+            records = list(SeqIO.parse(stream, "fasta"))
+        for record in records:
+            record.annotations["molecule_type"] = "DNA"
+        path = tmp_path / f"a.{form}"
+        path.write_text("".join(record.format(form) for record in records))
+        for theirs, ours in zip(split_corpus([path]), (learned, held_out), strict=True):
+            assert len(theirs.records) == len(ours.records)
+            for one, other in zip(theirs.records, ours.records, strict=True):
+                np.testing.assert_array_equal(one, other)
+        assert outline([path])[1:] == outline([fasta])[1:]
 
 
 def test_a_masked_stretch_is_unknown(write):

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from genolm.errors import RegionError
-from genolm.regions import Region, check_region, parse_region
+from genolm.regions import Region, parse_region
 
 CONTIGS = {"chr1": 5_000_000, "chr2": 1_000, "HLA-A*01:01": 300, "odd:1-2": 50}
 
@@ -82,9 +82,39 @@ def test_refused_with_lengths(text: str, sentence: str) -> None:
         parse_region(text, contigs=CONTIGS)
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("chr2:901-100", Region("chr2", 900, 1100)),
+        ("chr2:901-1,100", Region("chr2", 900, 1100)),
+        ("chr2:1K-1 (-)", Region("chr2", 999, 1001, "-")),
+        ("chr2:501-500", Region("chr2", 500, 1500)),
+        ("chr2:901-1000", Region("chr2", 900, 1000)),
+        ("chr2:901-", Region("chr2", 900, 1000)),
+        ("chr2", Region("chr2", 0, 1000)),
+    ],
+)
+def test_a_circle_goes_on_over_its_origin(text: str, expected: Region) -> None:
+    assert parse_region(text, contigs=CONTIGS, circular={"chr2"}) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("chr1:901-100", "from 901 to 100; its end must not lie before its start"),
+        ("chr2:1001-100", "from 1001 to 100; its end must not lie before its start"),
+        ("chr2:501-1501", "ends after chr2, which has 1,000 bases"),
+        ("chr2:1001-1100", "ends after chr2, which has 1,000 bases"),
+    ],
+)
+def test_over_the_origin_goes_at_most_one_round_of_a_circle(text: str, sentence: str) -> None:
+    with pytest.raises(RegionError, match=sentence):
+        parse_region(text, contigs=CONTIGS, circular={"chr2"})
+
+
 def test_a_long_list_of_names_is_cut() -> None:
     with pytest.raises(RegionError, match=r"c0, c1, c2, c3, c4 and 95 more"):
-        check_region(Region("z", 0, 1), {f"c{number}": 10 for number in range(100)})
+        parse_region("z:1-1", contigs={f"c{number}": 10 for number in range(100)})
 
 
 @pytest.mark.parametrize("values", [("", 0, 1, "+"), ("c", -1, 1, "+"), ("c", 3, 3, "+"), ("c", 0, 1, ".")])

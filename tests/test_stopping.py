@@ -1,11 +1,13 @@
 import os
 import signal
+import sys
 import time
 
 import pytest
 from click.testing import CliRunner
 
 from genolm import stopping
+from genolm.__main__ import main
 from genolm.cli import commands
 from genolm.cli.reporting import lasting_reports
 from genolm.errors import Cancelled
@@ -93,3 +95,17 @@ def test_ctrl_c_elsewhere_says_that_it_stopped(monkeypatch):
     monkeypatch.setattr("genolm.registry.list_bundles", facts)
     found = CliRunner().invoke(commands, ["models", "list"])
     assert (found.exit_code, found.stderr) == (130, "Stopped.\n")
+
+
+def test_ctrl_c_while_the_command_line_loads_is_told_in_a_sentence(monkeypatch, capsys):
+    class Interrupted:
+        def find_spec(self, name, *places):
+            if name == "genolm.cli":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "genolm.cli")
+    monkeypatch.setattr(sys, "meta_path", [Interrupted(), *sys.meta_path])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "Stopped.\n"

@@ -51,7 +51,7 @@ def free_port(first: int) -> int:
 
 
 def streamlit_command(app: Path, *, port: int, browser: bool) -> list[str]:
-    """Return the command line that serves ``app``.
+    """Return the command line that serves ``app``, by ``serve.py`` beside it.
 
     Its settings stand in ``.streamlit/config.toml`` beside it, which streamlit finds by itself. Its own greeting is
     left out: with it, pages offer to install files for makers of apps.
@@ -63,4 +63,4 @@ def streamlit_command(app: Path, *, port: int, browser: bool) -> list[str]:
         "logger.hideWelcomeMessage": "true",
     }
     flags = [f"--{key}={value}" for key, value in options.items()]
-    return [sys.executable, "-m", "streamlit", "run", str(app), *flags]
+    return [sys.executable, str(app.parent / "serve.py"), "run", str(app), *flags]

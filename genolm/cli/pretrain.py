@@ -50,7 +50,7 @@ def command(
     as_json: bool,
     **given: Any,
 ) -> None:
-    """Train a language model on one or more FASTA files.
+    """Train a language model on one or more FASTA, GenBank, EMBL or 2bit files.
 
     Part of the sequence is held out, and the model is judged on it beside a Markov model. An interrupted run
     goes on where it stopped when the same command is given again.

@@ -72,7 +72,7 @@ if job := running.current("classify"):
     st.stop()
 model = inputs.pick_model("classify_model")
 source = inputs.choose_sequences("classify", samples.model_samples(model), wanted=inputs.wanted_pieces(model))
-overview = state.overview(source.path, source.name, genome=True)
+overview = state.overview(source.path, source.name)
 inputs.show_overview(overview)
 check_lengths(overview, model)
 show_lengths(overview, model)

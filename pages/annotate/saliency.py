@@ -152,7 +152,7 @@ if job := running.current("saliency"):
     st.stop()
 model = inputs.pick_model("saliency_model")
 source = inputs.choose_sequences("saliency", samples.model_samples(model), wanted=inputs.wanted_pieces(model))
-overview = state.overview(source.path, source.name, genome=True)
+overview = state.overview(source.path, source.name)
 inputs.show_overview(overview)
 task = choose_task(overview, model, source.site)
 if problem := task.problem(model):

@@ -14,7 +14,7 @@ if job := running.current("scan"):
     st.stop()
 model = inputs.pick_model("scan_model", scans=True)
 source = scan_form.choose_genome(model)
-overview = state.overview(source.path, source.name, genome=True)
+overview = state.overview(source.path, source.name)
 inputs.show_overview(overview)
 for note in overview.notes:
     st.caption(state.plain(note))

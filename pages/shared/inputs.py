@@ -14,6 +14,7 @@ import streamlit as st
 from genolm import workspace
 from genolm.cards import metric_name
 from genolm.errors import GenolmError, SequenceError
+from genolm.genome_files import pasted_format
 from genolm.jobs import list_jobs
 from genolm.registry import BundleInfo, check_new_name, list_bundles
 from genolm.sequences import parse_sequences, write_fasta
@@ -22,6 +23,7 @@ from pages.shared.samples import Sample
 
 SEQUENCE_ENDINGS = ".fa,.fasta,.fna,.ffn,.fas,.fsa,.txt,.gz,.bgz"
 GENOME_ENDINGS = SEQUENCE_ENDINGS + ",.gb,.gbk,.gbff,.genbank,.embl,.2bit"
+PASTED_ENDINGS = {"GenBank": ".gb", "EMBL": ".embl"}
 MAX_PASTED = 2_000_000
 SAMPLE, PASTE, UPLOAD, SERVER = "Sample", "Paste", "Upload", "File on the server"
 KEPT: Mapping[str, Any] = {"persist_state": "session"}
@@ -261,7 +263,7 @@ def _sample(key: str, samples: list[Sample]) -> Source:
 def _pasted(key: str) -> Source | None:
     keep(f"{key}_text")
     text = st.text_area(
-        "Sequences in FASTA, or the letters of one sequence",
+        "Sequences in FASTA, GenBank or EMBL, or the letters of one sequence",
         key=f"{key}_text",
         height=180,
         max_chars=MAX_PASTED,
@@ -270,14 +272,25 @@ def _pasted(key: str) -> Source | None:
     if not text.strip():
         st.info("Paste sequences above and press Ctrl+Enter.", icon=":material/content_paste:")
         return None
-    records = parse_sequences(text)
-    digest = hashlib.sha256(text.encode()).hexdigest()[:24]
-    path = workspace.uploads_dir() / "pasted" / f"{digest}.fa"
-    if not path.exists():
-        path.parent.mkdir(exist_ok=True)
-        write_fasta(path, records)
     handed, site = st.session_state.get(f"{key}_site", ("", None))
-    return Source(path, "pasted sequences", site=site if handed == text else None)
+    return Source(_written(text), "pasted text", site=site if handed == text else None)
+
+
+def _written(text: str) -> Path:
+    """Return the file that a pasted text is kept in: GenBank and EMBL as they are, anything else as FASTA."""
+    ending = PASTED_ENDINGS.get(pasted_format(text))
+    records = [] if ending else parse_sequences(text)
+    digest = hashlib.sha256(text.encode()).hexdigest()[:24]
+    path = workspace.uploads_dir() / "pasted" / f"{digest}{ending or '.fa'}"
+    if path.exists():
+        return path
+    path.parent.mkdir(exist_ok=True)
+    if ending:
+        with workspace.atomic_write(path) as stream:
+            stream.write(text.encode("utf-8", errors="replace"))
+    else:
+        write_fasta(path, records)
+    return path
 
 
 def _uploaded(genomes: bool) -> Source | None:

@@ -88,7 +88,7 @@ def explain() -> None:
 
 
 def choose_files() -> tuple[inputs.Source, ...]:
-    """Let the user gather FASTA files: uploads, on the server, or a sample; none ends the page."""
+    """Let the user gather sequence files: uploads, on the server, or a sample; none ends the page."""
     ways = [inputs.SAMPLE, inputs.UPLOAD] + ([inputs.SERVER] if inputs.data_roots() else [])
     options = {"default": inputs.SAMPLE, "required": True, "key": "pretrain_way", **inputs.KEPT}
     way = st.segmented_control("Sequences from", ways, **options)
@@ -109,7 +109,7 @@ def choose_files() -> tuple[inputs.Source, ...]:
         left.markdown(f":material/description: {state.plain(item.name)}")
         right.button("Remove", key=f"pretrain_drop_{way}_{number}", on_click=kept.pop, args=(number,))
     if not kept:
-        words = "Add one or more FASTA files: a genome, or several of one clade."
+        words = "Add one or more FASTA, GenBank, EMBL or 2bit files: a genome, or several of one clade."
         st.info(words, icon=":material/upload_file:")
         st.stop()
     return tuple(kept)
@@ -126,10 +126,12 @@ def _sample() -> tuple[inputs.Source, ...]:
 def _upload(number: int, taken: Collection[str]) -> inputs.Source | None:
     """Return the next uploaded file, under a name of its own beside those that are there."""
     upload = uploads.upload_box(
-        "Add a FASTA file" if number == 0 else "Add another FASTA file",
+        "Add a sequence file" if number == 0 else "Add another sequence file",
         key=f"pretrain_upload_{number}",
-        accept=inputs.SEQUENCE_ENDINGS,
-        hint=f"Plain or compressed (.gz, .bgz), up to {uploads.size_cap() / 1e9:g} GB each.",
+        accept=inputs.GENOME_ENDINGS,
+        hint=(
+            f"FASTA, GenBank, EMBL or 2bit, plain or compressed (.gz, .bgz), up to {uploads.size_cap() / 1e9:g} GB each."
+        ),
     )
     if upload is None:
         return None

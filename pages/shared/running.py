@@ -151,7 +151,7 @@ def reason(job: Job) -> str:
 
 def _own_names(words: str) -> str:
     uploads = re.escape(str(workspace.uploads_dir()))
-    words = re.sub(rf"{uploads}/pasted/[0-9a-f]+\.fa\b", "pasted sequences", words)
+    words = re.sub(rf"{uploads}/pasted/[0-9a-f]+\.(?:fa|gb|embl)\b", "pasted text", words)
     return re.sub(rf"{uploads}/(?:[0-9a-f]{{32}}/whole|samples)/", "", words)
 
 

@@ -11,7 +11,7 @@ from genolm.figure_parts import BLUE, GREEN, PURPLE, VERMILION
 from genolm.genome_files import open_genome
 from genolm.jobs import Job
 from genolm.regions import Region, parse_region
-from pages.shared import inputs, results, state, view_files
+from pages.shared import inputs, results, scan_places, state, view_files
 from pages.shared.genome_view import FeatureTrack, GenomeView, ScoreTrack, genome_view
 from pages.shared.scan_data import Finished, gaps
 
@@ -200,11 +200,12 @@ def show_ways_out(job: Job, found: Finished, calls: pd.DataFrame, place: Place) 
     """Offer to type a place, to see the whole contig, and to explain a stretch."""
     key = f"region_{job.id}"
     region = to_explain(place, found) if found.fasta else None
+    others = "a contig, or a gene" if found.genes is not None else "or a contig"
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.text_input(
             "Go to",
             key=key,
-            placeholder="A place such as 20,400-20,800, a contig, or a place on one (name:1-10K)",
+            placeholder=f"A place such as 20,400-20,800 or name:1-10K, {others}",
             on_change=lambda: _go_typed(str(st.session_state[key]), found, place),
         )
         st.button("Whole contig", key=f"whole_{job.id}", on_click=lambda: place.go(_whole(found, place.seen.contig)))
@@ -228,31 +229,13 @@ def _go_typed(typed: str, found: Finished, place: Place) -> None:
     place.problem = place.note = ""
     if not typed.strip():
         return
-    text = typed if ":" in typed or typed in found.lengths else f"{place.seen.contig}:{typed}"
     try:
-        place.go(parse_region(text, contigs=found.lengths))
+        there = scan_places.find(typed, found, place.seen.contig)
     except RegionError as error:
-        if not _go_over_origin(text, found, place):
-            place.problem = str(error)
-
-
-def _go_over_origin(text: str, found: Finished, place: Place) -> bool:
-    """Go to the longer side of a place over the origin of a circular contig, and say so; return whether it is one.
-
-    Such a place ends beyond the contig's length, as calls over the origin do in the table.
-    """
-    try:
-        region = parse_region(text)
-    except RegionError:
-        return False
-    length = found.circular.get(region.contig, 0)
-    if not region.start < length < region.end <= 2 * length:
-        return False
-    before, behind = Region(region.contig, region.start, length), Region(region.contig, 0, region.end - length)
-    shown, other = (before, behind) if before.length >= behind.length else (behind, before)
-    place.note = f"{region} goes over the origin. Here is the longer side, {shown}; the other is {other}."
-    place.go(shown)
-    return True
+        place.problem = str(error)
+    else:
+        place.note = there.note
+        place.go(there.region)
 
 
 def to_explain(place: Place, found: Finished) -> Region | None:

@@ -18,7 +18,7 @@ from genolm.job_queue import worker_threads
 from genolm.predict import Predictor
 from genolm.progress import Progress, ProgressCallback
 from genolm.registry import BundleInfo, list_bundles, load_bundle
-from genolm.sequences import SequenceSummary, open_fasta
+from genolm.sequences import SequenceSummary
 from pages.shared import speed
 
 _MARKDOWN = re.compile(r"([\\`*_$\[\]<>~#|])")
@@ -166,18 +166,17 @@ def classifiers() -> list[BundleInfo]:
     return [info for info in list_bundles() if info.config and info.config.kind == "classifier"]
 
 
-def overview(path: Path, name: str, *, genome: bool = False) -> Overview:
-    """Read a sequence file once and keep what was found for this session; a wrong file ends the page.
+def overview(path: Path, name: str) -> Overview:
+    """Read a FASTA, GenBank, EMBL or 2bit file once and keep what was found for this session; a wrong one ends the page.
 
-    ``name`` is what the user calls the file. With ``genome`` it may be GenBank, EMBL or 2bit too.
+    ``name`` is what the user calls the file.
     """
     stat = path.stat()
     key = (str(path), stat.st_size, stat.st_mtime_ns)
     kept: dict[tuple[str, int, int], Overview] = st.session_state.setdefault("overviews", {})
     if key not in kept:
-        opened = open_genome if genome else open_fasta
         with shown_errors(path, name), progress_shown(f"Reading {name}") as tell:
-            with opened(path, progress=tell) as found:
+            with open_genome(path, progress=tell) as found:
                 kept[key] = Overview(
                     path,
                     dict(found.contigs),

@@ -82,7 +82,7 @@ def server(browser, lively_bundle, tmp_path_factory):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py"), f"--server.port={port}"]
+    command = [sys.executable, str(ROOT / "serve.py"), "run", str(ROOT / "app.py"), f"--server.port={port}"]
     command += ["--server.headless=true", "--server.fileWatcherType=none", "--browser.gatherUsageStats=false"]
     environment = {**os.environ, "GENOLM_HOME": str(home), "GENOLM_THREADS": "1"}
     log = (home / "server.log").open("wb")

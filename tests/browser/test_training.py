@@ -36,7 +36,7 @@ class Server:
         self.address = f"http://127.0.0.1:{self.port}"
 
     def start(self):
-        command = [sys.executable, "-m", "streamlit", "run", str(ROOT / "app.py")]
+        command = [sys.executable, str(ROOT / "serve.py"), "run", str(ROOT / "app.py")]
         command += [f"--server.port={self.port}", "--server.headless=true", "--server.fileWatcherType=none"]
         command += ["--browser.gatherUsageStats=false"]
         environment = {**os.environ, "GENOLM_HOME": str(self.home), "GENOLM_THREADS": "1"}

@@ -4,6 +4,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from Bio.Seq import Seq
+from Bio.SeqRecord import SeqRecord
 
 PAGES = ["annotate/classify.py", "annotate/saliency.py", "annotate/scan.py", "models/models.py"]
 WRONG_TEXTS = {
@@ -42,6 +44,26 @@ def test_wrong_text_gets_one_sentence(open_page, toy_model, sentences, page):
         assert not app.exception
         found = sentences(app)
         assert len(found) == 1 and found[0].startswith("pasted text") and sentence in found[0]
+
+
+def flat_file(form):
+    record = SeqRecord(Seq("ACGTTGCA" * 30 + "N" * 5), "plasmid.1", "plasmid", annotations={"molecule_type": "DNA"})
+    return record.format(form)
+
+
+@pytest.mark.parametrize("page", PAGES[:3])
+@pytest.mark.parametrize("form", ["genbank", "embl"])
+def test_genbank_and_embl_can_be_pasted(open_page, toy_model, sentences, page, form):
+    app = open_page(f"pages/{page}")
+    app.segmented_control[0].set_value("Paste").run()
+    app.text_area[0].set_value(flat_file(form)).run()
+    assert not app.exception and not sentences(app)
+    shown = {item.label: item.value for item in app.metric}
+    assert (shown["Records"], shown["Total length"], shown["Ambiguous letters"]) == ("1", "245 bp", "5")
+    app.text_area[0].set_value(flat_file(form).rpartition("//")[0]).run()
+    (sentence,) = sentences(app)
+    assert not app.exception
+    assert sentence.startswith("pasted text is cut off: the record that begins in line 1 has no closing line '//'")
 
 
 @pytest.mark.parametrize("page", PAGES[:3])

@@ -81,7 +81,7 @@ def test_several_files_are_gathered_looked_at_and_held_out_by_name(
 ):
     app = open_page(PAGE)
     app.segmented_control(key="pretrain_way").set_value(inputs.SERVER).run()
-    assert "Add one or more FASTA files" in words(app)
+    assert "Add one or more FASTA, GenBank, EMBL or 2bit files" in words(app)
     for name in ("one.fa", "two.fa"):
         app.text_input[0].set_value(name).run()
     shown = {item.label: item.value for item in app.metric}

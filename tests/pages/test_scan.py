@@ -3,13 +3,14 @@
 import dataclasses
 import json
 import zipfile
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from genolm import features, workspace
-from genolm.errors import GenolmError, SettingsError
+from genolm.errors import GenolmError, RegionError, SettingsError
 from genolm.genome_files import open_genome
 from genolm.jobs import Job
 from genolm.predict import Predictor
@@ -20,7 +21,18 @@ from genolm.registry import import_bundle, load_bundle, save_bundle
 from genolm.scan import scan_genome
 from genolm.scan_pipeline import scan_file
 from genolm.site_matching import judge_calls
-from pages.shared import inputs, results, running, samples, scan_data, scan_downloads, scan_table, speed, uploads
+from pages.shared import (
+    inputs,
+    results,
+    running,
+    samples,
+    scan_data,
+    scan_downloads,
+    scan_places,
+    scan_table,
+    speed,
+    uploads,
+)
 from pages.shared.scan_browser import Place, pick, to_explain, window_of
 from pages.shared.scan_form import Options
 from pages.shared.scan_table import Filter
@@ -127,6 +139,47 @@ def test_the_page_names_the_genes_that_the_files_name(scanned, toy_model, tmp_pa
     calls = scan_data.calls_at(found, threshold)
     assert list(calls["gene"]) == list(found.scan.calls["gene"].fillna(""))
     assert {"abc", "trn", "over the origin"} <= set(calls["gene"]) and "tss" not in set(calls["gene"])
+
+
+GENES = pd.DataFrame(
+    [
+        ("one", 4_000, 5_000, "+", "lacZ"),
+        ("one", 9_900, 10_200, "-", "dnaA"),
+        ("one", 100, 400, "+", "rrn"),
+        ("two", 300, 900, "-", "rrn"),
+        ("two", 1_000, 1_900, "-", "LACZ"),
+        ("two", 10, 20, "+", "one"),
+    ],
+    columns=["contig", "start", "end", "strand", "name"],
+)
+
+
+@pytest.mark.parametrize(
+    ("typed", "region", "note"),
+    [
+        (" lacZ ", Region("one", 3_750, 5_250), ""),
+        ("LACZ", Region("two", 750, 2_000), ""),
+        ("Lacz", Region("two", 750, 2_000), "2 genes are named Lacz; this is the one at two:1001-1900."),
+        ("rrn", Region("two", 50, 1_150), "2 genes are named rrn; this is the one at two:301-900."),
+        ("DNAA", Region("one", 0, 200), "one:9901-10200 goes over the origin. Here is the longer side, one:1-200; "),
+        ("one", Region("one", 0, 10_000), ""),
+        ("11-20", Region("two", 10, 20), ""),
+    ],
+)
+def test_the_browser_goes_to_genes_too(typed, region, note):
+    found = SimpleNamespace(lengths={"one": 10_000, "two": 2_000}, circular={"one": 10_000}, genes=GENES)
+    there = scan_places.find(typed, found, "two")
+    assert there.region == region
+    assert there.note.startswith(note) and bool(there.note) == bool(note)
+
+
+@pytest.mark.parametrize(("genes", "what"), [(GENES, "contig or gene"), (None, "contig")])
+def test_a_name_of_nothing_in_the_scan_is_told(genes, what):
+    found = SimpleNamespace(lengths={"one": 10_000}, circular={}, genes=genes)
+    with pytest.raises(RegionError, match=f"There is no {what} named 'recA' in this scan; a place is written as"):
+        scan_places.find("recA", found, "one")
+    with pytest.raises(RegionError, match="ends after one, which has 10,000 bases"):
+        scan_places.find("9,900-10,100", found, "one")
 
 
 def test_gaps_are_where_nothing_was_scored(finished_job):
@@ -331,7 +384,12 @@ def test_a_place_over_the_origin_is_shown_by_its_longer_side(open_page, finished
     job = finished_job[0]
     monkeypatch.setattr(running, "get_job", lambda identity: job)
     app = open_page(PAGE, job=job.id)
-    for typed, side in (("1451-1520", Region("one", 1450, 1500)), ("one:1,491-1,600", Region("one", 0, 100))):
+    for typed, side in (
+        ("1451-1520", Region("one", 1450, 1500)),
+        ("1451-20", Region("one", 1450, 1500)),
+        ("one:1,491-1,600", Region("one", 0, 100)),
+        ("one:1491-100", Region("one", 0, 100)),
+    ):
         app.text_input(key=f"region_{job.id}").set_value(typed).run()
         assert app.session_state[f"place_{job.id}"].target == side and not app.error
         assert any(f"Here is the longer side, {side};" in item.value.replace("\\", "") for item in app.info)
@@ -752,7 +810,7 @@ def test_why_a_job_failed_names_the_users_files(open_page, finished_job, monkeyp
     pasted = home / "pasted" / f"{'1f' * 12}.fa"
     told = f"{mine}, line 3 is odd; {pasted} is too; {home / 'samples' / 'windows.fa'} is not."
     job = dataclasses.replace(finished_job[0], state="failed", reason=told)
-    assert running.reason(job) == "my genes.gff3, line 3 is odd; pasted sequences is too; windows.fa is not."
+    assert running.reason(job) == "my genes.gff3, line 3 is odd; pasted text is too; windows.fa is not."
     monkeypatch.setattr(running, "get_job", lambda identity: job)
     monkeypatch.setattr(type(job), "log", lambda self: f"Reading {mine}\n")
     app = open_page(PAGE, job=job.id)
