@@ -56,7 +56,7 @@ def _scores(info: BundleInfo) -> None:
     figure = charts.metric_intervals(scores.compared(info.card, metric), metric=metric_name(metric))
     right.plotly_chart(figure, key=f"scores_{info.name}", alt="Scores of the model and its baselines.")
     with st.expander("All scores"):
-        st.dataframe(scores.wide_table(info.card))
+        st.html(html_tables.score_table(scores.wide_table(info.card), label=f"Scores of {info.name}"))
         known = dict.fromkeys(scores.score_table(info.card)["metric"])
         meanings = [f"- {metric_name(key)}: {scores.meaning(key)}" for key in known if scores.meaning(key)]
         st.caption("\n".join(meanings))

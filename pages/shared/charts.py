@@ -325,7 +325,7 @@ def metric_intervals(rows: pd.DataFrame, *, metric: str) -> go.Figure:
     figure.update_yaxes(tickvals=ticks, ticktext=labels, range=[max(ticks, default=0) + 0.6, -0.6], zeroline=False)
     # In two lines: beside long names a narrow window has no room for one.
     figure.update_xaxes(title=f"{metric} (mark)<br>with 95 % interval (bar)")
-    height = 110 + max(_LINE, _TEXT_LINE * tallest + 6) * (max(ticks, default=0) + 1)
+    height = 110 + max(_LINE, _TEXT_LINE * tallest + 12) * (max(ticks, default=0) + 1)
     return frame(figure, round(height), showlegend=bool(own.any() and not own.all()))
 
 

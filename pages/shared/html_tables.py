@@ -7,6 +7,8 @@ words at the axes of figures, which have the colour of all text: that of Streaml
 import html
 from collections.abc import Iterable, Sequence
 
+import pandas as pd
+
 from genolm.results_overview import OVERVIEW, Cell, Line
 
 WIDE = "wide"
@@ -57,6 +59,14 @@ def plain_table(
     """Return a table of texts as HTML; ``named`` gives its first column room for names, however many follow."""
     kind = "results named" if named else "results"
     return _table(header, ([Cell(text) for text in row] for row in rows), label=label, kind=kind)
+
+
+def score_table(table: pd.DataFrame, *, label: str) -> str:
+    """Return scores with a row for each model or baseline, which the index names, as HTML; "" without any."""
+    if table.empty:
+        return ""
+    rows = [[str(name), *cells] for name, cells in zip(table.index, table.to_numpy().tolist(), strict=True)]
+    return plain_table(["Model or baseline", *table.columns], rows, label=label, named=True)
 
 
 def cell_table(header: Sequence[str], rows: Iterable[Sequence[Cell]], *, label: str) -> str:

@@ -130,7 +130,7 @@ def _upload(number: int, taken: Collection[str]) -> inputs.Source | None:
         key=f"pretrain_upload_{number}",
         accept=inputs.GENOME_ENDINGS,
         hint=(
-            f"FASTA, GenBank, EMBL or 2bit, plain or compressed (.gz, .bgz), up to {uploads.size_cap() / 1e9:g} GB each."
+            f"FASTA, GenBank, EMBL or 2bit, plain or packed (.gz, .bgz), up to {uploads.size_cap() / 1e9:g} GB each."
         ),
     )
     if upload is None:

@@ -14,7 +14,7 @@ from genolm.errors import GenolmError
 from genolm.jobs import list_jobs
 from genolm.report_data import THRESHOLDS, expected_precision, rates
 from genolm.registry import BundleInfo, find_bundle
-from pages.shared import inputs, scores, state
+from pages.shared import html_tables, inputs, scores, state
 from pages.shared.downloads import Download, download_row
 from pages.shared.score_metric import show_estimate
 
@@ -138,7 +138,8 @@ def _scores(report: Report, key: str) -> None:
         "metrics": {name: item["metrics"] for name, item in report["splits"].items()},
         "baselines": {name: item["metrics"] for name, item in report["baselines"].items()},
     }
-    st.dataframe(scores.wide_table(card), alt="All scores of the model and its baselines")
+    label = "All scores of the model and its baselines"
+    st.html(html_tables.STYLE + html_tables.score_table(scores.wide_table(card), label=label))
     if report["task"] == "regression":
         for place, name in enumerate(classes):
             scatter = report_figures.scatter_figure(rows["scatter"][name], name)

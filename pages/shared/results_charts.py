@@ -20,7 +20,7 @@ _MARKS = {
     "control": (GREY, "x"),
 }
 _NAMES = {"ours": "ours", "naive": "ours, without pre-training", "baseline": "simple baseline", "control": "control"}
-_NAME_ROOM, _LINE_ROOM, _WIDTH = 120, 48, 26
+_NAME_ROOM, _LINE_ROOM, _WIDTH, _LEGEND_WIDTH = 120, 48, 26, 44
 _ROW, _TEXT_LINE = 46, 15
 # Share of the axis that is left free at both ends, and within which the numbers of two lines would touch; height of a
 # number in rows of the figure.
@@ -41,7 +41,7 @@ def methods_figure(row: RowResult, protocol: str, metric: str) -> go.Figure:
     figure.update_yaxes(tickvals=list(range(len(shown))), ticktext=labels, zeroline=False)
     figure.update_yaxes(range=[len(shown) - 0.4, -0.6 - _LEVEL * levels])
     figure.update_xaxes(title=f"{metric_name(metric)} (mark)<br>with 95 % interval (bar)", range=_reach(figure))
-    lines = len(figure.data)
+    lines = sum(trace.name.count("<br>") + 1 for trace in figure.data)
     figure = laid_out(figure, 150 + rows + 22 * lines)
     # Under the figure a legend of long names has the whole width, and each has a line of its own.
     below = {"orientation": "v", "x": 0, "xanchor": "left", "y": -88 / (rows + 40), "yanchor": "top", "title": None}
@@ -53,7 +53,7 @@ def _add_published(figure: go.Figure, lines: list[tuple[str, float, tuple[str, s
     values = [value for _, value, _ in lines]
     steps = _levels(values, _reach(figure, values)) if len(lines) > 1 else []
     for place, (name, value, (colour, dash)) in enumerate(lines):
-        called = f"{place + 1}: {name}" if steps else name
+        called = wrapped(f"{place + 1}: {name}" if steps else name, _NAME_ROOM, _LEGEND_WIDTH)
         # Points all along, for a line tells its name only where it has one.
         y = [-0.5 - _LEVEL * steps[place] if steps else -0.5, *np.arange(0, rows - 0.5, 0.25), rows - 0.5]
         figure.add_scatter(

@@ -102,6 +102,7 @@ def wide_table(card: Mapping[str, Any]) -> pd.DataFrame:
     if sum(name not in _CHOSEN_BY for name in card.get("metrics") or {}) > 1:
         names = zip(table["who"], table["split"], strict=True)
         table["who"] = [who if who.endswith(f", {split}") else f"{who}, {split}" for who, split in names]
+    table["who"] = table["who"].replace(f"{OWN}valid", f"{OWN}validation")
     cells = [
         format_estimate({"value": row.value} | ({"low": row.low, "high": row.high} if row.low < row.high else {}))
         for row in table.itertuples()

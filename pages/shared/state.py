@@ -167,7 +167,7 @@ def classifiers() -> list[BundleInfo]:
 
 
 def overview(path: Path, name: str) -> Overview:
-    """Read a FASTA, GenBank, EMBL or 2bit file once and keep what was found for this session; a wrong one ends the page.
+    """Read a FASTA, GenBank, EMBL or 2bit file and keep what was found for this session; a wrong one ends the page.
 
     ``name`` is what the user calls the file.
     """

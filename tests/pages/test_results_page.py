@@ -188,6 +188,19 @@ def test_the_chart_has_every_method_and_the_papers_as_lines(shelf):
     assert "seeds together" not in {trace.name for trace in results_charts.methods_figure(row, "strict", "auroc").data}
 
 
+def test_a_long_name_of_a_published_figure_fits_a_narrow_window(shelf):
+    from genolm.results import read_results
+
+    paper = {"kind": "original", "protocol": "published", "source": "Table 1", "scores": {"mcc": 0.9}}
+    shelf(result("first", published=[{**paper, "name": "Genomic-ULMFiT, 3-mers of <stride> 1"}]))
+    (row,) = read_results()
+    figure = results_charts.methods_figure(row, "strict", "mcc")
+    (name,) = (trace.name for trace in figure.data if trace.mode == "lines")
+    lines = name.split("<br>")
+    assert " ".join(lines) == "0.900 Genomic-ULMFiT, 3-mers of &lt;stride&gt; 1 (original, published protocol)"
+    assert len(lines) == 2 and max(map(len, lines)) <= 44 + len("&lt;&gt;") - 2
+
+
 def test_several_published_lines_are_numbered_and_none_lies_at_the_edge(shelf):
     from genolm.results import read_results
 
