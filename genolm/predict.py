@@ -176,7 +176,12 @@ class Predictor:
         progress : callable, optional
             Told of finished sequences.
         """
-        sequences, names = self._checked(sequences, names)
+        sequences, _ = self._checked(sequences, names)
+        return self._logits(sequences, batch_tokens, progress)
+
+    def _logits(
+        self, sequences: Sequence[str], batch_tokens: int | None, progress: ProgressCallback | None
+    ) -> np.ndarray:
         codes = [encode_bases(sequence) for sequence in sequences]
         lengths = np.array([self.tokenizer.count(len(item)) + 1 for item in codes], dtype=np.int64)
         out = np.empty((len(codes), len(self.classes)), dtype=np.float32)
@@ -254,7 +259,7 @@ class Predictor:
         sequences, names = self._checked(sequences, names)
         if names is None:
             names = [f"sequence {number}" for number in range(1, len(sequences) + 1)]
-        logits = self.logits(sequences, names=names, batch_tokens=batch_tokens, progress=progress)
+        logits = self._logits(sequences, batch_tokens, progress)
         lengths = np.array([len(sequence) for sequence in sequences], dtype=np.int64)
         known = np.array([known_bases(sequence) for sequence in sequences], dtype=np.int64)
         return self.answers(names, lengths, known, logits)

@@ -295,8 +295,8 @@ def _figure(scan: Scan40, key: str, tracks: list[Track], sites: Mapping[str, pd.
     seen = "the model was trained on it" if "train" in scan.parts_of(span) else "no training saw it"
     caption = (
         f"Highest score in every {BIN} bases on both strands; dotted: the model's threshold of scans."
-        " Triangles are the starts of RegulonDB, arrows the 5' ends of genes, each on its strand. Of this"
-        f" stretch: {seen}."
+        " Orange triangles are the starts of RegulonDB, small grey ones farther out the 5' ends of genes, each on"
+        f" its strand. Of this stretch: {seen}."
     )
     return figure_part(f"scan-{key}", f"Scan of {span[0] + 1:,} to {span[1]:,}", caption, laid_out(plot, 460))
 
