@@ -9,7 +9,7 @@ from genolm.jobs import keep_queue_moving
 from pages.shared import downloads, ranges, uploads
 
 ROOT = Path(__file__).parent
-# Streamlit's small print and chosen options are too pale for the contrast that WCAG asks for.
+# Streamlit's small print, chosen options and words at axes are too pale for the contrast that WCAG asks for.
 STYLE = """<style>
 [data-testid="stMainBlockContainer"] { padding-top: 4.5rem; }
 [data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] * { color: inherit; opacity: 1; }
@@ -17,6 +17,8 @@ STYLE = """<style>
 [data-testid="stTopNavLink"]:focus-visible { outline: 2px solid currentColor; outline-offset: -2px; }
 button[data-selected="true"], button[data-selected="true"] * { color: inherit !important; }
 [data-testid="stTab"][aria-selected="true"] { color: inherit !important; }
+.js-plotly-plot :is(.xtick, .ytick, .xtitle, .ytitle) text, .js-plotly-plot :is(.xtitle, .ytitle) {
+  fill: currentColor !important; }
 </style>"""
 HOME = "pages/annotate/classify.py"
 PAGES = {

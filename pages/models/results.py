@@ -20,7 +20,7 @@ if not rows:
         icon=":material/info:",
     )
     st.stop()
-st.html(html_tables.STYLE)
+st.html(html_tables.STYLE + results_view.NUMBERS)
 glossary.show()
 chosen = results_view.CHOICE.ask({row.name: row.title for row in rows})
 if chosen is None:

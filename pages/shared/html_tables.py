@@ -1,7 +1,6 @@
 """Tables of many words: they wrap, and on a narrow screen each line becomes a card.
 
-The style is also that of tables written in Markdown below :data:`WIDE`, which scroll within their frame, and of the
-words at the axes of figures, which have the colour of all text: that of Streamlit's theme is too pale to read.
+The style is also that of tables written in Markdown below :data:`WIDE`, which scroll within their frame.
 """
 
 import html
@@ -41,8 +40,6 @@ STYLE = """<style>
 [class*="st-key-wide"] table { display: block; max-width: 100%; overflow-x: auto; }
 [class*="st-key-wide"] td { overflow-wrap: normal; }
 [class*="st-key-wide"] td:first-child { min-width: 9rem; }
-.js-plotly-plot :is(.xtick, .ytick, .xtitle, .ytitle, .textpoint) text, .js-plotly-plot :is(.xtitle, .ytitle) {
-  fill: currentColor !important; }
 </style>"""
 # Letters of a figure with its unit, or a word or two, which stay on one line.
 _UNBROKEN = 8

@@ -15,6 +15,8 @@ from pages.shared import html_tables, results_charts, scores, state
 from pages.shared.choice import Choice
 
 CHOICE = Choice("result", query="row")
+NUMBERS = "<style>.js-plotly-plot .textpoint text { fill: currentColor !important; }</style>"
+"""Style of the numbers of published lines, which have the colour of all text."""
 _FIGURE_HEIGHT = 420
 _LINK = re.compile(r"https?://[^\s<>\"]+")
 
