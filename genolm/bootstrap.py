@@ -108,6 +108,12 @@ class Difference:
         return {**parts, "p": None if math.isnan(self.p) else self.p}
 
 
+def check_draws(n_boot: int) -> None:
+    """Refuse no draws at all, which give no interval."""
+    if n_boot < 1:
+        raise SettingsError(f"n_boot is {n_boot}; an interval needs draws, as a rule 1,000 or more.")
+
+
 def bootstrap(
     statistic: Statistic,
     count: int,

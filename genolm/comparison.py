@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from genolm import metrics
-from genolm.bootstrap import Difference, Estimate, Statistic, Unseen, count_groups, paired_bootstrap
+from genolm.bootstrap import Difference, Estimate, Statistic, Unseen, check_draws, count_groups, paired_bootstrap
 from genolm.cards import LESS_IS_BETTER, headline_metrics, metric_name, p_words
 from genolm.config import HeadConfig
 from genolm.errors import SettingsError, first_names
@@ -174,6 +174,7 @@ def compare_models(
         When the models do not answer the same question.
     """
     began = time.monotonic()
+    check_draws(n_boot)
     bundles = [load_bundle(model_a), load_bundle(model_b)]
     predictors = [Predictor(bundle, **options) for bundle in bundles]
     order = _class_order(*predictors)

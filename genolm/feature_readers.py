@@ -18,7 +18,7 @@ import pandas as pd
 
 from genolm.errors import TableError
 from genolm.fasta_check import known_format, preamble
-from genolm.regions import unknown_contig
+from genolm.regions import merged, unknown_contig
 
 PathLike = str | os.PathLike[str]
 
@@ -82,7 +82,7 @@ def read_regions(path: PathLike, contigs: Mapping[str, int]) -> dict[str, list[t
         found.setdefault(contig, []).append((start, end))
     if not found:
         raise TableError(f"{path} holds no region; {_WANTED}.")
-    return {contig: _merged(found[contig]) for contig in contigs if contig in found}
+    return {contig: merged(found[contig]) for contig in contigs if contig in found}
 
 
 def is_bed_remark(line: str) -> bool:
@@ -123,16 +123,6 @@ def _is_gff(fields: list[str]) -> bool:
 
 def _columns(count: int, kind: str = "") -> str:
     return f"{count} {kind}column{'s' * (count != 1)}"
-
-
-def _merged(pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    merged: list[tuple[int, int]] = []
-    for start, end in sorted(pairs):
-        if merged and start <= merged[-1][1]:
-            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
-        else:
-            merged.append((start, end))
-    return merged
 
 
 def _other_name(contig: str, contigs: Mapping[str, int]) -> str:

@@ -29,6 +29,8 @@ from genolm.config import (
 )
 from genolm.distributed import refuse_several
 from genolm.errors import SettingsError, TrainingError
+from genolm.model_report import FILES
+from genolm.own_files import check_inputs_stay, check_own_files
 from genolm.preparation import Preparation, prepare_training
 from genolm.progress import ProgressCallback, Stages
 from genolm.record import file_facts, run_record, timestamp
@@ -106,9 +108,12 @@ def finetune(
     if folder.name != name:
         raise SettingsError(f"The new model is called '{name}', but its folder '{folder.name}'; give both one name.")
     preparation = prepare_training(table_path, base, settings, from_scratch=from_scratch)
-    if report_dir is not None:
-        report_folder(report_dir)
     scratch = checkpoint_beside(folder)
+    if report_dir is not None:
+        report = report_folder(report_dir)
+        check_inputs_stay([report / item for item in FILES], [table_path])
+        if not scratch.exists():
+            check_own_files(report, FILES, "finetune")
     with exclusive(scratch, name):
         # Another process may have ended the same training while this one waited to be let in.
         check_free(folder)

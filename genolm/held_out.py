@@ -105,6 +105,10 @@ def _rows_called(wanted: str, names: Sequence[str]) -> list[int]:
     of_file = [row for row, name in enumerate(names) if name.partition(":")[0] == wanted]
     records = [row for row, name in enumerate(names) if name.partition(":")[2] == wanted]
     found = exact or of_file or records
+    if not found:  # a colon in a name of a file or a record
+        of_file = [row for row, name in enumerate(names) if name.startswith(f"{wanted}:")]
+        records = [row for row, name in enumerate(names) if name.endswith(f":{wanted}")]
+        found = of_file or records
     if not found:
         known = [*names, *(name.partition(":")[2] for name in names)]
         close = difflib.get_close_matches(wanted, known, n=1)

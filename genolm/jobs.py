@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from genolm import job_files, job_queue, job_store, processes, workspace
-from genolm.errors import SettingsError
+from genolm.errors import SettingsError, check_list
 from genolm.job_queue import advance, is_here, keep_queue_moving, settle, slots, worker_threads
 from genolm.job_store import ENDED, JobRow, JobState
 from genolm.progress import Progress
@@ -157,8 +157,9 @@ def start_job(
     Raises
     ------
     SettingsError
-        If the workspace cannot be written.
+        If the workspace cannot be written, or ``arguments`` is one text.
     """
+    check_list(arguments, "arguments")
     job_id = secrets.token_hex(16)
     now = time.time()
     row = JobRow(

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from genolm.bootstrap import count_groups
+from genolm.bootstrap import check_draws, count_groups
 from genolm.evaluation import Evaluation, evaluate, rows_to_judge, thin_rows
 from genolm.file_result import FileResult, Model, Source, open_model, work_facts
 from genolm.file_work import SALIENCY_ARRAYS, STRIP_COLUMNS, Classification, FileSaliency
@@ -28,6 +28,7 @@ from genolm.known_rows import known_rows
 from genolm.labels import answer_digits
 from genolm.orientation import ReadStrand
 from genolm.outputs import check_suffix, remove_drafts, rows_to
+from genolm.own_files import check_inputs_stay, read_record
 from genolm.partial import FinishedParts, kept_parts, sole_writer
 from genolm.prediction import not_judged_words, value_columns
 from genolm.progress import ProgressCallback
@@ -98,6 +99,7 @@ def classify_file(
         work, records = Classification(genome, predictor, strand), len(genome.contigs)
         work.check()
         facts = work_facts("classify", source.facts, predictor, settings)
+        check_inputs_stay([out], [fasta])
         stack.enter_context(_alone(out))
         with kept_parts(_partial_folder(out), facts, check=source.check) as parts:
             work.run(parts, progress)
@@ -192,6 +194,7 @@ def saliency_file(
         work.check(max_windows)
         kept = {**settings, "strands": signs, "kept": SALIENCY_ARRAYS}
         facts = work_facts("saliency", source.facts, predictor, kept)
+        check_inputs_stay([out, strips_path(out)], [fasta])
         stack.enter_context(_alone(out, strips_path(out)))
         with kept_parts(_partial_folder(out), facts, check=source.check) as parts:
             work.run(parts, progress)
@@ -242,6 +245,7 @@ def evaluate_table(
         ``device``, ``precision``, ``threads``.
     """
     began = time.monotonic()
+    check_draws(n_boot)
     predictor = open_model(model, **options)
     frame, left_out = rows_to_judge(table, split=split, columns=columns, skip_bad_rows=skip_bad_rows)
     facts, sequences = source_facts(table), frame["sequence"].tolist()
@@ -303,7 +307,8 @@ def _write_saliency(
             for row in work.strip_rows(task, arrays) if more else ():
                 more[0](row)
         parts.check()
-    if not strips:
+    earlier = read_record(out.with_name(out.name + RECORD_ENDING)).get("settings") or {}
+    if not strips and earlier.get("strips"):
         # Those of an earlier run would pass for this one's.
         strips_path(out).unlink(missing_ok=True)
     told: dict[str, Any] = {"windows": windows, "explained": explained}

@@ -24,8 +24,8 @@ import numpy as np
 import torch
 
 from genolm import calibration
-from genolm.errors import BundleError, SequenceError, SettingsError, check_list
-from genolm.prediction import NOT_JUDGED, Prediction, known_bases, least_known
+from genolm.errors import BundleError, SequenceError, SettingsError
+from genolm.prediction import NOT_JUDGED, Prediction, known_bases, least_known, letters_of
 from genolm.progress import ProgressCallback, Ticker
 from genolm.readings import count_readings, readings_of
 from genolm.tokenizer import KmerTokenizer, encode_bases
@@ -306,8 +306,7 @@ class Predictor:
         self, sequences: Iterable[str], names: Iterable[str] | None
     ) -> tuple[list[str], list[str] | None]:
         """Return the letters without white space, and the names, by place whatever index a table has."""
-        check_list(sequences, "sequences")
-        sequences = ["".join(item.split()) if isinstance(item, str) else item for item in sequences]
+        sequences = letters_of(sequences)
         names = None if names is None else list(names)
         if not sequences:
             raise SequenceError("There is no sequence to classify.")

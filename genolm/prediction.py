@@ -4,7 +4,7 @@ A sequence with too few known bases (A, C, G, T or U) gets no answer: a model gi
 for a run of N that number means nothing. See :func:`least_known` for how many it needs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from genolm.config import Window
-from genolm.errors import first_names
+from genolm.errors import SettingsError, check_list, first_names
 
 NOT_JUDGED = "not judged"
 LEAST_BASES = 20
@@ -65,6 +65,26 @@ class Prediction:
         for index, name in enumerate(value_columns(self.classes, self.task)):
             columns[name] = self.probabilities[:, index]
         return pd.DataFrame(columns)
+
+
+def letters_of(sequences: Iterable[str]) -> list[str]:
+    """Return sequences as a list, without white space; base codes in an array stay as they are.
+
+    Raises
+    ------
+    SettingsError
+        For one text, a table or a mapping, which would be read name by name, and for what is no text in the list.
+    """
+    check_list(sequences, "sequences")
+    if isinstance(sequences, Mapping) or hasattr(sequences, "columns"):
+        raise SettingsError(
+            f"sequences is a {type(sequences).__name__}, where a list is expected; give one column of it, or its values."
+        )
+    found = list(sequences)
+    for number, item in enumerate(found, start=1):
+        if not isinstance(item, (str, np.ndarray)):
+            raise SettingsError(f"Sequence {number} is {repr(item)[:60]}, which is no text; give its letters.")
+    return ["".join(item.split()) if isinstance(item, str) else item for item in found]
 
 
 def known_bases(sequence: str) -> int:

@@ -14,7 +14,7 @@ from torch import nn
 
 from genolm import distributed
 from genolm.batches import TextBatch
-from genolm.config import LANGUAGE_MODEL_DROPOUTS, TokenizerConfig, encoder_preset
+from genolm.config import LANGUAGE_MODEL_DROPOUTS, TokenizerConfig, encoder_preset, preset_of
 from genolm.errors import SettingsError
 from genolm.language import NextToken
 from genolm.model import LanguageModel
@@ -105,7 +105,7 @@ class PretrainPlan:
     Attributes
     ----------
     settings : PretrainSettings
-        With everything chosen.
+        With everything chosen; k, stride and preset are those of the base where there is one.
     passes : float
         How often the sequences are read.
     estimate : PretrainEstimate or None
@@ -162,7 +162,10 @@ def plan_pretraining(
     """
     settings = settings or PretrainSettings()
     reasons: list[str] = []
-    stride = token_config(settings, base).stride
+    if base:
+        tokens = base.config.tokenizer
+        settings = replace(settings, k=tokens.k, stride=tokens.stride, preset=preset_of(base.config.encoder))
+    stride = settings.stride
     settings = replace(
         _fitting_rows(bases, settings, reasons),
         lr=settings.lr or (BASE_RATE if base else SCRATCH_RATE),

@@ -21,6 +21,7 @@ from genolm.language_scores import bits_per_base, markov_losses, scored_text
 from genolm.language_training import assist_training, train_language_model
 from genolm.markov import bits_interval, fit_markov
 from genolm.model import LanguageModel
+from genolm.own_files import check_own_files
 from genolm.pretrain_plan import (
     HELD_OUT_BASES,
     PretrainPlan,
@@ -136,15 +137,16 @@ def pretrain(
     """
     started, began = timestamp(), time.monotonic()
     check_list(fasta_paths, "fasta_paths")
+    check_list(held_out, "held_out")
     asked = settings or PretrainSettings()
-    if bool(name) == (out_dir is not None):
-        raise SettingsError("Give the new model either a name or a folder of its own (--name or --out).")
-    folder = new_folder(name, out_dir)
+    folder = new_model_folder(name, out_dir)
     if not distributed.group().is_first:
         assist_training(fasta_paths, base=base, held_out=held_out)
         return folder
     report = None if report_dir is None else report_folder(report_dir)
     scratch = checkpoint_beside(folder)
+    if report is not None and not scratch.exists():
+        check_own_files(report, [RECORD_NAME], "pretrain")
     with exclusive(scratch, folder.name):
         # Another process may have finished it between the first look and the lock.
         check_free(folder)
@@ -163,9 +165,16 @@ def pretrain(
     return folder
 
 
+def new_model_folder(name: str, out_dir: str | Path | None) -> Path:
+    """Return the folder of a new model that has either a name or a folder; refuse both, and what is taken or bad."""
+    if bool(name) == (out_dir is not None):
+        raise SettingsError("Give the new model either a name or a folder of its own (--name or --out).")
+    return new_folder(name, out_dir)
+
+
 def pretrain_arguments(settings: PretrainSettings, **values: Any) -> list[str]:
     """Return the arguments of ``python -m genolm`` for a training; ``values`` as in :func:`pretrain`."""
-    said = ("preset", "k", "stride", "tokens", "hours", "seed")
+    said = (*(() if values.get("base") else ("preset", "k", "stride")), "tokens", "hours", "seed")
     return command_arguments("pretrain", **{key: getattr(settings, key) for key in said}, **values)
 
 

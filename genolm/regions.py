@@ -5,7 +5,7 @@ What a person types or reads is 1-based and inclusive, as genome browsers show i
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol
@@ -132,13 +132,46 @@ def parse_region(
 
 def _checked(region: Region, contigs: Mapping[str, int], circular: Collection[str]) -> Region:
     length = _length_of(region.contig, contigs)
-    over_origin = region.contig in circular and region.start < length and region.length <= length
-    if region.end > length and not over_origin:
+    most = length + region.start if region.contig in circular and region.start < length else length
+    if region.end > most:
         raise RegionError(
             f"Region {region} ends after {region.contig}, which has {length:,} bases; "
-            f"give an end of at most {length}."
+            f"give an end of at most {most}."
         )
     return region
+
+
+def check_intervals(
+    regions: Mapping[str, Sequence[tuple[int, int]]], contigs: Mapping[str, int]
+) -> dict[str, list[tuple[int, int]]]:
+    """Return stretches (start, end) of contigs, 0-based half-open, ascending, what overlaps or touches merged.
+
+    Raises
+    ------
+    RegionError
+        For an unknown contig, and for a stretch without a base or beyond its contig.
+    """
+    if strange := next((name for name in regions if name not in contigs), None):
+        raise unknown_contig(strange, contigs)
+    for name, pairs in regions.items():
+        for start, end in pairs:
+            if not 0 <= start < end <= contigs[name]:
+                raise RegionError(
+                    f"The region {start} to {end} (0-based, half-open) is none of {name}, which has "
+                    f"{contigs[name]:,} bases; give 0 <= start < end <= {contigs[name]}."
+                )
+    return {name: merged(regions[name]) for name in contigs if name in regions}
+
+
+def merged(pairs: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return stretches in ascending order, those that overlap or touch as one."""
+    found: list[tuple[int, int]] = []
+    for start, end in sorted((int(start), int(end)) for start, end in pairs):
+        if found and start <= found[-1][1]:
+            found[-1] = (found[-1][0], max(found[-1][1], end))
+        else:
+            found.append((start, end))
+    return found
 
 
 def unknown_contig(contig: str, contigs: Mapping[str, int]) -> RegionError:

@@ -100,8 +100,9 @@ def list_bundles(*, kind: str | None = None) -> list[BundleInfo]:
     return [info for info in found.values() if kind is None or (info.config and info.config.kind == kind)]
 
 
-def find_bundle(name: str) -> BundleInfo:
+def find_bundle(name: str | os.PathLike[str]) -> BundleInfo:
     """Return the model called ``name``; the message of the error lists what there is."""
+    name = os.fspath(name)
     bundles = {info.name: info for info in list_bundles()}
     if name in bundles:
         return bundles[name]
@@ -224,8 +225,9 @@ def _models_of(job: Job) -> list[str]:
     return [words[place] for place in places if place < len(words)]
 
 
-def check_removal(name: str, *, force: bool = False) -> BundleInfo:
+def check_removal(name: str | os.PathLike[str], *, force: bool = False) -> BundleInfo:
     """Return the user's model called ``name`` if it may be deleted, see :func:`remove_bundle`."""
+    name = os.fspath(name)
     info = find_bundle(name)
     if info.builtin:
         raise BundleError(f"'{name}' is a built-in model and cannot be removed.")
@@ -243,12 +245,16 @@ def _check_unused(name: str, otherwise: str) -> None:
         )
 
 
-def remove_bundle(name: str, *, force: bool = False) -> None:
+def remove_bundle(name: str | os.PathLike[str], *, force: bool = False) -> None:
     """Delete the user's model called ``name``, also a broken one; a built-in one stays.
 
-    One that a waiting or running job needs stays too, unless ``force``.
+    One that a waiting or running job needs stays too, unless ``force``. Of a link to a folder the link is deleted.
     """
-    shutil.rmtree(check_removal(name, force=force).path)
+    path = check_removal(name, force=force).path
+    if path.is_symlink():
+        path.unlink()
+    else:
+        shutil.rmtree(path)
 
 
 def _describe(folder: Path, builtin: bool) -> BundleInfo:

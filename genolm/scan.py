@@ -22,7 +22,7 @@ from genolm.errors import SequenceError, SettingsError, check_list
 from genolm.partial import FinishedParts
 from genolm.predict import Predictor
 from genolm.progress import ProgressCallback, Ticker
-from genolm.regions import Contigs, unknown_contig
+from genolm.regions import Contigs, check_intervals, unknown_contig
 from genolm.scan_plan import (
     CIRCULAR,
     Intervals,
@@ -33,6 +33,7 @@ from genolm.scan_plan import (
     plan_parts,
     scan_layout,
     strand_list,
+    whole_stride,
 )
 from genolm.scan_work import MAX_AMBIGUOUS, Mode, ScanWork
 from genolm.tracks import Track
@@ -131,7 +132,7 @@ def scan_genome(
     mode : {"auto", "stream", "exact"}
         See the module's text; ``auto`` streams with models that were trained for it.
     regions : mapping of contig to (start, end) pairs, optional
-        Only windows whose site lies in one of these are scored; the others are NaN.
+        0-based, half-open. Only windows whose site lies in one of these are scored; the others are NaN.
     batch_tokens : int, optional
         Cap on tokens in one pass of the exact mode; 32,768 on a CPU.
     parts : FinishedParts, optional
@@ -144,13 +145,15 @@ def scan_genome(
     Raises
     ------
     RegionError
-        For an unknown contig.
+        For an unknown contig, and a region that does not lie on its contig.
     SequenceError
         When no contig is as long as the window.
     """
     began = time.monotonic()
+    stride = whole_stride(stride)
     layout, signs = scan_layout(predictor, stride), strand_list(strands)
     chosen = _chosen_contigs(genome, contigs)
+    regions = None if regions is None else check_intervals(regions, genome.contigs)
     index = predictor.class_index(class_name)
     skipped = _too_short(chosen, layout)
     scanned = {name: size for name, size in chosen.items() if size >= layout.window}

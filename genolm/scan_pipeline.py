@@ -13,13 +13,14 @@ import pandas as pd
 from genolm.annotation import call_table, predict_genes, read_annotation, sites_of
 from genolm.background import shuffled_background
 from genolm.engines import Engine
-from genolm.errors import SettingsError, first_names
+from genolm.errors import SettingsError, check_list, first_names
 from genolm.feature_readers import read_regions
 from genolm.features import write_annotation
 from genolm.file_result import FileResult, Model, Source, open_model, work_facts
 from genolm.genome_files import open_genome
 from genolm.novelty import compare_with_training
 from genolm.outputs import SCAN_FILES, atomic_files
+from genolm.own_files import check_inputs_stay, check_own_files
 from genolm.partial import FinishedParts, kept_parts, sole_writer
 from genolm.peaks import Method, call_peaks
 from genolm.predict import Predictor
@@ -28,7 +29,7 @@ from genolm.record import file_facts, write_json
 from genolm.recording import Recording
 from genolm.scan import ModeChoice, ScanResult, scan_genome, scan_mode
 from genolm.scan_outputs import check_formats, write_all
-from genolm.scan_plan import Intervals, Strands, bases_looked_at, scan_layout, scan_windows, strand_list
+from genolm.scan_plan import Intervals, Strands, bases_looked_at, scan_layout, scan_windows, strand_list, whole_stride
 from genolm.sequences import Genome
 from genolm.significance import Background, scored_megabases
 from genolm.topology import AUTO, CIRCULAR, LINEAR, Choice
@@ -115,7 +116,9 @@ def scan_file(
     **options
         ``device``, ``precision``, ``threads``.
     """
-    folder, contigs = Path(folder), None if contigs is None else list(contigs)
+    for given, what in ((contigs, "contigs"), (circular, "circular"), (linear, "linear")):
+        check_list(given, what)
+    folder, stride, contigs = Path(folder), whole_stride(stride), None if contigs is None else list(contigs)
     circular, linear = list(circular), list(linear)
     formats = [*formats, *(["bedgraph"] if bedgraph and "bedgraph" not in formats else [])]
     check_formats(formats)
@@ -131,6 +134,9 @@ def scan_file(
     run = Recording("scan", fasta=fasta, out=folder, model=model, **asked)
     source, doer = Source(fasta), "local" if engine is None else type(engine).__name__
     kept, facts = folder / SCAN_PARTIAL, source.facts
+    check_inputs_stay([folder / name for name in SCAN_FILES], [fasta, genes, truth, regions])
+    if not kept.exists():  # left by a scan that was cut off, maybe while it put its files in place
+        check_own_files(folder, SCAN_FILES, "scan", listed=True)
     with ExitStack() as stack:
         choice = topology_choice(topology, circular, linear)
         genome = stack.enter_context(open_genome(fasta, topology=choice, progress=progress))

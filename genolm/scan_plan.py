@@ -8,6 +8,7 @@ the first of a strand it is ``stride + length % stride``: what is left of the co
 import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from numbers import Integral
 from typing import Literal, NamedTuple
 
 import numpy as np
@@ -104,13 +105,19 @@ def layout_of(config: BundleConfig, stride: int) -> Layout:
             f"Model '{config.name}' was not trained on windows of one length, so it cannot scan a "
             "genome; classify the sequences as a whole, or pick a model whose card names a window."
         )
-    if isinstance(stride, bool) or not isinstance(stride, int) or stride < 1:
-        raise SettingsError(f"stride is {stride}; it must be a whole number of bases from 1 up.")
+    stride = whole_stride(stride)
     anchor = window.length // 2 if window.anchor is None else window.anchor
     room = min(anchor, window.length - 1 - anchor)
     if stride // 2 > room:
         return Layout(window.length, stride, anchor, room, 2 * room + 1)
     return Layout(window.length, stride, anchor, stride // 2, stride)
+
+
+def whole_stride(stride: int) -> int:
+    """Return a stride as Python's own int; refuse what is no whole number of bases from 1 up."""
+    if isinstance(stride, bool) or not isinstance(stride, Integral) or stride < 1:
+        raise SettingsError(f"stride is {stride}; it must be a whole number of bases from 1 up.")
+    return int(stride)
 
 
 def strand_list(strands: str) -> list[str]:

@@ -18,7 +18,7 @@ import numpy as np
 import pyfaidx
 
 from genolm import workspace
-from genolm.errors import GenolmError, RegionError, SequenceError
+from genolm.errors import GenolmError, RegionError, SequenceError, SettingsError
 from genolm.fasta_check import SPACES, FastaScanner, check_format, preamble, start_of_records
 from genolm.fasta_index import (
     ANNOTATION_FILE,
@@ -294,7 +294,9 @@ def clean_letters(text: str) -> str:
 
 
 def write_fasta(path: str | os.PathLike[str], records: Iterable[SequenceRecord], width: int = 60) -> None:
-    """Write records as FASTA with lines of ``width`` letters; the file appears only when complete."""
+    """Write records as FASTA with lines of ``width`` letters, at least one; the file appears only when complete."""
+    if width < 1:
+        raise SettingsError(f"width is {width}; a line of FASTA has one letter or more.")
     with workspace.atomic_write(path) as stream:
         for record in records:
             stream.write(f">{record.name} {record.description}".rstrip().encode() + b"\n")

@@ -113,8 +113,16 @@ class KmerTokenizer:
         return "".join(BASES[(index >> (2 * place)) & 3] for place in reversed(range(self.k)))
 
     def decode(self, ids: np.ndarray) -> str:
-        """Return the bases that token ids stand for; bases seen only in unknown k-mers read as N."""
+        """Return the bases that token ids stand for; bases seen only in unknown k-mers read as N.
+
+        Raises
+        ------
+        SettingsError
+            For an id that is not in the vocabulary.
+        """
         ids = np.asarray(ids, dtype=np.int64)
+        if strange := ids[(ids < 0) | (ids >= self.vocab_size)].tolist():
+            raise SettingsError(f"Token {strange[0]} is not in a vocabulary of {self.vocab_size}.")
         ids = ids[(ids != PAD) & (ids != SEPARATOR)]
         if ids.size == 0:
             return ""

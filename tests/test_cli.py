@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture
 def call():
     """A function that runs a command in this process and returns its result."""
-    return lambda *arguments: CliRunner().invoke(commands, [str(item) for item in arguments])
+    return lambda *arguments, **more: CliRunner().invoke(commands, [str(item) for item in arguments], **more)
 
 
 @pytest.fixture
@@ -139,9 +139,37 @@ def test_models_from_import_to_removal(call, no_builtin, toy_bundle_path, tmp_pa
     assert call("models", "export", "mine", tmp_path / "mine.zip").exit_code == 0
     assert "There already is a model 'mine'" in sentence(call("models", "import", tmp_path / "mine.zip"))
     assert call("models", "import", tmp_path / "mine.zip", "--name", "mine", "--replace").exit_code == 0
-    assert call("models", "remove", "mine").exit_code == 1
+    asked = call("models", "remove", "mine")
+    assert asked.exit_code == 2 and "There is nobody to ask; --yes goes on without the question." in asked.stderr
+    asked = call("models", "remove", "mine", input="n\n")
+    assert asked.exit_code == 0 and "The model mine stays." in asked.stderr
+    assert (workspace.models_dir() / "mine").is_dir()
     assert call("models", "remove", "mine", "--yes").exit_code == 0
     assert json.loads(call("models", "list", "--json").stdout) == []
+
+
+@pytest.mark.parametrize("name", ["a b", "toy-promoter"])
+def test_a_plan_refuses_the_name_that_the_training_would(call, toy, toy_language_model_path, tmp_path, name):
+    registry.import_bundle(toy_language_model_path)
+    table, fasta = tmp_path / "table.csv", tmp_path / "one.fa"
+    rows = [f"{'A' * 20 if i % 2 else 'C' * 20},{i % 2}" for i in range(80)]
+    table.write_text("sequence,label\n" + "\n".join(rows) + "\n")
+    fasta.write_text(f">one\n{'ACGT' * 8_000}\n")
+    for words in (["finetune", table, "--base", "toy-lm"], ["pretrain", fasta]):
+        asked = call(*words, "--name", name, "--plan")
+        assert asked.exit_code == 2 and ("letters" in asked.stderr or "already" in asked.stderr), asked.stderr
+    asked = call("pretrain", fasta, "--name", "one", "--out", tmp_path / "one", "--plan")
+    assert asked.exit_code == 2 and "either a name or a folder" in asked.stderr
+
+
+def test_options_that_a_base_makes_idle_are_told(call, toy, toy_language_model_path, tmp_path):
+    registry.import_bundle(toy_language_model_path)
+    fasta = tmp_path / "one.fa"
+    fasta.write_text(f">one\n{'ACGT' * 8_000}\n")
+    told = call("pretrain", fasta, "--base", "toy-lm", "--k", "5", "--stride", "1", "--plan", "--json")
+    assert "Note: --k and --stride not used; k, stride and sizes are those of toy-lm." in told.stderr
+    assert json.loads(told.stdout)["plan"]["settings"]["stride"] == 2
+    assert "not used" not in call("pretrain", fasta, "--k", "2", "--stride", "2", "--plan").stderr
 
 
 def test_a_model_in_use_is_removed_by_force_alone(call, toy, monkeypatch):

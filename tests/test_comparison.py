@@ -14,6 +14,7 @@ from genolm.comparison import Comparison, compare_models, same_question
 from genolm.config import Calibration, HeadConfig
 from genolm.errors import SettingsError, TableError
 from genolm.metrics import score
+from genolm.pipelines import evaluate_table
 from genolm.predict import Predictor
 from genolm.record import file_facts, write_json
 from genolm.registry import save_bundle
@@ -94,6 +95,13 @@ def test_a_model_and_itself_cannot_be_told_apart(variant, toy_bundle_path, table
     assert "cannot be told apart" in found.verdict
     assert found.agreement["only_a"] == found.agreement["only_b"] == 0
     assert any("40 rows are few" in warning for warning in found.warnings)
+
+
+def test_an_interval_needs_draws(toy_bundle_path, table):
+    with pytest.raises(SettingsError, match="n_boot is 0; an interval needs draws"):
+        compare_models(toy_bundle_path, toy_bundle_path, table, n_boot=0)
+    with pytest.raises(SettingsError, match="n_boot is 0; an interval needs draws"):
+        evaluate_table(toy_bundle_path, table, n_boot=0)
 
 
 def test_similar_rows_are_drawn_together(variant, toy_bundle_path, table, tmp_path):

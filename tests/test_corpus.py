@@ -60,6 +60,12 @@ def test_what_is_named_is_held_out(write):
         split_corpus(paths, held_out=["a.fa", "b.fa:chr1"])
 
 
+def test_a_colon_may_stand_in_the_name_of_a_file_or_a_record(write):
+    first, second = write("a:b.fa", x=20_000), write("c.fa", **{"chr:2": 20_000, "y": 20_000})
+    for wanted, held in (("a:b.fa", "a:b.fa:x"), ("x", "a:b.fa:x"), ("chr:2", "c.fa:chr:2"), ("c.fa:y", "c.fa:y")):
+        assert split_corpus([first, second], held_out=[wanted])[1].names == [held]
+
+
 def test_too_little_and_twice_the_same_are_refused(write, tmp_path):
     with pytest.raises(TrainingError, match="300 bases"):
         split_corpus([write("short.fa", s=300)])

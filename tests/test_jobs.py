@@ -31,6 +31,12 @@ def test_a_command_runs_to_its_end():
     assert job.disk_used() > len(job.log())
 
 
+def test_one_text_is_no_list_of_arguments():
+    with pytest.raises(SettingsError, match="arguments is one text, 'list', where a list is expected"):
+        jobs.start_job("models", "list")
+    assert jobs.list_jobs() == []
+
+
 def test_a_users_error_is_the_reason():
     job = jobs.start_job("models", ["models", "show", "nothing"])
     job = jobs.wait_for_job(job.id, timeout=60)

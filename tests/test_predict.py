@@ -216,6 +216,13 @@ def test_wrong_input_is_named():
         ours.predict(["ACGT", "ACGT"], ["a"])
     with pytest.raises(SettingsError, match="in a list"):
         ours.logits("ACGT")
+    with pytest.raises(SettingsError, match="sequences is a dict, where a list is expected; give one column of it"):
+        ours.predict({"one": "ACGT" * 20})
+    with pytest.raises(SettingsError, match="sequences is a DataFrame"):
+        ours.predict(pd.DataFrame({"sequence": ["ACGT" * 20]}))
+    for wrong in (None, float("nan"), b"ACGT"):
+        with pytest.raises(SettingsError, match=r"Sequence 2 is (None|nan|b'ACGT'), which is no text"):
+            ours.predict(["ACGT" * 20, wrong])
     with pytest.raises(SettingsError, match="batch_tokens is 0"):
         ours.logits(["ACGT"], batch_tokens=0)
     with pytest.raises(SettingsError, match="no class 'nose'.*negative, positive"):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from genolm.config import TokenizerConfig
+from genolm.config import PRESETS, TokenizerConfig
 from genolm.errors import SettingsError
 from genolm.pretrain_plan import (
     PretrainSettings,
@@ -26,6 +26,16 @@ def test_reading_falls_with_size_and_is_half_from_a_base(toy_language_model_path
     assert token_config(PretrainSettings(), base) == TokenizerConfig(3, 2)
     assert going_on.settings.lr < plan_pretraining(5 * 10**6).settings.lr
     assert any("goes on from toy-lm" in reason for reason in going_on.reasons)
+
+
+def test_what_a_base_has_is_in_the_settings(toy_language_model_path):
+    base = load_bundle(toy_language_model_path)
+    asked = PretrainSettings(preset="ulmfit", k=6, stride=1)
+    settings = plan_pretraining(10**6, asked, base=base).settings
+    sizes = next((name for name, item in PRESETS.items() if item == base.config.encoder), "other")
+    assert (settings.k, settings.stride, settings.preset) == (3, 2, sizes)
+    settings = plan_pretraining(10**6, asked).settings
+    assert (settings.k, settings.stride, settings.preset) == (6, 1, "ulmfit")
 
 
 def test_time_cuts_the_reading_and_says_so():

@@ -46,6 +46,7 @@ def test_a_genome_becomes_a_language_model_that_knows_its_chain(genome_path, tmp
     again = pretrain([genome_path], out_dir=tmp_path / "more-lm", settings=short, base=str(folder))
     card = load_bundle(again).card
     assert card["metrics"]["held-out"]["bits_per_base"]["value"] < told["value"] + 0.02
+    assert (card["settings"]["k"], card["settings"]["stride"], card["settings"]["preset"]) == (2, 2, "tiny")
     before = card["baselines"]["chain-lm, before"]["bits_per_base"]
     assert before["value"] == pytest.approx(told["value"], abs=0.005)
 

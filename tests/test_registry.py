@@ -7,6 +7,7 @@ import resource
 import shutil
 import stat
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -454,6 +455,17 @@ def test_find_says_what_there_is(builtin, toy_bundle_path):
         registry.load_bundle("toy-promotor")
     with pytest.raises(BundleError, match="There is no bundle at"):
         registry.load_bundle("./toy-promoter")
+
+
+def test_a_path_of_one_word_names_a_model_and_a_link_alone_is_removed(builtin, toy_bundle_path, tmp_path):
+    registry.import_bundle(toy_bundle_path)
+    assert registry.find_bundle(Path("toy-promoter")).name == "toy-promoter"
+    target = shutil.copytree(toy_bundle_path, tmp_path / "elsewhere")
+    (workspace.models_dir() / "linked").symlink_to(target)
+    registry.remove_bundle(Path("linked"))
+    assert not (workspace.models_dir() / "linked").exists() and (target / "model.safetensors").is_file()
+    registry.remove_bundle(Path("toy-promoter"))
+    assert registry.list_bundles() == []
 
 
 def test_names_are_protected(builtin, toy_bundle_path, toy_language_model_path):

@@ -160,6 +160,18 @@ def test_wrong_settings_are_refused_with_a_sentence():
         scan_genome(genome, ours, contigs=["chrX"])
     with pytest.raises(SequenceError, match="the longest of 1 has 9 bp"):
         scan_genome(Genome(chr=dna(9)), ours)
+    for name, pair in (("chrX", (0, 30)), ("chr", (50, 61)), ("chr", (30, 30)), ("chr", (-1, 20))):
+        with pytest.raises(RegionError, match="'chrX'; at hand: chr|is none of chr, which has 60 bases"):
+            scan_genome(genome, ours, regions={name: [pair]})
+
+
+def test_regions_count_once_and_a_stride_may_be_of_numpy():
+    genome = Genome(chr=dna(300))
+    apart = scan_genome(genome, predictor(), stride=np.int64(5), regions={"chr": [(200, 260), (100, 180), (150, 210)]})
+    joined = scan_genome(genome, predictor(), stride=5, regions={"chr": [(100, 260)]})
+    assert apart.bases == joined.bases == 320 and type(apart.settings["stride"]) is int
+    for one, other in zip(apart.tracks, joined.tracks, strict=True):
+        np.testing.assert_array_equal(one.values, other.values)
 
 
 def test_cost_progress_and_cancel():

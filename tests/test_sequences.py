@@ -521,6 +521,13 @@ def test_pasted_text_that_is_refused(text: str, parts: list[str]) -> None:
         assert part in str(caught.value)
 
 
+@pytest.mark.parametrize("width", [0, -1])
+def test_a_line_without_letters_is_refused(tmp_path: Path, width: int) -> None:
+    with pytest.raises(SettingsError, match=f"width is {width}; a line of FASTA has one letter or more"):
+        write_fasta(tmp_path / "out.fa", EXPECTED, width=width)
+    assert not (tmp_path / "out.fa").exists()
+
+
 @pytest.mark.parametrize("width", [1, 7, 60])
 def test_written_and_read_again_is_the_same(tmp_path: Path, width: int) -> None:
     path = tmp_path / "out.fa"

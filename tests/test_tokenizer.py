@@ -59,6 +59,13 @@ def test_reverse_complement_of_codes():
     assert np.array_equal(reverse_complement_codes(encode_bases("AACGTN")), encode_bases("NACGTT"))
 
 
+def test_ids_outside_the_vocabulary_are_refused():
+    tokenizer = KmerTokenizer(TokenizerConfig(2, 2))
+    for ids in ([tokenizer.vocab_size], [3, -1], [999]):
+        with pytest.raises(SettingsError, match="is not in a vocabulary of 19"):
+            tokenizer.decode(np.array(ids))
+
+
 @pytest.mark.parametrize(("k", "stride"), [(0, 1), (9, 1), (3, 4), (3, 0)])
 def test_settings_that_cannot_work_are_refused(k, stride):
     with pytest.raises(SettingsError):

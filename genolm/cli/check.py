@@ -57,11 +57,13 @@ def command(table: Path, columns: tuple[str, ...], out: Path | None, as_json: bo
     copies, how it would be divided, and what length, GC content and short words alone give away.
     """
     from genolm.labels import code_labels
+    from genolm.own_files import check_inputs_stay
     from genolm.table_report import report_table
     from genolm.table_split import SplitSettings, split_rows
     from genolm.tables import column_names, labelled_rows, read_table, with_split
 
     check_folder(out)
+    check_inputs_stay([out], [table])
     names = column_names(columns)
     found = labelled_rows(read_table(table, need_label=False, columns=names, skip_bad_rows=True))
     rows = found.frame.index.tolist()

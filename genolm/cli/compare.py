@@ -56,10 +56,12 @@ def command(
     from genolm.bootstrap import drawn_words
     from genolm.cards import format_difference, format_estimate, metric_name, p_words
     from genolm.comparison import compare_models
+    from genolm.own_files import check_inputs_stay
     from genolm.record import write_json
     from genolm.tables import column_names
 
     check_folder(out)
+    check_inputs_stay([out], [table])
     options: dict[str, Any] = {"split": split, "n_boot": draws, "seed": seed}
     options |= {"threads": threads, "precision": precision}
     options |= {"columns": tuple(column_names(columns).items()), "skip_bad_rows": skip_bad_rows}

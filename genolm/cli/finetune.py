@@ -100,6 +100,7 @@ def command(
     or more among the rows that are scored and none has more than half of them, else it is said. The new model is at
     once in `genolm models list`. A training that was cut off goes on when the same command is given again.
     """
+    from genolm.registry import new_folder
     from genolm.tables import column_names
 
     settings = FinetuneSettings(
@@ -110,6 +111,7 @@ def command(
         watched=not no_watchdog,
     )
     if only_plan:
+        new_folder(name, None)
         _tell_plan(table, base, settings, from_scratch=from_scratch, as_json=as_json)
         return
     from genolm.finetuning import finetune

@@ -111,10 +111,21 @@ def remove_command(name: str, yes: bool, force: bool) -> None:
     from genolm.registry import check_removal, remove_bundle
 
     check_removal(name, force=force)
-    if not yes:
-        click.confirm(f"Delete the model {name} for good?", abort=True, err=True)
+    if not yes and not _is_sure(f"Delete the model {name} for good?"):
+        click.echo(f"The model {name} stays.", err=True)
+        return
     remove_bundle(name, force=force)
     click.echo(f"Removed the model {name}", err=True)
+
+
+def _is_sure(question: str) -> bool:
+    """Ask; without anybody to answer, what to do instead is told."""
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        raise SettingsError("There is nobody to ask; --yes goes on without the question.") from None
 
 
 def _kind(info: object) -> str:

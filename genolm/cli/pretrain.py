@@ -56,11 +56,14 @@ def command(
     goes on where it stopped when the same command is given again.
     """
     from genolm.distributed import is_first
-    from genolm.pretraining import PretrainSettings, pretrain
+    from genolm.pretraining import PretrainSettings, new_model_folder, pretrain
     from genolm.registry import load_bundle
 
     settings = PretrainSettings(**given)
+    _tell_unused(base)
     if only_plan:
+        if name or out_dir:
+            new_model_folder(name, out_dir)
         _tell_plan(fasta, settings, base=base, held_out=held_out, as_json=as_json)
         return
     with lasting_reports() as progress:
@@ -82,6 +85,15 @@ def command(
         print_json({"name": Path(folder).name, "path": folder, **scores})
     else:
         click.echo(f"Wrote the language model {folder}; see its card", err=True)
+
+
+def _tell_unused(base: str | None) -> None:
+    """Say which of the given options mean nothing beside a base."""
+    given = click.get_current_context().get_parameter_source
+    unused = [name for name in ("preset", "k", "stride") if given(name) is click.core.ParameterSource.COMMANDLINE]
+    if base and unused:
+        options = " and ".join(f"--{name}" for name in unused)
+        click.echo(f"Note: {options} not used; k, stride and sizes are those of {base}.", err=True)
 
 
 def _tell_plan(
