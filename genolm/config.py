@@ -100,11 +100,6 @@ def encoder_preset(name: str) -> EncoderConfig:
     return PRESETS[name]
 
 
-def preset_of(sizes: EncoderConfig) -> str:
-    """Return the name of the preset with these sizes, "other" where there is none."""
-    return next((name for name, item in PRESETS.items() if item == sizes), "other")
-
-
 @dataclass(frozen=True)
 class HeadConfig:
     """What a classifier answers.

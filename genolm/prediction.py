@@ -78,7 +78,8 @@ def letters_of(sequences: Iterable[str]) -> list[str]:
     check_list(sequences, "sequences")
     if isinstance(sequences, Mapping) or hasattr(sequences, "columns"):
         raise SettingsError(
-            f"sequences is a {type(sequences).__name__}, where a list is expected; give one column of it, or its values."
+            f"sequences is a {type(sequences).__name__}, where a list is expected; give one column of it, or its "
+            "values."
         )
     found = list(sequences)
     for number, item in enumerate(found, start=1):

@@ -14,7 +14,7 @@ from torch import nn
 
 from genolm import distributed
 from genolm.batches import TextBatch
-from genolm.config import LANGUAGE_MODEL_DROPOUTS, TokenizerConfig, encoder_preset, preset_of
+from genolm.config import LANGUAGE_MODEL_DROPOUTS, PRESETS, EncoderConfig, TokenizerConfig, encoder_preset
 from genolm.errors import SettingsError
 from genolm.language import NextToken
 from genolm.model import LanguageModel
@@ -136,6 +136,11 @@ def new_model(settings: PretrainSettings, base: ModelBundle | None = None) -> La
     return LanguageModel(sizes, vocabulary, LANGUAGE_MODEL_DROPOUTS.scaled(settings.drop_mult))
 
 
+def _preset_of(sizes: EncoderConfig) -> str:
+    """Return the name of the preset with these sizes, "other" where there is none."""
+    return next((name for name, item in PRESETS.items() if item == sizes), "other")
+
+
 def plan_pretraining(
     bases: int,
     settings: PretrainSettings | None = None,
@@ -164,7 +169,7 @@ def plan_pretraining(
     reasons: list[str] = []
     if base:
         tokens = base.config.tokenizer
-        settings = replace(settings, k=tokens.k, stride=tokens.stride, preset=preset_of(base.config.encoder))
+        settings = replace(settings, k=tokens.k, stride=tokens.stride, preset=_preset_of(base.config.encoder))
     stride = settings.stride
     settings = replace(
         _fitting_rows(bases, settings, reasons),
