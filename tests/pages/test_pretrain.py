@@ -67,7 +67,7 @@ def test_a_start_goes_on_from_the_first_model_and_says_what_it_takes(
     assert "from base 4,407,692 to its end (231,984 bp, 5.0% of all)" in shown
     assert "goes on from toy-lm" in shown
     assert {item.label: item.value for item in app.metric}["Time"].startswith("about ")
-    assert measured == [("small", "toy-lm", 1)]
+    assert measured == [("tiny", "toy-lm", 1)]
     button(app, "Start the training").click().run()
     ((arguments, title),) = started
     values = parse_arguments(arguments).values
