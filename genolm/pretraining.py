@@ -33,6 +33,7 @@ from genolm.pretrain_plan import (
 from genolm.progress import Progress, ProgressCallback
 from genolm.record import RECORD_NAME, file_facts, run_record, timestamp, write_json
 from genolm.registry import BundleConfig, ModelBundle, check_free, load_bundle, new_folder, save_bundle
+from genolm.shared_words import relative_notes
 from genolm.tokenizer import KmerTokenizer
 from genolm.training import History, checkpoint_beside
 from genolm.unfinished import Unfinished
@@ -223,7 +224,8 @@ def _open_run(
     }
     if train.notes:
         # A training that has learned from the copies is another one.
-        facts["copies_left_out"] = train.notes
+        facts["copies_left_out"] = list(train.notes)
+    train.notes.extend(relative_notes(valid.records, train.records))
     for note in train.notes if progress else ():
         progress(Progress(note.rstrip("."), 0, 0))
     kept.open(kept.folder.stem.removeprefix("."), facts)

@@ -21,7 +21,7 @@ LAYERS = (
     | {"class_names", "feature_readers"},
     {"sequences", "short_similarity", "genbank", "twobit", "features", "peaks", "lstm", "calibration", "bundle_config", "readings"}
     | {"recipe_config", "results", "results_contest", "stream_cell", "stream_pooling", "truth_intervals", "job_store", "shortcuts", "common_site"}
-    | {"held_out", "own_files"},
+    | {"held_out", "own_files", "shared_words"},
     {"outputs", "genome_files", "genbank_calls", "answers", "tables", "model", "job_queue"}
     | {"results_reading", "samples", "truth", "significance", "background", "gene_finding", "plans"},
     {"batches", "corpus", "checkpoints", "results_verdict", "distributed", "report_data", "classifier", "partial", "jobs", "worker"}

@@ -190,6 +190,20 @@ def test_copies_of_what_is_held_out_are_told_by_the_plan_the_run_the_record_and_
     assert json.loads((tmp_path / "report" / "run.json").read_text())["results"]["notes"] == [note]
 
 
+def test_a_copy_that_is_cut_elsewhere_is_told_where_the_figure_is(tmp_path, make_dna):
+    circle, path = make_dna(40_000), tmp_path / "two.fa"
+    path.write_text(f">one\n{circle}\n>turned\n{circle[25_000:]}{circle[:25_000]}\n")
+    said = []
+    folder = pretrain(
+        [path], out_dir=tmp_path / "new-lm", settings=SHORT, held_out=["one"], report_dir=tmp_path / "report",
+        progress=lambda report: said.append(report.stage),
+    )  # fmt: skip
+    sentence = "Of what is held out 100% also stands in what is learned from (words of 31 bases, either strand): a copy"
+    record = json.loads((tmp_path / "report" / "run.json").read_text())
+    for told in (load_bundle(folder).card["limits"], record["results"]["notes"], said):
+        assert any(item.startswith(sentence) for item in told)
+
+
 def test_a_training_that_was_begun_with_copies_does_not_go_on_without_them(genome_path):
     def stop(report):
         if report.stage == "training":
