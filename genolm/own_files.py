@@ -1,12 +1,12 @@
 """What a result may take the place of: files of an earlier run of its command, never what it is made from."""
 
-import json
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from genolm.errors import SettingsError, first_names
+from genolm.job_files import read_record
 from genolm.record import RECORD_NAME
 
 PathLike = str | os.PathLike[str]
@@ -48,7 +48,7 @@ def check_own_files(folder: PathLike, names: Sequence[str], command: str, *, lis
     """
     folder = Path(folder)
     there = [name for name in names if (folder / name).exists()]
-    record = read_record(folder / RECORD_NAME)
+    record = read_record(folder / RECORD_NAME) or {}
     wrote = record.get("command")
     if there and wrote is not None and wrote != command:
         raise SettingsError(
@@ -68,12 +68,3 @@ def check_own_files(folder: PathLike, names: Sequence[str], command: str, *, lis
 def _outputs_of(record: dict[str, Any]) -> set[str]:
     outputs = record.get("outputs") or []
     return {str(item["name"]) for item in outputs if isinstance(item, dict) and "name" in item}
-
-
-def read_record(path: Path) -> dict[str, Any]:
-    """Return the record of a run; an empty one where there is none."""
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}

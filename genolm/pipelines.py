@@ -24,11 +24,12 @@ from genolm.evaluation import Evaluation, evaluate, rows_to_judge, thin_rows
 from genolm.file_result import FileResult, Model, Source, open_model, work_facts
 from genolm.file_work import SALIENCY_ARRAYS, STRIP_COLUMNS, Classification, FileSaliency
 from genolm.genome_files import open_genome
+from genolm.job_files import read_record
 from genolm.known_rows import known_rows
 from genolm.labels import answer_digits
 from genolm.orientation import ReadStrand
 from genolm.outputs import check_suffix, remove_drafts, rows_to
-from genolm.own_files import check_inputs_stay, read_record
+from genolm.own_files import check_inputs_stay
 from genolm.partial import FinishedParts, kept_parts, sole_writer
 from genolm.prediction import not_judged_words, value_columns
 from genolm.progress import ProgressCallback
@@ -307,8 +308,8 @@ def _write_saliency(
             for row in work.strip_rows(task, arrays) if more else ():
                 more[0](row)
         parts.check()
-    earlier = read_record(out.with_name(out.name + RECORD_ENDING)).get("settings") or {}
-    if not strips and earlier.get("strips"):
+    earlier = read_record(out.with_name(out.name + RECORD_ENDING)) or {}
+    if not strips and (earlier.get("settings") or {}).get("strips"):
         # Those of an earlier run would pass for this one's.
         strips_path(out).unlink(missing_ok=True)
     told: dict[str, Any] = {"windows": windows, "explained": explained}

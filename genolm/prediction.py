@@ -67,7 +67,7 @@ class Prediction:
         return pd.DataFrame(columns)
 
 
-def letters_of(sequences: Iterable[str]) -> list[str]:
+def letters_of(sequences: Iterable[str | np.ndarray]) -> list[str | np.ndarray]:
     """Return sequences as a list, without white space; base codes in an array stay as they are.
 
     Raises

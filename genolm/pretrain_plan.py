@@ -167,10 +167,9 @@ def plan_pretraining(
     """
     settings = settings or PretrainSettings()
     reasons: list[str] = []
-    if base:
-        tokens = base.config.tokenizer
-        settings = replace(settings, k=tokens.k, stride=tokens.stride, preset=_preset_of(base.config.encoder))
-    stride = settings.stride
+    tokens = token_config(settings, base)
+    preset = _preset_of(base.config.encoder) if base else settings.preset
+    stride, settings = tokens.stride, replace(settings, k=tokens.k, stride=tokens.stride, preset=preset)
     settings = replace(
         _fitting_rows(bases, settings, reasons),
         lr=settings.lr or (BASE_RATE if base else SCRATCH_RATE),
@@ -299,7 +298,7 @@ def _tokens(
     speed: PretrainSpeed | None,
     reasons: list[str],
 ) -> int:
-    stride = token_config(settings, base).stride
+    stride = settings.stride
     passes = min(MOST_PASSES, max(FEWEST_PASSES, READ_BASES / bases))
     if base:
         passes /= 2

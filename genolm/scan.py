@@ -33,7 +33,6 @@ from genolm.scan_plan import (
     plan_parts,
     scan_layout,
     strand_list,
-    whole_stride,
 )
 from genolm.scan_work import MAX_AMBIGUOUS, Mode, ScanWork
 from genolm.tracks import Track
@@ -150,7 +149,6 @@ def scan_genome(
         When no contig is as long as the window.
     """
     began = time.monotonic()
-    stride = whole_stride(stride)
     layout, signs = scan_layout(predictor, stride), strand_list(strands)
     chosen = _chosen_contigs(genome, contigs)
     regions = None if regions is None else check_intervals(regions, genome.contigs)
@@ -179,7 +177,7 @@ def scan_genome(
             "window": layout.window,
             "anchor": predictor.config.window.anchor,
             "value_at": layout.anchor,
-            "stride": stride,
+            "stride": layout.stride,
             "strands": strands,
             "class": predictor.classes[index],
             "max_ambiguous": MAX_AMBIGUOUS,

@@ -1,12 +1,13 @@
 """The README of a packed scan: what each file holds, column by column, and how its positions count."""
 
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from textwrap import fill
 from typing import Any
 
 import pandas as pd
+
+from genolm.job_files import read_record
 
 _ZERO = "positions from 0, the end not included"
 _ONE = "positions from 1, both ends included"
@@ -71,7 +72,7 @@ def describe(folder: Path, names: Iterable[str]) -> str:
         The files to describe.
     """
     names = list(names)
-    lines = ["Scan of a genome with genolm", "", *_about(_record(folder)), "", "Files", ""]
+    lines = ["Scan of a genome with genolm", "", *_about(read_record(folder / "run.json") or {}), "", "Files", ""]
     for name in names:
         lines += [name, fill(_FILES.get(name, _OTHER), 100, initial_indent="    ", subsequent_indent="    ")]
     if "calls.csv" in names:
@@ -86,14 +87,6 @@ def describe(folder: Path, names: Iterable[str]) -> str:
         "A score is a prediction, not a measurement.",
     ]
     return "\n".join(lines) + "\n"
-
-
-def _record(folder: Path) -> Mapping[str, Any]:
-    try:
-        found = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _about(record: Mapping[str, Any]) -> list[str]:

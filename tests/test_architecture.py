@@ -12,9 +12,9 @@ PACKAGE = ROOT / "genolm"
 
 # A module imports only from rows above its own. A new module is put into the row where it belongs.
 LAYERS = (
-    {"errors", "verbs", "job_files", "processes", "scan_readme"},
+    {"errors", "verbs", "job_files", "processes"},
     {"config", "placing", "progress", "stopping", "ray_access", "regions", "cards", "bootstrap", "figure_parts", "ascode", "markov"}
-    | {"site_matching", "table_faults", "workspace"},
+    | {"site_matching", "table_faults", "workspace", "scan_readme"},
     {"compute", "remote_jobs", "record", "fasta_check", "labels", "weighted_figures", "methods_text", "watchdog"}
     | {"topology", "score_files", "published"},
     {"metrics", "fasta_index", "tokenizer", "tracks", "cell", "pooling", "prediction", "result_row", "job_database", "recording", "table_text"}
