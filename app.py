@@ -17,8 +17,7 @@ STYLE = """<style>
 [data-testid="stTopNavLink"]:focus-visible { outline: 2px solid currentColor; outline-offset: -2px; }
 button[data-selected="true"], button[data-selected="true"] * { color: inherit !important; }
 [data-testid="stTab"][aria-selected="true"] { color: inherit !important; }
-.js-plotly-plot :is(.xtick, .ytick, .xtitle, .ytitle) text, .js-plotly-plot :is(.xtitle, .ytitle) {
-  fill: currentColor !important; }
+.js-plotly-plot :is([class$="tick"] text, text[class$="title"]) { fill: currentColor !important; }
 </style>"""
 HOME = "pages/annotate/classify.py"
 PAGES = {
